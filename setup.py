@@ -1,0 +1,60 @@
+"""Installation of uscl_plugin; tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+?)'", (ROOT / 'uscl_plugin' / 'version.py').read_text()).group(1)
+
+# Two families provide the same import names (mmengine, mmcv, mmpretrain, mmdet) and would overwrite each other's
+# files, so neither may be a hard requirement: exactly one of these extras must be chosen.
+FAMILIES = {
+    'onedl': [  # the maintained continuation
+        'onedl-mmengine>=0.10.12',
+        'onedl-mmcv>=2.3.6',
+        'onedl-mmpretrain>=1.3.6',
+        'onedl-mmdetection>=3.5.1',
+    ],
+    'openmmlab': [  # the original packages, no longer maintained
+        'mmengine==0.10.7',
+        'mmcv-lite==2.1.0',  # mmdet 3.3.0 refuses mmcv >= 2.2
+        'mmpretrain==1.2.0',
+        'mmdet==3.3.0',
+        'setuptools<82',  # mmengine 0.10.7 imports pkg_resources, which setuptools 82 removed
+    ],
+}
+TEST = ['pytest>=8', 'hypothesis>=6']
+
+setup(
+    name='uscl_plugin',
+    version=VERSION,
+    description='USCL pretraining on ultrasound videos as a plugin for MMPretrain',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['uscl_plugin', 'uscl_plugin.*']),
+    install_requires=[
+        'av>=12',
+        'lightly>=1.5.14',
+        'matplotlib>=3.7',
+        'numpy>=1.24',
+        'pillow>=10',
+        'rich>=13',
+        'safetensors>=0.4',
+        'scikit-learn>=1.3',
+        'tensorboard>=2.14',
+        'torch>=2.1',
+        'torchvision>=0.16',
+    ],
+    extras_require={**FAMILIES, 'test': TEST, 'dev': [*TEST, 'mypy>=1.8', 'pre-commit>=3', 'ruff>=0.6']},
+    classifiers=[
+        'License :: OSI Approved :: Apache Software License',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Medical Science Apps.',
+    ],
+)
