@@ -1,0 +1,1 @@
+"""What keeps the plugin working beside the versions of its hosts."""

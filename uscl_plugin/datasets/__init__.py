@@ -1,0 +1,1 @@
+"""Datasets of ultrasound videos, their transforms, and the readers of clips."""

@@ -1,0 +1,142 @@
+"""The annotation file of a folder of video clusters: OpenMMLab 2.0 layout, one entry for every VIDEO.
+
+.. code-block:: none
+
+    {"metainfo": {"dataset_type": "VideoClusters", "format_version": 1, "classes": ["covid", "regular"], …},
+     "data_list": [{"video_id": "covid/a.mp4",              # unique; the clip's path in the source, with '/'
+                    "patient_id": "p1",                     # or null: unknown
+                    "label": "covid",                       # a class name, or null: unlabelled
+                    "split": "train",                       # or null: none was given
+                    "frames": ["frames/covid__a.mp4-1f0c/000000.png", …]},   # in time order, relative to this file
+                   …]}
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+DATASET_TYPE = 'VideoClusters'
+FORMAT_VERSION = 1
+_NULLABLE = ('patient_id', 'label', 'split')
+
+
+def write_annotations(path: str | Path, data_list: Sequence[dict], classes: Sequence[str], **metainfo: Any) -> None:
+    """Write an annotation file in one step: readers see the old file or the new one, never half of it.
+
+    Args:
+        path: The file to write, usually ``DIR/annotations.json``.
+        data_list: One dict a video, see the module's documentation; missing nullable keys become null.
+        classes: Class names; a label's index in it is the class index where a config does not say otherwise.
+        **metainfo: Further plain values to keep, such as the sampling rate.
+
+    Raises:
+        ValueError: An entry breaks the format.
+    """
+    path = Path(path)
+    entries = [{key: entry.get(key) for key in ('video_id', *_NULLABLE, 'frames')} for entry in data_list]
+    annotations = {
+        'metainfo': {
+            'dataset_type': DATASET_TYPE,
+            'format_version': FORMAT_VERSION,
+            'classes': list(classes),
+            **metainfo,
+        },
+        'data_list': entries,
+    }
+    check_annotations(annotations, path)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    temporary.write_text(json.dumps(annotations, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    temporary.replace(path)
+
+
+def read_annotations(path: str | Path) -> dict:
+    """Read and check an annotation file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        ``{'metainfo': dict, 'data_list': list of dict}`` as written by :func:`write_annotations`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not JSON, another kind of annotation, of another version, or breaks the format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path} does not exist: convert your clips with tools/dataset_converters/videos_to_clusters.py SRC '
+            f'--out {path.parent}, or set data_root to the folder that holds the annotation file.'
+        )
+    try:
+        annotations = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is not valid JSON ({error}): run the converter again.') from error
+    check_annotations(annotations, path)
+    return annotations
+
+
+def check_annotations(annotations: Any, path: str | Path) -> None:
+    """Check the content of an annotation file.
+
+    Args:
+        annotations: The parsed content.
+        path: Where it came from, for messages.
+
+    Raises:
+        ValueError: Names ``path``, what is wrong, and what to do.
+    """
+    metainfo = annotations.get('metainfo') if isinstance(annotations, dict) else None
+    if not isinstance(metainfo, dict) or metainfo.get('dataset_type') != DATASET_TYPE:
+        raise ValueError(
+            f'{path} is not an annotation file of video clusters (metainfo.dataset_type should be "{DATASET_TYPE}"): '
+            f'make one with tools/dataset_converters/videos_to_clusters.py.'
+        )
+    version = metainfo.get('format_version')
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f'{path} has format version {version}, this version of uscl_plugin reads version {FORMAT_VERSION}: '
+            f'run the converter again, or install the uscl_plugin that wrote it.'
+        )
+    classes = metainfo.get('classes')
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f'{path}: metainfo.classes should be a list of class names, got {classes!r}.')
+    data_list = annotations.get('data_list')
+    if not isinstance(data_list, list):
+        raise ValueError(f'{path}: data_list should be a list with one entry a video, got {type(data_list).__name__}.')
+    seen: set[str] = set()
+    for position, entry in enumerate(data_list):
+        _check_entry(entry, f'{path}: data_list[{position}]', set(classes))
+        if entry['video_id'] in seen:
+            raise ValueError(f'{path}: video_id {entry["video_id"]!r} occurs twice; ids must be unique.')
+        seen.add(entry['video_id'])
+
+
+def _check_entry(entry: Any, where: str, classes: set[str]) -> None:
+    if not isinstance(entry, dict) or not isinstance(entry.get('video_id'), str) or not entry['video_id']:
+        raise ValueError(f'{where} should be a dict with a video_id, got {entry!r}.')
+    where = f'{where} (video {entry["video_id"]!r})'
+    for key in _NULLABLE:
+        if not isinstance(entry.get(key), str | None):
+            raise ValueError(f'{where}: {key} should be a string or null, got {entry[key]!r}.')
+    label = entry.get('label')
+    if label is not None and label not in classes:
+        raise ValueError(f'{where}: label {label!r} is not in metainfo.classes {sorted(classes)}.')
+    frames = entry.get('frames')
+    if not isinstance(frames, list) or not frames:
+        raise ValueError(f'{where}: frames should be a list of at least one path, got {frames!r}.')
+    for frame in frames:
+        if not isinstance(frame, str) or not is_inside(frame):
+            raise ValueError(f'{where}: frame {frame!r} should be a relative path inside the data folder.')
+
+
+def is_inside(path: str) -> bool:
+    """Whether a relative POSIX path stays inside the folder that it is relative to (by its text alone).
+
+    >>> [is_inside(p) for p in ('a/b.png', '../b.png', '/b.png', 'a/../../b', 'C:/b.png', '')]
+    [True, False, False, False, False, False]
+    """
+    parts = PurePosixPath(path.replace('\\', '/')).parts
+    return bool(parts) and parts[0] != '/' and '..' not in parts and not parts[0].endswith(':')

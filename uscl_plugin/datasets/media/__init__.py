@@ -1,0 +1,1 @@
+"""Readers of clips and writers of frames: no OpenMMLab package is needed here."""

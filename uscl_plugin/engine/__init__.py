@@ -1,0 +1,1 @@
+"""Hooks for the MMEngine runner and checkpoint handling."""
