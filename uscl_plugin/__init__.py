@@ -1,0 +1,21 @@
+"""USCL pretraining on ultrasound videos as a plugin for MMPretrain.
+
+Importing the package checks the environment once and registers what the installed hosts allow: the SPG transforms,
+samplers and hooks with MMEngine, the data set and the algorithm with MMPretrain.
+"""
+
+from importlib.util import find_spec
+
+from .compat.environment import check_environment
+from .version import __version__
+
+check_environment()
+
+from .datasets import pair_batch_sampler, transforms  # noqa: E402
+from .engine import hooks  # noqa: E402
+
+if find_spec('mmpretrain') is not None:
+    from . import models  # noqa: F401
+    from .datasets import video_clusters  # noqa: F401
+
+__all__ = ['__version__', 'hooks', 'pair_batch_sampler', 'transforms']

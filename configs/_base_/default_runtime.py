@@ -1,0 +1,28 @@
+# What every pretraining run shares. MMPretrain's own tools/train.py loads the plugin through `custom_imports`.
+custom_imports = dict(imports=['uscl_plugin'], allow_failed_imports=False)
+default_scope = 'mmpretrain'
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=10),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=3),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+)
+custom_hooks = [
+    dict(type='SampleSeedHook'),  # draws depend on (seed, epoch, video) alone
+    dict(type='PlainCheckpointHook'),  # checkpoints hold tensors and plain types only, and load without pickle
+    # Set data_root (and split) to report contrastive loss and cohesion on videos that are not trained on:
+    dict(type='HeldOutHook', data_root=None, split='val', interval=5, save_best=False),
+]
+env_cfg = dict(
+    cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
+)
+visualizer = dict(
+    type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+)
+log_processor = dict(window_size=10)
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0, deterministic=False)

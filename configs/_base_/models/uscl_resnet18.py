@@ -1,0 +1,21 @@
+model = dict(
+    type='USCL',
+    data_preprocessor=dict(
+        type='SelfSupDataPreprocessor',
+        mean=[127.5, 127.5, 127.5],  # 0.5 of [0, 1]; released code, dataset_wrapper
+        std=[63.75, 63.75, 63.75],  # 0.25 of [0, 1]; released code, dataset_wrapper
+        to_rgb=True,
+    ),
+    backbone=dict(type='ResNet', depth=18, out_indices=(3,), norm_cfg=dict(type='BN'), norm_eval=False),  # Sec. 4
+    neck=dict(  # two-layer projection with a ReLU between, 512-512-256; released code, resnet_simclr.py
+        type='MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=256, with_avg_pool=True
+    ),
+    head=dict(
+        type='USCLHead',
+        num_classes=12,  # of US-4; set it to your number of classes
+        in_channels=512,
+        cls_input='representation',  # Sec. 3; the released code classifies the projection (in_channels=256)
+        cls_weight=0.2,  # λ, Sec. 4
+        loss_contrastive=dict(type='LightlyNTXentLoss', temperature=0.5, gather_distributed=True),  # τ, Sec. 4
+    ),
+)

@@ -1,0 +1,10 @@
+# USCL on one of US-4's four data sets alone: Butterfly, 22 videos, 1,533 images, 2 classes (released code, dataset_wrapper).
+_base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
+
+model = dict(head=dict(num_classes=2))
+train_dataloader = dict(
+    dataset=dict(
+        filter_cfg=dict(labels=['Reg', 'Cov']),
+        label_map=dict(_delete_=True, Reg=0, Cov=1),
+    )
+)

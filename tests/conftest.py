@@ -1,0 +1,64 @@
+"""Fixtures shared by all tests: a small synthetic data set, and where real data lie."""
+
+import os
+import socket
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from uscl_plugin.datasets.annotations import write_annotations
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def real_data() -> Path:
+    """The folder that USCL_TEST_DATA names (pocus/, covid_blues/); tests that need it are skipped without."""
+    path = os.environ.get('USCL_TEST_DATA')
+    if not path:
+        pytest.skip('USCL_TEST_DATA is not set')
+    return Path(path)
+
+
+def make_clusters(folder: Path, videos: dict[str, tuple], size: int = 48, split: str | None = None) -> Path:
+    """Write videos `{id: (number of frames, label)}` or `{id: (…, patient)}` whose frame k has mean grey 10 * (k + 1)."""
+    data_list = []
+    rng = np.random.default_rng(0)
+    for video_id, (num_frames, label, *patient) in videos.items():
+        frames = []
+        for k in range(num_frames):
+            path = folder / 'frames' / video_id.replace('/', '__') / f'{k:06d}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            img = np.clip(rng.normal(10 * (k + 1), 3, (size, size + 8)), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(path), img)
+            frames.append(path.relative_to(folder).as_posix())
+        data_list.append(
+            dict(video_id=video_id, patient_id=patient[0] if patient else None, label=label, split=split, frames=frames)
+        )
+    classes = sorted({label for _, label, *_ in videos.values() if label is not None})
+    write_annotations(folder / 'annotations.json', data_list, classes)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def clusters(tmp_path_factory) -> Path:
+    """Seven videos of two classes, one unlabelled, one of two frames and one of a single frame."""
+    videos = {f'{label}/v{i}': (5 + i, label, f'p{i}') for i, label in enumerate(['a', 'b', 'a', 'b'])}
+    videos |= {'a/two': (2, 'a'), 'b/one': (1, 'b'), 'none/v': (4, None)}
+    return make_clusters(tmp_path_factory.mktemp('clusters'), videos)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on this machine that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return listener.getsockname()[1]

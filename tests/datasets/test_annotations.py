@@ -1,0 +1,73 @@
+import json
+
+import pytest
+
+from uscl_plugin.datasets.annotations import read_annotations, write_annotations
+
+ENTRY = dict(video_id='a/x.mp4', patient_id='p', label='a', split='train', frames=['frames/x/0.png', 'frames/x/1.png'])
+
+
+def test_round_trip_fills_missing_values_with_null(tmp_path):
+    path = tmp_path / 'annotations.json'
+    write_annotations(path, [ENTRY, dict(video_id='y', frames=['frames/y/0.png'])], ['a', 'b'], fps=3.0)
+    annotations = read_annotations(path)
+    assert annotations['metainfo'] == dict(dataset_type='VideoClusters', format_version=1, classes=['a', 'b'], fps=3.0)
+    assert annotations['data_list'] == [
+        ENTRY,
+        dict(video_id='y', patient_id=None, label=None, split=None, frames=['frames/y/0.png']),
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ['annotations.json']  # no temporary file stays
+
+
+def test_a_refused_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / 'annotations.json'
+    write_annotations(path, [ENTRY], ['a'])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match='occurs twice'):
+        write_annotations(path, [ENTRY, ENTRY], ['a'])
+    assert path.read_bytes() == before
+
+
+def test_missing_file_names_the_converter(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'nowhere/annotations.json does not exist.*videos_to_clusters'):
+        read_annotations(tmp_path / 'nowhere' / 'annotations.json')
+
+
+def _broken(change):
+    annotations = dict(
+        metainfo=dict(dataset_type='VideoClusters', format_version=1, classes=['a']), data_list=[dict(ENTRY)]
+    )
+    change(annotations)
+    return annotations
+
+
+BREAKS = {
+    'another version': (lambda a: a['metainfo'].update(format_version=2), 'format version 2.*reads version 1.*again'),
+    'no version': (lambda a: a['metainfo'].pop('format_version'), 'format version None'),
+    'COCO file': (lambda a: (a.clear(), a.update(images=[], annotations=[])), 'not an annotation file of video clust'),
+    'data_list a dict': (lambda a: a.update(data_list={}), 'data_list should be a list'),
+    'no video_id': (lambda a: a['data_list'][0].pop('video_id'), r'data_list\[0\] should be a dict with a video_id'),
+    'unknown label': (lambda a: a['data_list'][0].update(label='z'), "label 'z' is not in metainfo.classes"),
+    'label a number': (lambda a: a['data_list'][0].update(label=3), 'label should be a string or null, got 3'),
+    'no frames': (lambda a: a['data_list'][0].update(frames=[]), "video 'a/x.mp4'.*at least one path"),
+    'frame outside': (lambda a: a['data_list'][0].update(frames=['../../etc/x.png']), 'relative path inside'),
+    'frame absolute': (lambda a: a['data_list'][0].update(frames=['/etc/x.png']), 'relative path inside'),
+    'frame absolute on Windows': (lambda a: a['data_list'][0].update(frames=['C:\\x.png']), 'relative path inside'),
+}
+
+
+@pytest.mark.parametrize('name', BREAKS)
+def test_broken_file_is_named_with_the_fault(tmp_path, name):
+    change, message = BREAKS[name]
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(_broken(change)))
+    with pytest.raises(ValueError, match=message) as error:
+        read_annotations(path)
+    assert str(path) in str(error.value)
+
+
+def test_truncated_json(tmp_path):
+    path = tmp_path / 'annotations.json'
+    path.write_text('{"metainfo": {')
+    with pytest.raises(ValueError, match='not valid JSON.*run the converter again'):
+        read_annotations(path)

@@ -1,0 +1,78 @@
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+import uscl_plugin  # noqa: F401
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return MODELS.build(
+        dict(
+            type='USCL',
+            data_preprocessor=dict(mean=[127.5] * 3, std=[63.75] * 3, to_rgb=True),
+            backbone=dict(type='ResNet', depth=18, out_indices=(3,)),
+            neck=dict(type='MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=256),
+            head=dict(
+                type='USCLHead',
+                num_classes=2,
+                in_channels=512,
+                loss_contrastive=dict(type='LightlyNTXentLoss', temperature=0.5),
+            ),
+        )
+    )
+
+
+def batch(num_videos=3, labels=(0, 1, -1), size=32):
+    views = [torch.randint(0, 256, (num_videos, 3, size, size)).float() for _ in range(2)]
+    return dict(inputs=views, data_samples=[DataSample().set_gt_label(label) for label in labels])
+
+
+def test_one_backbone_pass_and_losses_of_the_parts(model):
+    passes = []
+    model.backbone.register_forward_hook(lambda module, args, out: passes.append(args[0].shape))
+    data = model.data_preprocessor(batch())
+    losses = model(**data, mode='loss')
+    assert passes == [(6, 3, 32, 32)]
+    assert set(losses) == {'loss_contrastive', 'loss_cls', 'accuracy'}
+
+    model.eval()  # batch norm by running statistics: a view's features do not depend on the batch
+    losses = model(**data, mode='loss')
+    with torch.no_grad():
+        h = [model.backbone(view)[0].mean((2, 3)) for view in data['inputs']]
+        z = [model.neck.mlp(part) for part in h]
+    assert losses['loss_contrastive'].item() == pytest.approx(model.head.loss_contrastive(*z).item(), rel=1e-4)
+    expected = 0.2 * sum(
+        torch.nn.functional.cross_entropy(model.head.classifier(part[:2]), torch.tensor([0, 1])) for part in h
+    )
+    assert losses['loss_cls'].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_a_batch_without_labels_trains_every_parameter_finitely(model):
+    losses = model(**model.data_preprocessor(batch(labels=(-1, -1, -1))), mode='loss')
+    total, log = model.parse_losses(losses)
+    total.backward()
+    assert log['loss_cls'] == 0 and total.isfinite()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+    assert model.backbone.conv1.weight.grad.abs().max() > 0
+
+
+def test_tensor_mode_gives_backbone_features_of_rgb_input(model):
+    model.eval()
+    images = torch.randint(0, 256, (2, 3, 64, 64))
+    features = model(model.data_preprocessor(dict(inputs=images, data_samples=None))['inputs'], mode='tensor')
+    with torch.no_grad():
+        expected = model.backbone((images.flip(1).float() - 127.5) / 63.75)
+    assert [tuple(f.shape) for f in features] == [(2, 512, 2, 2)]
+    torch.testing.assert_close(features[0], expected[0])
+
+
+@pytest.mark.parametrize('views', [1, 3])
+def test_other_numbers_of_views_are_refused(model, views):
+    with pytest.raises(ValueError, match='two views of each video, got .*MixFrames'):
+        model.loss([torch.randn(2, 3, 32, 32)] * views, [DataSample(), DataSample()])
+    with pytest.raises(ValueError, match=r'got a tensor \(2, 3, 32, 32\)'):
+        model.loss(torch.randn(2, 3, 32, 32), [DataSample(), DataSample()])

@@ -1,0 +1,51 @@
+"""Write one web page that shows what a backbone learned in pretraining.
+
+python tools/analysis/report_pretraining.py CONFIG CHECKPOINT --out report.html
+"""
+
+import argparse
+import shlex
+import sys
+
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from uscl_plugin.visualization.pretraining_report import ReportOptions, report_pretraining
+from uscl_plugin.visualization.report_pages import number, percent
+
+
+def main() -> int:
+    """Parse the command line, write the page, print the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='pretraining config')
+    parser.add_argument('checkpoint', help='its checkpoint, WORK_DIR/epoch_N.pth; logs are looked for beside it')
+    parser.add_argument('--out', default='report.html', help='page to write (default: %(default)s)')
+    parser.add_argument('--json', help='file for the numbers (default: as --out, with .json)')
+    parser.add_argument('--data-root', help='folder of other data with annotations.json')
+    parser.add_argument('--split', help="other split of the annotation, or 'all'")
+    parser.add_argument('--seed', type=int, default=0, help='of the untrained network, map and examples')
+    parser.add_argument('--triplets', type=int, default=6, help='videos in the sheet of positive pairs')
+    options = parser.parse_args()
+    command = shlex.join(['python', *sys.argv])
+
+    import mmpretrain.models  # noqa: F401  (registers backbones)
+
+    init_default_scope('mmpretrain')
+    MMLogger.get_instance('report', log_level='WARNING')  # else MMEngine lists the initialisation of every weight
+    try:
+        facts = report_pretraining(ReportOptions(**vars(options), command=command))
+    except (FileNotFoundError, ValueError) as error:
+        print(f'report_pretraining: {error}', file=sys.stderr)
+        return 1
+    for name in ('before', 'after'):
+        measures = {key: float('nan') if value is None else value for key, value in facts[name].items()}
+        print(
+            f'{name:>6}: retrieval@1 {percent(measures["retrieval"])} of {facts["num_held_out"]} held-out frames '
+            f'(chance {percent(measures["chance"])}), AUROC {number(measures["auroc"])}, gap {number(measures["gap"])}'
+        )
+    print(f'wrote {options.out}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

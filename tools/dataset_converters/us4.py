@@ -1,0 +1,72 @@
+"""Convert US-4 as its authors distribute it: every folder of images is one video, its name's prefix is the class.
+
+The annotation keeps the prefix (Rb1…Rb5 F0_…F4_ Reg Cov Ali Bli Ple Oth); a config's label_map makes the twelve
+classes of US-4 of it. Videos are split 8:2 into train and val within each prefix.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from uscl_plugin.datasets.media.command import add_common_arguments, fraction, run_command
+from uscl_plugin.datasets.media.conversion import convert_sources
+from uscl_plugin.datasets.media.errors import SourceError
+from uscl_plugin.datasets.media.sources import VideoSource, find_root, walk_sources
+from uscl_plugin.datasets.media.video_store import StoreSettings
+from uscl_plugin.datasets.splits import split_videos
+
+PREFIXES = tuple('Rb1 Rb2 Rb3 Rb4 Rb5 F0_ F1_ F2_ F3_ F4_ Reg Cov Ali Bli Ple Oth'.split())
+
+
+def find_videos(src: str, out: str, val_fraction: float, seed: int) -> list[VideoSource]:
+    """List the folders of images with their class and split; those with an unknown prefix carry a problem.
+
+    Raises:
+        SourceError: No such source, or no folder of images in it.
+    """
+    root = find_root(src, out)
+    folders = [source for source in walk_sources(root, out) if source.path.is_dir() or source.problem]
+    if not folders:
+        raise SourceError(f'no folder of images found in {root}: nothing could be read.', exit_code=1)
+    labels = {source.video_id: source.path.resolve().name[:3] for source in folders if not source.problem}
+    known = {video_id: label for video_id, label in labels.items() if label in PREFIXES}
+    splits = split_videos(known, val_fraction, seed)
+    unknown = f'its folder name starts with none of {" ".join(PREFIXES)}: rename it, or leave it out'
+    return [
+        replace(
+            source,
+            label=known.get(source.video_id),
+            split=splits.get(source.video_id),
+            problem=source.problem or (None if source.video_id in known else unknown),
+        )
+        for source in folders
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool.
+
+    Args:
+        argv: Arguments; None takes the command line's.
+
+    Returns:
+        Exit code: 0, 1 if nothing could be read, 2 for a wrong request, 130 if interrupted.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_common_arguments(parser)
+    parser.add_argument('--val-fraction', type=fraction, default=0.2, help='share of videos in val (default: 0.2)')
+    parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
+    args = parser.parse_args(argv)
+
+    def convert() -> int:
+        videos = find_videos(args.src, args.out, args.val_fraction, args.seed)
+        settings = StoreSettings(size=args.size, color=args.color)
+        # All frames of a folder are kept, so there is no sampling rate to state.
+        return convert_sources(videos, args.out, settings, PREFIXES, args.workers, fps=None, size=args.size)
+
+    return run_command(convert)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

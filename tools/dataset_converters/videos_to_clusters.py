@@ -1,0 +1,42 @@
+"""Convert clips and folders of frames into a dataset of video clusters.
+
+SRC holds class folders of clips (mp4 avi gif mov mpeg mpg m4v mkv webm) or of folders of frames; or clips without
+labels; or anything with an index.csv (path,label,patient_id[,split]). Run again, it goes on where it stopped.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from uscl_plugin.datasets.media.command import add_common_arguments, positive_float, run_command
+from uscl_plugin.datasets.media.conversion import convert_sources
+from uscl_plugin.datasets.media.sources import find_sources
+from uscl_plugin.datasets.media.video_store import StoreSettings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool.
+
+    Args:
+        argv: Arguments; None takes the command line's.
+
+    Returns:
+        Exit code: 0, 1 if nothing could be read, 2 for a wrong request, 130 if interrupted.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_common_arguments(parser)
+    parser.add_argument('--index', metavar='CSV', help='path,label,patient_id[,split] (default: SRC/index.csv, if any)')
+    parser.add_argument('--classes', nargs='+', metavar='NAME', help='class names in order (default: sorted labels)')
+    parser.add_argument('--fps', type=positive_float, default=3.0, help='frames kept in a second (default: 3)')
+    args = parser.parse_args(argv)
+
+    def convert() -> int:
+        sources = find_sources(args.src, args.index, args.classes, args.out)
+        settings = StoreSettings(args.fps, args.size, args.color)
+        return convert_sources(sources, args.out, settings, args.classes, args.workers, fps=args.fps, size=args.size)
+
+    return run_command(convert)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

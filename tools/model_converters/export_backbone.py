@@ -1,0 +1,35 @@
+"""Export the pretrained backbone of a checkpoint to MMDetection, MMPretrain or torchvision."""
+
+import argparse
+import sys
+
+from uscl_plugin.engine.backbone_export import TARGETS, export_backbone
+from uscl_plugin.engine.input_metadata import CHANNEL_ORDERS, INPUT_KEYS
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint of a pretraining, or a ResNet state dict')
+    parser.add_argument('out', metavar='OUT', help='file to write: .pth, .pt or .safetensors')
+    parser.add_argument('--to', required=True, choices=TARGETS, help='whose names and layout to write')
+    numbers = {'nargs': '+', 'type': float, 'metavar': 'X'}
+    parser.add_argument('--mean', **numbers, help='1 or 3 numbers of 0..255, where the checkpoint does not say')
+    parser.add_argument('--std', **numbers, help='likewise')
+    parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    args = parse_args(argv)
+    try:
+        print(export_backbone(args.checkpoint, args.out, args.to, {key: getattr(args, key) for key in INPUT_KEYS}))
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,8 @@
+"""Run the testing tool of the host (MMPretrain, MMDetection) that the config is for, with its own arguments."""
+
+import sys
+
+from uscl_plugin.engine.host_tools import run_host_tool
+
+if __name__ == '__main__':
+    sys.exit(run_host_tool('test', sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""Find out which OpenMMLab family is installed, and say in one sentence what to change if it cannot work."""
+
+import warnings
+from collections.abc import Mapping
+from importlib import metadata
+
+# import name → distributions that provide it; both families write into the same top-level packages
+ONEDL = {
+    'mmengine': ['onedl-mmengine'],
+    'mmcv': ['onedl-mmcv'],
+    'mmpretrain': ['onedl-mmpretrain'],
+    'mmdet': ['onedl-mmdetection'],
+}
+OPENMMLAB = {
+    'mmengine': ['mmengine', 'mmengine-lite'],
+    'mmcv': ['mmcv', 'mmcv-lite'],
+    'mmpretrain': ['mmpretrain'],
+    'mmdet': ['mmdet'],
+}
+INSTALL = "pip install 'uscl_plugin[onedl]' -c requirements/constraints-onedl.txt"
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the installed distributions that matter here, by distribution name."""
+    names = [name for family in (ONEDL, OPENMMLAB) for group in family.values() for name in group]
+    versions = {}
+    for name in [*names, 'setuptools']:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
+    """Judge a set of installed versions.
+
+    Args:
+        versions: Distribution name → version, as from :func:`installed_versions`.
+
+    Returns:
+        What makes the import impossible (None: nothing), and what only breaks a part.
+    """
+    ours = sorted(name for group in ONEDL.values() for name in group if name in versions)
+    theirs = sorted(name for group in OPENMMLAB.values() for name in group if name in versions)
+    if ours and theirs:
+        return (
+            f'two OpenMMLab families are installed ({", ".join(ours)}; {", ".join(theirs)}) and overwrite each '
+            f"other's files: in a fresh environment, {INSTALL}"
+        ), []
+    if not ours and not theirs:
+        return f'no OpenMMLab packages (mmengine, mmcv, mmpretrain) are installed: {INSTALL}', []
+    family, extra = (ONEDL, 'onedl') if ours else (OPENMMLAB, 'openmmlab')
+    provided = {module for module, group in family.items() if any(name in versions for name in group)}
+    absent = [module for module in ('mmengine', 'mmcv') if module not in provided]
+    if absent:
+        return (
+            f'{" and ".join(absent)} missing beside {", ".join(ours or theirs)}: '
+            f"pip install 'uscl_plugin[{extra}]' -c requirements/constraints-{extra}.txt"
+        ), []
+    if theirs and _major(versions.get('setuptools', '0')) >= (82,):
+        return (
+            f'mmengine {versions.get("mmengine", "")} needs pkg_resources, which setuptools {versions["setuptools"]} no '
+            f"longer has: pip install 'setuptools<82', or change to the maintained family in a fresh environment: {INSTALL}"
+        ), []
+    notes = []
+    mmcv = versions.get('mmcv') or versions.get('mmcv-lite') or '0'
+    if 'mmdet' in versions and _major(versions['mmdet']) <= (3, 3) and _major(mmcv) >= (2, 2):
+        notes.append(f"mmdet {versions['mmdet']} refuses mmcv {mmcv}: pip install 'mmcv-lite==2.1.0' to use detection.")
+    if 'mmpretrain' not in provided:
+        notes.append(
+            'mmpretrain is not installed: the SPG transforms are registered, the data set and the algorithm are not; '
+            f"pip install 'uscl_plugin[{extra}]' -c requirements/constraints-{extra}.txt to pretrain."
+        )
+    return None, notes
+
+
+def check_environment() -> None:
+    """Check what is installed.
+
+    Raises:
+        ImportError: It cannot work; the message is one sentence that says what to install.
+
+    Warns:
+        UserWarning: A part of the plugin cannot be used.
+    """
+    fatal, notes = find_problems(installed_versions())
+    if fatal:
+        raise ImportError(f'uscl_plugin: {fatal}')
+    for note in notes:
+        warnings.warn(f'uscl_plugin: {note}', stacklevel=3)
+
+
+def _major(version: str) -> tuple[int, ...]:
+    """(major, minor) as far as they are numbers.
+
+    >>> _major('2.2.0rc1'), _major('84')
+    ((2, 2), (84,))
+    """
+    return tuple(int(part) for part in version.split('.')[:2] if part.isdigit())

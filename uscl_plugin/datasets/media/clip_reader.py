@@ -1,0 +1,151 @@
+"""Read a clip's sampled frames, or say what is wrong with it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+
+from .clip_structure import find_missing_end
+from .errors import ClipError
+from .frame_sampling import bucket_of, next_time
+
+CLIP_SUFFIXES = frozenset({'.mp4', '.avi', '.gif', '.mov', '.mpeg', '.mpg', '.m4v', '.mkv', '.webm'})
+# For clips that state neither time stamps nor a rate; 25 is the rate FFmpeg assumes too.
+ASSUMED_RATE = 25.0
+# Containers of video only: FFmpeg would also take a text file, a picture or a playlist of addresses for a video.
+_FORMATS = 'mov,mp4,m4a,3gp,3g2,mj2,avi,gif,matroska,webm,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg'
+# An AVI with packed B-frames declares a frame or two more than it has; whether it was cut, its RIFF size tells.
+_AVI_SLACK = 2
+
+av.logging.set_level(av.logging.PANIC)  # what FFmpeg would print, ClipError says with the clip's name
+
+
+class ClipReader:
+    """Iterate over the frames of a clip at a steady rate, by its own presentation times.
+
+    Each frame is an RGB array (H, W, 3), uint8; the first frame of every interval of ``1 / fps`` seconds is kept. The
+    clip is always decoded to its end, and damage is reported after the last frame, so use nothing before iteration
+    has finished. A rotation in the container's metadata is not applied.
+
+    Args:
+        path: A clip in a container that FFmpeg reads.
+        fps: Frames to keep in a second, above 0. A clip with a lower rate keeps all of its frames.
+
+    Attributes:
+        facts: After iteration, ``frames_decoded``, ``frame_rate`` (the clip's nominal rate) and
+            ``frame_rate_assumed`` (true if the clip has no time stamps and no rate, and 25 was taken).
+
+    Raises:
+        ClipError: While iterating: empty, not a video, cut short, or with frames that do not decode.
+    """
+
+    def __init__(self, path: str | Path, fps: float = 3.0) -> None:
+        self.path = Path(path)
+        self.fps = fps
+        self.facts: dict = {}
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        try:
+            if self.path.stat().st_size == 0:
+                raise ClipError(self.path, 'the file is empty (0 bytes): copy or download it again')
+            missing_end = find_missing_end(self.path)
+            with self._open() as container:
+                yield from self._sample(container, missing_end)
+        except av.error.FFmpegError as error:
+            if missing_end:
+                raise ClipError(self.path, f'truncated: {missing_end}; copy or download it again') from error
+            raise ClipError(self.path, f'not a video that FFmpeg can read ({error.strerror})') from error
+        except OSError as error:
+            raise ClipError(self.path, f'the file cannot be opened ({error.strerror})') from error
+
+    def _open(self, **options: str) -> 'av.container.InputContainer':
+        # 'file:' and the whitelist: a file's name or content must not make FFmpeg open anything else.
+        options |= {'protocol_whitelist': 'file', 'format_whitelist': _FORMATS}
+        return av.open(f'file:{self.path.resolve()}', options=options, metadata_errors='replace')
+
+    def _sample(self, container: 'av.container.InputContainer', missing_end: str | None) -> Iterator[np.ndarray]:
+        if not container.streams.video:
+            raise ClipError(self.path, 'it holds no video stream')
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise ClipError(self.path, f'truncated: {missing_end}' if missing_end else 'FFmpeg has no decoder for it')
+        stream.codec_context.thread_count = 1  # clips are converted in parallel, one core each
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        time_base = float(stream.time_base or 0)
+        start = time = None
+        bucket, decoded, damaged, repeats, rate_used = -1, 0, 0, 0, False
+        for packet in _demux(container, stream):
+            if packet is None or packet.is_corrupt:
+                damaged += 1
+                if packet is None:
+                    break
+            if packet.size == 0 and packet.dts is not None:  # AVI: show the last frame again
+                repeats += 1
+                continue
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                damaged += 1
+                continue
+            for frame in frames:
+                decoded += 1
+                damaged += frame.is_corrupt
+                rate_used |= frame.pts is None
+                time = next_time(frame.pts, time_base, time, 1 / (rate or ASSUMED_RATE))
+                start = time if start is None else start
+                if bucket_of(time, start, self.fps, time_base) > bucket:
+                    bucket = bucket_of(time, start, self.fps, time_base)
+                    yield _to_rgb(frame)
+        self._check_whole(container, stream.frames, decoded, damaged, repeats, missing_end)
+        self.facts = {
+            'frames_decoded': decoded,
+            'frame_rate': round(rate or ASSUMED_RATE, 6),
+            'frame_rate_assumed': rate_used and not rate,
+        }
+
+    def _check_whole(
+        self,
+        container: 'av.container.InputContainer',
+        declared: int,
+        decoded: int,
+        damaged: int,
+        repeats: int,
+        missing_end: str | None,
+    ) -> None:
+        again = 'copy or download it again'
+        if missing_end:
+            count = f'{decoded} of {declared}' if declared > decoded else f'{decoded}'
+            raise ClipError(self.path, f'truncated: {count} frames could be decoded, {missing_end}; {again}')
+        if decoded == 0:
+            raise ClipError(self.path, f'damaged: no frame could be decoded; {again}')
+        if damaged:
+            of = f' of {declared}' if declared else ''
+            raise ClipError(
+                self.path,
+                f'damaged or truncated: {decoded}{of} frames could be decoded, {damaged} with errors; {again}',
+            )
+        slack = _AVI_SLACK if container.format.name == 'avi' else 0
+        if decoded + repeats < declared - slack and not self._has_hidden_frames(declared):
+            raise ClipError(self.path, f'truncated: {decoded} of {declared} frames could be decoded; {again}')
+
+    def _has_hidden_frames(self, declared: int) -> bool:
+        """Whether all declared frames are there, and an MP4 edit list (a trimmed clip) hides some."""
+        with self._open(ignore_editlist='1') as container:
+            sizes = [packet.size for packet in container.demux(video=0) if not packet.is_corrupt]
+        return sum(size > 0 for size in sizes) >= declared
+
+
+def _demux(container: 'av.container.InputContainer', stream: 'av.VideoStream') -> Iterator['av.Packet | None']:
+    """Packets up to the end, or up to the first that cannot be read, for which None is given."""
+    try:
+        yield from container.demux(stream)
+    except av.error.FFmpegError:
+        yield None
+
+
+def _to_rgb(frame: 'av.VideoFrame') -> np.ndarray:
+    if not any(component.is_alpha for component in frame.format.components):
+        return frame.to_ndarray(format='rgb24')
+    rgba = frame.to_ndarray(format='rgba').astype(np.uint16)  # transparent parts of a GIF are white underneath
+    return (rgba[..., :3] * rgba[..., 3:] // 255).astype(np.uint8)

@@ -1,0 +1,124 @@
+"""Whether a clip's container is whole: the sizes that its own headers declare, against the bytes that are there.
+
+Decoders are built to play what they can, so a clip that was cut short usually decodes without any complaint. Its
+container still says how long the file should be.
+"""
+
+import struct
+from pathlib import Path
+
+_MATROSKA_HEADER = b'\x1a\x45\xdf\xa3'
+_MATROSKA_SEGMENT = b'\x18\x53\x80\x67'
+_MP4_FIRST_BOXES = {b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide', b'pnot'}
+# 2 GiB: larger clips are walked no further than this, so that a huge file is not mapped as a whole.
+_MPEG_PACK, _MPEG_END = 0xBA, 0xB9
+
+
+def find_missing_end(path: str | Path) -> str | None:
+    """Look for a container that ends before its own headers say.
+
+    Known are MP4/MOV, AVI, Matroska/WebM, GIF and MPEG program streams, recognised by content, not by suffix.
+    A Matroska file or an AVI that was written as a stream of unknown length, a fragmented MP4 cut exactly between
+    two fragments and an MPEG stream cut exactly between two packets declare nothing that is missing.
+
+    Args:
+        path: The clip.
+
+    Returns:
+        What is missing, in plain words, or None if the container is whole or of a kind not known here.
+    """
+    content = Path(path).read_bytes()
+    if content[:4] == b'RIFF':
+        return _check_riff(content)
+    if content[:4] == _MATROSKA_HEADER:
+        return _check_matroska(content)
+    if content[:6] in (b'GIF87a', b'GIF89a'):
+        return _check_gif(content)
+    if content[:4] == b'\x00\x00\x01\xba':
+        return _check_mpeg_program_stream(content)
+    if content[4:8] in _MP4_FIRST_BOXES:
+        return _check_mp4(content)
+    return None
+
+
+def _check_mp4(content: bytes) -> str | None:
+    position, has_index = 0, False
+    while position + 8 <= len(content):
+        size, kind = struct.unpack('>I4s', content[position : position + 8])
+        if size == 1 and position + 16 <= len(content):
+            size = struct.unpack('>Q', content[position + 8 : position + 16])[0]
+        elif size == 0:  # the last box may run to the end of the file
+            size = len(content) - position
+        has_index |= kind == b'moov'
+        position += max(size, 8)
+    if position > len(content):
+        return f'{position - len(content)} of {position} bytes are missing at its end'
+    return None if has_index else 'its index (the moov box, which recorders write last) is missing'
+
+
+def _check_riff(content: bytes) -> str | None:
+    position = 0
+    while content[position : position + 4] == b'RIFF' and position + 8 <= len(content):  # OpenDML has several
+        position += 8 + struct.unpack('<I', content[position + 4 : position + 8])[0]
+    missing = position - len(content)
+    return f'{missing} of {position} bytes are missing at its end' if missing > 0 else None
+
+
+def _check_matroska(content: bytes) -> str | None:
+    position = 4
+    size, length = _read_ebml_size(content, position)
+    position += length + size
+    if content[position : position + 4] != _MATROSKA_SEGMENT:
+        return 'its segment is missing' if position >= len(content) - 4 else None
+    size, length = _read_ebml_size(content, position + 4)
+    position += 4 + length + size
+    if size == 2 ** (7 * length) - 1:  # unknown size: a live recording
+        return None
+    missing = position - len(content)
+    return f'{missing} of {position} bytes are missing at its end' if missing > 0 else None
+
+
+def _read_ebml_size(content: bytes, position: int) -> tuple[int, int]:
+    first = content[position] if position < len(content) else 0x80
+    length = 9 - first.bit_length()
+    value = int.from_bytes(content[position : position + length], 'big')
+    return value & (2 ** (7 * length) - 1), length
+
+
+def _check_gif(content: bytes) -> str | None:
+    try:
+        position = 13 + _color_table_size(content[10])
+        while content[position] != 0x3B:  # the trailer
+            if content[position] == 0x2C:  # image: descriptor, its own colour table, code size, data
+                position += 11 + _color_table_size(content[position + 9])
+            elif content[position] == 0x21:  # extension
+                position += 2
+            else:
+                return f'byte {position} starts no GIF block'
+            while content[position]:
+                position += content[position] + 1
+            position += 1
+    except IndexError:
+        return 'its last GIF block is cut off'
+    return None
+
+
+def _color_table_size(flags: int) -> int:
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _check_mpeg_program_stream(content: bytes) -> str | None:
+    position, end = 0, len(content.rstrip(b'\x00'))
+    while position < end:
+        header = content[position : position + 14]
+        if header[:3] != b'\x00\x00\x01' or len(header) < 6:
+            return f'byte {position} starts no MPEG packet'
+        if header[3] == _MPEG_END:
+            return None
+        if header[3] == _MPEG_PACK:
+            is_mpeg2 = header[4] >> 6 == 1
+            position += 14 + (header[-1] & 7) if is_mpeg2 else 12
+        else:
+            position += 6 + struct.unpack('>H', header[4:6])[0]
+    missing = position - len(content)
+    return f'the last MPEG packet lacks {missing} bytes' if missing > 0 else None

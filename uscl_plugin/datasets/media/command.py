@@ -1,0 +1,61 @@
+"""What the converter tools have in common on the command line."""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+
+from .errors import SourceError
+from .video_store import COLOR_MODES
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add SRC, --out, --size, --color and --workers."""
+    parser.add_argument('src', metavar='SRC', help='the source folder; it is only read')
+    parser.add_argument('--out', required=True, metavar='DIR', help='the dataset folder to make or to go on with')
+    parser.add_argument(
+        '--size', type=positive_int, default=256, help='largest shorter side of a stored frame in pixels (default: 256)'
+    )
+    parser.add_argument(
+        '--color',
+        choices=COLOR_MODES,
+        default='auto',
+        help='auto (default) stores a video as gray if all of its frames are; gray, color: store every video so',
+    )
+    parser.add_argument('--workers', type=positive_int, metavar='N', help='processes (default: one for every core)')
+
+
+def run_command(command: Callable[[], int]) -> int:
+    """Run a tool's work; errors that the user can mend become one line on stderr and an exit code."""
+    try:
+        return command()
+    except SourceError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print('interrupted: finished videos are kept, the same command goes on from there.', file=sys.stderr)
+        return 130  # as shells report Ctrl-C
+
+
+def positive_int(text: str) -> int:
+    """Argument type: an integer above 0."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text} should be above 0')
+    return value
+
+
+def positive_float(text: str) -> float:
+    """Argument type: a finite number above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text} should be a number above 0')
+    return value
+
+
+def fraction(text: str) -> float:
+    """Argument type: a number in [0, 1)."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f'{text} should be at least 0 and below 1')
+    return value

@@ -1,0 +1,142 @@
+"""Convert all videos of a source into a dataset folder, in parallel, going on where an earlier run stopped."""
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from uscl_plugin.datasets.annotations import write_annotations
+
+from .errors import ClipError, SourceError
+from .frame_folder import natural_key
+from .report import print_report
+from .sources import VideoSource
+from .video_store import StoreSettings, find_complete, remove_leftovers, store_name, store_video
+from .worker_pool import run_isolated
+
+FRAMES = 'frames'
+_CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'
+
+
+@dataclass
+class Outcome:
+    """What became of a video.
+
+    Attributes:
+        source: The video.
+        frames: Stored frames in time order, relative to the dataset folder; empty if it was skipped.
+        reason: Why it was skipped, else None.
+        is_new: Whether it was converted now, not found complete.
+    """
+
+    source: VideoSource
+    frames: list[str] = field(default_factory=list)
+    reason: str | None = None
+    is_new: bool = False
+
+
+def convert_sources(
+    sources: Sequence[VideoSource],
+    out: str | Path,
+    settings: StoreSettings,
+    classes: Sequence[str] | None = None,
+    workers: int | None = None,
+    **metainfo: Any,
+) -> int:
+    """Convert videos, write ``annotations.json`` and ``skipped.csv``, and print a report.
+
+    One run at a time may write to a folder.
+
+    Args:
+        sources: The videos.
+        out: The dataset folder; made if needed.
+        settings: How frames are stored.
+        classes: Class names in order; None takes the sorted labels of ``sources``.
+        workers: Number of processes; None is one for every core.
+        **metainfo: Further plain values for the annotation file.
+
+    Returns:
+        Exit code for a tool: 0 if at least one video was read, else 1 (no annotation file is written then).
+
+    Raises:
+        SourceError: ``out`` cannot be written.
+    """
+    out = Path(out)
+    try:
+        (out / FRAMES).mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out / FRAMES)
+        outcomes = convert_videos(sources, out, settings, workers or os.cpu_count() or 1)
+        if classes is None:
+            classes = sorted({source.label for source in sources if source.label is not None})
+        entries = [
+            {
+                'video_id': outcome.source.video_id,
+                'patient_id': outcome.source.patient_id,
+                'label': outcome.source.label,
+                'split': outcome.source.split,
+                'frames': outcome.frames,
+            }
+            for outcome in outcomes
+            if outcome.reason is None
+        ]
+        if entries:
+            write_annotations(out / 'annotations.json', entries, classes, **metainfo)
+        _write_skipped(out / 'skipped.csv', outcomes)
+    except OSError as error:
+        raise SourceError(f'cannot write to {out} ({error}): free some space there or give another --out.') from error
+    print_report(outcomes, classes, out)
+    return 0 if entries else 1
+
+
+def convert_videos(sources: Sequence[VideoSource], out: Path, settings: StoreSettings, workers: int) -> list[Outcome]:
+    """Convert the videos that are not complete yet, with a progress bar on stderr; outcomes in natural order."""
+    ordered = sorted(sources, key=lambda source: natural_key(source.video_id))
+    outcomes = [Outcome(source, reason=source.problem) for source in ordered]
+    tasks = []
+    for outcome in outcomes:
+        if outcome.reason is None:
+            folder = out / FRAMES / store_name(outcome.source.video_id)
+            names = find_complete(outcome.source.path, folder, settings)
+            if names is None:
+                tasks.append((outcome, folder))
+            else:
+                outcome.frames = [f'{FRAMES}/{folder.name}/{name}' for name in names]
+    columns = (TextColumn('converting'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # No refresh thread: worker processes are forked while the bar is shown.
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
+        bar = progress.add_task('', total=len(outcomes), completed=len(outcomes) - len(tasks))
+        arguments = [(outcome.source, folder, settings) for outcome, folder in tasks]
+        for number, result in run_isolated(_convert, arguments, min(workers, max(len(tasks), 1))):
+            outcome, folder = tasks[number]
+            names, outcome.reason = result or ([], _CRASHED)
+            outcome.frames = [f'{FRAMES}/{folder.name}/{name}' for name in names]
+            outcome.is_new = outcome.reason is None
+            progress.update(bar, advance=1, refresh=True)
+    return outcomes
+
+
+def _convert(task: tuple[VideoSource, Path, StoreSettings]) -> tuple[list[str], str | None]:
+    """Frame names and None, or no name and the reason; runs in a worker process."""
+    source, folder, settings = task
+    try:
+        return store_video(source.video_id, source.path, folder, settings), None
+    except ClipError as error:
+        return [], error.reason
+    except OSError:  # the readers report their own; this is the disk that is written to
+        raise
+    except Exception as error:  # one odd video must not stop the others
+        return [], f'could not be converted ({type(error).__name__}: {error})'
+
+
+def _write_skipped(path: Path, outcomes: Sequence[Outcome]) -> None:
+    skipped = [(outcome.source.video_id, outcome.reason) for outcome in outcomes if outcome.reason is not None]
+    if not skipped:
+        path.unlink(missing_ok=True)
+        return
+    with path.open('w', encoding='utf-8', newline='') as file:
+        csv.writer(file, lineterminator='\n').writerows([('video_id', 'reason'), *skipped])

@@ -1,0 +1,54 @@
+"""The report at the end of a conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from .conversion import Outcome
+
+UNLABELLED = '(unlabelled)'
+
+
+def print_report(outcomes: Sequence[Outcome], classes: Sequence[str], out: Path) -> None:
+    """Print to stdout: a table per class, each skipped video with its reason, and what was done.
+
+    Args:
+        outcomes: All videos.
+        classes: Class names, in the order of the table.
+        out: The dataset folder.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table()
+    table.add_column('class')
+    for name in ('clips', 'frames', 'patients', 'skipped'):
+        table.add_column(name, justify='right')
+    for label in [*classes, None]:
+        members = [outcome for outcome in outcomes if outcome.source.label == label]
+        if members or label is not None:
+            table.add_row(UNLABELLED if label is None else escape(label), *count_cells(members))
+    table.add_section()
+    table.add_row('total', *count_cells(outcomes))
+    console.print(table)
+    skipped = [outcome for outcome in outcomes if outcome.reason is not None]
+    for outcome in skipped:
+        console.print(f'skipped {outcome.source.video_id}: {outcome.reason}', markup=False)
+    new = sum(outcome.is_new for outcome in outcomes)
+    complete = len(outcomes) - len(skipped) - new
+    console.print(f'{new} converted now, {complete} complete already, {len(skipped)} skipped.')
+    where = 'Nothing could be read' if len(skipped) == len(outcomes) else f'Written to {out / "annotations.json"}'
+    console.print(f'{where}{f" (skipped clips: {out / 'skipped.csv'})" if skipped else ""}.', markup=False)
+
+
+def count_cells(outcomes: Sequence[Outcome]) -> tuple[str, str, str, str]:
+    """Clips, frames, patients ('-' if none is known) and skipped videos of a row of the table."""
+    read = [outcome for outcome in outcomes if outcome.reason is None]
+    patients = {outcome.source.patient_id for outcome in read} - {None}
+    frames = sum(len(outcome.frames) for outcome in read)
+    return str(len(read)), str(frames), str(len(patients) or '-'), str(len(outcomes) - len(read))

@@ -1,0 +1,154 @@
+"""Store one video as a folder of PNG frames with a manifest, in one step and only when needed.
+
+``OUT/frames/NAME/`` holds ``000000.png…`` and ``video.json``. It is written under a temporary name and renamed when
+whole, so that a folder without the temporary prefix is always complete.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .clip_reader import ClipReader
+from .errors import ClipError
+from .frame_folder import FrameFolder
+from .frame_writer import frame_name, is_grey, shrink, to_grey, write_png
+
+CONVERTER_VERSION = 1  # raise when the same source and settings give other frames: all videos are then redone
+MANIFEST = 'video.json'
+TEMPORARY_PREFIX = '.tmp-'
+COLOR_MODES = ('auto', 'gray', 'color')
+_NAME_LENGTH = 80  # with 9 more characters well below any file system's limit of 255 bytes
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What the stored frames depend on besides the source.
+
+    Attributes:
+        fps: Frames to keep in a second of a clip; folders of frames are kept whole.
+        size: Largest shorter side in pixels.
+        color: 'gray', 'color', or 'auto': gray if every frame of the video is.
+    """
+
+    fps: float = 3.0
+    size: int = 256
+    color: str = 'auto'
+
+
+def store_name(video_id: str) -> str:
+    """Folder name for a video: readable, safe on every file system, and different for different ids.
+
+    >>> store_name('covid/clip 1.mp4')
+    'covid__clip_1.mp4-af2937c6'
+    """
+    readable = re.sub(r'[^A-Za-z0-9._-]', '_', video_id.replace('/', '__')).lstrip('.-')[:_NAME_LENGTH]
+    return f'{readable}-{hashlib.sha256(video_id.encode()).hexdigest()[:8]}'
+
+
+def find_complete(source: Path, folder: Path, settings: StoreSettings) -> list[str] | None:
+    """Frame names of a video that is stored already and up to date, else None.
+
+    Up to date means: written by this version with the same settings, from a source of the same size that was not
+    modified afterwards, and with every frame still there.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding='utf-8'))
+        written = (folder / MANIFEST).stat().st_mtime_ns
+        files = _files_of(source)
+        is_current = (
+            manifest['converter_version'] == CONVERTER_VERSION
+            and manifest['settings'] == _settings_of(source, settings)
+            and manifest['source']['bytes'] == sum(file.stat().st_size for file in files)
+            and max(file.stat().st_mtime_ns for file in [source, *files]) <= written
+            and set(manifest['frames']) <= {file.name for file in folder.iterdir()}
+        )
+        return manifest['frames'] if is_current else None
+    except (OSError, ValueError, KeyError, TypeError):  # no manifest, or none of ours
+        return None
+
+
+def store_video(video_id: str, source: Path, folder: Path, settings: StoreSettings) -> list[str]:
+    """Decode a video and write its folder; an earlier version of the folder is replaced.
+
+    Args:
+        video_id: Goes into the manifest.
+        source: The clip or folder of frames.
+        folder: The folder to make; its parent must exist.
+        settings: See :class:`StoreSettings`.
+
+    Returns:
+        The frames' file names in time order.
+
+    Raises:
+        ClipError: The video cannot be used; nothing is left in place of ``folder``.
+        OSError: The frames cannot be written.
+    """
+    temporary = folder.with_name(TEMPORARY_PREFIX + folder.name)
+    _remove(temporary)
+    _remove(folder)
+    try:
+        manifest = None
+        if settings.color != 'color':
+            manifest = _write_frames(source, temporary, settings, grey=True)
+        if manifest is None:  # a coloured frame came up: start again, so that all frames are of one kind
+            _remove(temporary)
+            manifest = _write_frames(source, temporary, settings, grey=False)
+        assert manifest is not None
+        manifest = {
+            'converter_version': CONVERTER_VERSION,
+            'video_id': video_id,
+            'settings': _settings_of(source, settings),
+            'source': _fingerprint(source),
+            **manifest,
+        }
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
+        temporary.rename(folder)
+    finally:
+        _remove(temporary)
+    return manifest['frames']
+
+
+def remove_leftovers(frames_folder: Path) -> None:
+    """Remove the temporary folders that interrupted runs have left."""
+    for leftover in frames_folder.glob(f'{TEMPORARY_PREFIX}*'):
+        _remove(leftover)
+
+
+def _write_frames(source: Path, folder: Path, settings: StoreSettings, grey: bool) -> dict | None:
+    """Write all frames; None as soon as a frame needs colour after all."""
+    folder.mkdir()
+    reader = FrameFolder(source) if source.is_dir() else ClipReader(source, settings.fps)
+    names: list[str] = []
+    for frame in reader:
+        if grey and settings.color == 'auto' and not is_grey(frame):
+            return None
+        names.append(frame_name(len(names)))
+        write_png(folder / names[-1], shrink(to_grey(frame) if grey else frame, settings.size))
+    return {'stored_as': 'gray' if grey else 'color', **reader.facts, 'frames': names}
+
+
+def _settings_of(source: Path, settings: StoreSettings) -> dict:
+    return asdict(settings) | ({'fps': None} if source.is_dir() else {})
+
+
+def _files_of(source: Path) -> list[Path]:
+    return FrameFolder(source).list_files() if source.is_dir() else [source]
+
+
+def _fingerprint(source: Path) -> dict:
+    digest, size = hashlib.sha256(), 0
+    try:
+        for file in _files_of(source):
+            content = file.read_bytes()
+            digest.update(content)
+            size += len(content)
+    except OSError as error:
+        raise ClipError(source, f'{error.filename} cannot be read ({error.strerror})') from error
+    return {'bytes': size, 'sha256': digest.hexdigest()}
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""Seeded subsets that are stratified and nested: whoever is in the 1 % is in the 10 %."""
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+
+def hash_rank(key: str, seed: int) -> int:
+    """A number that orders keys at random, the same in every process and on every machine.
+
+    Args:
+        key: What is ordered, such as a video id.
+        seed: Another seed gives another order.
+
+    Returns:
+        A uniform 64-bit integer.
+    """
+    return int.from_bytes(hashlib.blake2b(f'{seed}/{key}'.encode(), digest_size=8).digest(), 'big')
+
+
+def stratified_subset(keys: Sequence[str], strata: Sequence[Hashable], fraction: float, seed: int = 0) -> list[int]:
+    """Choose a share of every stratum, at least one of each if the share is above 0.
+
+    Each stratum is put in the order of :func:`hash_rank` and its first ``max(1, round(fraction * size))`` are taken,
+    so subsets of one seed are nested in each other, and adding a key changes the choice of few others.
+
+    Args:
+        keys: N unique names.
+        strata: N stratum labels, such as class names.
+        fraction: Share in [0, 1]; 0 chooses nothing.
+        seed: Seed of the order.
+
+    Returns:
+        Positions in ``keys``, ascending.
+
+    Raises:
+        ValueError: ``fraction`` is not in [0, 1].
+    """
+    if not 0 <= fraction <= 1:  # NaN is refused, too
+        raise ValueError(f'fraction should be in [0, 1], got {fraction}.')
+    if fraction == 0:
+        return []
+    members: dict[Hashable, list[int]] = defaultdict(list)
+    for position, stratum in enumerate(strata):
+        members[stratum].append(position)
+    chosen: list[int] = []
+    for positions in members.values():
+        ordered = sorted(positions, key=lambda position: (hash_rank(keys[position], seed), keys[position]))
+        chosen += ordered[: max(1, math.floor(fraction * len(ordered) + 0.5))]
+    return sorted(chosen)

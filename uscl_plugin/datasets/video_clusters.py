@@ -1,0 +1,181 @@
+"""The pretraining data set: one item is one video, a cluster of frames that mean the same."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmpretrain.datasets import BaseDataset
+from mmpretrain.registry import DATASETS
+
+from .annotations import read_annotations
+from .frame_range import frames_in_range
+from .labels import class_indices
+from .sample_seed import SampleSeeder
+from .subsets import stratified_subset
+
+
+@DATASETS.register_module()
+class VideoClusterDataset(BaseDataset):
+    """Videos as semantic clusters of frames.
+
+    An item starts as a dict with ``frames`` (paths in time order), ``video_id``, ``patient_id`` (None: unknown) and
+    ``gt_label`` (-1: unlabelled) and then goes through the pipeline. Around the pipeline the global generators are
+    seeded from (run seed, epoch, video_id) and restored, so neither the number of workers nor a resumed run changes a
+    draw; ``SampleSeedHook`` sets run seed and epoch.
+
+    Args:
+        data_root: The folder that a converter wrote.
+        ann_file: The annotation file, relative to ``data_root`` (see :mod:`uscl_plugin.datasets.annotations`).
+        split: Keep only the videos of this split of the annotation; None keeps all.
+        classes: Class names in the order of their indices; None takes the annotation's, or those of ``label_map``.
+        label_map: Annotation label → class index or class name; several labels may share a class. None: each label is
+            a class of its own.
+        label_fraction: Share of the labelled videos that keep their label, in [0, 1], chosen per class (at least one
+            of each), seeded, nested (1 % ⊂ 10 %). The others are used without label.
+        data_fraction: Share of the videos that are kept at all, chosen likewise, before ``label_fraction``.
+        seed: Seed of both choices; the run seed, too, until a hook sets another.
+        frame_range: ``(start, end)``: keep the frames of this part of each video, in shares of its length, so that
+            the others stay unseen.
+        filter_cfg: ``dict(labels=[…])`` keeps the videos with one of these annotation labels.
+        pipeline: The transforms.
+        **kwargs: Those of :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: No annotation file, or frames are gone.
+        ValueError: The annotation is of another version, or a setting does not fit it.
+    """
+
+    METAINFO: dict = {'dataset_type': 'VideoClusters', 'task_name': 'pretraining'}
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str = 'annotations.json',
+        split: str | None = None,
+        classes: str | Sequence[str] | None = None,
+        label_map: dict[str, int | str] | None = None,
+        label_fraction: float = 1.0,
+        data_fraction: float = 1.0,
+        seed: int = 0,
+        frame_range: tuple[float, float] = (0.0, 1.0),
+        filter_cfg: dict | None = None,
+        pipeline: Sequence = (),
+        **kwargs: Any,
+    ) -> None:
+        for name, fraction in (('label_fraction', label_fraction), ('data_fraction', data_fraction)):
+            if not 0 <= fraction <= 1:
+                raise ValueError(f'{name} should be in [0, 1] (0.01 is 1 %), got {fraction}.')
+        self.split = split
+        self.label_map = None if label_map is None else dict(label_map)
+        self.label_fraction = label_fraction
+        self.data_fraction = data_fraction
+        self.seed = seed
+        self.frame_range = frame_range
+        self._seeder = SampleSeeder(seed)
+        super().__init__(
+            ann_file=ann_file,
+            data_root=os.path.expanduser(data_root),
+            classes=classes,
+            filter_cfg=filter_cfg,
+            pipeline=pipeline,
+            **kwargs,
+        )
+
+    def set_epoch(self, epoch: int, run_seed: int | None = None) -> None:
+        """Say which epoch's draws come next, in this process and in its workers."""
+        self._seeder.set(self.seed if run_seed is None else run_seed, epoch)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotation; apply split, filter, both fractions and the frame range."""
+        annotations = read_annotations(self.ann_file)
+        entries = self._select(annotations['data_list'])
+        to_index, self._metainfo['classes'] = class_indices(
+            annotations['metainfo']['classes'], self._metainfo.get('classes'), self.label_map
+        )
+        for key, value in annotations['metainfo'].items():
+            self._metainfo.setdefault(key, value)
+
+        kept = stratified_subset(
+            [entry['video_id'] for entry in entries], [entry['label'] for entry in entries], self.data_fraction, self.seed
+        )
+        data_list = []
+        for entry in (entries[i] for i in kept):
+            label = entry['label']
+            if label is not None and label not in to_index:
+                raise ValueError(
+                    f'{self.ann_file}: video {entry["video_id"]!r} has the label {label!r}, which is not among '
+                    f'{sorted(to_index)}: add it to label_map or classes, or leave its videos out with '
+                    f'filter_cfg=dict(labels=[…]).'
+                )
+            data_list.append(
+                dict(
+                    frames=[entry['frames'][i] for i in frames_in_range(len(entry['frames']), self.frame_range)],
+                    video_id=entry['video_id'],
+                    patient_id=entry['patient_id'],
+                    gt_label=-1 if label is None else to_index[label],
+                )
+            )
+        self._hide_labels(data_list)
+        self._check_frames(data_list)
+        self.serialize_data = self.serialize_data and bool(data_list)  # MMEngine cannot serialise an empty list
+        return data_list
+
+    def _select(self, entries: list[dict]) -> list[dict]:
+        splits = sorted({entry['split'] for entry in entries if entry['split'] is not None})
+        if self.split is not None and self.split not in splits:
+            raise ValueError(f'{self.ann_file} has no split {self.split!r}, only {splits}: set split to one of them.')
+        labels = (self.filter_cfg or {}).get('labels')
+        chosen = [
+            entry
+            for entry in entries
+            if (self.split is None or entry['split'] == self.split) and (labels is None or entry['label'] in labels)
+        ]
+        if not chosen:
+            raise ValueError(f'{self.ann_file}: no video with split={self.split!r} and filter_cfg={self.filter_cfg}.')
+        return chosen
+
+    def _hide_labels(self, data_list: list[dict]) -> None:
+        labelled = [item for item in data_list if item['gt_label'] >= 0]
+        keep = stratified_subset(
+            [item['video_id'] for item in labelled],
+            [item['gt_label'] for item in labelled],
+            self.label_fraction,
+            self.seed,
+        )
+        for i in set(range(len(labelled))) - set(keep):
+            labelled[i]['gt_label'] = -1
+
+    def _check_frames(self, data_list: list[dict]) -> None:
+        """Find missing frames now, by listing each folder once, rather than in the middle of the night."""
+        missing = []
+        present: dict[Path, set[str]] = {}
+        for item in data_list:
+            for frame in item['frames']:
+                path = Path(self.data_root, frame)
+                if path.parent not in present:
+                    present[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+                if path.name not in present[path.parent]:
+                    missing.append((item['video_id'], path))
+        if missing:
+            videos = sorted({video_id for video_id, _ in missing})
+            raise FileNotFoundError(
+                f'{len(missing)} frames of {len(videos)} videos that {self.ann_file} lists are gone, first '
+                f'{missing[0][1]} of video {videos[0]!r}: run the converter again, which redoes only what is incomplete.'
+            )
+
+    def filter_data(self) -> list[dict]:
+        """Nothing left to do: :meth:`load_data_list` filters before it takes fractions."""
+        return self.data_list
+
+    def get_data_info(self, idx: int) -> dict:
+        """An annotation with full paths; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""
+        info = super().get_data_info(idx)
+        info['frames'] = [os.path.join(self.data_root, frame) for frame in info['frames']]
+        return info
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on one video under its own seed."""
+        info = self.get_data_info(idx)
+        with self._seeder(info['video_id'], len(self)):
+            return self.pipeline(info)

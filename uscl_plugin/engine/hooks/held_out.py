@@ -1,0 +1,112 @@
+"""Watch a pretraining run on videos that it does not train on."""
+
+import torch
+from mmengine.dataset import default_collate
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import DATASETS, HOOKS
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader, SequentialSampler
+
+from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
+
+BETTER = {'contrastive': min, 'auroc': max, 'gap': max, 'retrieval': max}
+
+
+@HOOKS.register_module()
+class HeldOutHook(Hook):
+    """Report contrastive loss and cluster cohesion on held-out videos. Off unless ``data_root`` is set.
+
+    Logged as ``held_out/contrastive`` (NT-Xent of pairs drawn alike every time), and over the videos' frames, of which
+    the last quarter of each are queries: ``held_out/gap`` (mean cosine similarity within minus between videos),
+    ``held_out/auroc`` and ``held_out/retrieval`` (see :class:`uscl_plugin.evaluation.cohesion.Cohesion`).
+
+    Args:
+        data_root: Folder of a converter; the training data's own is the usual choice.
+        split: Split to take of it, None for all.
+        interval: Epochs between reports; the last epoch is always reported.
+        save_best: False, or one of the four names above: then ``best_held_out_<name>.pth`` holds the best epoch so far.
+
+    Raises:
+        ValueError: ``save_best`` is another name.
+    """
+
+    def __init__(
+        self, data_root: str | None = None, split: str | None = 'val', interval: int = 5, save_best: str | bool = False
+    ) -> None:
+        if save_best and save_best not in BETTER:
+            raise ValueError(f'save_best should be False or one of {sorted(BETTER)}, got {save_best!r}.')
+        self.data_root = data_root
+        self.split = split
+        self.interval = interval
+        self.save_best = save_best
+
+    def before_train(self, runner: Runner) -> None:
+        """Read the held-out data now, so that a wrong path stops the run before its first epoch."""
+        if self.data_root is None:
+            return
+        from uscl_plugin.evaluation.pretraining import collect_frames, dataset_config
+
+        split = 'all' if self.split is None else self.split
+        self._frames = collect_frames(runner.cfg, self.data_root, split)
+        config = dataset_config(runner.cfg, self.data_root, split, label_fraction=0.0)
+        self._dataset = DATASETS.build(config, default_args=dict(_scope_='mmpretrain'))
+        self._dataset.set_epoch(0, run_seed=0)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Report at the interval and after the last epoch."""
+        if self.data_root is None:
+            return
+        is_last = runner.epoch + 1 == runner.max_epochs
+        if is_last or self.every_n_epochs(runner, self.interval):
+            self._report(runner)
+
+    @master_only
+    def _report(self, runner: Runner) -> None:
+        from uscl_plugin.evaluation.pretraining import color_type, evaluate_backbone, read_frames
+
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        color = color_type(runner.cfg.train_dataloader.dataset.pipeline)
+        was_training = model.training
+        model.eval()
+        try:
+            found = evaluate_backbone(
+                model.backbone, read_frames(self._frames.paths, color), self._frames, runner.cfg
+            ).cohesion
+            values = {
+                'contrastive': self._contrastive(model, runner.cfg.train_dataloader.batch_size),
+                'gap': found.gap,
+                'auroc': found.auroc,
+                'retrieval': found.retrieval,
+            }
+        finally:
+            model.train(was_training)
+        epoch = runner.epoch + 1
+        runner.visualizer.add_scalars({f'held_out/{name}': value for name, value in values.items()}, step=epoch)
+        text = '  '.join(f'{name}: {value:.4f}' for name, value in values.items())
+        runner.logger.info(f'Held out, epoch {epoch}, {len(self._dataset)} videos:  {text}')
+        if self.save_best:
+            self._keep_best(runner, values[self.save_best])
+
+    def _contrastive(self, model, batch_size: int) -> float:
+        from uscl_plugin.models.losses import LightlyNTXentLoss
+
+        # Only this rank computes, so nothing may be gathered from the others.
+        loss = LightlyNTXentLoss(model.head.loss_contrastive.temperature, gather_distributed=False)
+        sampler = PairBatchSampler(SequentialSampler(self._dataset), batch_size)
+        total, count = 0.0, 0
+        for batch in DataLoader(self._dataset, batch_sampler=sampler, collate_fn=default_collate):
+            with torch.inference_mode():
+                views = model.data_preprocessor(batch)['inputs']
+                _, projection = model.embed(views)
+                total += loss(*projection.chunk(2)).item() * len(views[0])
+            count += len(views[0])
+        return total / count
+
+    def _keep_best(self, runner: Runner, value: float) -> None:
+        best = runner.message_hub.get_info('held_out_best')  # saved with checkpoints, so that it survives a resume
+        if best is not None and BETTER[str(self.save_best)](value, best) != value:
+            return
+        runner.message_hub.update_info('held_out_best', value)
+        runner.save_checkpoint(runner.work_dir, f'best_held_out_{self.save_best}.pth', by_epoch=True)

@@ -1,0 +1,39 @@
+"""Hand the run's seed and the epoch to the data set."""
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+
+@HOOKS.register_module()
+class SampleSeedHook(Hook):
+    """Makes the draws of a :class:`VideoClusterDataset` depend on (run seed, epoch, video) alone.
+
+    Data sets inside wrappers (``dataset``, ``datasets``) are reached, too. Give the run a seed
+    (``randomness=dict(seed=0)``), or each run draws its own.
+
+    Raises:
+        ValueError: Training does not go by epochs, or no data set listens.
+    """
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Set the epoch before the loader's workers start on it."""
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ValueError('SampleSeedHook needs epochs: set train_cfg=dict(by_epoch=True, max_epochs=…).')
+        datasets = list(_listeners(runner.train_dataloader.dataset))
+        if not datasets:
+            raise ValueError(
+                f'SampleSeedHook found no data set with set_epoch in '
+                f'{type(runner.train_dataloader.dataset).__name__}: remove the hook from custom_hooks.'
+            )
+        for dataset in datasets:
+            dataset.set_epoch(runner.epoch, run_seed=int(runner.seed))
+
+
+def _listeners(dataset):
+    if hasattr(dataset, 'set_epoch'):
+        yield dataset
+    else:
+        for inner in [getattr(dataset, 'dataset', None), *getattr(dataset, 'datasets', [])]:
+            if inner is not None:
+                yield from _listeners(inner)

@@ -1,0 +1,97 @@
+"""Run a host's packaged tool (training, testing) on a config of this package."""
+
+import importlib.util
+import runpy
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+# Import name of a host, which is also its default_scope, to the extra and package that bring it.
+HOSTS = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
+USAGE = {
+    'train': 'usage: train.py CONFIG [options of the host]',
+    'test': 'usage: test.py CONFIG CKPT [options of the host]',
+}
+_CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
+
+
+class HostToolError(ValueError):
+    """No tool can be run; the message is one sentence with the remedy."""
+
+
+def find_config(argv: list[str]) -> Path | None:
+    """The config among the arguments of a host's tool: the first that is no option and is named like one."""
+    candidates = (arg for arg in argv if not arg.startswith('-') and '=' not in arg)
+    return next((Path(arg) for arg in candidates if arg.endswith(_CONFIG_SUFFIXES)), None)
+
+
+def config_scope(config: Path) -> str:
+    """The host that a config is for.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        HostToolError: Its ``default_scope`` is not a host's.
+    """
+    if not config.is_file():
+        raise FileNotFoundError(f'{config} does not exist: pass one of the files under configs/.')
+    # Reading a setting needs none of the modules that the config imports for a run.
+    scope = Config.fromfile(config, import_custom_modules=False).get('default_scope')
+    if scope not in HOSTS:
+        raise HostToolError(
+            f'{config} has default_scope {scope!r}, expected one of {", ".join(HOSTS)}: inherit from a '
+            f'default_runtime of this package, or set it.'
+        )
+    return scope
+
+
+def host_tool(scope: str, tool: str) -> Path:
+    """Path of the tool that a host installs with itself.
+
+    Args:
+        scope: 'mmpretrain' or 'mmdet'.
+        tool: 'train' or 'test'.
+
+    Raises:
+        HostToolError: The host is not installed, or without its tools.
+    """
+    spec = importlib.util.find_spec(scope)  # does not import it
+    if spec is None or not spec.submodule_search_locations:
+        raise HostToolError(f'{scope} is not installed: install it, for example with pip install {HOSTS[scope]}.')
+    path = Path(next(iter(spec.submodule_search_locations))) / '.mim' / 'tools' / f'{tool}.py'
+    if not path.is_file():
+        raise HostToolError(
+            f'{scope} is installed without its tools, {path} does not exist: install its wheel, or run '
+            f'tools/{tool}.py of your clone of it.'
+        )
+    return path
+
+
+def run_host_tool(tool: str, argv: list[str]) -> int:
+    """Run the tool of the host that the config names, in this process and with unchanged arguments.
+
+    Args:
+        tool: 'train' or 'test'.
+        argv: The arguments, without the program's name.
+
+    Returns:
+        The exit status: 0, or 1 with one line on standard error if nothing could be run. Whatever the tool raises,
+        ``SystemExit`` among it, passes through.
+    """
+    config = find_config(argv)
+    if config is None and {'-h', '--help'} & set(argv):
+        print(USAGE[tool] + '\n       --help after a CONFIG lists the options of its host')
+        return 0
+    try:
+        if config is None:
+            raise HostToolError(f'no config among the arguments; {USAGE[tool]}')
+        path = host_tool(config_scope(config), tool)
+    except (FileNotFoundError, HostToolError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    before, sys.argv = sys.argv, [str(path), *argv]
+    try:
+        runpy.run_path(str(path), run_name='__main__')
+    finally:
+        sys.argv = before
+    return 0

@@ -1,0 +1,153 @@
+"""What a backbone expects as input and where it comes from: the metadata of a converted checkpoint."""
+
+import ast
+import contextlib
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .checkpoints import CheckpointError
+
+CHANNEL_ORDERS = ('rgb', 'bgr')
+INPUT_KEYS = ('mean', 'std', 'channel_order')
+
+
+def file_source(path: str | Path) -> dict[str, str]:
+    """Name and SHA-256 of a file; not its folder, which is nobody else's business."""
+    path = Path(path)
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return {'file': path.name, 'sha256': digest.hexdigest()}
+
+
+def config_literals(text: str, names: Sequence[str]) -> dict[str, Any]:
+    r"""Values assigned at the top level of a Python config, read from its text: nothing of it is executed.
+
+    ``dict(…)`` calls are read as dicts. Whatever is not a literal becomes ``None``, a text that does not parse ``{}``.
+
+    >>> config_literals("a = dict(b=[1, 2], c=open('x'))\nd = 3", ['a'])
+    {'a': {'b': [1, 2], 'c': None}}
+    """
+    try:
+        statements = ast.parse(text).body
+        return {
+            target.id: _literal(statement.value)
+            for statement in statements
+            if isinstance(statement, ast.Assign)
+            for target in statement.targets
+            if isinstance(target, ast.Name) and target.id in names
+        }
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return {}
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
+        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords if keyword.arg}
+    if isinstance(node, ast.Dict):
+        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True) if key}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(element) for element in node.elts]
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return None
+
+
+def stored_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Method and input of a checkpoint, as far as its ``meta`` tells.
+
+    Args:
+        meta: Of a converted checkpoint (own entries, JSON strings in safetensors) or of a training run (``cfg``, the
+            text of its config).
+
+    Returns:
+        Any of ``method``, ``mean``, ``std`` (as stored), ``channel_order``.
+    """
+    text = meta.get('cfg')
+    config = config_literals(text, ('model', 'data_preprocessor')) if isinstance(text, str) else {}
+    model = config['model'] if isinstance(config.get('model'), dict) else {}
+    # MMPretrain takes the model's own, and the one at the top level only where the model has none.
+    preprocessor = model.get('data_preprocessor') or config.get('data_preprocessor')
+    stored: dict[str, Any] = {}
+    if isinstance(model.get('type'), str):
+        stored['method'] = model['type'].split('.')[-1]
+    if isinstance(preprocessor, dict) and preprocessor.get('mean') is not None:
+        # MMPretrain says to_rgb, MMEngine and MMDetection bgr_to_rgb; frames are read as BGR.
+        rgb = preprocessor.get('to_rgb', preprocessor.get('bgr_to_rgb', False))
+        stored |= {
+            'mean': preprocessor['mean'],
+            'std': preprocessor.get('std'),
+            'channel_order': 'rgb' if rgb else 'bgr',
+        }
+    for key in ('method', *INPUT_KEYS):
+        if meta.get(key) is not None:
+            stored[key] = meta[key]
+            if key in ('mean', 'std') and isinstance(meta[key], str):
+                with contextlib.suppress(ValueError):  # resolve_input says what is wrong with it
+                    stored[key] = json.loads(meta[key])
+    return {key: value for key, value in stored.items() if value is not None}
+
+
+def resolve_input(path: str | Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settle mean, standard deviation and channel order from the checkpoint and the command line.
+
+    Args:
+        path: Of the checkpoint, for messages.
+        stored: See :func:`stored_metadata`.
+        given: ``mean``, ``std`` (1 or 3 numbers, of 0..255 values), ``channel_order``; ``None`` where not given.
+
+    Returns:
+        ``{'mean': 3 floats, 'std': 3 floats, 'channel_order': 'rgb' or 'bgr'}``.
+
+    Raises:
+        CheckpointError: One is unknown, both sources say different things, or a value makes no sense.
+    """
+    known = [{key: _checked(path, key, source.get(key)) for key in INPUT_KEYS} for source in (stored, given)]
+    for key in INPUT_KEYS:
+        ours, theirs = (source[key] for source in known)
+        if ours is not None and theirs is not None and not _equal(ours, theirs):
+            raise CheckpointError(
+                f'{path} was trained with {key} {ours}, which {_option(key)} {theirs} contradicts: '
+                f'leave the option out, or pass the checkpoint that you mean.'
+            )
+    settled = {key: known[0][key] if known[0][key] is not None else known[1][key] for key in INPUT_KEYS}
+    if unknown := [key for key in INPUT_KEYS if settled[key] is None]:
+        raise CheckpointError(
+            f'{path} does not say {", ".join(unknown)} of its training input: pass --mean --std --channel-order '
+            f'(mean and std of 0..255 values).'
+        )
+    return settled
+
+
+def _checked(path: str | Path, key: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if key == 'channel_order':
+        if value not in CHANNEL_ORDERS:
+            raise CheckpointError(f'{path}: channel_order should be rgb or bgr, got {value!r}: pass --channel-order.')
+        return value
+    values = list(value) if isinstance(value, list | tuple) else [value]
+    numbers = [float(number) for number in values if isinstance(number, int | float) and math.isfinite(number)]
+    if len(numbers) != len(values) or len(numbers) not in (1, 3):
+        raise CheckpointError(f'{path}: {key} should be 1 or 3 numbers, got {value!r}: pass --{key}.')
+    if key == 'std' and min(numbers) < 1:
+        raise CheckpointError(
+            f'{path}: std {value!r} is below 1, so it is not of 0..255 values: multiply mean and std by 255.'
+        )
+    return numbers if len(numbers) == 3 else numbers * 3
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, str):
+        return ours == theirs
+    return all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6) for a, b in zip(ours, theirs, strict=True))
+
+
+def _option(key: str) -> str:
+    return '--' + key.replace('_', '-')

@@ -1,0 +1,105 @@
+"""Frames in, features out: the pooled last feature map of a backbone, and which frames are held out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import mmcv
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from uscl_plugin.datasets.frame_range import frames_in_range
+
+HELD_OUT_FRACTION = 0.25
+
+
+def split_frames(n: int, held_out_fraction: float = HELD_OUT_FRACTION) -> tuple[range, range]:
+    """Divide the frames of a video in time: the first are the gallery, the last are held out as queries.
+
+    The border is that of :func:`~uscl_plugin.datasets.frame_range.frames_in_range`: a network trained on
+    ``frame_range=(0, 1 - held_out_fraction)`` has not seen the queries. Videos too short for that (2 or 3 frames with
+    the default) still hold out their last frame, which such a network has seen.
+
+    Args:
+        n: Number of frames of the video, at least 1.
+        held_out_fraction: Share of the video's length that is held out, in (0, 1).
+
+    Returns:
+        Gallery and query indices. Neither is empty from two frames on; a single frame is gallery.
+
+    Raises:
+        ValueError: ``n`` is below 1, or ``held_out_fraction`` is not in (0, 1).
+    """
+    if not 0 < held_out_fraction < 1:
+        raise ValueError(f'held_out_fraction should be in (0, 1), got {held_out_fraction!r}.')
+    border = frames_in_range(n, (0.0, 1.0 - held_out_fraction)).stop
+    border = max(1, min(border, n - 1))
+    return range(border), range(border, n)
+
+
+def extract_features(
+    backbone: nn.Module,
+    frames: Iterable[np.ndarray],
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    to_rgb: bool,
+    batch_size: int = 32,
+) -> np.ndarray:
+    """Global average of a backbone's last feature map, for every frame.
+
+    Runs in evaluation mode on the device of the backbone's parameters, and leaves every submodule in the mode in which
+    it was. Frames are taken from the iterable a batch at a time, so they need not fit in memory together.
+
+    Args:
+        backbone: Maps (B, 3, size, size) float32 to a tensor (B, C, H, W) or (B, C), or to a sequence of tensors of
+            which the last is used, as MMPretrain's backbones do.
+        frames: (H, W, 3) uint8, channels in the order blue, green, red, of any and differing sizes.
+        size: Side in pixels to which frames are resized, bilinearly as in training; the aspect ratio is not kept.
+        mean: Three values in [0, 255] to subtract, in the channel order that the network gets.
+        std: Three values above 0 to divide by.
+        to_rgb: Whether the network gets red, green, blue.
+        batch_size: Frames a forward pass.
+
+    Returns:
+        (N, C) float32.
+
+    Raises:
+        ValueError: There is no frame, or one is not (H, W, 3) uint8.
+    """
+    modes = [(module, module.training) for module in backbone.modules()]
+    weight = next(backbone.parameters(), torch.empty(0))
+    shift = torch.tensor(mean, dtype=torch.float32, device=weight.device).view(-1, 1, 1)
+    scale = torch.tensor(std, dtype=torch.float32, device=weight.device).view(-1, 1, 1)
+    features = []
+    try:
+        backbone.eval()
+        with torch.inference_mode():
+            for batch in _batches(frames, batch_size):
+                images = np.stack([_prepare(frame, size, to_rgb) for frame in batch])
+                inputs = torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).float()
+                features.append(_pool(backbone((inputs - shift) / scale)).float().cpu())
+    finally:
+        for module, training in modes:
+            module.training = training
+    if not features:
+        raise ValueError('There is no frame to take features of.')
+    return torch.cat(features).numpy()
+
+
+def _batches(frames: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
+    iterator = iter(frames)
+    while batch := list(islice(iterator, batch_size)):
+        yield batch
+
+
+def _prepare(frame: np.ndarray, size: int, to_rgb: bool) -> np.ndarray:
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise ValueError(f'A frame should be (H, W, 3) uint8, got {frame.shape} {frame.dtype}.')
+    frame = mmcv.imresize(frame, (size, size), interpolation='bilinear')
+    return frame[..., ::-1] if to_rgb else frame
+
+
+def _pool(output: Tensor | Sequence[Tensor]) -> Tensor:
+    last = output if torch.is_tensor(output) else output[-1]
+    return last.flatten(2).mean(dim=2) if last.ndim > 2 else last

@@ -1,0 +1,5 @@
+"""Losses."""
+
+from .ntxent import LightlyNTXentLoss
+
+__all__ = ['LightlyNTXentLoss']

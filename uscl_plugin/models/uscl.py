@@ -1,0 +1,73 @@
+"""The USCL algorithm."""
+
+import torch
+from mmpretrain.models.selfsup import BaseSelfSupervisor
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+
+@MODELS.register_module()
+class USCL(BaseSelfSupervisor):
+    """Ultrasound semi-supervised contrastive learning (Chen et al., MICCAI 2021).
+
+    Both views of all videos go through the backbone in one pass, so batch norm sees them together and moves its
+    statistics once a step. ``mode='tensor'`` gives the backbone's features.
+
+    Args:
+        backbone: Config of a backbone that returns a tuple, the last entry being (N, C, H, W) or (N, C).
+        neck: Config of the projection, called with a one-tuple and returning one.
+        head: Config of the head, usually :class:`USCLHead`.
+        data_preprocessor: Config; :class:`mmpretrain.models.SelfSupDataPreprocessor` if it names no type.
+        pretrained: Checkpoint to start from.
+        init_cfg: Initialisation of MMEngine's modules.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        data_preprocessor: dict | None = None,
+        pretrained: str | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            backbone=backbone,
+            neck=neck,
+            head=head,
+            pretrained=pretrained,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+
+    def embed(self, inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Embed the views of a batch of videos in one pass.
+
+        Args:
+            inputs: V views, each (N, 3, H, W), normalised.
+
+        Returns:
+            Representation (VN, C), the pooled backbone features, and projection (VN, D); view by view.
+        """
+        features = self.extract_feat(torch.cat(list(inputs)))[-1]  # (VN, C, h, w) or (VN, C)
+        representation = features.mean(dim=(2, 3)) if features.ndim == 4 else features
+        return representation, self.neck((features,))[0]
+
+    def loss(self, inputs: list[Tensor], data_samples: list[DataSample]) -> dict[str, Tensor]:
+        """Compute the losses of a batch of videos.
+
+        Args:
+            inputs: The two views, each (N, 3, H, W), normalised.
+            data_samples: N samples; see :meth:`USCLHead.loss`.
+
+        Returns:
+            The head's dict of scalars.
+
+        Raises:
+            ValueError: There are not exactly two views.
+        """
+        if not isinstance(inputs, list | tuple) or len(inputs) != 2:
+            found = f'{len(inputs)} views' if isinstance(inputs, list | tuple) else f'a tensor {tuple(inputs.shape)}'
+            raise ValueError(f'USCL takes two views of each video, got {found}: end the pipeline with MixFrames.')
+        return self.head.loss(*self.embed(inputs), data_samples)

@@ -1,0 +1,138 @@
+"""Two-dimensional maps of features, coloured by video or by class."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from sklearn.manifold import TSNE
+
+from uscl_plugin.evaluation.cohesion import normalise
+
+from .figures import DARK, GREY, new_figure
+
+MAX_NAMED = 20  # videos that can be told apart by colour and number
+# Ten dark colours, then ten light ones: neighbours in the list differ in hue, and the numbers tell equal hues apart.
+_COLOURS = (
+    *('#0b6e99', '#c8553d', '#2f855a', '#7b4ea3', '#b7791f', '#d53f8c', '#4a5568', '#00838f', '#7c5e10', '#9b1c1c'),
+    *('#63b3ed', '#f6a58a', '#68d391', '#b794f4', '#f6d365', '#f9a8d4', '#a0aec0', '#5fd3dc', '#c9b458', '#f98080'),
+)
+
+
+def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Lay out features in the plane by t-SNE on cosine geometry, started from the principal components.
+
+    Rows are L2-normalised, so that Euclidean neighbours are neighbours by cosine. The perplexity is 30, or a third of
+    the other frames where that is less. Distances between far groups in the map have no meaning.
+
+    Args:
+        features: (N, C) finite real numbers.
+        seed: Of the layout.
+
+    Returns:
+        (N, 2) float32. Fewer than four frames, or frames that are all alike, cannot be laid out: all are at the origin.
+    """
+    unit = normalise(np.asarray(features, dtype=np.float64))
+    if len(unit) < 4 or np.ptp(unit, axis=0).max(initial=0) < 1e-9:
+        return np.zeros((len(unit), 2), dtype=np.float32)
+    if unit.shape[1] < 2:
+        unit = np.pad(unit, ((0, 0), (0, 1)))
+    perplexity = min(30.0, (len(unit) - 1) / 3)
+    # scikit-learn wants a PCA of two components; a constant column keeps that possible for any input.
+    return TSNE(n_components=2, init='pca', perplexity=perplexity, random_state=seed).fit_transform(unit)
+
+
+def feature_maps(
+    maps: Mapping[str, np.ndarray],
+    video: np.ndarray,
+    held_out: np.ndarray,
+    video_ids: Sequence[str],
+    classes: Sequence[str | None] | None = None,
+) -> Figure:
+    """Maps side by side, one point a frame, held-out frames with another marker.
+
+    Up to twenty videos have a colour and a number each. With more, points are coloured by class where classes are
+    known, else by the video's position in the list, and there is no list of videos.
+
+    Args:
+        maps: Name of the network → (N, 2) positions, see :func:`embed`.
+        video: (N,) integers in [0, V), the frames' videos.
+        held_out: (N,) booleans.
+        video_ids: V names.
+        classes: Class of each of the V videos, None where unknown; or None if no class is known.
+
+    Returns:
+        The figure.
+    """
+    by_video = len(video_ids) <= MAX_NAMED
+    known = sorted({name for name in classes or () if name is not None})
+    group, names, colours = _groups(video, video_ids, classes, known)
+    figure = new_figure(5.0 * len(maps), 5.0)
+    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    for axes, (name, positions) in zip(panels, maps.items(), strict=True):
+        colour = np.array(colours, dtype=object)[group]
+        for mask, marker in ((~held_out, 'o'), (held_out, '^')):
+            style = {'s': 16, 'alpha': 0.5, 'linewidths': 0} if marker == 'o' else {'s': 30, 'linewidths': 0.5}
+            axes.scatter(*positions[mask].T, c=list(colour[mask]), marker=marker, edgecolors='white', **style)
+        if by_video:
+            _number(axes, positions, video, len(video_ids), colours)
+        axes.set_title(name, fontsize=10.5, color=DARK, loc='left')
+        axes.set(xticks=[], yticks=[])
+        axes.margins(0.06)
+        for spine in axes.spines.values():
+            spine.set_color(GREY)
+    handles = [Line2D([], [], color=DARK, marker='o', linestyle='', alpha=0.5, markersize=4.5, label='gallery frame')]
+    if held_out.any():
+        handles.append(Line2D([], [], color=DARK, marker='^', linestyle='', markersize=6, label='held-out frame'))
+    if names:
+        handles += [
+            Line2D([], [], color=colour, marker='s', linestyle='', markersize=7, label=name)
+            for name, colour in zip(names, colours, strict=True)
+        ]
+    columns = 3 if by_video else 5
+    figure.legend(
+        handles=handles,
+        loc='outside lower center',
+        ncols=min(columns, len(handles)),
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=DARK,
+        handletextpad=0.3,
+        columnspacing=1.4,
+    )
+    figure.set_figheight(4.6 + 0.21 * -(-len(handles) // columns))
+    return figure
+
+
+def _groups(
+    video: np.ndarray, video_ids: Sequence[str], classes: Sequence[str | None] | None, known: Sequence[str]
+) -> tuple[np.ndarray, list[str], list]:
+    """Group of each point, names for the legend (empty: none), colours of the groups."""
+    if len(video_ids) <= MAX_NAMED:
+        names = [f'{number}  {_short(name)}' for number, name in enumerate(video_ids, start=1)]
+        return video, names, list(_COLOURS[: len(names)])
+    if classes is not None and 0 < len(known) <= MAX_NAMED:
+        names = [*known, *(['no label'] if None in classes else [])]
+        of_video = np.array([names.index('no label' if name is None else name) for name in classes])
+        return of_video[video], names, [*_COLOURS[: len(known)], '#cbd2d9'][: len(names)]
+    from matplotlib import colormaps
+
+    ramp = colormaps['turbo'](np.linspace(0.03, 0.97, len(video_ids)))
+    return video, [], [tuple(row) for row in ramp]
+
+
+def _number(axes: Axes, positions: np.ndarray, video: np.ndarray, count: int, colours: Sequence) -> None:
+    """Write each video's number beside the frame nearest to the middle of its frames: on a group."""
+    for number in range(count):
+        own = positions[video == number]
+        if not len(own):
+            continue
+        x, y = own[np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()]
+        box = {'boxstyle': 'round,pad=0.15', 'facecolor': 'white', 'edgecolor': colours[number], 'alpha': 0.85}
+        style = {'fontsize': 7.5, 'color': DARK, 'ha': 'center', 'va': 'center', 'bbox': box, 'zorder': 5}
+        axes.annotate(str(number + 1), (x, y), xytext=(10, 9), textcoords='offset points', **style)
+
+
+def _short(name: str, limit: int = 40) -> str:
+    return name if len(name) <= limit else '…' + name[1 - limit :]

@@ -1,0 +1,156 @@
+"""One page that shows what a backbone learned in pretraining, and the same numbers as JSON."""
+
+import json
+import math
+import platform
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from rich.progress import track
+
+from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.engine.plain import write_atomically
+from uscl_plugin.evaluation.pretraining import (
+    Evaluation,
+    FrameSet,
+    collect_frames,
+    color_type,
+    evaluate_backbone,
+    input_size,
+    read_frames,
+    trained_backbone,
+    untrained_backbone,
+)
+from uscl_plugin.version import __version__
+
+from .report_pages import write_page
+
+_PACKAGES = ('torch', 'torchvision', 'numpy', 'scikit-learn')
+_HOSTS = ('mmpretrain', 'mmengine')  # by import name: two families of packages provide them
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What ``tools/analysis/report_pretraining.py`` was asked for.
+
+    Attributes:
+        config: The config file, as typed.
+        checkpoint: The checkpoint, as typed.
+        out: The page to write.
+        json: The numbers to write; None: beside the page.
+        data_root: Other data than the config's.
+        split: Another split; ``'all'`` for every video.
+        seed: Of the untrained network, the map, the subsampling of pairs and the draws of the examples.
+        triplets: Number of videos in the sheet of positive pairs.
+        command: The command line, to print on the page.
+    """
+
+    config: str
+    checkpoint: str
+    out: str
+    json: str | None = None
+    data_root: str | None = None
+    split: str | None = None
+    seed: int = 0
+    triplets: int = 6
+    command: str = ''
+
+
+def report_pretraining(options: ReportOptions) -> dict:
+    """Evaluate a backbone before and after pretraining and write the page and its numbers.
+
+    ``init_default_scope('mmpretrain')`` should have been called.
+
+    Args:
+        options: See :class:`ReportOptions`.
+
+    Returns:
+        The numbers, as written; NaN is null.
+
+    Raises:
+        FileNotFoundError: Config, checkpoint or data are not there.
+        ValueError: They do not fit together.
+    """
+    began = time.perf_counter()
+    cfg = Config.fromfile(options.config)
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    networks = {
+        'before': untrained_backbone(cfg, options.seed),
+        'after': trained_backbone(cfg, options.checkpoint),
+    }
+    found = collect_frames(cfg, options.data_root, options.split)
+    color = color_type(cfg.train_dataloader.dataset.pipeline)
+    evaluations = {}
+    for name, network in networks.items():
+        frames = track(read_frames(found.paths, color), f'Features {name} pretraining', len(found.paths))
+        evaluations[name] = evaluate_backbone(network.to(device), frames, found, cfg)
+    facts = _facts(cfg, options, found, evaluations)
+    facts['device'] = (
+        torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
+    )
+    write_page(options.out, cfg, options, found, evaluations, facts, began)
+    facts['seconds'] = round(time.perf_counter() - began, 1)
+    target = options.json or Path(options.out).with_suffix('.json')
+    text = json.dumps(_without_nan(facts), indent=1, ensure_ascii=False, allow_nan=False) + '\n'
+    write_atomically(target, lambda path: path.write_text(text, encoding='utf-8'))
+    return _without_nan(facts)
+
+
+def _facts(cfg: Config, options: ReportOptions, found: FrameSet, evaluations: dict[str, Evaluation]) -> dict:
+    meta = load_plain_checkpoint(options.checkpoint).get('meta') or {}
+    dataset = cfg.train_dataloader.dataset
+    own_data = options.data_root is None
+    facts: dict = {
+        'config': options.config,
+        'checkpoint': options.checkpoint,
+        'epoch': meta.get('epoch'),
+        'iteration': meta.get('iter'),
+        'command': options.command,
+        'data': str(dataset.data_root if own_data else options.data_root),
+        'split': options.split or (dataset.get('split') if own_data or dataset.get('split') else None) or 'all',
+        'frame_range_of_training': list(dataset.get('frame_range', (0.0, 1.0))),
+        'num_videos': len(found.video_ids),
+        'num_train_videos': found.num_train_videos,
+        'num_frames': len(found.paths),
+        'num_held_out': int(found.query.sum()),
+        'num_held_out_seen_in_training': None if found.seen is None else int((found.seen & found.query).sum()),
+        'num_gallery_seen_in_training': None if found.seen is None else int((found.seen & ~found.query).sum()),
+        'input_size': input_size(dataset.pipeline),
+        'num_channels': int(evaluations['after'].features.shape[1]),
+        'seed': options.seed,
+        'versions': _versions(),
+        'date': datetime.now().astimezone().isoformat(timespec='seconds'),
+    }
+    for name, evaluation in evaluations.items():
+        facts[name] = evaluation.cohesion.scalars()
+        facts[name]['held_out_auroc'] = math.nan if evaluation.held_out is None else evaluation.held_out.auroc
+    return facts
+
+
+def _versions() -> dict[str, str]:
+    import mmengine
+    import mmpretrain
+
+    found = {'uscl_plugin': __version__, 'python': platform.python_version()}
+    found |= {'mmpretrain': mmpretrain.__version__, 'mmengine': mmengine.__version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = 'unknown'
+    return found
+
+
+def _without_nan(value):  # noqa: ANN001, ANN202
+    """JSON has no NaN; what is undefined is null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,62 @@
+"""Examples of sample pair generation (SPG), made by the data set's own pipeline."""
+
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS
+from torch import Tensor
+
+from uscl_plugin.evaluation.pretraining import color_type, dataset_config, read_frames
+
+
+def spg_rows(
+    cfg: Config, count: int, seed: int = 0, data_root: str | None = None, split: str | None = None
+) -> list[dict]:
+    """Run the training pipeline on some videos and keep what went in and what came out.
+
+    Args:
+        cfg: A pretraining config.
+        count: Videos to show, spread evenly over the data set; all if it has fewer.
+        seed: Run seed of the draws, which are those of the first epoch.
+        data_root: See :func:`~uscl_plugin.evaluation.pretraining.dataset_config`.
+        split: Likewise.
+
+    Returns:
+        Rows for :func:`~uscl_plugin.visualization.figures.triplet_sheet`; empty if the pipeline does not make two views
+        and record ``frame_inds`` and ``mix_ratios``.
+    """
+    changes: dict[str, Any] = {} if data_root is None else {'label_fraction': 0.0}
+    dataset = DATASETS.build(dataset_config(cfg, data_root, split, **changes))
+    dataset.set_epoch(0, seed)
+    rows = []
+    for index in np.unique(np.linspace(0, len(dataset) - 1, max(count, 0)).round().astype(int)):
+        item = dataset[int(index)]
+        meta = item['data_samples'].metainfo
+        views = item['inputs']
+        if isinstance(views, Tensor) or len(views) != 2 or not {'frame_inds', 'mix_ratios'} <= meta.keys():
+            return []
+        info = dataset.get_data_info(int(index))
+        paths = [info['frames'][k] for k in meta['frame_inds']]
+        color = color_type(cfg.train_dataloader.dataset.pipeline)
+        rows.append(
+            {
+                'video_id': info['video_id'],
+                'frames': [frame[..., ::-1] for frame in read_frames(paths, color)],
+                'views': [_as_image(view) for view in views],
+                'mix_ratios': tuple(meta['mix_ratios']),
+            }
+        )
+    return rows
+
+
+def mixes_first(cfg: Config) -> bool:
+    """Whether the pipeline mixes frames before it augments them (the paper) or after (the released code)."""
+    steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
+    augment = steps.index('TransformBroadcaster') if 'TransformBroadcaster' in steps else len(steps)
+    return 'MixFrames' in steps[:augment]
+
+
+def _as_image(view: Tensor) -> np.ndarray:
+    """(3, S, S) in [0, 255], blue, green, red → (S, S, 3) uint8, red, green, blue."""
+    return view.detach().float().round().clamp(0, 255).byte().permute(1, 2, 0).numpy()[..., ::-1]

@@ -1,0 +1,68 @@
+"""Read the scalars that an MMEngine runner logs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def find_scalars(checkpoint: str | Path) -> list[Path]:
+    """The logs of all runs in the work directory of a checkpoint, oldest first.
+
+    Args:
+        checkpoint: ``WORK_DIR/epoch_N.pth``; looks for ``WORK_DIR/<timestamp>/vis_data/scalars.json``.
+
+    Returns:
+        Paths sorted by timestamp; a resumed run has one for every start. Empty if there are none.
+    """
+    return sorted(Path(checkpoint).parent.glob('*/vis_data/scalars.json'))
+
+
+def read_scalars(paths: Sequence[str | Path]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Join the training curves of a run and its resumptions.
+
+    A later file replaces what an earlier one logged from its own first iteration on. Lines without ``loss`` (those of a
+    validation) and a last line cut short by a crash are left out; a value may be missing from any line.
+
+    Args:
+        paths: ``scalars.json`` files, oldest first, one JSON dict a line.
+
+    Returns:
+        For every key: iterations (n,) and values (n,), float64, in the order of iterations.
+
+    Raises:
+        ValueError: A line other than the last is not JSON.
+    """
+    lines: list[dict] = []
+    for path in paths:
+        newer = _read_lines(Path(path))
+        if newer:
+            lines = [line for line in lines if _iteration(line) < _iteration(newer[0])] + newer
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    for line in lines:
+        for key, value in line.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                iterations, values = curves.setdefault(key, ([], []))
+                iterations.append(_iteration(line))
+                values.append(float(value))
+    return {key: (np.array(iterations), np.array(values)) for key, (iterations, values) in curves.items()}
+
+
+def _read_lines(path: Path) -> list[dict]:
+    texts = [text for text in path.read_text(encoding='utf-8').splitlines() if text.strip()]
+    lines = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            if number == len(texts):
+                break
+            raise ValueError(f'{path}: entry {number} is not JSON ({error}); remove it or the file.') from error
+        if 'loss' in line and ('iter' in line or 'step' in line):
+            lines.append(line)
+    return lines
+
+
+def _iteration(line: dict) -> float:
+    return float(line.get('iter', line.get('step')))
