@@ -2,13 +2,17 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from uscl_plugin.datasets.annotations import write_annotations
+
+torch.set_num_threads(1)  # the networks of the tests are too small to share
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,8 +32,8 @@ def real_data() -> Path:
     return Path(path)
 
 
-def make_clusters(folder: Path, videos: dict[str, tuple], size: int = 48, split: str | None = None) -> Path:
-    """Write videos `{id: (number of frames, label)}` or `{id: (…, patient)}` whose frame k has mean grey 10 * (k + 1)."""
+def _make_clusters(folder: Path, videos: dict[str, tuple], size: int = 48, split: str | None = None) -> Path:
+    """Write videos `{id: (number of frames, label[, patient])}` whose frame k has mean grey 10 * (k + 1)."""
     data_list = []
     rng = np.random.default_rng(0)
     for video_id, (num_frames, label, *patient) in videos.items():
@@ -49,11 +53,17 @@ def make_clusters(folder: Path, videos: dict[str, tuple], size: int = 48, split:
 
 
 @pytest.fixture(scope='session')
+def make_clusters():
+    """The function that writes a synthetic data set."""
+    return _make_clusters
+
+
+@pytest.fixture(scope='session')
 def clusters(tmp_path_factory) -> Path:
     """Seven videos of two classes, one unlabelled, one of two frames and one of a single frame."""
     videos = {f'{label}/v{i}': (5 + i, label, f'p{i}') for i, label in enumerate(['a', 'b', 'a', 'b'])}
     videos |= {'a/two': (2, 'a'), 'b/one': (1, 'b'), 'none/v': (4, None)}
-    return make_clusters(tmp_path_factory.mktemp('clusters'), videos)
+    return _make_clusters(tmp_path_factory.mktemp('clusters'), videos)
 
 
 @pytest.fixture
@@ -62,3 +72,31 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(('127.0.0.1', 0))
         return listener.getsockname()[1]
+
+
+@pytest.fixture
+def run_config(clusters, tmp_path):
+    """A function that makes the demo config tiny (32 px, narrow, `clusters`) and ready for a run in `tmp_path`."""
+    from mmengine.config import Config
+
+    def make(epochs: int = 1, name: str = 'run', **options) -> Config:
+        cfg = Config.fromfile(ROOT / 'configs' / 'uscl' / 'uscl_resnet18_demo.py')
+        cfg.train_dataloader.dataset.pipeline[3]['transforms'][0]['scale'] = 32
+        cfg.merge_from_dict(
+            {
+                'train_dataloader.dataset.data_root': str(clusters),
+                'train_dataloader.batch_size': 4,
+                'model.backbone.stem_channels': 8,
+                'model.backbone.base_channels': 8,
+                'model.neck': dict(in_channels=64, hid_channels=64, out_channels=32),
+                'model.head': dict(num_classes=2, in_channels=64),
+                'train_cfg.max_epochs': epochs,
+                'default_hooks.checkpoint.interval': 1,
+                'work_dir': str(tmp_path / name),
+                'experiment_name': f'{tmp_path.name}-{name}-{time.monotonic_ns()}',
+                **options,
+            }
+        )
+        return cfg
+
+    return make

@@ -7,15 +7,17 @@ samplers and hooks with MMEngine, the data set and the algorithm with MMPretrain
 from importlib.util import find_spec
 
 from .compat.environment import check_environment
+from .compat.quiet import without_false_alarms
 from .version import __version__
 
 check_environment()
 
-from .datasets import pair_batch_sampler, transforms  # noqa: E402
-from .engine import hooks  # noqa: E402
+with without_false_alarms():
+    from .datasets import pair_batch_sampler, transforms
+    from .engine import hooks
 
-if find_spec('mmpretrain') is not None:
-    from . import models  # noqa: F401
-    from .datasets import video_clusters  # noqa: F401
+    if find_spec('mmpretrain') is not None:
+        from . import models  # noqa: F401
+        from .datasets import video_clusters  # noqa: F401
 
 __all__ = ['__version__', 'hooks', 'pair_batch_sampler', 'transforms']

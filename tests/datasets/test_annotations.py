@@ -23,7 +23,7 @@ def test_a_refused_write_keeps_the_old_file(tmp_path):
     path = tmp_path / 'annotations.json'
     write_annotations(path, [ENTRY], ['a'])
     before = path.read_bytes()
-    with pytest.raises(ValueError, match='occurs twice'):
+    with pytest.raises(ValueError, match=r'occurs twice'):
         write_annotations(path, [ENTRY, ENTRY], ['a'])
     assert path.read_bytes() == before
 
@@ -69,5 +69,5 @@ def test_broken_file_is_named_with_the_fault(tmp_path, name):
 def test_truncated_json(tmp_path):
     path = tmp_path / 'annotations.json'
     path.write_text('{"metainfo": {')
-    with pytest.raises(ValueError, match='not valid JSON.*run the converter again'):
+    with pytest.raises(ValueError, match=r'not valid JSON.*run the converter again'):
         read_annotations(path)

@@ -104,7 +104,7 @@ def test_repeating_epoch_zero_is_warned_about_once(clusters):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         draws(dataset)
-    with pytest.warns(UserWarning, match='every epoch repeats the draws of epoch 0: add.*SampleSeedHook'):
+    with pytest.warns(UserWarning, match=r'every epoch repeats the draws of epoch 0: add.*SampleSeedHook'):
         draws(dataset)
     with warnings.catch_warnings():
         warnings.simplefilter('error')
@@ -190,5 +190,5 @@ def test_annotation_of_another_version(clusters, tmp_path):
     annotations = json.loads((clusters / 'annotations.json').read_text())
     annotations['metainfo']['format_version'] = 0
     (tmp_path / 'annotations.json').write_text(json.dumps(annotations))
-    with pytest.raises(ValueError, match='format version 0.*run the converter again'):
+    with pytest.raises(ValueError, match=r'format version 0.*run the converter again'):
         VideoClusterDataset(str(tmp_path))

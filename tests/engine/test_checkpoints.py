@@ -175,7 +175,7 @@ class Level(IntEnum):
 
 
 def test_to_plain_converts_and_loads_with_weights_only(tmp_path):
-    Pair = namedtuple('Pair', 'x y')  # noqa: N806
+    Pair = namedtuple('Pair', 'x y')
     weight = nn.Parameter(torch.randn(2))
     tied = OrderedDict(a=weight, b=weight)
     tied._metadata = OrderedDict({'': {'version': 1}})

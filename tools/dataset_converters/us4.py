@@ -16,7 +16,12 @@ from uscl_plugin.datasets.media.sources import VideoSource, find_root, walk_sour
 from uscl_plugin.datasets.media.video_store import StoreSettings
 from uscl_plugin.datasets.splits import split_videos
 
-PREFIXES = tuple('Rb1 Rb2 Rb3 Rb4 Rb5 F0_ F1_ F2_ F3_ F4_ Reg Cov Ali Bli Ple Oth'.split())
+# fmt: off
+PREFIXES = ('Rb1', 'Rb2', 'Rb3', 'Rb4', 'Rb5',  # CLUST
+            'F0_', 'F1_', 'F2_', 'F3_', 'F4_',  # Liver Fibrosis
+            'Reg', 'Cov',  # Butterfly
+            'Ali', 'Bli', 'Ple', 'Oth')  # COVID19-LUSMS
+# fmt: on
 
 
 def find_videos(src: str, out: str, val_fraction: float, seed: int) -> list[VideoSource]:

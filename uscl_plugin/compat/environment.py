@@ -60,8 +60,8 @@ def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
         ), []
     if theirs and _major(versions.get('setuptools', '0')) >= (82,):
         return (
-            f'mmengine {versions.get("mmengine", "")} needs pkg_resources, which setuptools {versions["setuptools"]} no '
-            f"longer has: pip install 'setuptools<82', or change to the maintained family in a fresh environment: {INSTALL}"
+            f'mmengine {versions.get("mmengine", "")} needs pkg_resources, which setuptools {versions["setuptools"]} '
+            f"no longer has: pip install 'setuptools<82', or in a fresh environment, {INSTALL}"
         ), []
     notes = []
     mmcv = versions.get('mmcv') or versions.get('mmcv-lite') or '0'

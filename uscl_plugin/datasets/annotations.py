@@ -7,7 +7,7 @@
                     "patient_id": "p1",                     # or null: unknown
                     "label": "covid",                       # a class name, or null: unlabelled
                     "split": "train",                       # or null: none was given
-                    "frames": ["frames/covid__a.mp4-1f0c/000000.png", …]},   # in time order, relative to the data folder
+                    "frames": ["frames/covid__a.mp4-1f0c/000000.png", …]},  # in time order, in the data folder
                    …]}
 """
 

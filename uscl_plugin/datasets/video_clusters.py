@@ -1,9 +1,8 @@
 """The pretraining data set: one item is one video, a cluster of frames that mean the same."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
@@ -46,7 +45,7 @@ class VideoClusterDataset(BaseDataset):
         ValueError: The annotation is of another version, or a setting does not fit it.
     """
 
-    METAINFO: dict = {'dataset_type': 'VideoClusters', 'task_name': 'pretraining'}
+    METAINFO: ClassVar[dict] = {'dataset_type': 'VideoClusters', 'task_name': 'pretraining'}
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class VideoClusterDataset(BaseDataset):
         self._seeder = SampleSeeder(seed)
         super().__init__(
             ann_file=ann_file,
-            data_root=os.path.expanduser(data_root),
+            data_root=str(Path(data_root).expanduser()),
             classes=classes,
             filter_cfg=filter_cfg,
             pipeline=pipeline,
@@ -97,7 +96,10 @@ class VideoClusterDataset(BaseDataset):
             self._metainfo.setdefault(key, value)
 
         kept = stratified_subset(
-            [entry['video_id'] for entry in entries], [entry['label'] for entry in entries], self.data_fraction, self.seed
+            [entry['video_id'] for entry in entries],
+            [entry['label'] for entry in entries],
+            self.data_fraction,
+            self.seed,
         )
         data_list = []
         for entry in (entries[i] for i in kept):
@@ -118,7 +120,8 @@ class VideoClusterDataset(BaseDataset):
             )
         self._hide_labels(data_list)
         self._check_frames(data_list)
-        self.serialize_data = self.serialize_data and bool(data_list)  # MMEngine cannot serialise an empty list
+        if not data_list:
+            self.serialize_data = False  # MMEngine cannot serialise an empty list
         return data_list
 
     def _select(self, entries: list[dict]) -> list[dict]:
@@ -154,14 +157,16 @@ class VideoClusterDataset(BaseDataset):
             for frame in item['frames']:
                 path = Path(self.data_root, frame)
                 if path.parent not in present:
-                    present[path.parent] = set(os.listdir(path.parent)) if path.parent.is_dir() else set()
+                    present[path.parent] = (
+                        {entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else set()
+                    )
                 if path.name not in present[path.parent]:
                     missing.append((item['video_id'], path))
         if missing:
             videos = sorted({video_id for video_id, _ in missing})
             raise FileNotFoundError(
                 f'{len(missing)} frames of {len(videos)} videos that {self.ann_file} lists are gone, first '
-                f'{missing[0][1]} of video {videos[0]!r}: run the converter again, which redoes only what is incomplete.'
+                f'{missing[0][1]} of video {videos[0]!r}: run the converter again, it redoes what is incomplete.'
             )
 
     def filter_data(self) -> list[dict]:
@@ -171,7 +176,7 @@ class VideoClusterDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """An annotation with full paths; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""
         info = super().get_data_info(idx)
-        info['frames'] = [os.path.join(self.data_root, frame) for frame in info['frames']]
+        info['frames'] = [str(Path(self.data_root, frame)) for frame in info['frames']]
         return info
 
     def prepare_data(self, idx: int) -> Any:

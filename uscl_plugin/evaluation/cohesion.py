@@ -109,7 +109,7 @@ def measure_cohesion(
         inter_mean=inter_mean,
         gap=intra_mean - inter_mean,
         auroc=auroc,
-        retrieval=correct / num_queries if num_queries else float('nan'),
+        retrieval=correct / num_queries if 0 < num_queries < len(query) else float('nan'),
         num_correct=correct,
         num_queries=num_queries,
         num_gallery=len(query) - num_queries,

@@ -130,8 +130,8 @@ def _number(axes: Axes, positions: np.ndarray, video: np.ndarray, count: int, co
             continue
         x, y = own[np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()]
         box = {'boxstyle': 'round,pad=0.15', 'facecolor': 'white', 'edgecolor': colours[number], 'alpha': 0.85}
-        style = {'fontsize': 7.5, 'color': DARK, 'ha': 'center', 'va': 'center', 'bbox': box, 'zorder': 5}
-        axes.annotate(str(number + 1), (x, y), xytext=(10, 9), textcoords='offset points', **style)
+        label = axes.annotate(str(number + 1), (x, y), xytext=(10, 9), textcoords='offset points', bbox=box, zorder=5)
+        label.set(fontsize=7.5, color=DARK, ha='center', va='center')
 
 
 def _short(name: str, limit: int = 40) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 BLUE, ORANGE, GREY, DARK = '#0b6e99', '#c8553d', '#9aa5b1', '#323f4b'
@@ -23,10 +24,16 @@ _PANELS = (  # key of the log, title, colour
 )
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of ``width`` by ``height`` inches with its own canvas and automatic layout."""
-    figure = Figure(figsize=(width, height), layout='constrained', facecolor='white')
-    figure.get_layout_engine().set(w_pad=0.07, h_pad=0.07)  # inches
+def new_figure(width: float, height: float, hspace: float = 0.02) -> Figure:
+    """An empty figure of ``width`` by ``height`` inches with its own canvas and automatic layout.
+
+    Args:
+        width: In inches.
+        height: In inches.
+        hspace: Room between rows of panels, as a share of a panel's height.
+    """
+    layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.07, hspace=hspace)  # pads in inches
+    figure = Figure(figsize=(width, height), layout=layout, facecolor='white')
     FigureCanvasAgg(figure)
     return figure
 
@@ -165,9 +172,9 @@ def triplet_sheet(rows: Sequence[Mapping]) -> Figure:
     """
     if not rows:
         raise ValueError('There is no video to show.')
-    figure = new_figure(9.4, 0.1 + 2.2 * len(rows))
+    # hspace: for the lines below the images, which the layout ignores
+    figure = new_figure(9.4, 0.1 + 2.2 * len(rows), hspace=0.1)
     cells = figure.subplots(len(rows), 6, squeeze=False, width_ratios=[1, 1, 1, 0.16, 1, 1])
-    figure.get_layout_engine().set(hspace=0.1)  # room for the lines below the images, which the layout ignores
     for cell in cells.flat:
         cell.set_axis_off()
     for panels, row in zip(cells, rows, strict=True):

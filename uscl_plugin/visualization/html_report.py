@@ -21,9 +21,9 @@ header p { color: #52606d; margin: 8px 0 0; }
 h2 { font-size: 1.2rem; line-height: 1.3; margin: 0 0 8px; }
 section { background: #fff; border: 1px solid #e1e6eb; border-radius: 10px; padding: 20px 24px; margin: 18px 0; }
 p { margin: 8px 0; max-width: 78ch; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 14px; margin: 20px 0; }
-.card { background: #fff; border: 1px solid #e1e6eb; border-top: 3px solid #0b6e99; border-radius: 10px;
-  padding: 12px 16px 14px; }
+.cards { display: flex; flex-wrap: wrap; gap: 14px; margin: 20px 0; }
+.card { flex: 1 1 230px; background: #fff; border: 1px solid #e1e6eb; border-top: 3px solid #0b6e99;
+  border-radius: 10px; padding: 12px 16px 14px; }
 .card .name { color: #52606d; font-size: .88rem; line-height: 1.35; }
 .card .value { font-size: 1.55rem; font-weight: 650; line-height: 1.35; font-variant-numeric: tabular-nums; }
 .card .value .from { color: #7b8794; font-weight: 500; }
@@ -32,7 +32,8 @@ p { margin: 8px 0; max-width: 78ch; }
 table { border-collapse: collapse; margin: 12px 0 6px; font-size: .94rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 18px 7px 0; text-align: left; border-bottom: 1px solid #e1e6eb; vertical-align: top; }
 thead th { color: #52606d; font-weight: 600; border-bottom: 2px solid #cbd2d9; }
-td { overflow-wrap: anywhere; min-width: 5.5em; }
+td { overflow-wrap: anywhere; min-width: 6em; }
+td:first-child { min-width: 8em; }
 figure { margin: 14px 0 4px; }
 figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 figcaption { color: #52606d; font-size: .9rem; margin-top: 8px; max-width: 90ch; }

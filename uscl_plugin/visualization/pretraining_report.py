@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,15 +106,14 @@ def report_pretraining(options: ReportOptions) -> dict:
 def _facts(cfg: Config, options: ReportOptions, found: FrameSet, evaluations: dict[str, Evaluation]) -> dict:
     meta = load_plain_checkpoint(options.checkpoint).get('meta') or {}
     dataset = cfg.train_dataloader.dataset
-    own_data = options.data_root is None
     facts: dict = {
         'config': options.config,
         'checkpoint': options.checkpoint,
         'epoch': meta.get('epoch'),
         'iteration': meta.get('iter'),
         'command': options.command,
-        'data': str(dataset.data_root if own_data else options.data_root),
-        'split': options.split or (dataset.get('split') if own_data or dataset.get('split') else None) or 'all',
+        'data': str(options.data_root or dataset.data_root),
+        'split': options.split or dataset.get('split') or 'all',
         'frame_range_of_training': list(dataset.get('frame_range', (0.0, 1.0))),
         'num_videos': len(found.video_ids),
         'num_train_videos': found.num_train_videos,
@@ -147,7 +147,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _without_nan(value):  # noqa: ANN001, ANN202
+def _without_nan(value: Any) -> Any:
     """JSON has no NaN; what is undefined is null."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}

@@ -84,8 +84,8 @@ def _add_cards(page: HtmlReport, before: dict, after: dict) -> None:
 def _add_measures(page: HtmlReport, before: dict, after: dict, facts: dict) -> None:
     page.heading('Do the frames of a video stay together?')
     page.paragraph(
-        f'Each of {facts["num_frames"]} frames of {facts["num_videos"]} videos gives one feature vector: the average of '
-        f'the last feature map, {facts["num_channels"]} numbers, from an image of {facts["input_size"]} × '
+        f'Each of {facts["num_frames"]} frames of {facts["num_videos"]} videos has one feature vector, the mean of the '
+        f'last feature map ({facts["num_channels"]} numbers), from an image of {facts["input_size"]} × '
         f'{facts["input_size"]} pixels. Vectors are compared by cosine similarity. The last quarter of every video in '
         f'time is held out: each such frame is looked up among the earlier frames of all videos. “Untrained” is an '
         f'untrained network of the same architecture, seed {facts["seed"]}.'
@@ -108,10 +108,11 @@ def _add_measures(page: HtmlReport, before: dict, after: dict, facts: dict) -> N
     page.paragraph(
         'How to read this: an untrained network can already retrieve most frames of the same clip, since frames of a '
         f'clip look alike; here it finds {before["num_correct"]:.6g} of {before["num_queries"]}. So a high share is no '
-        'evidence of learning; only the difference between the two columns is. Its similarities all lie close to 1, '
-        'which makes its gap small whatever it separates; the AUROC has no such scale. None of these numbers '
+        'evidence of learning; only the difference between the two columns is. Similarities in an untrained network '
+        f'usually lie close together (here {number(before["intra_mean"])} and {number(before["inter_mean"])} on '
+        'average), which makes its gap small whatever it separates; the AUROC has no such scale. None of these numbers '
         'says how well the features serve a diagnosis: that takes a downstream task with labels, and patients that '
-        'were not seen in pretraining.'
+        'were not seen in pretraining. Two videos of one patient count as different here, however alike they are.'
     )
     page.paragraph(seen_in_training(facts))
     if max(after['num_intra_pairs'], after['num_inter_pairs']) > MAX_PAIRS:
@@ -129,13 +130,13 @@ def seen_in_training(facts: dict) -> str:
         return 'No video has a frame to hold out.'
     start, end = facts['frame_range_of_training']
     training = (
-        f'Training used {facts["num_train_videos"]} videos, of each the part from {percent(start)} to {percent(end)} of '
-        'its length.'
+        f'Training used {facts["num_train_videos"]} videos, of each the part from {percent(start)} to {percent(end)} '
+        'of its length.'
     )
     if seen:
         return (
-            f'{training} {"All" if seen == total else seen} of the {total} held-out frames were seen in training: these '
-            'numbers describe the training data, not new frames.'
+            f'{training} {"All" if seen == total else seen} of the {total} held-out frames were seen in training: the '
+            'numbers describe training data, not new frames.'
         )
     if facts['num_gallery_seen_in_training']:
         return (
@@ -158,8 +159,8 @@ def _add_curves(page: HtmlReport, cfg: Config, options: 'ReportOptions', found: 
     caption = 'As logged by MMEngine; the strong line is a running mean where there are many points.'
     if 'loss_contrastive' in curves and batch is not None:
         caption += (
-            f' Dashed: the contrastive loss if each of the other {2 * batch - 1} views of a full batch of {batch} videos '
-            'on one process were equally likely to be the partner.'
+            f' Dashed: the contrastive loss if each of the other {2 * batch - 1} views in a full batch of {batch} '
+            'videos on one process were equally likely to be the partner.'
         )
     if len(logs) > 1:
         caption += f' Joined from {len(logs)} logs in the work directory, in order of their start.'
@@ -180,7 +181,10 @@ def _add_pairs(page: HtmlReport, cfg: Config, options: 'ReportOptions') -> None:
         'mixed into it: view 1 = ξ1·x1 + (1 − ξ1)·x2 and view 2 = ξ2·x3 + (1 − ξ2)·x2, the ratios drawn from a '
         'Beta distribution, mostly near 0 or 1.'
     )
-    caption = f'{order}: crop, flip and jitter are random, as in training. Left: frames as stored; right: what the network gets.'
+    caption = (
+        f'{order}; crop, flip and jitter are random, as in training. Left: frames as stored. Right: what the network '
+        'gets, with the share of each frame.'
+    )
     page.figure(triplet_sheet(rows), caption, 'Rows of three frames and the two views made of them')
 
 
@@ -193,8 +197,8 @@ def _add_histograms(page: HtmlReport, evaluations: dict[str, Evaluation]) -> Non
     notes = {NAMES[key]: f'AUROC {number(e.cohesion.auroc)}' for key, e in evaluations.items()}
     page.figure(
         similarity_histograms(pairs, notes=notes),
-        'Cosine similarities of pairs of frames, both panels on the same axis; dashed lines are means. Pretraining should '
-        'push different videos to the left without taking the same video along.',
+        'Cosine similarities of pairs of frames, both panels on the same axis; dashed lines are means. Pretraining '
+        'should push different videos to the left without taking the same video along.',
         'Histograms of similarities before and after pretraining',
     )
 

@@ -65,4 +65,4 @@ def _read_lines(path: Path) -> list[dict]:
 
 
 def _iteration(line: dict) -> float:
-    return float(line.get('iter', line.get('step')))
+    return float(line['iter'] if 'iter' in line else line['step'])

@@ -33,9 +33,9 @@ def test_a_replayed_draw_gives_the_same_frames(monkeypatch):
 
 
 def test_bad_settings_and_empty_videos():
-    with pytest.raises(ValueError, match='num_frames should be at least 1, got 0'):
+    with pytest.raises(ValueError, match=r'num_frames should be at least 1, got 0'):
         SampleVideoFrames(0)
-    with pytest.raises(ValueError, match="video 'v7' has no frame"):
+    with pytest.raises(ValueError, match=r"video 'v7' has no frame"):
         SampleVideoFrames()(dict(frames=[], video_id='v7'))
 
 
@@ -60,7 +60,7 @@ def test_files_and_arrays_are_loaded_alike_in_bgr(pictures):
 
 
 def test_only_the_sampled_frames_are_read_in_their_order(pictures):
-    folder, color, grey = pictures
+    _, color, grey = pictures
     results = dict(frames=['missing.png', grey, color], frame_inds=np.array([1, 2]))
     imgs = LoadVideoFrames()(results)['imgs']
     np.testing.assert_array_equal(imgs[0][..., 0], grey)
@@ -69,7 +69,8 @@ def test_only_the_sampled_frames_are_read_in_their_order(pictures):
 
 def test_grayscale_repeats_one_channel(pictures):
     folder, color, grey = pictures
-    imgs = LoadVideoFrames('grayscale')(dict(frames=[str(folder / 'color.png'), color, grey], frame_inds=range(3)))['imgs']
+    results = dict(frames=[str(folder / 'color.png'), color, grey], frame_inds=range(3))
+    imgs = LoadVideoFrames('grayscale')(results)['imgs']
     expected = cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
     for img, reference in zip(imgs, [expected, expected, grey], strict=True):
         assert abs(img.astype(int) - reference[..., None]).max() <= 1  # libpng's grey conversion rounds differently
@@ -84,7 +85,7 @@ def test_missing_and_broken_files_are_named(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=rf"{name} of video 'v' cannot be decoded.*run the converter again"):
             load(dict(frames=[str(tmp_path / name)], frame_inds=[0], video_id='v'))
-    with pytest.raises(ValueError, match='has shape .* and dtype float64'):
+    with pytest.raises(ValueError, match=r'has shape .* and dtype float64'):
         load(dict(frames=[np.zeros((4, 4))], frame_inds=[0]))
-    with pytest.raises(ValueError, match="color_type should be 'color' or 'grayscale'"):
+    with pytest.raises(ValueError, match=r"color_type should be 'color' or 'grayscale'"):
         LoadVideoFrames('rgb')

@@ -62,11 +62,11 @@ def test_two_frames_are_the_pair_and_one_is_used_twice(dtype):
 
 @pytest.mark.parametrize('imgs', [[], IMGS + IMGS[:1], [IMGS[0], IMGS[1][:4], IMGS[2]]])
 def test_wrong_frames_are_refused(imgs):
-    with pytest.raises(ValueError, match="one to three frames of one size, got .* 'v3'.*SampleVideoFrames"):
+    with pytest.raises(ValueError, match=r"one to three frames of one size, got .* 'v3'.*SampleVideoFrames"):
         MixFrames()(dict(imgs=imgs, video_id='v3'))
 
 
 @pytest.mark.parametrize('settings', [dict(alpha=0), dict(beta=-1), dict(out_dtype='float64')])
 def test_wrong_settings_are_refused(settings):
-    with pytest.raises(ValueError, match='should be'):
+    with pytest.raises(ValueError, match=r'should be'):
         MixFrames(**settings)

@@ -41,10 +41,16 @@ def cross_entropy_by_hand(logits, labels):
 def test_objective_of_the_released_code():
     golden = np.load(Path(__file__).parents[2] / 'data' / 'objective.npz')
     tensors = {name: torch.from_numpy(golden[name]) for name in golden.files if golden[name].ndim}
-    neck = MODELS.build(dict(type='MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=256, with_avg_pool=False))
+    neck = MODELS.build(
+        dict(type='MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=256, with_avg_pool=False)
+    )
     head = build(num_classes=2, in_channels=256, cls_input='projection', cls_weight=0.2)
     neck.load_state_dict(
-        {f'mlp.{i}.{kind}': tensors[f'{name}_{kind[0]}'] for i, name in ((0, 'l1'), (2, 'l2')) for kind in ('weight', 'bias')}
+        {
+            f'mlp.{i}.{kind}': tensors[f'{name}_{kind[0]}']
+            for i, name in ((0, 'l1'), (2, 'l2'))
+            for kind in ('weight', 'bias')
+        }
     )
     head.load_state_dict({f'classifier.{kind}': tensors[f'fc_{kind[0]}'] for kind in ('weight', 'bias')})
     labels = [-1 if label == 9999 else label for label in tensors['y'].tolist()]  # 9999 is that code's "no label"
@@ -62,14 +68,21 @@ def test_objective_of_the_released_code():
 @pytest.mark.parametrize('weight', [0.2, 1.0])
 def test_weighted_sum_of_both_views_over_the_labelled(labels, cls_input, weight):
     torch.manual_seed(0)
-    head = build(num_classes=3, in_channels=5 if cls_input == 'representation' else 4, cls_input=cls_input, cls_weight=weight)
+    head = build(
+        num_classes=3, in_channels=5 if cls_input == 'representation' else 4, cls_input=cls_input, cls_weight=weight
+    )
     h, z = torch.randn(6, 5), torch.randn(6, 4)
     losses = head.loss(h, z, samples(labels))
     logits = head.classifier(h if cls_input == 'representation' else z)
     numbers = [-1 if label is None else label for label in labels]
     expected = weight * sum(cross_entropy_by_hand(view, numbers) for view in logits.chunk(2))
     assert losses['loss_cls'].item() == pytest.approx(expected, rel=1e-5, abs=1e-7)
-    hits = [int(row.argmax()) == label for view in logits.chunk(2) for row, label in zip(view, numbers, strict=True) if label >= 0]
+    hits = [
+        int(row.argmax()) == label
+        for view in logits.chunk(2)
+        for row, label in zip(view, numbers, strict=True)
+        if label >= 0
+    ]
     if hits:
         assert losses['accuracy'].item() == pytest.approx(100 * sum(hits) / len(hits))
     else:
@@ -89,7 +102,9 @@ def test_without_labels_the_loss_is_an_exact_zero_with_a_graph():
 @pytest.mark.parametrize('label', [3, 12, -2])
 def test_a_label_outside_num_classes_names_video_and_remedy(label):
     head = build(num_classes=3, in_channels=5)
-    with pytest.raises(ValueError, match=rf"video 'v1' has label {label}, but model.head.num_classes is 3: set num_classes"):
+    with pytest.raises(
+        ValueError, match=rf"video 'v1' has label {label}, but model.head.num_classes is 3: set num_classes"
+    ):
         head.loss(torch.randn(4, 5), torch.randn(4, 4), samples([0, label]))
 
 

@@ -4,13 +4,13 @@ Decoders are built to play what they can, so a clip that was cut short usually d
 container still says how long the file should be.
 """
 
+import mmap
 import struct
 from pathlib import Path
 
 _MATROSKA_HEADER = b'\x1a\x45\xdf\xa3'
 _MATROSKA_SEGMENT = b'\x18\x53\x80\x67'
 _MP4_FIRST_BOXES = {b'ftyp', b'moov', b'mdat', b'free', b'skip', b'wide', b'pnot'}
-# 2 GiB: larger clips are walked no further than this, so that a huge file is not mapped as a whole.
 _MPEG_PACK, _MPEG_END = 0xBA, 0xB9
 
 
@@ -27,7 +27,14 @@ def find_missing_end(path: str | Path) -> str | None:
     Returns:
         What is missing, in plain words, or None if the container is whole or of a kind not known here.
     """
-    content = Path(path).read_bytes()
+    with Path(path).open('rb') as file:
+        if not file.seek(0, 2):
+            return 'the file is empty'
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:  # clips may be larger than memory
+            return _find_missing_end(content)
+
+
+def _find_missing_end(content: mmap.mmap) -> str | None:
     if content[:4] == b'RIFF':
         return _check_riff(content)
     if content[:4] == _MATROSKA_HEADER:
@@ -41,7 +48,7 @@ def find_missing_end(path: str | Path) -> str | None:
     return None
 
 
-def _check_mp4(content: bytes) -> str | None:
+def _check_mp4(content: mmap.mmap) -> str | None:
     position, has_index = 0, False
     while position + 8 <= len(content):
         size, kind = struct.unpack('>I4s', content[position : position + 8])
@@ -49,22 +56,24 @@ def _check_mp4(content: bytes) -> str | None:
             size = struct.unpack('>Q', content[position + 8 : position + 16])[0]
         elif size == 0:  # the last box may run to the end of the file
             size = len(content) - position
+        if not kind.replace(b' ', b'').isalnum():  # something else was appended
+            break
         has_index |= kind == b'moov'
         position += max(size, 8)
     if position > len(content):
-        return f'{position - len(content)} of {position} bytes are missing at its end'
+        return _count(position - len(content))
     return None if has_index else 'its index (the moov box, which recorders write last) is missing'
 
 
-def _check_riff(content: bytes) -> str | None:
+def _check_riff(content: mmap.mmap) -> str | None:
     position = 0
     while content[position : position + 4] == b'RIFF' and position + 8 <= len(content):  # OpenDML has several
         position += 8 + struct.unpack('<I', content[position + 4 : position + 8])[0]
     missing = position - len(content)
-    return f'{missing} of {position} bytes are missing at its end' if missing > 0 else None
+    return _count(missing) if missing > 0 else None
 
 
-def _check_matroska(content: bytes) -> str | None:
+def _check_matroska(content: mmap.mmap) -> str | None:
     position = 4
     size, length = _read_ebml_size(content, position)
     position += length + size
@@ -75,17 +84,17 @@ def _check_matroska(content: bytes) -> str | None:
     if size == 2 ** (7 * length) - 1:  # unknown size: a live recording
         return None
     missing = position - len(content)
-    return f'{missing} of {position} bytes are missing at its end' if missing > 0 else None
+    return _count(missing) if missing > 0 else None
 
 
-def _read_ebml_size(content: bytes, position: int) -> tuple[int, int]:
+def _read_ebml_size(content: mmap.mmap, position: int) -> tuple[int, int]:
     first = content[position] if position < len(content) else 0x80
     length = 9 - first.bit_length()
     value = int.from_bytes(content[position : position + length], 'big')
     return value & (2 ** (7 * length) - 1), length
 
 
-def _check_gif(content: bytes) -> str | None:
+def _check_gif(content: mmap.mmap) -> str | None:
     try:
         position = 13 + _color_table_size(content[10])
         while content[position] != 0x3B:  # the trailer
@@ -107,10 +116,12 @@ def _color_table_size(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _check_mpeg_program_stream(content: bytes) -> str | None:
-    position, end = 0, len(content.rstrip(b'\x00'))
-    while position < end:
+def _check_mpeg_program_stream(content: mmap.mmap) -> str | None:
+    position = 0
+    while position < len(content):
         header = content[position : position + 14]
+        if not header.strip(b'\x00') and not content[position:].strip(b'\x00'):  # padded to whole sectors
+            return None
         if header[:3] != b'\x00\x00\x01' or len(header) < 6:
             return f'byte {position} starts no MPEG packet'
         if header[3] == _MPEG_END:
@@ -121,4 +132,8 @@ def _check_mpeg_program_stream(content: bytes) -> str | None:
         else:
             position += 6 + struct.unpack('>H', header[4:6])[0]
     missing = position - len(content)
-    return f'the last MPEG packet lacks {missing} bytes' if missing > 0 else None
+    return _count(missing) if missing > 0 else None
+
+
+def _count(missing: int) -> str:
+    return f'at least {missing} bytes are missing at its end'

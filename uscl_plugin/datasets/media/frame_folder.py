@@ -52,7 +52,10 @@ class FrameFolder:
 
     def list_files(self) -> list[Path]:
         """The image files in the order of the video."""
-        files = [file for file in self.path.iterdir() if is_frame(file) and file.is_file()]
+        try:
+            files = [file for file in self.path.iterdir() if is_frame(file) and file.is_file()]
+        except OSError as error:
+            raise ClipError(self.path, f'the folder cannot be opened ({error.strerror})') from error
         return sorted(files, key=lambda file: natural_key(file.name))
 
     def __iter__(self) -> Iterator[np.ndarray]:

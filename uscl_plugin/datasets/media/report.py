@@ -43,7 +43,9 @@ def print_report(outcomes: Sequence[Outcome], classes: Sequence[str], out: Path)
     complete = len(outcomes) - len(skipped) - new
     console.print(f'{new} converted now, {complete} complete already, {len(skipped)} skipped.')
     where = 'Nothing could be read' if len(skipped) == len(outcomes) else f'Written to {out / "annotations.json"}'
-    console.print(f'{where}{f" (skipped clips: {out / 'skipped.csv'})" if skipped else ""}.', markup=False)
+    console.print(f'{where}.', markup=False)
+    if skipped:
+        console.print(f'The skipped clips are listed in {out / "skipped.csv"}.', markup=False)
 
 
 def count_cells(outcomes: Sequence[Outcome]) -> tuple[str, str, str, str]:

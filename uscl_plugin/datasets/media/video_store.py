@@ -66,7 +66,7 @@ def find_complete(source: Path, folder: Path, settings: StoreSettings) -> list[s
             and set(manifest['frames']) <= {file.name for file in folder.iterdir()}
         )
         return manifest['frames'] if is_current else None
-    except (OSError, ValueError, KeyError, TypeError):  # no manifest, or none of ours
+    except (OSError, ClipError, ValueError, KeyError, TypeError):  # no manifest, or none of ours
         return None
 
 
@@ -142,9 +142,10 @@ def _fingerprint(source: Path) -> dict:
     digest, size = hashlib.sha256(), 0
     try:
         for file in _files_of(source):
-            content = file.read_bytes()
-            digest.update(content)
-            size += len(content)
+            with file.open('rb') as stream:
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+                    size += len(chunk)
     except OSError as error:
         raise ClipError(source, f'{error.filename} cannot be read ({error.strerror})') from error
     return {'bytes': size, 'sha256': digest.hexdigest()}

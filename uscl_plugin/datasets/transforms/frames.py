@@ -75,6 +75,7 @@ class LoadVideoFrames(BaseTransform):
         self.color_type = color_type
 
     def _read(self, source: str | os.PathLike | np.ndarray, video_id: str) -> np.ndarray:
+        img: np.ndarray | None
         if isinstance(source, np.ndarray):
             img = source
         else:

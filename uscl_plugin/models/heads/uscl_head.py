@@ -108,7 +108,7 @@ class USCLHead(BaseModule):
             first = int(is_wrong.nonzero()[0])
             raise ValueError(
                 f'video {data_samples[first].get("video_id", f"no. {first} of the batch")!r} has label '
-                f'{int(labels[first])}, but model.head.num_classes is {self.num_classes}: set num_classes to the number '
-                f'of classes of the data set, or map labels with label_map.'
+                f'{int(labels[first])}, but model.head.num_classes is {self.num_classes}: set num_classes to the '
+                f'number of classes of the data set, or map labels with label_map.'
             )
         return labels

@@ -1,0 +1,69 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from uscl_plugin.datasets.media.errors import ClipError
+from uscl_plugin.datasets.media.frame_folder import FrameFolder, natural_key
+
+
+@given(st.lists(st.integers(0, 10**6), unique=True), st.text('abc_- ', max_size=4))
+def test_numbers_sort_by_value(numbers, prefix):
+    names = [f'{prefix}{number}.png' for number in numbers]
+    assert sorted(names, key=natural_key) == [f'{prefix}{number}.png' for number in sorted(numbers)]
+
+
+@given(st.lists(st.text(max_size=8), unique=True, max_size=8))
+def test_any_names_have_one_order(names):
+    assert len({natural_key(name) for name in names}) == len(names)
+    expected = sorted(names, key=natural_key)
+    for order in itertools.islice(itertools.permutations(names), 10):
+        assert sorted(order, key=natural_key) == expected
+
+
+def test_leading_zeros_and_case_count_last():
+    names = ['b1', 'A10', 'a2', 'a02', 'A1']
+    assert sorted(names, key=natural_key) == ['A1', 'a02', 'a2', 'A10', 'b1']
+
+
+def test_all_frames_in_natural_order(tmp_path):
+    for number, suffix in ((1, 'png'), (2, 'jpg'), (10, 'PNG'), (3, 'bmp'), (4, 'jpeg'), (5, 'tif')):
+        Image.new('L', (32, 24), number * 20).save(tmp_path / f'frame{number}.{suffix}')
+    (tmp_path / '._frame1.png').write_bytes(b'not an image')
+    (tmp_path / 'notes.txt').write_text('not an image')
+    reader = FrameFolder(tmp_path)
+    frames = list(reader)
+    assert [round(frame.mean() / 20) for frame in frames] == [1, 2, 3, 4, 5, 10]
+    assert {frame.shape for frame in frames} == {(24, 32, 3)} and frames[0].dtype == np.uint8
+    assert reader.facts == {'frames_decoded': 6}
+
+
+def test_channels_are_rgb(tmp_path):
+    Image.new('RGB', (4, 4), (250, 100, 5)).save(tmp_path / 'a.png')
+    assert next(iter(FrameFolder(tmp_path)))[0, 0].tolist() == [250, 100, 5]
+
+
+def test_sixteen_bits_keep_the_upper_eight(tmp_path):
+    Image.fromarray(np.array([[0, 0x12FF, 0xFF00]], np.uint16)).save(tmp_path / 'a.png')
+    assert next(iter(FrameFolder(tmp_path)))[0, :, 1].tolist() == [0, 0x12, 0xFF]
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp', 'tif'])
+def test_truncated_image_is_named(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    for name in ('a1', 'a2'):
+        Image.fromarray(rng.integers(0, 256, (64, 64), np.uint8)).save(tmp_path / f'{name}.{suffix}')
+    content = (tmp_path / f'a2.{suffix}').read_bytes()
+    (tmp_path / f'a2.{suffix}').write_bytes(content[: len(content) // 2])
+    with pytest.raises(ClipError, match=rf'image a2.{suffix} cannot be read .*: replace or remove it'):
+        list(FrameFolder(tmp_path))
+
+
+def test_no_image(tmp_path):
+    with pytest.raises(ClipError, match='holds no image'):
+        list(FrameFolder(tmp_path))
+    with pytest.raises(ClipError, match='cannot be opened'):
+        list(FrameFolder(tmp_path / 'absent'))

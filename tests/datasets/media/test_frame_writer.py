@@ -1,0 +1,60 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uscl_plugin.datasets.media.frame_writer import is_grey, shrink, to_grey, write_png
+
+
+def test_grey_up_to_one_percent_of_coloured_pixels():
+    frame = np.full((100, 100, 3), 90, np.uint8)
+    frame[0, :, 0] = 90 + 33
+    assert is_grey(frame)  # 100 of 10,000 pixels
+    frame[1, 0, 2] = 0
+    assert not is_grey(frame)
+
+
+def test_a_tint_is_grey():
+    frame = np.full((10, 10, 3), (120, 100, 88), np.uint8)
+    assert is_grey(frame)
+    frame[..., 2] = 87
+    assert not is_grey(frame)
+
+
+def test_spread_does_not_wrap_around():
+    assert not is_grey(np.full((4, 4, 3), (0, 255, 0), np.uint8))
+
+
+def test_luma():
+    frame = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [7, 7, 7]]], np.uint8)
+    assert to_grey(frame).tolist() == [[76, 150, 29, 7]]
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 200))
+def test_shorter_side_and_aspect(height, width, size):
+    small = shrink(np.zeros((height, width), np.uint8), size)
+    assert min(small.shape) == min(size, height, width)
+    if min(height, width) > size:
+        scale = size / min(height, width)
+        assert abs(max(small.shape) - max(height, width) * scale) <= 0.5
+        assert (small.shape[0] <= small.shape[1]) == (height <= width) or small.shape[0] == small.shape[1]
+    else:
+        assert small.shape == (height, width)
+
+
+def test_shrinking_averages_areas():
+    frame = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    expected = frame.reshape(8, 4, 12, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(shrink(frame, 8), expected, atol=0.51)
+
+
+@pytest.mark.parametrize('shape', [(20, 30), (20, 30, 3)])
+def test_png_is_lossless_rgb_and_repeatable(tmp_path, shape):
+    frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    write_png(tmp_path / 'é.png', frame)
+    write_png(tmp_path / 'b.png', frame)
+    assert (tmp_path / 'é.png').read_bytes() == (tmp_path / 'b.png').read_bytes()
+    stored = cv2.imread(str(tmp_path / 'b.png'), cv2.IMREAD_UNCHANGED)
+    assert stored.ndim == len(shape)  # a grey frame takes one channel
+    np.testing.assert_array_equal(stored if len(shape) == 2 else stored[..., ::-1], frame)

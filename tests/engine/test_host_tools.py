@@ -1,0 +1,111 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uscl_plugin.engine import host_tools
+from uscl_plugin.engine.host_tools import find_config, host_tool, run_host_tool
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+
+
+@pytest.fixture
+def fake_host(tmp_path, monkeypatch):
+    """A host package whose tool writes down its arguments; returns a function that makes a config for a scope."""
+    tool = tmp_path / 'fakehost' / '.mim' / 'tools' / 'train.py'
+    tool.parent.mkdir(parents=True)
+    (tmp_path / 'fakehost' / '__init__.py').write_text("raise RuntimeError('the host was imported to find its tools')")
+    tool.write_text(
+        'import sys\nfrom pathlib import Path\n'
+        "assert __name__ == '__main__'\n"
+        "Path(sys.argv[1]).with_suffix('.seen').write_text(repr((__file__, sys.argv)))\n"
+        "if '--fail' in sys.argv: sys.exit(7)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(host_tools.HOSTS, 'fakehost', 'fakehost')
+    monkeypatch.setitem(host_tools.HOSTS, 'absent_host', 'absent-host')
+
+    def config(scope):
+        path = tmp_path / 'config.py'
+        path.write_text(f"custom_imports = dict(imports=['no_such_module'])\ndefault_scope = {scope!r}\n")
+        return path
+
+    return config
+
+
+def test_host_tool_runs_here_with_its_arguments(fake_host, tmp_path):
+    config, before = str(fake_host('fakehost')), sys.argv
+    arguments = [config, '--work-dir', 'x', '--cfg-options', 'a.b=1', 'c="d.py"']
+    assert run_host_tool('train', arguments) == 0
+    tool = str(tmp_path / 'fakehost' / '.mim' / 'tools' / 'train.py')
+    assert (tmp_path / 'config.seen').read_text() == repr((tool, [tool, *arguments]))
+    assert sys.argv is before
+
+
+def test_status_of_the_host_tool_passes_through(fake_host):
+    before = sys.argv
+    with pytest.raises(SystemExit) as stop:
+        run_host_tool('train', [str(fake_host('fakehost')), '--fail'])
+    assert stop.value.code == 7 and sys.argv is before
+
+
+@pytest.mark.parametrize(
+    ('scope', 'text'),
+    [
+        ('mmseg', "default_scope 'mmseg', expected one of mmpretrain, mmdet"),
+        (None, 'default_scope None'),
+        ('absent_host', 'absent_host is not installed: install it, for example with pip install absent-host'),
+    ],
+)
+def test_unusable_scope(fake_host, capsys, scope, text):
+    assert run_host_tool('train', [str(fake_host(scope))]) == 1
+    error = capsys.readouterr().err
+    assert text in error and error.count('\n') == 1
+
+
+def test_host_without_this_tool(fake_host, capsys, tmp_path):
+    assert run_host_tool('test', [str(fake_host('fakehost')), 'a.pth']) == 1
+    error = capsys.readouterr().err
+    assert 'installed without its tools' in error and str(tmp_path) in error and error.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'text'), [(['none.py'], 'none.py does not exist'), ([], 'no config'), (['--amp'], 'no config')]
+)
+def test_no_config(capsys, arguments, text):
+    assert run_host_tool('train', arguments) == 1
+    error = capsys.readouterr().err
+    assert text in error and error.count('\n') == 1
+
+
+@pytest.mark.parametrize('tool', ['train', 'test'])
+def test_help_without_config(capsys, tool):
+    assert run_host_tool(tool, ['--help']) == 0
+    assert f'usage: {tool}.py CONFIG' in capsys.readouterr().out
+
+
+def test_config_is_found_behind_options():
+    assert find_config(['--work-dir', 'out', '--cfg-options', 'a=b.py', 'c.py', 'd.py']) == Path('c.py')
+
+
+@pytest.mark.parametrize('scope', ['mmpretrain', 'mmdet'])
+@pytest.mark.parametrize('tool', ['train', 'test'])
+def test_installed_hosts_have_the_tools(scope, tool):
+    path = host_tool(scope, tool)
+    assert path.is_file() and path.parts[-4:] == (scope, '.mim', 'tools', f'{tool}.py')
+
+
+def command_line(tool, *arguments):
+    return subprocess.run([sys.executable, TOOLS / tool, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_command_line_reaches_mmpretrain(tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text("default_scope = 'mmpretrain'\n")
+    out = command_line('train.py', config, '--help')
+    assert '--auto-scale-lr' in out and '--launcher' in out
+
+
+def test_command_line_of_testing_is_its_own():
+    assert 'usage: test.py CONFIG CKPT' in command_line('test.py', '--help')

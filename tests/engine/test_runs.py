@@ -1,0 +1,134 @@
+"""Whole runs: the same samples and draws whatever the workers and wherever a run resumed; labels; held-out reports."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+
+class Recorder(Hook):
+    """Keeps what the network was fed, step by step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        samples = data_batch['data_samples']
+        self.steps.append(
+            (
+                runner.epoch,
+                [(s.video_id, s.frame_inds.tolist(), tuple(s.mix_ratios)) for s in samples],
+                [float(view.double().sum()) for view in data_batch['inputs']],
+            )
+        )
+
+
+def run(cfg):
+    runner = Runner.from_cfg(cfg)
+    recorder = Recorder()
+    runner.register_hook(recorder)
+    runner.train()
+    return runner, recorder.steps
+
+
+def scalars(cfg):
+    files = sorted(Path(cfg.work_dir).glob('*/vis_data/scalars.json'))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_workers_and_resume_change_neither_samples_nor_draws_nor_weights(run_config):
+    straight, reference = run(run_config(3, 'straight'))
+    assert [len(samples) for _, samples, _ in reference] == [4, 3] * 3
+    epochs = [[s[1:] for s in reference if s[0] == epoch] for epoch in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2]
+
+    workers = {'train_dataloader.num_workers': 2, 'train_dataloader.persistent_workers': True}
+    _, seen = run(run_config(3, 'workers', **workers))
+    assert seen == reference
+
+    _, first = run(run_config(1, 'stopped'))
+    resumed, rest = run(run_config(3, 'stopped', resume=True, **workers))
+    assert first + rest == reference
+    for name, tensor in straight.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+def test_another_seed_draws_otherwise(run_config):
+    _, first = run(run_config(1, 'a'))
+    _, second = run(run_config(1, 'b', **{'randomness.seed': 1}))
+    assert first != second
+
+
+def test_without_labels_training_is_finite_and_only_contrastive(run_config):
+    cfg = run_config(2, **{'train_dataloader.dataset.label_fraction': 0.0})
+    runner, _ = run(cfg)
+    lines = [line for line in scalars(cfg) if 'loss' in line]
+    assert len(lines) == 4
+    for line in lines:
+        assert line['loss_cls'] == 0 and 'accuracy' not in line
+        assert line['loss'] == pytest.approx(line['loss_contrastive'])
+    assert all(tensor.isfinite().all() for tensor in runner.model.state_dict().values())
+
+
+def test_losses_and_accuracy_are_logged_apart(run_config):
+    cfg = run_config(1)
+    run(cfg)
+    for line in (line for line in scalars(cfg) if 'loss' in line):
+        assert line['loss'] == pytest.approx(line['loss_contrastive'] + line['loss_cls'], rel=1e-4)
+        assert 0 <= line['accuracy'] <= 100
+
+
+def test_too_few_classes_stop_the_run_with_the_remedy(run_config):
+    with pytest.raises(ValueError, match=r'has label 1, but model.head.num_classes is 1: set num_classes'):
+        run(run_config(1, **{'model.head.num_classes': 1}))
+
+
+@pytest.fixture
+def held_out(tmp_path, make_clusters):
+    videos = {f'c/h{i}': (6, 'c') for i in range(5)}
+    return make_clusters(tmp_path / 'held_out', videos, split='val')
+
+
+def held_out_hook(cfg, **settings):
+    cfg.custom_hooks[2].update(settings)
+    return cfg
+
+
+def test_held_out_videos_are_reported_and_the_best_epoch_is_kept(run_config, held_out):
+    cfg = held_out_hook(run_config(4), data_root=str(held_out), interval=2, save_best='contrastive')
+    runner, _ = run(cfg)
+    lines = [line for line in scalars(cfg) if 'held_out/contrastive' in line]
+    assert [line['step'] for line in lines] == [2, 4]
+    for line in lines:
+        assert np.isfinite([line[f'held_out/{name}'] for name in ('contrastive', 'gap', 'auroc', 'retrieval')]).all()
+    best = min(lines, key=lambda line: line['held_out/contrastive'])
+    checkpoint = torch.load(Path(cfg.work_dir) / 'best_held_out_contrastive.pth', weights_only=True)
+    assert checkpoint['meta']['epoch'] == best['step']
+    assert runner.model.training
+
+
+def test_watching_does_not_change_the_run(run_config, held_out):
+    plain, reference = run(run_config(2, 'plain'))
+    watched, seen = run(held_out_hook(run_config(2, 'watched'), data_root=str(held_out), interval=1))
+    assert seen == reference
+    for name, tensor in plain.model.state_dict().items():
+        assert torch.equal(tensor, watched.model.state_dict()[name]), name
+
+
+def test_a_wrong_held_out_folder_stops_before_the_first_epoch(run_config, tmp_path):
+    cfg = held_out_hook(run_config(1), data_root=str(tmp_path / 'nowhere'))
+    with pytest.raises(FileNotFoundError, match=r'nowhere/annotations.json does not exist'):
+        run(cfg)
+    assert not list(Path(cfg.work_dir).glob('*.pth'))
+
+
+def test_iterations_instead_of_epochs_are_refused(run_config):
+    cfg = run_config(1)
+    cfg.train_cfg = dict(by_epoch=False, max_iters=2)
+    cfg.param_scheduler = []
+    with pytest.raises(ValueError, match=r'SampleSeedHook needs epochs'):
+        run(cfg)
