@@ -85,7 +85,7 @@ def test_every_config_builds_and_computes_its_losses(name, clusters):
     dataset_cfg = cfg.train_dataloader.dataset
     dataset_cfg.update(data_root=str(clusters), split=None, filter_cfg=None, label_map=None, label_fraction=1.0)
     dataset = DATASETS.build(dataset_cfg)
-    size = 64 if 'demo' in name else 224
+    size = 64 if 'demo' in name or '64px' in name else 224
     item = dataset[0]
     assert [tuple(view.shape) for view in item['inputs']] == [(3, size, size)] * 2
     sample = item['data_samples']

@@ -15,7 +15,6 @@ from torch import nn
 
 import uscl_plugin.engine.plain as plain_module
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.engine.input_metadata import config_literals, stored_metadata
 from uscl_plugin.version import __version__
 
 PATH = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'export_backbone.py'
@@ -292,21 +291,3 @@ def test_failed_write_leaves_the_old_output(tmp_path, checkpoint, capsys, monkey
 
     monkeypatch.setattr(plain_module.Path, 'replace', full)
     assert 'disk full' in refused(tmp_path, capsys, checkpoint)
-
-
-@pytest.mark.parametrize(
-    ('preprocessor', 'order'),
-    [('to_rgb=True', 'rgb'), ('to_rgb=False', 'bgr'), ('bgr_to_rgb=True', 'rgb'), ('n=1', 'bgr')],
-)
-def test_channel_order_of_a_config(preprocessor, order):
-    meta = {'cfg': f'data_preprocessor = dict(mean=[1, 2, 3], std=[4, 5, 6], {preprocessor})'}
-    assert stored_metadata(meta) == {'mean': [1, 2, 3], 'std': [4, 5, 6], 'channel_order': order}
-
-
-def test_config_text_is_not_executed(tmp_path):
-    planted = tmp_path / 'planted'
-    text = f"model = dict(a=open({str(planted)!r}, 'w'), b=(1, -2), c={{'d': None}})\nopen({str(planted)!r}, 'w')\n"
-    assert config_literals(text, ['model']) == {'model': {'a': None, 'b': [1, -2], 'c': {'d': None}}}
-    assert not planted.exists()
-    for broken in ('model = (', 'model = {[]: 1}', '\0', 'model = ' + '(' * 500):
-        assert config_literals(broken, ['model']) == {}

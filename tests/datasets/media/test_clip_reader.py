@@ -1,3 +1,4 @@
+import re
 import struct
 from fractions import Fraction
 from types import SimpleNamespace
@@ -188,14 +189,31 @@ class FakeFrame:
         return self.index
 
 
-def sample_stamps(tmp_path, stamps, rate):
+class FakePacket(SimpleNamespace):
+    """A packet of given frames, or one that does not decode."""
+
+    is_corrupt, size, dts = False, 1, 0
+
+    def decode(self):
+        if self.error:
+            raise self.error
+        return self.frames
+
+
+def sample_stamps(tmp_path, stamps, rate, declared=0, **packet):
     frames = [FakeFrame(i, pts) for i, pts in enumerate(stamps)]
-    packet = SimpleNamespace(is_corrupt=False, size=1, dts=0, decode=lambda: frames)
+    packets = [FakePacket(frames=frames, error=None)]
+    if packet:
+        packets.append(FakePacket(frames=[], **packet))
     stream = SimpleNamespace(
-        codec_context=SimpleNamespace(), average_rate=rate, guessed_rate=None, time_base=Fraction(1, 10), frames=0
+        codec_context=SimpleNamespace(),
+        average_rate=rate,
+        guessed_rate=None,
+        time_base=Fraction(1, 10),
+        frames=declared,
     )
     container = SimpleNamespace(
-        streams=SimpleNamespace(video=[stream]), demux=lambda _: iter([packet]), format=SimpleNamespace(name='fake')
+        streams=SimpleNamespace(video=[stream]), demux=lambda _: iter(packets), format=SimpleNamespace(name='fake')
     )
     reader = ClipReader(tmp_path / 'clip', fps=5)
     return list(reader._sample(container, None)), reader.facts
@@ -222,6 +240,31 @@ def test_stamps_that_start_again_duplicate_and_lose_nothing(tmp_path):
 def test_repeated_stamp(tmp_path):
     indices, _ = sample_stamps(tmp_path, [0, 0, 0, 2, 2, 4], rate=100)
     assert indices == [0, 3, 5]
+
+
+def test_repeat_of_the_last_frame_in_an_avi_is_no_end(tmp_path):
+    end = EOFError('an empty packet ends decoding')
+    _, facts = sample_stamps(tmp_path, range(12), rate=10, declared=13, size=0, dts=12, error=end)
+    assert facts['frames_decoded'] == 12
+
+
+def test_packet_that_does_not_decode_is_damage(tmp_path):
+    error = av.error.InvalidDataError(1, 'on purpose')
+    with pytest.raises(ClipError, match='damaged or truncated: 12 of 13 frames could be decoded, 1 with errors'):
+        sample_stamps(tmp_path, range(12), rate=10, declared=13, error=error)
+
+
+def test_video_without_frames(tmp_path):
+    with pytest.raises(ClipError, match='no frame could be decoded'):
+        sample_stamps(tmp_path, [], rate=10)
+
+
+def test_fewer_frames_than_declared(tmp_path):
+    clip = write_clip(tmp_path / 'clip.avi', 45)
+    content = bytearray(clip.read_bytes()[: clip.stat().st_size // 2])
+    content[4:8] = struct.pack('<I', len(content) - 8)  # as if the container were whole
+    clip.write_bytes(content)
+    assert re.fullmatch(r'.*truncated: 2\d of 45 frames could be decoded.*', reason_of(clip))
 
 
 def list_clips(real_data):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from media_clips import write_clip
+from PIL import Image
 
 from uscl_plugin.datasets.media.clip_structure import find_missing_end
 
@@ -71,6 +72,17 @@ def test_large_mp4_box_has_64_bit_size(tmp_path):
     assert find_missing_end(clip) is None
     clip.write_bytes(clip.read_bytes()[:-7])
     assert find_missing_end(clip) == 'at least 7 bytes are missing at its end'
+
+
+def test_gif_with_a_palette_for_every_frame(tmp_path):
+    images = [Image.new('P', (8, 8), 1) for _ in range(3)]
+    for shade, image in enumerate(images):
+        image.putpalette([value for i in range(4) for value in (60 * i, 20 * shade, 0)])
+    clip = tmp_path / 'clip.gif'
+    images[0].save(clip, save_all=True, append_images=images[1:], duration=100)
+    assert find_missing_end(clip) is None
+    clip.write_bytes(clip.read_bytes()[:-1])
+    assert find_missing_end(clip) == 'its last GIF block is cut off'
 
 
 def test_live_matroska_of_unknown_length_is_accepted(contents, tmp_path):

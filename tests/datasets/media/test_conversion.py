@@ -10,7 +10,7 @@ import pytest
 from media_clips import write_clip
 
 from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media import conversion
+from uscl_plugin.datasets.media import conversion, video_store
 from uscl_plugin.datasets.media.command import run_command
 from uscl_plugin.datasets.media.conversion import convert_sources
 from uscl_plugin.datasets.media.errors import SourceError
@@ -166,44 +166,61 @@ def test_out_is_a_file(source, tmp_path):
 
 
 def start_slowly(source, out, monkeypatch):
-    """Start a run that pauses after each frame folder's first frame, in a process of its own."""
-    original = conversion.store_video
+    """Start a run in a process group of its own that takes 0.2 s a frame; return when the second video is under way."""
+    original = video_store.write_png
 
-    def store_slowly(*args):
-        names = original(*args)
-        time.sleep(0.3)
-        return names
+    def write_slowly(*args):
+        original(*args)
+        time.sleep(0.2)
 
     def run():
+        os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.exit(run_command(lambda: convert(source, out)))
 
-    monkeypatch.setattr(conversion, 'store_video', store_slowly)
-    process = multiprocessing.get_context('fork').Process(target=run)
-    process.start()
-    monkeypatch.setattr(conversion, 'store_video', original)
+    with monkeypatch.context() as patch:
+        patch.setattr(video_store, 'write_png', write_slowly)
+        process = multiprocessing.get_context('fork').Process(target=run)
+        process.start()
     deadline = time.monotonic() + 30
-    while not list(out.glob('frames/a*')) and time.monotonic() < deadline:
+    while not list(out.glob('frames/.tmp-b__clip2*/*.png')) and time.monotonic() < deadline:
         time.sleep(0.01)
     return process
 
 
-@pytest.mark.skipif(sys.platform != 'linux', reason='uses fork')
-@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGINT])
-def test_interrupted_run_goes_on(source, tmp_path, monkeypatch, how, capsys):
-    out = tmp_path / 'out'
-    process = start_slowly(source, out, monkeypatch)
-    os.kill(process.pid, how)
-    process.join(30)
-    assert process.exitcode == (130 if how == signal.SIGINT else -signal.SIGKILL)
-    assert not (out / 'annotations.json').exists()
-    done = {path.name for path in (out / 'frames').iterdir() if not path.name.startswith('.tmp-')}
-    assert 1 <= len(done) < 4
-    before = mtimes(out)
-    (out / 'frames/.tmp-leftover').mkdir()
+def list_done(out):
+    return {path.name for path in (out / 'frames').iterdir() if not path.name.startswith('.tmp-')}
+
+
+def check_goes_on(source, out, capsys):
+    """A further run keeps the complete videos and ends where an undisturbed one does."""
+    before, done = mtimes(out), list_done(out)
     capsys.readouterr()
     assert convert(source, out) == 0
     assert f'{len(done)} complete already' in capsys.readouterr().out
-    convert(source, tmp_path / 'fresh')
-    assert digests(out) == digests(tmp_path / 'fresh')
     assert all(mtimes(out)[path] == time for path, time in before.items() if path.parent.name in done)
+    convert(source, out.with_name('fresh'))
+    assert digests(out) == digests(out.with_name('fresh'))
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='uses fork')
+def test_killed_run_goes_on(source, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out'
+    process = start_slowly(source, out, monkeypatch)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.join(30)
+    assert [name.split('-')[0] for name in list_done(out)] == ['a__x.gif']
+    assert len(list(out.glob('frames/.tmp-*'))) == 1 and not (out / 'annotations.json').exists()
+    check_goes_on(source, out, capsys)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='uses fork')
+def test_ctrl_c_finishes_the_videos_under_way(source, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out'
+    process = start_slowly(source, out, monkeypatch)
+    os.killpg(process.pid, signal.SIGINT)
+    process.join(30)
+    assert process.exitcode == 130
+    assert any(name.startswith('b__clip2') for name in list_done(out))
+    assert not list(out.glob('frames/.tmp-*')) and not (out / 'annotations.json').exists()
+    check_goes_on(source, out, capsys)

@@ -35,6 +35,11 @@ def test_store_names_differ_also_where_case_does_not_count(video_ids):
     assert len({store_name(video_id).lower() for video_id in video_ids}) == len(video_ids)
 
 
+def test_long_names_are_cut_but_stay_different():
+    names = {store_name('a/' * 200 + end) for end in 'xy'}
+    assert len(names) == 2 and {len(name) for name in names} == {89}
+
+
 def make_folder(path, indices, color_at=None):
     path.mkdir()
     for index in indices:

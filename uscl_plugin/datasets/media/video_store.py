@@ -42,7 +42,7 @@ def store_name(video_id: str) -> str:
     """Folder name for a video: readable, safe on every file system, and different for different ids.
 
     >>> store_name('covid/clip 1.mp4')
-    'covid__clip_1.mp4-af2937c6'
+    'covid__clip_1.mp4-afe0041c'
     """
     readable = re.sub(r'[^A-Za-z0-9._-]', '_', video_id.replace('/', '__')).lstrip('.-')[:_NAME_LENGTH]
     return f'{readable}-{hashlib.sha256(video_id.encode()).hexdigest()[:8]}'

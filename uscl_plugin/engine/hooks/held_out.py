@@ -1,5 +1,7 @@
 """Watch a pretraining run on videos that it does not train on."""
 
+from typing import Any
+
 import torch
 from mmengine.dataset import default_collate
 from mmengine.dist import master_only
@@ -7,7 +9,6 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 
 from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
@@ -90,7 +91,7 @@ class HeldOutHook(Hook):
         if self.save_best:
             self._keep_best(runner, values[self.save_best])
 
-    def _contrastive(self, model: nn.Module, batch_size: int) -> float:
+    def _contrastive(self, model: Any, batch_size: int) -> float:
         from uscl_plugin.models.losses import LightlyNTXentLoss
 
         # Only this rank computes, so nothing may be gathered from the others.

@@ -1,0 +1,48 @@
+# Everything from a fresh clone: `make demo`, `make test`. Needs Python 3.10 to 3.12 and nothing else.
+#   FAMILY=openmmlab  uses the original OpenMMLab packages instead of the maintained onedl ones
+#   VENV=DIR          puts the environment elsewhere
+PYTHON ?= python3
+FAMILY ?= onedl
+VENV ?= .venv-$(FAMILY)
+BIN := $(abspath $(VENV))/bin
+CONSTRAINTS := requirements/constraints-$(FAMILY).txt
+STAMP := $(VENV)/.installed
+DEMO := work_dirs/demo
+EPOCHS := 300
+
+.PHONY: help setup demo test test-fast lint clean-demo
+
+help:
+	@echo "make demo       pretrain on the bundled clips and write $(DEMO)/report.html (about 10 minutes with set-up)"
+	@echo "make test       all tests (USCL_TEST_DATA=DIR adds those on real data); test-fast leaves the slow ones out"
+	@echo "make lint       ruff and mypy"
+
+$(STAMP): setup.py $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) "setuptools<82"
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[$(FAMILY),dev]'
+	touch $@
+
+# The environment may be shared by several clones: point it at this one (two seconds).
+setup: $(STAMP)
+	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+
+demo: setup
+	$(BIN)/python tools/dataset_converters/videos_to_clusters.py demo --out $(DEMO)/data
+	$(BIN)/python tools/train.py configs/uscl/uscl_resnet18_demo.py --work-dir $(DEMO) --resume
+	$(BIN)/python tools/model_converters/export_backbone.py $(DEMO)/epoch_$(EPOCHS).pth $(DEMO)/backbone_torchvision.pth --to torchvision
+	$(BIN)/python tools/analysis/report_pretraining.py configs/uscl/uscl_resnet18_demo.py $(DEMO)/epoch_$(EPOCHS).pth --out $(DEMO)/report.html
+
+clean-demo:
+	rm -rf $(DEMO)
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-fast: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
