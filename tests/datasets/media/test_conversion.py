@@ -195,6 +195,8 @@ def list_done(out):
 def check_goes_on(source, out, capsys):
     """A further run keeps the complete videos and ends where an undisturbed one does."""
     before, done = mtimes(out), list_done(out)
+    (out / 'frames/.tmp-of-a-clip-that-is-gone').mkdir()
+    (out / 'frames/.tmp-of-a-clip-that-is-gone/000000.png').touch()
     capsys.readouterr()
     assert convert(source, out) == 0
     assert f'{len(done)} complete already' in capsys.readouterr().out

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import cv2
 import pytest
@@ -153,3 +154,15 @@ def test_only_leftovers_are_removed(tmp_path):
     (tmp_path / 'a').mkdir()
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ['a']
+
+
+def test_folder_appears_in_one_step(tmp_path, monkeypatch):
+    source = make_folder(tmp_path / 'src', [1])
+
+    def fail(*args):
+        raise OSError('on purpose')
+
+    monkeypatch.setattr(Path, 'rename', fail)
+    with pytest.raises(OSError, match='on purpose'):
+        store_video('src', source, tmp_path / 'out', SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ['src']
