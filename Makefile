@@ -8,7 +8,7 @@ BIN := $(abspath $(VENV))/bin
 CONSTRAINTS := requirements/constraints-$(FAMILY).txt
 STAMP := $(VENV)/.installed
 DEMO := work_dirs/demo
-EPOCHS := 300
+EPOCHS := 200
 
 .PHONY: help setup demo test test-fast lint clean-demo
 

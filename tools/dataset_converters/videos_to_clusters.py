@@ -8,9 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from uscl_plugin.datasets.media.command import add_common_arguments, positive_float, run_command
+from uscl_plugin.datasets.media.command import add_common_arguments, fraction, positive_float, run_command
 from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.sources import find_sources
+from uscl_plugin.datasets.media.sources import find_sources, split_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings
 
 
@@ -28,10 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--index', metavar='CSV', help='path,label,patient_id[,split] (default: SRC/index.csv, if any)')
     parser.add_argument('--classes', nargs='+', metavar='NAME', help='class names in order (default: sorted labels)')
     parser.add_argument('--fps', type=positive_float, default=3.0, help='frames kept in a second (default: 3)')
+    parser.add_argument(
+        '--val-fraction', type=fraction, metavar='F', help='hold this share back as split val, by patient where known'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
     args = parser.parse_args(argv)
 
     def convert() -> int:
         sources = find_sources(args.src, args.index, args.classes, args.out)
+        if args.val_fraction is not None:
+            sources = split_sources(sources, args.val_fraction, args.seed)
         settings = StoreSettings(args.fps, args.size, args.color)
         return convert_sources(sources, args.out, settings, args.classes, args.workers, fps=args.fps, size=args.size)
 

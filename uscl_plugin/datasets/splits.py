@@ -1,21 +1,26 @@
 """Split videos into a training and a validation part."""
 
-import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
+from .subsets import hash_rank
 
-def split_videos(classes: Mapping[str, str], val_fraction: float, seed: int) -> dict[str, str]:
-    """Split videos at random, class by class; a video's frames stay together.
 
-    The videos of a class are ordered by a hash of the seed and their id, and the first ``round(n * val_fraction)`` go
-    to validation: at least one of two or more if the fraction is above 0, and never a whole class. The order is that
-    of the hashes, so it depends neither on the platform nor on the order in which the videos were found.
+def split_videos(
+    classes: Mapping[str, str | None], val_fraction: float, seed: int, patients: Mapping[str, str | None] | None = None
+) -> dict[str, str]:
+    """Split videos at random, class by class; the frames of a video and the videos of a patient stay together.
+
+    What is split are patients, and videos whose patient is not known; a patient counts for the class that most of
+    its videos have. Those of a class are ordered by :func:`~uscl_plugin.datasets.subsets.hash_rank`, and the first
+    ``round(n * val_fraction)`` go to validation: at least one of two or more if the fraction is above 0, and never a
+    whole class. So the split depends neither on the platform nor on the order in which the videos were found.
 
     Args:
-        classes: Class of every video by its id.
+        classes: Class of every video by its id; None is unlabelled, a class of its own here.
         val_fraction: Share for validation, in [0, 1).
         seed: Another seed gives another split.
+        patients: Patient of videos by their id; None or absent is not known.
 
     Returns:
         'train' or 'val' by video id.
@@ -25,13 +30,18 @@ def split_videos(classes: Mapping[str, str], val_fraction: float, seed: int) -> 
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f'val_fraction should be at least 0 and below 1, got {val_fraction}.')
-    members = defaultdict(list)
-    for video_id, name in classes.items():
-        members[name].append(video_id)
+    units: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for video_id in sorted(classes):
+        patient = (patients or {}).get(video_id)
+        units[('video', video_id) if patient is None else ('patient', patient)].append(video_id)
+    members: dict[str | None, list[tuple[str, str]]] = defaultdict(list)
+    for unit, videos in units.items():
+        members[Counter(classes[video_id] for video_id in videos).most_common(1)[0][0]].append(unit)
     split = {}
-    for videos in members.values():
-        videos.sort(key=lambda video_id: hashlib.sha256(f'{seed}:{video_id}'.encode()).digest())
-        wanted = max(round(len(videos) * val_fraction), val_fraction > 0)
-        held_back = min(wanted, len(videos) - 1)
-        split.update({video_id: 'val' if rank < held_back else 'train' for rank, video_id in enumerate(videos)})
+    for candidates in members.values():
+        candidates.sort(key=lambda unit: (hash_rank(unit[1], seed), unit))
+        wanted = max(round(len(candidates) * val_fraction), val_fraction > 0)
+        held_back = min(wanted, len(candidates) - 1)
+        for rank, unit in enumerate(candidates):
+            split.update(dict.fromkeys(units[unit], 'val' if rank < held_back else 'train'))
     return split
