@@ -92,6 +92,7 @@ def run_config(clusters, tmp_path):
                 'model.head': dict(num_classes=2, in_channels=64),
                 'train_cfg.max_epochs': epochs,
                 'default_hooks.checkpoint.interval': 1,
+                'default_hooks.logger.interval': 1,
                 'work_dir': str(tmp_path / name),
                 'experiment_name': f'{tmp_path.name}-{name}-{time.monotonic_ns()}',
                 **options,
