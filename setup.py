@@ -22,6 +22,8 @@ FAMILIES = {
         'mmcv-lite==2.1.0',  # mmdet 3.3.0 refuses mmcv >= 2.2
         'mmpretrain==1.2.0',
         'mmdet==3.3.0',
+        'numpy<2',  # mmcv 2.1 adds a negative hue to uint8, which NumPy 2 refuses
+        'opencv-python<4.12',  # newer ones want NumPy 2
         'setuptools<82',  # mmengine 0.10.7 imports pkg_resources, which setuptools 82 removed
     ],
 }

@@ -16,7 +16,10 @@ OPENMMLAB = {
 }
 
 
-@pytest.mark.parametrize('versions', [ONEDL, OPENMMLAB, ONEDL | {'setuptools': '84.0.0'}, installed_versions()])
+@pytest.mark.parametrize(
+    'versions',
+    [ONEDL, OPENMMLAB | {'numpy': '1.26.4'}, ONEDL | {'setuptools': '84.0.0', 'numpy': '2.2.6'}, installed_versions()],
+)
 def test_tested_environments_have_no_problem(versions):
     assert find_problems(versions) == (None, [])
 
@@ -45,6 +48,10 @@ def test_what_breaks_a_part_is_a_note():
     assert fatal is None and notes == [
         "mmdet 3.3.0 refuses mmcv 2.2.0: pip install 'mmcv-lite==2.1.0' to use detection."
     ]
+    fatal, notes = find_problems(OPENMMLAB | {'numpy': '2.2.6'})
+    assert (
+        fatal is None and len(notes) == 1 and notes[0].startswith('mmcv 2.1.0 cannot jitter hue with numpy 2.2.6: pip')
+    )
     fatal, notes = find_problems({'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6'})
     assert fatal is None and len(notes) == 1 and notes[0].startswith('mmpretrain is not installed: the SPG transforms')
 

@@ -60,8 +60,11 @@ def test_draws_depend_on_seed_epoch_and_video_alone(clusters):
         reference.items()
     )
     assert draws(dataset, epoch=4) != reference
-    dataset.set_epoch(3, run_seed=6)
-    assert draws(dataset) != reference
+    others = []
+    for run_seed, epoch in ((6, 3), (4, 4), (3, 5), (5, 2)):
+        dataset.set_epoch(epoch, run_seed=run_seed)
+        others.append(draws(dataset))
+    assert all(a != b for i, a in enumerate(others) for b in [reference, *others[:i]])
 
 
 def test_persistent_workers_see_the_epoch_change(clusters):
@@ -182,7 +185,9 @@ def test_frames_deleted_after_conversion_are_found_at_the_start(clusters, tmp_pa
     copy = shutil.copytree(clusters, tmp_path / 'copy')
     (copy / 'frames' / 'a__v2' / '000001.png').unlink()
     shutil.rmtree(copy / 'frames' / 'b__v1')
-    with pytest.raises(FileNotFoundError, match=r'7 frames of 2 videos .*gone, first .*run the converter again'):
+    with pytest.raises(
+        FileNotFoundError, match=r"7 frames of 2 videos .*gone, first .*b__v1/000000.png of video 'b/v1': run"
+    ):
         VideoClusterDataset(str(copy))
 
 
@@ -192,3 +197,8 @@ def test_annotation_of_another_version(clusters, tmp_path):
     (tmp_path / 'annotations.json').write_text(json.dumps(annotations))
     with pytest.raises(ValueError, match=r'format version 0.*run the converter again'):
         VideoClusterDataset(str(tmp_path))
+
+
+def test_home_is_expanded(clusters, monkeypatch):
+    monkeypatch.setenv('HOME', str(clusters.parent))
+    assert len(VideoClusterDataset(f'~/{clusters.name}')) == 7

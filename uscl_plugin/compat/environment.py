@@ -24,7 +24,7 @@ def installed_versions() -> dict[str, str]:
     """Versions of the installed distributions that matter here, by distribution name."""
     names = [name for family in (ONEDL, OPENMMLAB) for group in family.values() for name in group]
     versions = {}
-    for name in [*names, 'setuptools']:
+    for name in [*names, 'setuptools', 'numpy']:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -67,6 +67,10 @@ def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
     mmcv = versions.get('mmcv') or versions.get('mmcv-lite') or '0'
     if 'mmdet' in versions and _major(versions['mmdet']) <= (3, 3) and _major(mmcv) >= (2, 2):
         notes.append(f"mmdet {versions['mmdet']} refuses mmcv {mmcv}: pip install 'mmcv-lite==2.1.0' to use detection.")
+    if theirs and _major(mmcv) < (2, 2) and _major(versions.get('numpy', '1')) >= (2,):
+        notes.append(
+            f"mmcv {mmcv} cannot jitter hue with numpy {versions['numpy']}: pip install 'numpy<2' 'opencv-python<4.12'."
+        )
     if 'mmpretrain' not in provided:
         notes.append(
             'mmpretrain is not installed: the SPG transforms are registered, the data set and the algorithm are not; '

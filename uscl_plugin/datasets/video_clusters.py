@@ -163,15 +163,10 @@ class VideoClusterDataset(BaseDataset):
                 if path.name not in present[path.parent]:
                     missing.append((item['video_id'], path))
         if missing:
-            videos = sorted({video_id for video_id, _ in missing})
             raise FileNotFoundError(
-                f'{len(missing)} frames of {len(videos)} videos that {self.ann_file} lists are gone, first '
-                f'{missing[0][1]} of video {videos[0]!r}: run the converter again, it redoes what is incomplete.'
+                f'{len(missing)} frames of {len({video_id for video_id, _ in missing})} videos that {self.ann_file} lists are gone, first '
+                f'{missing[0][1]} of video {missing[0][0]!r}: run the converter again, it redoes what is incomplete.'
             )
-
-    def filter_data(self) -> list[dict]:
-        """Nothing left to do: :meth:`load_data_list` filters before it takes fractions."""
-        return self.data_list
 
     def get_data_info(self, idx: int) -> dict:
         """An annotation with full paths; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""

@@ -66,7 +66,7 @@ class MixFrames(BaseTransform):
 
     def _finish(self, view: np.ndarray) -> np.ndarray:
         if self.out_dtype == 'uint8' and view.dtype != np.uint8:
-            return np.clip(np.rint(view), 0, 255).astype(np.uint8)
+            return np.rint(view).astype(np.uint8)  # between two frames, so within [0, 255]
         return view.astype(self.out_dtype)  # astype copies, so that views never share memory with a frame
 
     def transform(self, results: dict) -> dict:
