@@ -163,8 +163,9 @@ class VideoClusterDataset(BaseDataset):
                 if path.name not in present[path.parent]:
                     missing.append((item['video_id'], path))
         if missing:
+            num_videos = len({video_id for video_id, _ in missing})
             raise FileNotFoundError(
-                f'{len(missing)} frames of {len({video_id for video_id, _ in missing})} videos that {self.ann_file} lists are gone, first '
+                f'{len(missing)} frames of {num_videos} videos that {self.ann_file} lists are gone, first '
                 f'{missing[0][1]} of video {missing[0][0]!r}: run the converter again, it redoes what is incomplete.'
             )
 
