@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightly.loss import NTXentLoss
+from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS
 
 
 class Recorder(Hook):
@@ -89,13 +92,29 @@ def test_too_few_classes_stop_the_run_with_the_remedy(run_config):
 
 @pytest.fixture
 def held_out(tmp_path, make_clusters):
-    videos = {f'c/h{i}': (6, 'c') for i in range(5)}
+    videos = {f'c/h{i}': (6, 'c') for i in range(6)}
     return make_clusters(tmp_path / 'held_out', videos, split='val')
 
 
 def held_out_hook(cfg, **settings):
     cfg.custom_hooks[2].update(settings)
     return cfg
+
+
+def contrastive_by_hand(runner, data_root):
+    """Mean over the pairs of batches of four and of two videos, by Lightly's loss."""
+    config = dict(runner.cfg.train_dataloader.dataset, data_root=str(data_root), split='val', label_map=None)
+    dataset = DATASETS.build(config)
+    dataset.set_epoch(0, run_seed=0)
+    runner.model.eval()
+    total = 0.0
+    for indices in ([0, 1, 2, 3], [4, 5]):
+        batch = runner.model.data_preprocessor(default_collate([dataset[i] for i in indices]))
+        with torch.no_grad():
+            first, second = (runner.model.neck(runner.model.backbone(view))[0] for view in batch['inputs'])
+        total += len(indices) * NTXentLoss(temperature=0.5)(first, second).item()
+    runner.model.train()
+    return total / 6
 
 
 def test_held_out_videos_are_reported_and_the_best_epoch_is_kept(run_config, held_out):
@@ -105,6 +124,7 @@ def test_held_out_videos_are_reported_and_the_best_epoch_is_kept(run_config, hel
     assert [line['step'] for line in lines] == [2, 4, 5]  # the last one, too
     for line in lines:
         assert np.isfinite([line[f'held_out/{name}'] for name in ('contrastive', 'gap', 'auroc', 'retrieval')]).all()
+    assert lines[-1]['held_out/contrastive'] == pytest.approx(contrastive_by_hand(runner, held_out), rel=1e-4)
     best = min(lines, key=lambda line: line['held_out/contrastive'])
     checkpoint = torch.load(Path(cfg.work_dir) / 'best_held_out_contrastive.pth', weights_only=True)
     assert checkpoint['meta']['epoch'] == best['step']

@@ -33,15 +33,16 @@ def batch(num_videos=3, labels=(0, 1, -1), size=32):
 def test_one_backbone_pass_and_losses_of_the_parts(model):
     passes = []
     model.backbone.register_forward_hook(lambda module, args, out: passes.append(args[0].shape))
-    data = model.data_preprocessor(batch())
+    model.backbone.out_indices = (2, 3)  # the last map counts
+    data = model.data_preprocessor(batch(size=64))
     losses = model(**data, mode='loss')
-    assert passes == [(6, 3, 32, 32)]
+    assert passes == [(6, 3, 64, 64)]
     assert set(losses) == {'loss_contrastive', 'loss_cls', 'accuracy'}
 
     model.eval()  # batch norm by running statistics: a view's features do not depend on the batch
     losses = model(**data, mode='loss')
     with torch.no_grad():
-        h = [model.backbone(view)[0].mean((2, 3)) for view in data['inputs']]
+        h = [model.backbone(view)[1].mean((2, 3)) for view in data['inputs']]
         z = [model.neck.mlp(part) for part in h]
     assert losses['loss_contrastive'].item() == pytest.approx(model.head.loss_contrastive(*z).item(), rel=1e-4)
     expected = 0.2 * sum(

@@ -77,7 +77,8 @@ def _worker(rank, port, z1, z2, results):
     leaves = [z[half].clone().requires_grad_() for z in (z1, z2)]
     loss = LightlyNTXentLoss()(*leaves)
     loss.backward()
-    results[rank] = (loss.item(), [leaf.grad.numpy() for leaf in leaves])
+    single = LightlyNTXentLoss()(z1[rank : rank + 1], z2[rank : rank + 1])  # its negatives are on the other rank
+    results[rank] = (loss.item(), [leaf.grad.numpy() for leaf in leaves], single.item())
     dist.destroy_process_group()
 
 
@@ -90,8 +91,9 @@ def test_two_processes_give_the_gradient_of_one_with_the_whole_batch(free_port):
     with mp.Manager() as manager:
         results = manager.dict()
         mp.spawn(_worker, (free_port, z1, z2, results), nprocs=2)
-        losses, grads = zip(*(results[rank] for rank in range(2)), strict=True)
+        losses, grads, singles = zip(*(results[rank] for rank in range(2)), strict=True)
     assert np.mean(losses) == pytest.approx(loss.item(), rel=1e-9)
+    assert np.mean(singles) == pytest.approx(by_hand(z1[:2], z2[:2], 0.5), rel=1e-9)
     for i, leaf in enumerate(whole):
         # DistributedDataParallel averages over ranks, hence the division
         np.testing.assert_allclose(np.concatenate([g[i] for g in grads]) / 2, leaf.grad.numpy(), rtol=1e-9)

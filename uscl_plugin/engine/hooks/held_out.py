@@ -52,7 +52,7 @@ class HeldOutHook(Hook):
 
         split = 'all' if self.split is None else self.split
         self._frames = collect_frames(runner.cfg, self.data_root, split)
-        config = dataset_config(runner.cfg, self.data_root, split, label_fraction=0.0)
+        config = dataset_config(runner.cfg, self.data_root, split)
         self._dataset = DATASETS.build(config, default_args=dict(_scope_='mmpretrain'))
         self._dataset.set_epoch(0, run_seed=0)
 
