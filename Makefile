@@ -4,7 +4,7 @@
 PYTHON ?= python3
 FAMILY ?= onedl
 VENV ?= .venv-$(FAMILY)
-BIN := $(abspath $(VENV))/bin
+BIN := $(VENV)/bin
 CONSTRAINTS := requirements/constraints-$(FAMILY).txt
 STAMP := $(VENV)/.installed
 DEMO := work_dirs/demo

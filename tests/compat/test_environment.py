@@ -27,12 +27,21 @@ def test_tested_environments_have_no_problem(versions):
 @pytest.mark.parametrize(
     'versions, message',
     [
-        ({}, r'no OpenMMLab packages .*pip install .uscl_plugin\[onedl\]. -c requirements/constraints-onedl.txt'),
+        ({}, r'no OpenMMLab packages .*pip install -c requirements/constraints-onedl.txt -e ..\[onedl\].'),
         ({'setuptools': '81.0.0'}, 'no OpenMMLab packages'),
-        (ONEDL | OPENMMLAB, 'two OpenMMLab families are installed .*in a fresh environment, pip install'),
+        (
+            ONEDL | OPENMMLAB,
+            'two OpenMMLab families are installed .*in a fresh environment, in its repository, pip install',
+        ),
         ({'onedl-mmengine': '0.10.12', 'mmcv': '2.1.0'}, 'two OpenMMLab families'),
-        ({'mmengine': '0.10.7', 'setuptools': '81.0.0'}, r'mmcv missing beside mmengine: pip install .*\[openmmlab\]'),
-        ({'onedl-mmpretrain': '1.3.6'}, r'mmengine and mmcv missing beside onedl-mmpretrain: pip install .*\[onedl\]'),
+        (
+            {'mmengine': '0.10.7', 'setuptools': '81.0.0'},
+            r'mmcv missing beside mmengine: .*pip install .*\[openmmlab\]',
+        ),
+        (
+            {'onedl-mmpretrain': '1.3.6'},
+            r'mmengine and mmcv missing beside onedl-mmpretrain: .*pip install .*\[onedl\]',
+        ),
         (OPENMMLAB | {'setuptools': '82.0.1'}, "setuptools 82.0.1 no longer has: pip install 'setuptools<82'"),
     ],
 )

@@ -150,3 +150,28 @@ def test_mmpretrains_own_train_runs_our_config_and_our_tool_resumes_it(clusters,
     assert done.returncode == 0, done.stderr
     assert 'resumed epoch: 1' in done.stdout + done.stderr
     assert torch.load(tmp_path / 'epoch_2.pth', weights_only=True)['meta']['epoch'] == 2
+
+
+class Planted:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize('option', ['load_from', 'model.backbone.init_cfg.checkpoint'])
+def test_pickled_code_in_a_starting_checkpoint_is_not_executed(clusters, tmp_path, option):
+    torch.save({'state_dict': {}, 'planted': Planted(tmp_path / 'executed')}, tmp_path / 'evil.pth')
+    options = [f'{option}={tmp_path / "evil.pth"}']
+    if option != 'load_from':
+        options.append('model.backbone.init_cfg.type=Pretrained')
+    command = [
+        sys.executable, FOLDER.parents[1] / 'tools' / 'train.py', FOLDER / 'uscl_resnet18_demo.py',
+        '--work-dir', tmp_path, '--cfg-options', f'train_dataloader.dataset.data_root={clusters}', 'model.head.num_classes=2',
+        'train_cfg.max_epochs=1', *options,
+    ]  # fmt: skip
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode != 0
+    assert 'weights_only' in done.stderr.lower().replace(' ', '_')
+    assert not (tmp_path / 'executed').exists()

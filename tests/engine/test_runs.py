@@ -152,3 +152,11 @@ def test_iterations_instead_of_epochs_are_refused(run_config):
     cfg.param_scheduler = []
     with pytest.raises(ValueError, match=r'SampleSeedHook needs epochs'):
         run(cfg)
+
+
+def test_a_single_held_out_video_stops_before_the_first_epoch(run_config, tmp_path, make_clusters):
+    lone = make_clusters(tmp_path / 'lone', {'c/h': (6, 'c')}, split='val')
+    cfg = held_out_hook(run_config(1), data_root=str(lone))
+    with pytest.raises(ValueError, match=r"HeldOutHook: split 'val' of .*lone holds 1 video.*hold more videos back"):
+        run(cfg)
+    assert not list(Path(cfg.work_dir).glob('*.pth'))

@@ -17,7 +17,7 @@ OPENMMLAB = {
     'mmpretrain': ['mmpretrain'],
     'mmdet': ['mmdet'],
 }
-INSTALL = "pip install 'uscl_plugin[onedl]' -c requirements/constraints-onedl.txt"
+INSTALL = "in its repository, pip install -c requirements/constraints-{0}.txt -e '.[{0}]'"
 
 
 def installed_versions() -> dict[str, str]:
@@ -46,22 +46,19 @@ def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
     if ours and theirs:
         return (
             f'two OpenMMLab families are installed ({", ".join(ours)}; {", ".join(theirs)}) and overwrite each '
-            f"other's files: in a fresh environment, {INSTALL}"
+            f"other's files: in a fresh environment, {INSTALL.format('onedl')}"
         ), []
     if not ours and not theirs:
-        return f'no OpenMMLab packages (mmengine, mmcv, mmpretrain) are installed: {INSTALL}', []
+        return f'no OpenMMLab packages (mmengine, mmcv, mmpretrain) are installed: {INSTALL.format("onedl")}', []
     family, extra = (ONEDL, 'onedl') if ours else (OPENMMLAB, 'openmmlab')
     provided = {module for module, group in family.items() if any(name in versions for name in group)}
     absent = [module for module in ('mmengine', 'mmcv') if module not in provided]
     if absent:
-        return (
-            f'{" and ".join(absent)} missing beside {", ".join(ours or theirs)}: '
-            f"pip install 'uscl_plugin[{extra}]' -c requirements/constraints-{extra}.txt"
-        ), []
+        return (f'{" and ".join(absent)} missing beside {", ".join(ours or theirs)}: {INSTALL.format(extra)}'), []
     if theirs and _major(versions.get('setuptools', '0')) >= (82,):
         return (
             f'mmengine {versions.get("mmengine", "")} needs pkg_resources, which setuptools {versions["setuptools"]} '
-            f"no longer has: pip install 'setuptools<82', or in a fresh environment, {INSTALL}"
+            f"no longer has: pip install 'setuptools<82', or in a fresh environment and {INSTALL.format('onedl')}"
         ), []
     notes = []
     mmcv = versions.get('mmcv') or versions.get('mmcv-lite') or '0'
@@ -74,7 +71,7 @@ def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
     if 'mmpretrain' not in provided:
         notes.append(
             'mmpretrain is not installed: the SPG transforms are registered, the data set and the algorithm are not; '
-            f"pip install 'uscl_plugin[{extra}]' -c requirements/constraints-{extra}.txt to pretrain."
+            f'to pretrain, {INSTALL.format(extra)}'
         )
     return None, notes
 

@@ -68,7 +68,8 @@ def read_annotations(path: str | Path) -> dict:
     if not path.is_file():
         raise FileNotFoundError(
             f'{path} does not exist: convert your clips with tools/dataset_converters/videos_to_clusters.py SRC '
-            f'--out {path.parent}, or set data_root to the folder that holds the annotation file.'
+            f'--out {path.parent}, or set data_root to the folder that holds the annotation file (the parser of '
+            f'--cfg-options drops spaces: set such a path in a config file).'
         )
     try:
         annotations = json.loads(path.read_text(encoding='utf-8'))

@@ -107,8 +107,8 @@ class VideoClusterDataset(BaseDataset):
             if label is not None and label not in to_index:
                 raise ValueError(
                     f'{self.ann_file}: video {entry["video_id"]!r} has the label {label!r}, which is not among '
-                    f'{sorted(to_index)}: add it to label_map or classes, or leave its videos out with '
-                    f'filter_cfg=dict(labels=[…]).'
+                    f'{sorted(to_index)}: add it to label_map or classes, set label_map=None if the '
+                    f'map is for other data, or leave its videos out with filter_cfg=dict(labels=[…]).'
                 )
             data_list.append(
                 dict(
@@ -127,7 +127,10 @@ class VideoClusterDataset(BaseDataset):
     def _select(self, entries: list[dict]) -> list[dict]:
         splits = sorted({entry['split'] for entry in entries if entry['split'] is not None})
         if self.split is not None and self.split not in splits:
-            raise ValueError(f'{self.ann_file} has no split {self.split!r}, only {splits}: set split to one of them.')
+            raise ValueError(
+                f'{self.ann_file} has no split {self.split!r}, only {splits}: set split to one of them, or to None for '
+                f'all videos, or convert with --val-fraction.'
+            )
         labels = (self.filter_cfg or {}).get('labels')
         chosen = [
             entry

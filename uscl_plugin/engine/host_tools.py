@@ -1,6 +1,7 @@
 """Run a host's packaged tool (training, testing) on a config of this package."""
 
 import importlib.util
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -70,6 +71,9 @@ def host_tool(scope: str, tool: str) -> Path:
 def run_host_tool(tool: str, argv: list[str]) -> int:
     """Run the tool of the host that the config names, in this process and with unchanged arguments.
 
+    Checkpoints load without executing pickled code, whatever the host asks for; for one that you trust and that does
+    not load so (MMEngine's own with its log histories), set ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0``.
+
     Args:
         tool: 'train' or 'test'.
         argv: The arguments, without the program's name.
@@ -89,6 +93,8 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     except (FileNotFoundError, HostToolError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
+    # The hosts load `load_from`, `--resume` and `init_cfg` checkpoints, and would run pickled code in them.
+    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     before, sys.argv = sys.argv, [str(path), *argv]
     try:
         runpy.run_path(str(path), run_name='__main__')

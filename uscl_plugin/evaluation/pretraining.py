@@ -29,7 +29,7 @@ class FrameSet:
     Attributes:
         paths: N files, video by video, in time order.
         video: (N,) int64 in [0, V).
-        query: (N,) bool, the last quarter of each video in time; see :func:`~uscl_plugin.evaluation.split_frames`.
+        query: (N,) bool, the last quarter of each video in time; see :func:`.features.split_frames`.
         seen: (N,) bool, whether the file is one that the config trains on; None if its data are not there to compare.
         video_ids: V names.
         classes: V class names as in the annotation, None where unlabelled.
@@ -80,7 +80,7 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
         raise ValueError(f'train_dataloader.dataset should be a VideoClusterDataset, got {dataset.get("type")!r}.')
     if data_root is not None or split is not None:
         dataset.update(data_fraction=1.0)
-    if data_root is not None:
+    if data_root is not None and Path(data_root).resolve() != Path(dataset['data_root']).resolve():
         # Labels of other data need not be those that the config maps.
         dataset.update(data_root=data_root, label_map=None, classes=None, filter_cfg=None)
     if split is not None:

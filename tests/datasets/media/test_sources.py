@@ -130,3 +130,11 @@ def test_frames_of_a_found_folder_can_be_opened(tmp_path):
     (tmp_path / 'a/v').mkdir(parents=True)
     Image.new('L', (8, 8)).save(tmp_path / 'a/v/1.png')
     assert find_sources(str(tmp_path))[0].path.is_dir()
+
+
+def test_two_videos_of_one_id_are_an_error(tmp_path):
+    for folder in ('scan', 'scan/scan'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'a.png').touch()
+    with pytest.raises(SourceError, match="would both be video 'scan': rename one"):
+        find_sources(tmp_path / 'scan')

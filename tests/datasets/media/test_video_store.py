@@ -80,13 +80,30 @@ def test_grey_video_can_be_stored_in_colour(tmp_path):
     assert cv2.imread(str(tmp_path / 'out/000000.png'), cv2.IMREAD_UNCHANGED).ndim == 3
 
 
-def test_damaged_video_leaves_nothing(tmp_path):
+def test_damaged_video_leaves_nothing_and_takes_nothing(tmp_path):
     clip = write_clip(tmp_path / 'clip.avi')
-    store_video('clip.avi', clip, tmp_path / 'out', SETTINGS)
-    clip.write_bytes(clip.read_bytes()[:9000])
-    with pytest.raises(ClipError, match='truncated'):
-        store_video('clip.avi', clip, tmp_path / 'out', SETTINGS)
-    assert [path.name for path in tmp_path.iterdir()] == ['clip.avi']
+    whole = clip.read_bytes()
+    for content, left in (
+        (whole[:9000], ['clip.avi']),
+        (whole, ['clip.avi', 'out']),
+        (whole[:9000], ['clip.avi', 'out']),
+    ):
+        clip.write_bytes(content)
+        if content == whole:
+            names = store_video('clip.avi', clip, tmp_path / 'out', SETTINGS)
+        else:
+            with pytest.raises(ClipError, match='truncated'):
+                store_video('clip.avi', clip, tmp_path / 'out', SETTINGS)
+        assert sorted(path.name for path in tmp_path.iterdir()) == left
+    assert all((tmp_path / 'out' / name).stat().st_size for name in names)  # of the earlier, whole version
+
+
+def test_an_empty_frame_is_made_again(tmp_path):
+    clip = write_clip(tmp_path / 'clip.avi')
+    names = store_video('clip.avi', clip, tmp_path / 'out', SETTINGS)
+    assert find_complete(clip, tmp_path / 'out', SETTINGS) == names
+    (tmp_path / 'out' / names[0]).write_bytes(b'')
+    assert find_complete(clip, tmp_path / 'out', SETTINGS) is None
 
 
 @pytest.fixture(params=['clip', 'folder'])

@@ -98,7 +98,11 @@ def find_root(root: str | Path, out: str | Path | None = None) -> Path:
 
 
 def walk_sources(root: str | Path, out: str | Path | None = None) -> list[VideoSource]:
-    """Find the clips and the folders of images below a folder; see :func:`find_sources`."""
+    """Find the clips and the folders of images below a folder; see :func:`find_sources`.
+
+    Raises:
+        SourceError: Two videos would have one id.
+    """
     root = Path(root)
     left_out = None if out is None else Path(out).resolve()
     found: list[VideoSource] = []
@@ -110,6 +114,13 @@ def walk_sources(root: str | Path, out: str | Path | None = None) -> list[VideoS
         found += [_open_found(root, path) for path in visible if path.suffix.lower() in CLIP_SUFFIXES]
         if any(is_frame(path) for path in visible):
             found.append(_open_found(root, folder))
+    paths: dict[str, Path] = {}
+    for source in found:
+        if source.video_id in paths:  # images directly in the source are named after it, as a folder in it may be
+            raise SourceError(
+                f'{paths[source.video_id]} and {source.path} would both be video {source.video_id!r}: rename one.'
+            )
+        paths[source.video_id] = source.path
     return sorted(found, key=lambda source: natural_key(source.video_id))
 
 

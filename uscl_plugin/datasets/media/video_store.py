@@ -52,7 +52,7 @@ def find_complete(source: Path, folder: Path, settings: StoreSettings) -> list[s
     """Frame names of a video that is stored already and up to date, else None.
 
     Up to date means: written by this version with the same settings, from a source of the same size that was not
-    modified afterwards, and with every frame still there.
+    modified afterwards, and with every frame still there and not empty.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding='utf-8'))
@@ -63,7 +63,7 @@ def find_complete(source: Path, folder: Path, settings: StoreSettings) -> list[s
             and manifest['settings'] == _settings_of(source, settings)
             and manifest['source']['bytes'] == sum(file.stat().st_size for file in files)
             and max(file.stat().st_mtime_ns for file in [source, *files]) <= written
-            and set(manifest['frames']) <= {file.name for file in folder.iterdir()}
+            and set(manifest['frames']) <= {file.name for file in folder.iterdir() if file.stat().st_size}
         )
         return manifest['frames'] if is_current else None
     except (OSError, ClipError, ValueError, KeyError, TypeError):  # no manifest, or none of ours
@@ -83,12 +83,11 @@ def store_video(video_id: str, source: Path, folder: Path, settings: StoreSettin
         The frames' file names in time order.
 
     Raises:
-        ClipError: The video cannot be used; nothing is left in place of ``folder``.
+        ClipError: The video cannot be used; an earlier version of ``folder`` stays as it is.
         OSError: The frames cannot be written.
     """
     temporary = folder.with_name(TEMPORARY_PREFIX + folder.name)
     _remove(temporary)
-    _remove(folder)
     try:
         manifest = None
         if settings.color != 'color':
@@ -105,6 +104,7 @@ def store_video(video_id: str, source: Path, folder: Path, settings: StoreSettin
             **manifest,
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
+        _remove(folder)  # not earlier: a source that got damaged must not cost the frames stored before
         temporary.rename(folder)
     finally:
         _remove(temporary)

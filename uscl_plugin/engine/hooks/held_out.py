@@ -55,6 +55,11 @@ class HeldOutHook(Hook):
         config = dataset_config(runner.cfg, self.data_root, split)
         self._dataset = DATASETS.build(config, default_args=dict(_scope_='mmpretrain'))
         self._dataset.set_epoch(0, run_seed=0)
+        if len(self._dataset) < 2:
+            raise ValueError(
+                f'HeldOutHook: split {split!r} of {self.data_root} holds {len(self._dataset)} video, but one pair has '
+                f'no negatives: hold more videos back, or set data_root=None to train without held-out reports.'
+            )
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Report at the interval and after the last epoch."""
