@@ -168,8 +168,8 @@ def test_pickled_code_in_a_starting_checkpoint_is_not_executed(clusters, tmp_pat
         options.append('model.backbone.init_cfg.type=Pretrained')
     command = [
         sys.executable, FOLDER.parents[1] / 'tools' / 'train.py', FOLDER / 'uscl_resnet18_demo.py',
-        '--work-dir', tmp_path, '--cfg-options', f'train_dataloader.dataset.data_root={clusters}', 'model.head.num_classes=2',
-        'train_cfg.max_epochs=1', *options,
+        '--work-dir', tmp_path, '--cfg-options', f'train_dataloader.dataset.data_root={clusters}',
+        'model.head.num_classes=2', 'train_cfg.max_epochs=1', *options,
     ]  # fmt: skip
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode != 0
