@@ -1,6 +1,5 @@
 """Random draws of a sample that depend on (run seed, epoch, video) and on nothing else."""
 
-import hashlib
 import random
 import warnings
 from collections.abc import Iterator
@@ -8,6 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+from .subsets import hash_rank
 
 
 def sample_seed(run_seed: int, epoch: int, key: str) -> int:
@@ -21,8 +22,7 @@ def sample_seed(run_seed: int, epoch: int, key: str) -> int:
     Returns:
         An integer in [0, 2**63).
     """
-    digest = hashlib.blake2b(f'{run_seed}/{epoch}/{key}'.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, 'big') >> 1
+    return hash_rank(f'{epoch}/{key}', run_seed) >> 1
 
 
 class SampleSeeder:

@@ -87,15 +87,15 @@ class USCLHead(BaseModule):
             ValueError: A label is not in [0, num_classes).
         """
         logits = self.classifier(representation if self.cls_input == 'representation' else projection)
-        labels = self._labels(data_samples, logits.device)
-        views = logits.chunk(2)
+        labels = self._labels(data_samples, logits.device).repeat(2)  # of both views
         losses = {
             'loss_contrastive': self.loss_contrastive(*projection.chunk(2)),
-            'loss_cls': self.cls_weight * sum(labelled_cross_entropy(view, labels) for view in views),
+            # CE(view 1) + CE(view 2) is twice their mean, as both have the same labels
+            'loss_cls': 2 * self.cls_weight * labelled_cross_entropy(logits, labels),
         }
         is_labelled = labels != UNLABELLED
         if is_labelled.any():
-            hits = torch.stack([view.detach().argmax(1) == labels for view in views])[:, is_labelled]
+            hits = logits.detach().argmax(1)[is_labelled] == labels[is_labelled]
             losses['accuracy'] = 100 * hits.float().mean()
         return losses
 
