@@ -66,6 +66,13 @@ def clusters(tmp_path_factory) -> Path:
     return _make_clusters(tmp_path_factory.mktemp('clusters'), videos)
 
 
+@pytest.fixture(scope='session')
+def patients(tmp_path_factory) -> Path:
+    """Eighteen videos of three classes and nine patients, three or four frames each."""
+    videos = {f'{"abc"[k % 3]}/v{k}': (3 + k % 2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
+    return _make_clusters(tmp_path_factory.mktemp('patients'), videos)
+
+
 @pytest.fixture
 def free_port() -> int:
     """A TCP port on this machine that nobody listens on."""
@@ -99,5 +106,36 @@ def run_config(clusters, tmp_path):
             }
         )
         return cfg
+
+    return make
+
+
+@pytest.fixture
+def fold_cfg(patients, tmp_path):
+    """A function that makes a config of configs/pocus ready for a tiny run on one fold of `patients` (32 px)."""
+    from mmengine.config import Config
+
+    from uscl_plugin.datasets.annotations import read_annotations
+    from uscl_plugin.engine.backbone_export import write_checkpoint
+    from uscl_plugin.evaluation.backbones import load_backbone
+    from uscl_plugin.evaluation.finetuning import fold_config
+    from uscl_plugin.evaluation.fold_making import make_folds
+    from uscl_plugin.evaluation.folds import write_folds
+
+    def make(protocol: str, epochs: int = 1, val_fraction: float = 0.4, seed: int = 0) -> Config:
+        entries = read_annotations(patients / 'annotations.json')['data_list']
+        write_folds(tmp_path / 'folds.json', make_folds(entries, 3, 0, val_fraction=val_fraction))
+        cfg = Config.fromfile(ROOT / 'configs' / 'pocus' / f'resnet18_1xb32-{protocol}-100e_pocus-224px.py')
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+            loader.num_workers = 0
+        backbone = load_backbone('random')
+        meta = {'mean': [127.5] * 3, 'std': [63.75] * 3, 'channel_order': 'rgb'}
+        state = {f'backbone.{name}': tensor for name, tensor in backbone.network.state_dict().items()}
+        write_checkpoint(tmp_path / 'backbone.pth', state, meta)
+        data = dict(data_root=str(patients), fold_file=str(tmp_path / 'folds.json'), fold=0, classes=['a', 'b', 'c'])
+        network = dict(checkpoint=tmp_path / 'backbone.pth', depth=18, channels=512, to_rgb=True)
+        network |= dict(mean=[127.5] * 3, std=[63.75] * 3)
+        sides = {'train': True, 'val': val_fraction > 0, 'test': True}
+        return fold_config(cfg, data, sides, network, seed=seed, size=32, epochs=epochs)
 
     return make

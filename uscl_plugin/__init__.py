@@ -18,6 +18,7 @@ with without_false_alarms():
 
     if find_spec('mmpretrain') is not None:
         from . import models  # noqa: F401
-        from .datasets import video_clusters  # noqa: F401
+        from .datasets import video_clusters, video_frames  # noqa: F401
+        from .evaluation import video_metric  # noqa: F401
 
 __all__ = ['__version__', 'hooks', 'pair_batch_sampler', 'transforms']

@@ -51,7 +51,7 @@ class VideoClusterDataset(BaseDataset):
         self,
         data_root: str,
         ann_file: str = 'annotations.json',
-        split: str | None = None,
+        split: str | Sequence[str] | None = None,
         classes: str | Sequence[str] | None = None,
         label_map: dict[str, int | str] | None = None,
         label_fraction: float = 1.0,
@@ -179,7 +179,11 @@ class VideoClusterDataset(BaseDataset):
         return info
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on one video under its own seed."""
+        """Run the pipeline on one item under its own seed."""
         info = self.get_data_info(idx)
-        with self._seeder(info['video_id'], len(self)):
+        with self._seeder(self.sample_key(info), len(self)):
             return self.pipeline(info)
+
+    def sample_key(self, info: dict) -> str:
+        """What the draws of an item depend on, besides run seed and epoch."""
+        return info['video_id']

@@ -1,5 +1,6 @@
 """Read checkpoints without ever executing what a pickle asks for, and recognise the ResNet in them."""
 
+import os
 import pickle
 import pickletools
 import re
@@ -22,12 +23,22 @@ __all__ = [
     'backbone_state',
     'infer_resnet_depth',
     'load_plain_checkpoint',
+    'only_plain_checkpoints',
     'resnet_shapes',
     'to_plain',
     'write_atomically',
 ]
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
+
+
+def only_plain_checkpoints() -> None:
+    """Let ``torch.load`` execute no pickled code in this process, whatever MMEngine or a host asks it for.
+
+    For a checkpoint that you trust and that does not load so (MMEngine's own with its log histories), set the
+    environment variable ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0`` beforehand.
+    """
+    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
 
 
 class CheckpointError(ValueError):

@@ -19,6 +19,7 @@ header { padding-top: 36px; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0; letter-spacing: -.01em; }
 header p { color: #52606d; margin: 8px 0 0; }
 h2 { font-size: 1.2rem; line-height: 1.3; margin: 0 0 8px; }
+h3 { font-size: 1rem; line-height: 1.3; margin: 22px 0 0; }
 section { background: #fff; border: 1px solid #e1e6eb; border-radius: 10px; padding: 20px 24px; margin: 18px 0; }
 p { margin: 8px 0; max-width: 78ch; }
 .cards { display: flex; flex-wrap: wrap; gap: 14px; margin: 20px 0; }
@@ -39,9 +40,18 @@ figure img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 figcaption { color: #52606d; font-size: .9rem; margin-top: 8px; max-width: 90ch; }
 code { font: .88em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: #f0f3f6; padding: 1px 5px;
   border-radius: 4px; overflow-wrap: anywhere; }
+.warning { background: #fdecea; color: #7a1c12; border: 2px solid #c62828; border-radius: 10px; padding: 12px 20px;
+  margin: 18px 0; font-weight: 600; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(172px, 1fr)); gap: 16px 14px;
+  margin: 14px 0; }
+.gallery .picture { height: 160px; background: #f0f3f6; border-radius: 6px; display: flex; align-items: center;
+  justify-content: center; overflow: hidden; color: #7b8794; font-size: .82rem; }
+.gallery img { max-width: 100%; max-height: 100%; }
+.gallery .line { font-size: .82rem; line-height: 1.35; overflow-wrap: anywhere; color: #52606d; }
+.gallery .line:nth-child(2) { color: #1f2933; font-weight: 600; margin-top: 5px; }
 @media (max-width: 640px) { header, main { padding-left: 12px; padding-right: 12px; } section { padding: 14px; }
   h1 { font-size: 1.5rem; } }
-@media print { body { background: #fff; } section, .card { break-inside: avoid; } }
+@media print { body { background: #fff; } section, .card, .gallery > div { break-inside: avoid; } }
 """
 
 
@@ -81,11 +91,19 @@ class HtmlReport:
             )
         self._parts.append(f'<div class="cards">{"".join(items)}</div>')
 
+    def warning(self, text: str) -> None:
+        """Add a red box that nobody overlooks."""
+        self._parts.append(f'<div class="warning" role="alert"><p>{escape(text)}</p></div>')
+
     def heading(self, text: str) -> None:
         """Begin a section."""
         self._close_section()
         self._parts.append(f'<section>\n<h2>{escape(text)}</h2>')
         self._in_section = True
+
+    def subheading(self, text: str) -> None:
+        """Begin a part of a section."""
+        self._parts.append(f'<h3>{escape(text)}</h3>')
 
     def paragraph(self, text: str) -> None:
         """Add a paragraph."""
@@ -112,6 +130,23 @@ class HtmlReport:
         head = f'<thead><tr>{names}</tr></thead>' if header else ''
         body = ''.join('<tr>' + ''.join(f'<td>{escape(cell)}</td>' for cell in row) + '</tr>' for row in rows)
         self._parts.append(f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>')
+
+    def gallery(self, items: Sequence[tuple[bytes | None, Sequence[str]]]) -> None:
+        """Add a grid of small pictures, each with lines of text below it.
+
+        Args:
+            items: One ``(picture, lines)`` each: a JPEG file as bytes, or None where there is none; at least one line,
+                the first of which also describes the picture to those who do not see it.
+        """
+        cells = []
+        for picture, lines in items:
+            shown = 'no picture'
+            if picture is not None:
+                data = base64.b64encode(picture).decode('ascii')
+                shown = f'<img src="data:image/jpeg;base64,{data}" alt="{escape(lines[0])}">'
+            text = ''.join(f'<div class="line">{escape(line)}</div>' for line in lines)
+            cells.append(f'<div><div class="picture">{shown}</div>{text}</div>')
+        self._parts.append(f'<div class="gallery">{"".join(cells)}</div>')
 
     def figure(self, figure: Figure, caption: str, alt: str, dpi: int = 130) -> None:
         """Add a figure as an image inside the page.

@@ -1,7 +1,17 @@
 """Hooks for the MMEngine runner."""
 
+from .backbone_check import BackboneCheckHook
+from .class_check import ClassCheckHook
+from .freeze import FreezeHook
 from .held_out import HeldOutHook
 from .plain_checkpoint import PlainCheckpointHook
 from .sample_seed import SampleSeedHook
 
-__all__ = ['HeldOutHook', 'PlainCheckpointHook', 'SampleSeedHook']
+__all__ = [
+    'BackboneCheckHook',
+    'ClassCheckHook',
+    'FreezeHook',
+    'HeldOutHook',
+    'PlainCheckpointHook',
+    'SampleSeedHook',
+]

@@ -1,0 +1,18 @@
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(  # what USCL backbones are pretrained with; released code, eval_pretrained_model.py
+        type='ClsDataPreprocessor',
+        num_classes=3,
+        mean=[127.5, 127.5, 127.5],  # 0.5 of [0, 1]
+        std=[63.75, 63.75, 63.75],  # 0.25 of [0, 1]
+        to_rgb=True,
+    ),
+    backbone=dict(type='ResNet', depth=18, out_indices=(3,), norm_cfg=dict(type='BN'), norm_eval=False),  # Sec. 4
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=3,  # COVID-19, pneumonia, regular; Sec. 4
+        in_channels=512,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+    ),
+)

@@ -1,0 +1,8 @@
+# POCUS, linear probe by gradient descent: the backbone is fixed, its batch norms, too. `tools/evaluate.py --protocol
+# linear` fits the same classifier to features that are extracted once, in seconds.
+_base_ = './resnet18_1xb32-finetune3-100e_pocus-224px.py'
+
+custom_hooks = [
+    *_base_.custom_hooks[:-1],
+    dict(type='FreezeHook', trainable=['head'], batch_norm='frozen'),
+]

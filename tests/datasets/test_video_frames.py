@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.datasets.video_frames import VideoFrameDataset, spread_evenly
+from uscl_plugin.evaluation.fold_making import make_folds
+from uscl_plugin.evaluation.folds import SIDES, write_folds
+
+
+@pytest.fixture(scope='module')
+def data(make_clusters, tmp_path_factory):
+    """Twelve videos of two classes and six patients, one unlabelled; with a file of three folds."""
+    videos = {f'{"ab"[k % 2]}/v{k}': (3 + k % 4, 'ab'[k % 2], f'{"ab"[k % 2]}{k // 4}') for k in range(12)}
+    folder = make_clusters(tmp_path_factory.mktemp('frames'), videos | {'u/v': (5, None, 'x')})
+    entries = read_annotations(folder / 'annotations.json')['data_list']
+    write_folds(folder / 'folds.json', make_folds(entries, 3, 0, val_fraction=0.4))
+    write_folds(folder / 'frame_folds.json', make_folds(entries, 3, 0, 'frame'))
+    return folder
+
+
+def items(dataset):
+    return [dataset.get_data_info(k) for k in range(len(dataset))]
+
+
+def test_an_item_is_a_frame_that_knows_its_video_and_patient(data):
+    rows = items(VideoFrameDataset(str(data)))
+    wanted = [e for e in read_annotations(data / 'annotations.json')['data_list'] if e['label'] is not None]
+    assert [r['frame'] for r in rows] == [f for e in wanted for f in e['frames']]
+    by_video = {e['video_id']: e for e in wanted}
+    for row in rows:
+        entry = by_video[row['video_id']]
+        assert row['patient_id'] == entry['patient_id']
+        assert row['gt_label'] == 'ab'.index(entry['label'])
+        assert row['frame'] in entry['frames']
+        assert Path(row['img_path']) == data / row['frame']
+    unlabelled = items(VideoFrameDataset(str(data), keep_unlabelled=True))
+    assert [r['gt_label'] for r in unlabelled[len(rows) :]] == [-1] * 5
+
+
+@pytest.mark.parametrize('fold', range(3))
+@pytest.mark.parametrize('fold_file', ['folds.json', 'frame_folds.json'])
+def test_sides_of_a_fold_divide_the_frames(data, fold, fold_file):
+    parts = {s: items(VideoFrameDataset(str(data), fold=fold, split=s, fold_file=fold_file)) for s in SIDES}
+    every = [row['frame'] for rows in parts.values() for row in rows]
+    assert sorted(every) == sorted(row['frame'] for row in items(VideoFrameDataset(str(data))))
+    for side, rows in parts.items():
+        assert {row['split'] for row in rows} == {side}
+        if fold_file == 'folds.json':
+            others = {r['patient_id'] for s, other in parts.items() if s != side for r in other}
+            assert not others & {r['patient_id'] for r in rows}
+    both = items(VideoFrameDataset(str(data), fold=fold, split=['val', 'test'], fold_file=fold_file))
+    assert sorted(r['frame'] for r in both) == sorted(r['frame'] for s in ('val', 'test') for r in parts[s])
+
+
+def test_splits_of_the_annotation(make_clusters, tmp_path):
+    folder = make_clusters(tmp_path, {'v0': (3, 'a'), 'v1': (2, 'b')}, split='train')
+    assert len(VideoFrameDataset(str(folder), split='train')) == 5
+    with pytest.raises(ValueError, match=r'no video is in test with fold=None, only in train'):
+        VideoFrameDataset(str(folder), split='test')
+
+
+@pytest.mark.parametrize(('n', 'count'), [(1, 1), (5, 1), (10, 3), (7, 7), (3, 9), (100, 8)])
+def test_frames_are_spread_evenly(n, count):
+    found = spread_evenly(n, count)
+    assert found == sorted(set(found))
+    assert len(found) == min(n, count)
+    # Each is in its own of `count` equal parts of the time.
+    if count < n:
+        assert [int(k * count // n) for k in found] == list(range(count))
+    assert spread_evenly(n, None) == list(range(n))
+
+
+def test_frames_per_video_counts_the_frames_of_the_side(data):
+    for side in SIDES:
+        rows = items(VideoFrameDataset(str(data), fold=1, split=side, frames_per_video=2))
+        _, counts = np.unique([row['video_id'] for row in rows], return_counts=True)
+        assert set(counts) == {2}
+
+
+def test_draws_depend_on_the_frame_and_the_epoch_alone(data):
+    def draw(results):
+        return {'frame': results['frame'], 'draw': np.random.rand()}
+
+    dataset = VideoFrameDataset(str(data), pipeline=[draw])
+    draws = []
+    for epoch in (0, 1):
+        dataset.set_epoch(epoch, 3)
+        draws.append({dataset[k]['frame']: dataset[k]['draw'] for k in np.random.permutation(len(dataset))})
+    assert len(set(draws[0].values()) | set(draws[1].values())) == 2 * len(dataset)
+    part = VideoFrameDataset(str(data), fold=0, split='test', pipeline=[draw])
+    part.set_epoch(1, 3)
+    assert all(draws[1][item['frame']] == item['draw'] for item in (part[k] for k in range(len(part))))
+
+
+def test_errors_name_the_remedy(data, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'none.json does not exist: tools/evaluate.py writes'):
+        VideoFrameDataset(str(data), fold=0, split='train', fold_file='none.json')
+    with pytest.raises(ValueError, match=r'fold should be from 0 to 2, got 3'):
+        VideoFrameDataset(str(data), fold=3, split='train')
+    with pytest.raises(ValueError, match=r'frames_per_video should be at least 1'):
+        VideoFrameDataset(str(data), frames_per_video=0)
+    with pytest.raises(ValueError, match=r'no labelled frame'):
+        VideoFrameDataset(str(data), label_fraction=0.0)
+    folds = json.loads((data / 'folds.json').read_text())
+    folds['folds'][0]['train'].append(folds['folds'][0]['test'][0])
+    (data / 'leak.json').write_text(json.dumps(folds))
+    with pytest.raises(ValueError, match=r'is in train and in test of fold 0'):
+        VideoFrameDataset(str(data), fold=0, split='train', fold_file='leak.json')

@@ -1,0 +1,78 @@
+import pytest
+import torch
+import torchvision
+from mmengine.model import ImgDataPreprocessor
+from mmpretrain.models import ClsDataPreprocessor, ResNet
+
+from uscl_plugin.engine.checkpoints import CheckpointError, backbone_state
+from uscl_plugin.engine.hooks.backbone_check import check_input, count_arrived, pretrained_path
+from uscl_plugin.evaluation.backbones import load_backbone
+from uscl_plugin.evaluation.finetuning import finetune_fold
+
+INPUT = {'mean': [127.5] * 3, 'std': [63.75] * 3, 'channel_order': 'rgb'}
+
+
+def test_every_tensor_counts():
+    network = ResNet(18, out_indices=(3,))
+    state = dict(network.state_dict())
+    assert count_arrived(network, state) == 120
+    assert count_arrived(network, backbone_state(dict(torchvision_names(network)))) == 120
+    for name in ('layer3.0.conv1.weight', 'bn1.running_var', 'layer1.1.bn2.num_batches_tracked'):
+        other = {**state, name: state[name] + 1}
+        with pytest.raises(CheckpointError, match=rf'of 120 tensors 1 did not arrive \({name}\)'):
+            count_arrived(network, other)
+        del other[name]
+        with pytest.raises(CheckpointError, match=rf'1 not in the checkpoint \({name}\)'):
+            count_arrived(network, other)
+    with pytest.raises(CheckpointError, match=r'1 of the checkpoint have no place \(extra\)'):
+        count_arrived(network, {**state, 'extra': torch.zeros(1)})
+
+
+def torchvision_names(network):
+    yield from network.state_dict().items()
+    yield 'fc.weight', torch.zeros(1000, 512)
+
+
+def test_a_checkpoint_of_another_depth_is_named():
+    with pytest.raises(CheckpointError, match=r'set depth to that of the checkpoint'):
+        count_arrived(ResNet(34, out_indices=(3,)), dict(torchvision.models.resnet18().state_dict()))
+
+
+@pytest.mark.parametrize('host', ['mmpretrain', 'mmdet'])
+def test_the_input_must_be_that_of_the_checkpoint(host):
+    if host == 'mmpretrain':
+        build, rgb = ClsDataPreprocessor, 'to_rgb'
+    else:
+        build, rgb = ImgDataPreprocessor, 'bgr_to_rgb'
+    right = {'mean': [127.5] * 3, 'std': [63.75] * 3, rgb: True}
+    check_input('x.pth', INPUT, build(**right))
+    check_input('x.pth', {}, build(**right))  # says nothing
+    for change, message in (
+        ({'mean': [123.675, 116.28, 103.53]}, r'x.pth was trained with mean \[127.5, .*set data_preprocessor to mean='),
+        ({'std': [1.0] * 3}, r'trained with std'),
+        ({rgb: False}, r'trained with channel_order rgb, the model normalises with bgr'),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            check_input('x.pth', INPUT, build(**{**right, **change}))
+
+
+def test_what_arrives_in_a_run(fold_cfg, tmp_path):
+    """A run starts from the checkpoint, and stops if the file is of another network."""
+    cfg = fold_cfg('finetune3')
+    path = pretrained_path(cfg)
+    finetune_fold(cfg, tmp_path / 'right')
+    trained = torch.load(tmp_path / 'right' / 'model.pth', weights_only=True)['state_dict']
+    start = torch.load(path, weights_only=True)['state_dict']
+    torch.testing.assert_close(trained['backbone.conv1.weight'], start['backbone.conv1.weight'], rtol=0, atol=0)
+
+    cfg.model.backbone.init_cfg.prefix = 'backbone.layer9.'
+    with pytest.raises((CheckpointError, AssertionError)):
+        finetune_fold(cfg, tmp_path / 'wrong')
+    cfg.model.backbone.init_cfg.prefix = 'backbone.'
+    cfg.model.data_preprocessor.mean = [0.0] * 3
+    with pytest.raises(CheckpointError, match=r'was trained with mean'):
+        finetune_fold(cfg, tmp_path / 'input')
+
+
+def test_a_random_backbone_has_its_own_source():
+    assert load_backbone('random', 3).source == {'file': 'random', 'seed': 3}

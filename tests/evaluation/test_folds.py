@@ -1,0 +1,178 @@
+import re
+
+import numpy as np
+import pytest
+
+from uscl_plugin.evaluation.fold_making import folds_of_splits, make_folds, official_folds
+from uscl_plugin.evaluation.folds import SIDES, Folds, check_folds, group_of, read_folds, write_folds
+
+
+def entry(name, label='a', patient=None, split=None, frames=3):
+    return {
+        'video_id': name,
+        'label': label,
+        'patient_id': patient,
+        'split': split,
+        'frames': [f'frames/{name}/{k}.png' for k in range(frames)],
+    }
+
+
+def random_entries(seed, patients=(5, 9, 7)):
+    """Patients of three classes with one to four videos each; some have no id."""
+    rng = np.random.default_rng(seed)
+    entries = []
+    for label, count in zip('abc', patients, strict=True):
+        for k in range(count):
+            for v in range(rng.integers(1, 5)):
+                patient = f'{label}{k}' if rng.random() > 0.1 or k < 5 else None
+                entries.append(entry(f'{label}{k}v{v}', label, patient))
+    return entries
+
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('num_folds', [2, 3, 5])
+@pytest.mark.parametrize('val_fraction', [0, 0.2, 0.5])
+def test_patients_stay_together_and_every_video_is_tested_once(seed, num_folds, val_fraction):
+    entries = random_entries(seed)
+    folds = make_folds(entries, num_folds, seed, val_fraction=val_fraction)
+    group = {e['video_id']: group_of(e) for e in entries}
+    label = {e['video_id']: e['label'] for e in entries}
+    tested = [name for fold in folds.folds for name in fold['test']]
+    assert sorted(tested) == sorted(group)
+    for fold in folds.folds:
+        groups = [{group[name] for name in fold[side]} for side in SIDES]
+        assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
+        assert sorted(name for side in SIDES for name in fold[side]) == sorted(group)
+        assert bool(fold['val']) == bool(val_fraction)
+    everywhere = all(
+        {label[name] for name in fold[side]} == set('abc') for fold in folds.folds for side in ('train', 'test')
+    )
+    assert everywhere != any('Not every class' in note for note in folds.warnings)
+    assert folds == make_folds(entries, num_folds, seed, val_fraction=val_fraction)
+    assert folds.folds != make_folds(entries, num_folds, seed + 1, val_fraction=val_fraction).folds
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_folds_are_stratified(seed):
+    """Patients with many videos of one class each: every fold gets its share of every class."""
+    entries = [
+        entry(f'{label}{p}v{v}', label, f'{label}{p}') for label in 'abc' for p in range(8) for v in range(2 + p % 2)
+    ]
+    for fold in make_folds(entries, 4, seed).folds:
+        counts = [sum(name[0] == label for name in fold['test']) for label in 'abc']
+        assert counts == [5, 5, 5]
+
+
+@pytest.mark.parametrize('group_by', ['frame', 'video'])
+def test_smaller_units_for_showing_a_leak(group_by):
+    entries = random_entries(1)
+    folds = make_folds(entries, 5, 0, group_by)
+    units = [f for e in entries for f in e['frames']] if group_by == 'frame' else [e['video_id'] for e in entries]
+    assert sorted(name for fold in folds.folds for name in fold['test']) == sorted(units)
+    owner = {unit: group_of(e) for e in entries for unit in [e['video_id'], *e['frames']]}
+    train = {owner[name] for name in folds.folds[0]['train']}
+    assert train & {owner[name] for name in folds.folds[0]['test']}  # the leak
+
+
+def test_too_few_patients_names_the_class_and_the_largest_number():
+    entries = random_entries(0, (3, 9, 7))
+    message = r"class 'a' has 3 patients, fewer than 5 folds: at most --folds 3 is possible"
+    with pytest.raises(ValueError, match=message):
+        make_folds(entries, 5)
+    make_folds(entries, 3)
+    with pytest.raises(ValueError, match=r'no cross-validation is possible'):
+        make_folds(random_entries(0, (1, 9, 7)), 2)
+
+
+def test_videos_without_patient_are_a_warning():
+    entries = [entry(f'{label}{k}', label, None) for label in 'ab' for k in range(4)]
+    assert '8 of 8 videos have no patient id and are grouped by video' in make_folds(entries, 2).warnings[0]
+    entries = [entry(f'{label}{k}', label, f'{label}{k}') for label in 'ab' for k in range(4)]
+    assert not make_folds(entries, 2).warnings
+
+
+def test_unlabelled_videos_are_left_out():
+    entries = [*random_entries(2), entry('u', None, 'p')]
+    assert all('u' not in fold[side] for fold in make_folds(entries, 2).folds for side in SIDES)
+    with pytest.raises(ValueError, match=r'No video has a label'):
+        make_folds([entry('u', None)], 2)
+
+
+@pytest.mark.parametrize('splits', ['train test', 'train val', 'train val test'])
+def test_folds_of_the_split_column(splits):
+    entries = [entry(f'{s}{k}', 'ab'[k % 2], f'{s}{k}', s) for s in splits.split() for k in range(6)]
+    folds = folds_of_splits([*entries, entry('x', 'a', 'x', None)])
+    (fold,) = folds.folds
+    tested = 'test' if 'test' in splits else 'val'
+    assert fold['test'] == [f'{tested}{k}' for k in range(6)]
+    if splits == 'train val test':
+        assert fold['val'] == [f'val{k}' for k in range(6)]
+        assert len(fold['train']) == 6
+    else:
+        assert len(fold['val']) == 2  # one of three patients a class
+        assert sorted([*fold['train'], *fold['val']]) == [f'train{k}' for k in range(6)]
+    assert '1 labelled videos have no split' in folds.warnings[0]
+
+
+def test_a_patient_on_both_sides_of_the_split_column_is_named():
+    entries = [entry('v0', 'a', 'p7', 'train'), entry('v1', 'a', 'p7', 'test'), entry('v2', 'b', 'p8', 'train')]
+    with pytest.raises(ValueError, match=r"patient 'p7' is in train and in test of fold 0"):
+        folds_of_splits(entries, val_fraction=0)
+    with pytest.raises(ValueError, match=r'should say train, val or test, got holdout'):
+        folds_of_splits([entry('v0', 'a', 'p', 'holdout')])
+    with pytest.raises(ValueError, match=r'found no split: add a split column'):
+        folds_of_splits([entry('v0')])
+
+
+def test_official_folds_are_kept():
+    entries = [entry(f'v{k}', 'ab'[k % 2]) for k in range(10)]
+    given = [{'train': [f'v{k}' for k in range(10) if k % 5 != f], 'test': [f'v{f}', f'v{f + 5}']} for f in range(5)]
+    annotations = {'metainfo': {'folds': given}, 'data_list': entries}
+    folds = official_folds(annotations, val_fraction=0.25)
+    for made, wanted in zip(folds.folds, given, strict=True):
+        assert made['test'] == wanted['test']
+        assert sorted([*made['train'], *made['val']]) == sorted(wanted['train'])
+        assert len(made['val']) == 2
+    assert 'patients are unknown' in folds.warnings[0]
+    with pytest.raises(ValueError, match=r'no folds of its own'):
+        official_folds({'metainfo': {}, 'data_list': entries})
+
+
+BASE = [entry('v0', 'a', 'p0'), entry('v1', 'b', 'p1'), entry('v2', 'a', 'p0')]
+
+
+@pytest.mark.parametrize(
+    ('fold', 'message'),
+    [
+        ({'train': ['v0'], 'val': [], 'test': ['v2']}, "patient 'p0' is in train and in test of fold 0"),
+        ({'train': ['v1'], 'val': ['v0'], 'test': ['v2']}, "patient 'p0' is in val and in test of fold 0"),
+        ({'train': ['v0'], 'val': [], 'test': ['v0']}, "video 'v0' is in train and in test of fold 0"),
+        ({'train': ['v0'], 'val': [], 'test': []}, 'fold 0 has nothing to test on'),
+        ({'train': [], 'val': [], 'test': ['v0']}, 'fold 0 has nothing to train on'),
+        ({'train': ['v0'], 'val': [], 'test': ['v9']}, "fold 0 lists the video 'v9', which the data do not have"),
+    ],
+)
+def test_check_names_what_is_wrong(fold, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_folds(Folds([fold]), BASE)
+
+
+def test_a_leak_that_was_asked_for_passes_but_a_frame_twice_does_not():
+    fold = {'train': ['v0'], 'val': [], 'test': ['v2']}
+    check_folds(Folds([fold], group_by='video'), BASE)
+    frames = {'train': ['frames/v0/0.png'], 'val': [], 'test': ['frames/v0/0.png']}
+    with pytest.raises(ValueError, match=r"frame 'frames/v0/0.png' is in train and in test"):
+        check_folds(Folds([frames], unit='frame', group_by='frame'), BASE)
+
+
+def test_files(tmp_path):
+    folds = make_folds(random_entries(3), 3)
+    write_folds(tmp_path / 'x' / 'folds.json', folds)
+    assert read_folds(tmp_path / 'x' / 'folds.json') == folds
+    with pytest.raises(FileNotFoundError, match=r'nope.json does not exist'):
+        read_folds(tmp_path / 'nope.json')
+    (tmp_path / 'bad.json').write_text('{"kind": "other", "folds": []}')
+    with pytest.raises(ValueError, match=r'bad.json is not a file of folds'):
+        read_folds(tmp_path / 'bad.json')
+    with pytest.raises(ValueError, match=r'fold should be from 0 to 2, got 3'):
+        folds.sides(3)

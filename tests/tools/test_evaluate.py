@@ -1,0 +1,149 @@
+import importlib.util
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from uscl_plugin.engine.host_tools import run_host_tool
+from uscl_plugin.evaluation.folds import read_folds
+from uscl_plugin.evaluation.predictions import Predictions
+
+TINY = ['--size', '32', '--resamples', '50', '--folds', '3', '--val-fraction', '0.4']
+WITHOUT_WORKERS = ['--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
+
+
+@pytest.fixture(scope='module')
+def evaluate(root):
+    spec = importlib.util.spec_from_file_location('evaluate', root / 'tools' / 'evaluate.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda *args: module.main([str(arg) for arg in args])
+
+
+@pytest.mark.parametrize('protocol', ['linear', 'knn', 'finetune3', 'finetune'])
+def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_path, capsys, protocol):
+    out = tmp_path / 'out'
+    more = ['--epochs', '1', *WITHOUT_WORKERS] if protocol.startswith('finetune') else []
+    assert evaluate('random', '--data', patients, '--out', out, '--protocol', protocol, *TINY, *more) == 0
+    content = json.loads((out / 'metrics.json').read_text())
+    assert content['facts']['protocol'] == protocol
+    fixed = 'last' if more else 'fixed'
+    results = content['summary']['levels']['video']['results']['random']
+    assert set(results) == {'best-on-test', fixed, 'inner-val'}
+    # The figures are those of the predictions of all folds together, every video once.
+    parts = [Predictions.load(out / f'cells/random/seed0/fold{k}/inner-val.npz').by_video() for k in range(3)]
+    right = np.concatenate([part.probabilities.argmax(axis=1) == part.labels for part in parts])
+    assert len(right) == 18
+    assert results['inner-val']['metrics']['accuracy']['mean'] == pytest.approx(right.mean())
+    assert 'random' in (out / 'table.md').read_text()
+    assert '<html' in (out / 'report.html').read_text()
+    assert (out / 'cells/random/seed0/fold0/model.pth').is_file() == (protocol != 'knn')
+    folds = read_folds(out / 'folds' / 'seed0.json')
+    for number, fold in enumerate(folds.folds):
+        assert set(parts[number].videos) == set(fold['test'])
+    assert 'wrote' in capsys.readouterr().out
+
+
+def test_finished_folds_are_not_run_again_and_methods_can_be_added(evaluate, patients, tmp_path, capsys):
+    out = tmp_path / 'out'
+    run = ['--data', patients, '--out', out, *TINY]
+    assert evaluate('random', *run, '--seeds', '2') == 0
+    table = (out / 'table.md').read_text().split('\n', 1)[1]
+    times = {path: path.stat().st_mtime_ns for path in out.glob('cells/**/*.npz')}
+    assert len(times) == 2 * 3 * 3
+    shutil.rmtree(out / 'cells/random/seed1/fold2')
+    (out / 'cells/random/seed1/fold1/model.pth').unlink()  # a checkpoint deleted between runs
+    capsys.readouterr()
+    assert evaluate('random', *run, '--seeds', '2') == 0
+    shown = capsys.readouterr()
+    assert shown.out.count('finished already') == 5
+    assert 'fold1/model.pth was deleted: the predictions of this fold are kept' in (out / 'report.html').read_text()
+    assert (out / 'table.md').read_text().split('\n', 1)[1] == table  # the same seed, the same table
+    untouched = {path: path.stat().st_mtime_ns for path in times if 'seed1/fold2' not in str(path)}
+    assert untouched.items() <= times.items()
+
+    assert evaluate('random', 'other=random34', *run, '--seeds', '2') == 0
+    assert capsys.readouterr().out.count('finished already') == 6
+    differences = json.loads((out / 'metrics.json').read_text())['summary']['levels']['video']['differences']
+    assert (differences[0]['first'], differences[0]['second']) == ('random', 'other')
+
+
+def test_results_of_other_settings_are_not_mixed(evaluate, patients, tmp_path, capsys):
+    out = tmp_path / 'out'
+    run = ['random', '--data', patients, '--out', out]
+    assert evaluate(*run, *TINY) == 0
+    before = (out / 'metrics.json').read_text()
+    assert evaluate(*run, *TINY, '--size', '48') == 1
+    assert 'holds results of another size: give another --out' in capsys.readouterr().err
+    assert evaluate(*run, *TINY, '--protocol', 'knn') == 1
+    assert 'another protocol' in capsys.readouterr().err
+    assert (out / 'metrics.json').read_text() == before
+
+
+def test_a_leak_needs_permission_and_is_announced(evaluate, patients, tmp_path, capsys):
+    run = ['random', '--data', patients, '--out', tmp_path / 'out', *TINY, '--group-by', 'frame']
+    assert evaluate(*run) == 1
+    assert 'Pass --allow-leak' in capsys.readouterr().err
+    assert evaluate(*run, '--allow-leak') == 0
+    assert 'These figures pretend' in (tmp_path / 'out' / 'report.html').read_text()
+    shown = capsys.readouterr()
+    assert 'warning: frames of one video are on both sides: these figures pretend' in shown.err
+    assert 'these figures pretend' in (tmp_path / 'out' / 'table.md').read_text()
+
+
+def test_the_hosts_own_test_tool_gives_the_same_figures(evaluate, patients, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert evaluate('random', '--data', patients, '--out', out, *TINY) == 0
+    cell = out / 'cells/random/seed0/fold1'
+    metrics = tmp_path / 'found.pkl'
+    arguments = ['--work-dir', str(tmp_path / 'work'), '--out', str(metrics), '--out-item', 'metrics']
+    assert run_host_tool('test', [str(cell / 'config.py'), str(cell / 'model.pth'), *arguments]) == 0
+    found = json.loads(next((tmp_path / 'work').glob('*/*.json')).read_text())
+    honest = Predictions.load(cell / 'inner-val.npz')
+    assert found['frame/accuracy'] == pytest.approx((honest.probabilities.argmax(axis=1) == honest.labels).mean())
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['random', '--folds', '4'], "class 'a' has 3 patients, fewer than 4 folds: at most --folds 3 is possible"),
+        (['random', '--folds', 'split'], 'found no split: add a split column'),
+        (['random', '--folds', 'few'], "--folds should be a number of folds, 'split' or 'official', got 'few'"),
+        (['random', '--folds', 'official', '--allow-leak'], 'holds no folds of its own'),
+        (['nope.pth', '--folds', '3'], 'nope.pth does not exist'),
+        (['random', 'random'], "Two backbones are called 'random'"),
+    ],
+)
+def test_wrong_requests_are_one_line(evaluate, patients, tmp_path, capsys, arguments, message):
+    assert evaluate(*arguments[:1], *arguments[1:], '--data', patients, '--out', tmp_path, '--size', '32') == 1
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count('\n') == 1
+
+
+def test_nan_features_name_the_frame_and_keep_what_is_done(evaluate, patients, tmp_path, capsys):
+    out = tmp_path / 'out'
+    run = ['--data', patients, '--out', out, *TINY]
+    assert evaluate('random', *run) == 0
+    from uscl_plugin.evaluation.backbones import load_backbone
+
+    state = load_backbone('random').network.state_dict()
+    state['layer4.1.bn2.weight'][0] = torch.nan
+    meta = {'mean': [127.5], 'std': [63.75], 'channel_order': 'rgb'}
+    torch.save({'state_dict': {f'backbone.{k}': v for k, v in state.items()}, 'meta': meta}, tmp_path / 'bad.pth')
+    done = (out / 'metrics.json').read_text()
+    capsys.readouterr()
+    assert evaluate('random', tmp_path / 'bad.pth', *run) == 1
+    shown = capsys.readouterr()
+    assert 'bad, seed 0, fold 1 of 3: the features of 63 frames are not finite, first frames/' in shown.err
+    assert shown.out.count('finished already') == 3
+    assert (out / 'metrics.json').read_text() == done
+
+
+def test_data_without_patients_is_a_warning(evaluate, make_clusters, tmp_path, capsys):
+    videos = {f'{"ab"[k % 2]}/v{k}': (2, 'ab'[k % 2]) for k in range(12)}
+    data = make_clusters(tmp_path / 'data', videos)
+    assert evaluate('random', '--data', data, '--out', tmp_path / 'out', *TINY) == 0
+    assert 'warning: 12 of 12 videos have no patient id and are grouped by video' in capsys.readouterr().err

@@ -1,0 +1,118 @@
+"""The downstream data set: one item is one frame, which knows its video and its patient."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from mmpretrain.registry import DATASETS
+
+from uscl_plugin.evaluation.folds import check_folds, read_folds
+
+from .video_clusters import VideoClusterDataset
+
+
+@DATASETS.register_module()
+class VideoFrameDataset(VideoClusterDataset):
+    """Labelled frames of videos, for classification.
+
+    An item starts as a dict with ``img_path``, ``gt_label``, ``video_id``, ``patient_id`` (None: unknown) and ``split``
+    (the side it is on), which MMPretrain's ``LoadImageFromFile`` takes, and then goes through the pipeline under its
+    own seed (see :class:`VideoClusterDataset`). Frames without label are left out.
+
+    Args:
+        data_root: The folder that a converter wrote.
+        ann_file: The annotation file, relative to ``data_root``.
+        fold: Number of the fold in ``fold_file``, from 0; None takes ``split`` from the annotation's own splits.
+        split: ``'train'``, ``'val'`` or ``'test'``, or several of them; None takes every frame.
+        frames_per_video: Take so many frames of each video at most, spread evenly over its time.
+        fold_file: Folds as ``tools/evaluate.py`` writes them; relative to ``data_root`` unless it is absolute.
+        keep_unlabelled: Keep frames without label, as -1.
+        **kwargs: Those of :class:`VideoClusterDataset`.
+
+    Raises:
+        FileNotFoundError: The annotation, the folds or frames are gone.
+        ValueError: A setting does not fit the annotation, or no labelled frame is left.
+    """
+
+    METAINFO: ClassVar[dict] = {'dataset_type': 'VideoFrames', 'task_name': 'classification'}
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str = 'annotations.json',
+        fold: int | None = None,
+        split: str | Sequence[str] | None = None,
+        frames_per_video: int | None = None,
+        fold_file: str = 'folds.json',
+        keep_unlabelled: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if frames_per_video is not None and frames_per_video < 1:
+            raise ValueError(f'frames_per_video should be at least 1, or None for all frames, got {frames_per_video}.')
+        self.fold = fold
+        self.fold_file = fold_file
+        self.frames_per_video = frames_per_video
+        self.keep_unlabelled = keep_unlabelled
+        super().__init__(data_root, ann_file, split, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotation and list the frames of the wanted sides."""
+        self._side: dict[str, str] = {}
+        frames = []
+        for video in super().load_data_list():
+            if video['gt_label'] < 0 and not self.keep_unlabelled:
+                continue
+            shared = {key: video[key] for key in ('video_id', 'patient_id', 'gt_label')}
+            sides = [self._side.get(video['video_id'], self._side.get(path)) for path in video['frames']]
+            mine = [pair for pair in zip(video['frames'], sides, strict=True) if pair[1] or not self._side]
+            for k in spread_evenly(len(mine), self.frames_per_video):
+                frames.append({'img_path': mine[k][0], 'split': mine[k][1], **shared})
+        if not frames:
+            raise ValueError(f'{self.ann_file}: no labelled frame with fold={self.fold} and split={self.split!r}.')
+        self.serialize_data = True
+        return frames
+
+    def _select(self, entries: list[dict]) -> list[dict]:
+        wanted = [self.split] if isinstance(self.split, str) else self.split
+        if self.fold is not None:
+            folds = read_folds(Path(self.data_root, self.fold_file))
+            check_folds(folds, entries)
+            sides = folds.sides(self.fold)
+        else:
+            sides = {entry['video_id']: entry['split'] for entry in entries if entry['split'] is not None}
+        if wanted is not None:
+            if missing := set(wanted) - set(sides.values()):
+                raise ValueError(
+                    f'{self.ann_file}: no video is in {", ".join(sorted(missing))} with fold={self.fold}, only in '
+                    f'{", ".join(sorted(set(sides.values()))) or "no split"}: set split to one of these, or to None.'
+                )
+            self._side = {name: side for name, side in sides.items() if side in wanted}
+            entries = [e for e in entries if e['video_id'] in self._side or any(f in self._side for f in e['frames'])]
+        split, self.split = self.split, None  # chosen already; the filter of labels is left
+        try:
+            return super()._select(entries)
+        finally:
+            self.split = split
+
+    def get_data_info(self, idx: int) -> dict:
+        """An annotation with its full path; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""
+        info = super(VideoClusterDataset, self).get_data_info(idx)
+        info['frame'] = info['img_path']
+        info['img_path'] = str(Path(self.data_root, info['img_path']))
+        return info
+
+    def sample_key(self, info: dict) -> str:
+        """Every frame draws for itself."""
+        return info['frame']
+
+
+def spread_evenly(n: int, count: int | None) -> list[int]:
+    """Indices of at most ``count`` of ``n`` frames, in the middle of as many equal parts of the time; None: all.
+
+    >>> spread_evenly(10, 3), spread_evenly(2, 3)
+    ([1, 5, 8], [0, 1])
+    """
+    if count is None or count >= n:
+        return list(range(n))
+    return ((np.arange(count) + 0.5) * n / count).astype(int).tolist()

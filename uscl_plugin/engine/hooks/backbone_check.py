@@ -1,0 +1,116 @@
+"""Make sure that a pretrained backbone has arrived, and sees what it was trained on."""
+
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+from ..checkpoints import CheckpointError, backbone_state, load_plain_checkpoint
+from ..input_metadata import INPUT_KEYS, resolve_input, stored_metadata
+
+
+@HOOKS.register_module()
+class BackboneCheckHook(Hook):
+    """Counts the backbone's tensors that ``init_cfg=dict(type='Pretrained', …)`` loaded, and stops if any is missing.
+
+    MMEngine only logs what does not fit, and trains from random weights then. Where the checkpoint's metadata say
+    mean, standard deviation and channel order of its input, those of the model's preprocessor are compared, too.
+    Checkpoints of MMPretrain, of ``export_backbone.py`` and of torchvision are understood. Nothing is done without
+    such an ``init_cfg`` and in a resumed run.
+
+    Args:
+        check_input: Compare mean, standard deviation and channel order.
+
+    Raises:
+        CheckpointError: Tensors did not arrive, are left over, or the input differs; names them.
+    """
+
+    def __init__(self, check_input: bool = True) -> None:
+        self.check_input = check_input
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare the initialised model with the checkpoint."""
+        path = pretrained_path(runner.cfg)
+        if path is None or runner.epoch > 0 or runner.iter > 0 or runner._load_from:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        checkpoint = load_plain_checkpoint(path)
+        wanted = backbone_state(checkpoint)
+        arrived = count_arrived(model.backbone, wanted)
+        runner.logger.info(f'{path}: all {arrived} tensors of the backbone have arrived.')
+        if self.check_input:
+            check_input(path, checkpoint.get('meta') or {}, model.data_preprocessor)
+
+
+def pretrained_path(cfg: Config) -> str | None:
+    """The checkpoint that a config initialises its backbone from, if any."""
+    init = cfg.model.get('backbone', {}).get('init_cfg') or []
+    steps = [init] if isinstance(init, dict) else init
+    return next((step['checkpoint'] for step in steps if step.get('type') == 'Pretrained'), None)
+
+
+def count_arrived(backbone: nn.Module, wanted: dict[str, torch.Tensor]) -> int:
+    """Number of the backbone's tensors, all of which must be equal to those of a checkpoint.
+
+    Raises:
+        CheckpointError: A tensor is missing in the checkpoint or differs, or one of the checkpoint has no place.
+    """
+    state = backbone.state_dict()
+    missing = [name for name in state if name not in wanted]
+    left_over = [name for name in wanted if name not in state]
+    differing = [
+        name
+        for name, tensor in state.items()
+        if name in wanted and not (tensor.shape == wanted[name].shape and torch.equal(tensor.cpu(), wanted[name]))
+    ]
+    if missing or left_over or differing:
+        parts = [
+            f'{len(names)} {kind} ({", ".join(names[:2])}{", …" if len(names) > 2 else ""})'
+            for kind, names in (
+                ('not in the checkpoint', missing),
+                ('of the checkpoint have no place', left_over),
+                ('did not arrive', differing),
+            )
+            if names
+        ]
+        raise CheckpointError(
+            f'the pretrained backbone was not loaded: of {len(state)} tensors {"; ".join(parts)}: set depth to that of '
+            f"the checkpoint, and prefix='backbone.' in init_cfg unless its names are torchvision's."
+        )
+    return len(state)
+
+
+def check_input(path: str, meta: dict, preprocessor: Any) -> None:
+    """Compare a model's preprocessor with what a checkpoint says of its input; what it does not say passes.
+
+    Raises:
+        CheckpointError: They differ; says both.
+    """
+    stored = stored_metadata(meta)
+    if any(key not in stored for key in INPUT_KEYS) or not hasattr(preprocessor, 'mean'):
+        return
+    wanted = resolve_input(path, stored, {})
+    # MMPretrain's preprocessor says to_rgb, MMEngine's (and MMDetection's) _channel_conversion.
+    to_rgb = getattr(preprocessor, 'to_rgb', getattr(preprocessor, '_channel_conversion', False))
+    found = {
+        'mean': [float(value) for value in preprocessor.mean.flatten()],
+        'std': [float(value) for value in preprocessor.std.flatten()],
+        'channel_order': 'rgb' if to_rgb else 'bgr',
+    }
+    for key in INPUT_KEYS:
+        same = (
+            found[key] == wanted[key]
+            if key == 'channel_order'
+            else torch.allclose(torch.tensor(found[key]), torch.tensor(wanted[key]), rtol=1e-4)
+        )
+        if not same:
+            raise CheckpointError(
+                f'{path} was trained with {key} {wanted[key]}, the model normalises with {found[key]}: set '
+                f'data_preprocessor to mean={wanted["mean"]}, std={wanted["std"]} and '
+                f'{"RGB" if wanted["channel_order"] == "rgb" else "BGR"} order.'
+            )

@@ -1,0 +1,35 @@
+"""Refuse a checkpoint whose classes are not those of the data."""
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class ClassCheckHook(Hook):
+    """Compares the class names that a checkpoint was trained with to those of the data, when it is loaded.
+
+    A checkpoint that names no classes (a pretrained backbone) passes.
+
+    Raises:
+        ValueError: They differ in names, number or order; names both.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare."""
+        trained = (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes')
+        dataset = next(
+            (
+                loop.dataloader.dataset
+                for loop in (runner._test_loop, runner._val_loop, runner._train_loop)
+                if hasattr(loop, 'dataloader')
+            ),
+            None,
+        )
+        classes = getattr(dataset, 'metainfo', {}).get('classes')
+        if trained and classes and tuple(trained) != tuple(classes):
+            raise ValueError(
+                f'the checkpoint knows the classes {", ".join(trained)}, the data have {", ".join(classes)}: '
+                f'set classes or label_map of the data set so that they agree, in this order, or take the checkpoint '
+                f'that was trained on these classes.'
+            )

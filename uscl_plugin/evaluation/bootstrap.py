@@ -1,0 +1,149 @@
+"""How far measures would vary with other patients: the bootstrap over patients, exact and without loops over resamples.
+
+Frames of a patient are alike, so patients are drawn, not frames. A resample draws as many patients as there are, with
+replacement; it is a vector of counts, one a patient. All measures are functions of sums over patients, or over pairs
+of patients, so that thousands of resamples are a few matrix products.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .classification import check_classes, mean_of_defined
+from .predictions import Predictions
+
+
+@dataclass(frozen=True)
+class PatientStatistics:
+    """What P patients contribute to the measures of a classifier of C classes.
+
+    Attributes:
+        patients: (P,) strings, sorted.
+        confusion: (P, C, C) float64, counts by patient, true class and predicted class.
+        wins: (C, P, P) float64: for class c, the number of pairs of a row of class c of the first patient and a row of
+            another class of the second in which the first has the higher probability of c; ties count half.
+    """
+
+    patients: np.ndarray
+    confusion: np.ndarray
+    wins: np.ndarray
+
+    @classmethod
+    def of(cls, predictions: Predictions, num_classes: int) -> 'PatientStatistics':
+        """Count; memory grows with C · P².
+
+        Raises:
+            ValueError: There is no prediction, or labels or probabilities are not of C classes.
+        """
+        check_classes(predictions, num_classes)
+        patients, patient = np.unique(predictions.groups, return_inverse=True)
+        labels, scores = predictions.labels, predictions.probabilities
+        confusion = np.zeros((len(patients), num_classes, num_classes))
+        np.add.at(confusion, (patient, labels, scores.argmax(axis=1)), 1)
+        wins = [won_pairs(scores[:, k], labels == k, patient, len(patients)) for k in range(num_classes)]
+        return cls(patients, confusion, np.stack(wins))
+
+    def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Measures of B resamples, as :func:`~uscl_plugin.evaluation.classification.classification_metrics` defines.
+
+        Args:
+            weights: (B, P) how many times each patient is in each resample, at least one patient in each.
+
+        Returns:
+            ``accuracy``, ``balanced_accuracy``, ``macro_f1`` and ``macro_auroc``, each (B,); ``precision``,
+            ``recall``, ``f1`` and ``auroc``, each (B, C), NaN for a class absent from a resample.
+        """
+        weights = np.asarray(weights, dtype=np.float64)
+        confusion = np.tensordot(weights, self.confusion, axes=1)
+        true, predicted, hits = confusion.sum(2), confusion.sum(1), confusion.diagonal(axis1=1, axis2=2)
+        total = true.sum(axis=1, keepdims=True)
+        won = np.stack([((weights @ wins) * weights).sum(axis=1) for wins in self.wins], axis=1)
+        per_class = {
+            'precision': np.where(true > 0, hits / np.maximum(predicted, 1), np.nan),
+            'recall': _share(hits, true),
+            'f1': np.where(true > 0, _share(2 * hits, true + predicted), np.nan),
+            'auroc': _share(won, true * (total - true)),
+        }
+        return {
+            'accuracy': hits.sum(axis=1) / total[:, 0],
+            'balanced_accuracy': mean_of_defined(per_class['recall']),
+            'macro_f1': mean_of_defined(per_class['f1']),
+            'macro_auroc': mean_of_defined(per_class['auroc']),
+            **per_class,
+        }
+
+
+def won_pairs(scores: np.ndarray, positive: np.ndarray, patient: np.ndarray, num_patients: int) -> np.ndarray:
+    """Pairs of a positive and a negative row in which the positive scores higher, by the patients of both.
+
+    Args:
+        scores: (N,) real numbers.
+        positive: (N,) booleans.
+        patient: (N,) integers in [0, P).
+        num_patients: P.
+
+    Returns:
+        (P, P) float64, patients of the positives in rows; ties count half.
+    """
+    wins = np.zeros((num_patients, num_patients))
+    for k in np.unique(patient[~positive]):
+        negatives = np.sort(scores[~positive & (patient == k)])
+        below = np.searchsorted(negatives, scores[positive], side='left')
+        not_above = np.searchsorted(negatives, scores[positive], side='right')
+        wins[:, k] = np.bincount(patient[positive], (below + not_above) / 2, minlength=num_patients)
+    return wins
+
+
+def patient_weights(num_patients: int, resamples: int, seed: int) -> np.ndarray:
+    """(B, P) integers: how many times each of P patients is in each of B resamples; rows sum to P."""
+    shares = np.full(num_patients, 1 / num_patients)
+    return np.random.default_rng(seed).multinomial(num_patients, shares, size=resamples)
+
+
+def resampled_metrics(runs: Sequence[PatientStatistics], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Measures in B resamples of patients, each the mean over runs of the same patients that differ in their seed.
+
+    The difference of two methods in the same resamples is the difference of their results with the same ``weights``.
+    What cannot vary is NaN: everything with one patient, and the measures of a class that one patient has.
+
+    Args:
+        runs: Of at least one seed.
+        weights: (B, P), see :func:`patient_weights`.
+
+    Returns:
+        As :meth:`PatientStatistics.metrics`.
+
+    Raises:
+        ValueError: The runs have different patients, or not as many as the weights.
+    """
+    patients = runs[0].patients
+    if any(not np.array_equal(run.patients, patients) for run in runs) or weights.shape[1] != len(patients):
+        raise ValueError('Runs that are compared should have the same patients: evaluate all on the same videos.')
+    every = [run.metrics(weights) for run in runs]
+    means = {name: np.mean([metrics[name] for metrics in every], axis=0) for name in every[0]}
+    few = (runs[0].confusion.sum(axis=2) > 0).sum(axis=0) < 2
+    return {
+        name: np.where(few if values.ndim == 2 else len(patients) < 2, np.nan, values) for name, values in means.items()
+    }
+
+
+def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Percentile interval over resamples, without those in which the value is undefined.
+
+    Args:
+        values: (B,) or (B, K), may hold NaN.
+        level: Share of the resamples inside.
+
+    Returns:
+        (2,) or (2, K), low and high; NaN where no resample has a value.
+    """
+    ends = np.full((2, *values.shape[1:]), np.nan)
+    defined = np.isfinite(values).any(axis=0)
+    ends[:, defined] = np.nanquantile(values[:, defined], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return ends
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where the whole is 0."""
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)

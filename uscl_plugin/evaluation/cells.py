@@ -1,0 +1,69 @@
+"""The finished folds of an evaluation on disk, so that none is run twice."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uscl_plugin.engine.plain import write_atomically
+
+from .finetuning import MODEL
+from .predictions import Predictions
+
+_FACTS = 'cell.json'
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One fold of one method with one seed, in a folder of its own.
+
+    Attributes:
+        folder: Where its files lie: a file of predictions a selection, ``cell.json``, and perhaps ``model.pth``.
+    """
+
+    folder: Path
+
+    @classmethod
+    def at(cls, out: Path, method: str, seed: int, fold: int) -> 'Cell':
+        """The cell's place below an output folder."""
+        return cls(out / 'cells' / method.replace('/', '__') / f'seed{seed}' / f'fold{fold}')
+
+    @property
+    def model(self) -> Path:
+        """The checkpoint of the trained classifier, if it was kept."""
+        return self.folder / MODEL
+
+    def save(self, predictions: Mapping[str, Predictions], facts: Mapping[str, Any]) -> None:
+        """Write the predictions, and ``cell.json`` last: a cell without it is unfinished."""
+        for selection, found in predictions.items():
+            found.save(self.folder / f'{selection}.npz')
+        text = json.dumps({'selections': list(predictions), **facts}, indent=1) + '\n'
+        write_atomically(self.folder / _FACTS, lambda path: path.write_text(text, encoding='utf-8'))
+
+    def facts(self, fingerprint: Mapping[str, Any]) -> dict | None:
+        """What was saved with a finished cell; None if it is unfinished, or files of it are gone.
+
+        Args:
+            fingerprint: What its results depend on.
+
+        Raises:
+            ValueError: It was finished with another fingerprint.
+        """
+        try:
+            facts = json.loads((self.folder / _FACTS).read_text(encoding='utf-8'))
+        except (OSError, ValueError):
+            return None
+        if facts['fingerprint'] != json.loads(json.dumps(fingerprint)):
+            other = sorted(key for key in fingerprint if facts['fingerprint'].get(key) != fingerprint[key])
+            raise ValueError(
+                f'{self.folder} holds results of another {", ".join(other)}: give another --out, or another NAME=PATH, '
+                f'or delete that folder.'
+            )
+        if any(not (self.folder / f'{selection}.npz').is_file() for selection in facts['selections']):
+            return None
+        return facts
+
+    def load(self, facts: Mapping[str, Any]) -> dict[str, Predictions]:
+        """The predictions of a finished cell by selection."""
+        return {selection: Predictions.load(self.folder / f'{selection}.npz') for selection in facts['selections']}

@@ -1,0 +1,121 @@
+"""A fine-tuned classifier, rebuilt from its checkpoint alone, and what it says about a clip."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from mmpretrain.registry import MODELS
+from torch import nn
+
+from uscl_plugin.datasets.media.clip_reader import ClipReader
+from uscl_plugin.datasets.media.errors import ClipError
+from uscl_plugin.datasets.media.frame_folder import FrameFolder
+from uscl_plugin.datasets.media.frame_writer import is_grey, shrink, to_grey
+from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
+from uscl_plugin.engine.input_metadata import config_literals
+
+from .pretraining import input_size
+
+
+@dataclass(frozen=True)
+class FrameClassifier:
+    """A classifier of frames with the input that it expects.
+
+    Attributes:
+        model: MMPretrain's ``ImageClassifier`` in evaluation mode.
+        classes: Names of the C classes.
+        size: Side of the input in pixels.
+    """
+
+    model: nn.Module
+    classes: list[str]
+    size: int
+
+    def probabilities(self, frames: Sequence[np.ndarray], batch_size: int = 32) -> np.ndarray:
+        """Class probabilities of frames.
+
+        Args:
+            frames: N arrays (H, W, 3) uint8; red, green, blue; of any size.
+            batch_size: Frames a forward pass.
+
+        Returns:
+            (N, C) float64, rows sum to 1.
+        """
+        found = []
+        for start in range(0, len(frames), batch_size):
+            images = [
+                mmcv.imresize(frame[..., ::-1], (self.size, self.size), interpolation='bilinear')
+                for frame in frames[start : start + batch_size]
+            ]
+            batch = {'inputs': torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))}
+            with torch.inference_mode():
+                inputs = self.model.data_preprocessor(batch)['inputs']  # type: ignore[operator]
+                found.append(self.model(inputs).softmax(dim=1).double().cpu().numpy())
+        return np.concatenate(found)
+
+
+def load_classifier(path: str | Path) -> FrameClassifier:
+    """Rebuild a classifier from a checkpoint that a run of MMEngine, or ``tools/evaluate.py``, has written.
+
+    The configuration in it is read as literals and nothing of the file is executed.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointError: It is not readable, has no classifier or does not name its classes, or does not fit itself.
+    """
+    checkpoint = load_plain_checkpoint(path)
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    cfg = config_literals(str(meta.get('cfg', '')), ('model', 'test_dataloader', 'val_dataloader'))
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    model = cfg.get('model')
+    remedy = 'pass a model.pth of tools/evaluate.py, or a checkpoint that a config of configs/pocus has trained'
+    if not isinstance(model, dict) or model.get('type') != 'ImageClassifier' or not classes:
+        raise CheckpointError(f'{path} holds no classifier (a pretrained backbone has no classes): {remedy}.')
+    backbone = model.get('backbone')
+    if isinstance(backbone, dict):
+        backbone.pop('init_cfg', None)  # the weights are in the checkpoint
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
+    try:
+        size = input_size(loader['dataset']['pipeline'])
+        network = MODELS.build(model)
+        network.load_state_dict(checkpoint['state_dict'], strict=True)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).split('\n')[0]
+        raise CheckpointError(f'{path} does not fit its own configuration ({reason}): {remedy}.') from error
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    return FrameClassifier(network.to(device).eval(), list(classes), size)
+
+
+def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.ndarray]:
+    """Frames of a clip, a folder of frames or a single image, as the converters store them.
+
+    Args:
+        path: The source.
+        fps: Frames to keep in a second of a clip.
+        size: Largest shorter side of a frame in pixels.
+
+    Returns:
+        Arrays (H, W, 3) uint8; red, green, blue; grey throughout if the whole clip is.
+
+    Raises:
+        ClipError: It does not exist, or cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ClipError(path, 'it does not exist: check the path')
+    if path.is_dir():
+        frames = list(FrameFolder(path))
+    elif path.suffix.lower() in ('.png', '.jpg', '.jpeg', '.bmp'):
+        image = mmcv.imread(str(path), channel_order='rgb')
+        if image is None:
+            raise ClipError(path, 'not an image that can be read: copy or download it again')
+        frames = [image]
+    else:
+        frames = list(ClipReader(path, fps))
+    grey = all(is_grey(frame) for frame in frames)
+    frames = [shrink(to_grey(frame) if grey else frame, size) for frame in frames]
+    return [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in frames]

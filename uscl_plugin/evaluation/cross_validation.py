@@ -1,0 +1,245 @@
+"""Judge backbones by cross-validation: every fold of every checkpoint and seed once, going on where it stopped."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.engine.backbone_export import write_checkpoint
+
+from .backbones import PretrainedBackbone, load_backbone, unique_names
+from .cells import Cell
+from .finetuning import finetune_fold, fold_config
+from .fold_making import folds_of_splits, make_folds, official_folds
+from .folds import Folds, write_folds
+from .predictions import Predictions, concatenate
+from .probe_features import ProbeFeatures
+from .probes import PROBES
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'pocus'
+PROTOCOLS = ('finetune3', 'finetune', 'linear', 'knn')
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What ``tools/evaluate.py`` was asked for; see its ``--help``."""
+
+    checkpoints: list[str]
+    data: str
+    out: str
+    folds: str = '5'
+    seeds: int = 1
+    protocol: str = 'linear'
+    group_by: str = 'patient'
+    allow_leak: bool = False
+    val_fraction: float = 0.2
+    size: int = 224
+    epochs: int | None = None
+    frames_per_video: int | None = None
+    batch_norm: str | None = None
+    config: str | None = None
+    cfg_options: dict = field(default_factory=dict)
+    given: dict = field(default_factory=dict)
+    keep_models: bool = True
+
+
+class CrossValidation:
+    """Runs what is not finished and collects all predictions.
+
+    Args:
+        options: What to do.
+        report: Called with a line on every finished cell.
+
+    Attributes:
+        classes: Names of the classes.
+        warnings: What a reader of the results should know.
+        leak: In what way patients are on both sides; empty if they are not.
+        cells: Facts of every cell, for ``metrics.json``.
+
+    Raises:
+        FileNotFoundError: Checkpoint or data are not there.
+        ValueError: Data, folds, checkpoints or earlier results do not fit what was asked for.
+    """
+
+    def __init__(self, options: EvaluationOptions, report: Callable[[str], None] = print) -> None:
+        self.options = options
+        self.out = Path(options.out)
+        self.report = report
+        self.annotation_file = Path(options.data).expanduser() / 'annotations.json'
+        self.annotations = read_annotations(self.annotation_file)
+        entries = self.annotations['data_list']
+        labels = {entry['label'] for entry in entries}
+        # Classes that no video has would only be columns of nothing.
+        self.classes = [name for name in self.annotations['metainfo']['classes'] if name in labels]
+        self.warnings: list[str] = []
+        self.cells: list[dict] = []
+        self.leak = self._check_leak()
+        self.methods = dict(zip(unique_names(options.checkpoints), options.checkpoints, strict=True))
+        self.folds = {seed: self._make_folds(seed) for seed in range(options.seeds)}
+        self.warnings += list(dict.fromkeys(note for folds in self.folds.values() for note in folds.warnings))
+
+    def run(self) -> dict[str, dict[str, dict[int, Predictions]]]:
+        """Run every unfinished cell.
+
+        Returns:
+            Method → selection → seed → predictions of the test frames of all folds.
+        """
+        for seed, folds in self.folds.items():
+            write_folds(self._fold_file(seed), folds)
+        pooled: dict[str, dict[str, dict[int, Predictions]]] = {}
+        for method, spec in self.methods.items():
+            for seed, folds in self.folds.items():
+                by_selection: dict[str, list[Predictions]] = {}
+                for found in self._run_folds(method, spec, seed, folds):
+                    for selection, predictions in found.items():
+                        by_selection.setdefault(selection, []).append(predictions)
+                for selection, parts in by_selection.items():
+                    pooled.setdefault(method, {}).setdefault(selection, {})[seed] = concatenate(parts)
+        return pooled
+
+    def _run_folds(self, method: str, spec: str, seed: int, folds: Folds) -> Iterator[dict[str, Predictions]]:
+        backbone = load_backbone(spec, seed, self.options.given)
+        identity = backbone.source.get('sha256', f'random weights, seed {seed}')
+        features = ProbeFeatures(self.out, method, seed, self.options, identity)
+        for number in range(len(folds.folds)):
+            cell = Cell.at(self.out, method, seed, number)
+            fingerprint = self._fingerprint(folds, number, seed) | {'checkpoint': identity}
+            facts = cell.facts(fingerprint)
+            where = f'{method}, seed {seed}, fold {number + 1} of {len(folds.folds)}'
+            if facts is not None:
+                self.report(f'{where}: finished already')
+                if facts['model'] and not cell.model.is_file():
+                    self.warnings.append(
+                        f'{cell.model} was deleted: the predictions of this fold are kept and used; delete its folder '
+                        f'to train it again.'
+                    )
+            else:
+                began = time.perf_counter()
+                try:
+                    if self.options.protocol in PROBES:
+                        outcome = features.probe(backbone, folds, number, self._config(backbone, seed, number), cell)
+                    else:
+                        outcome = finetune_fold(self._config(backbone, seed, number, method), cell.folder)
+                except ValueError as error:
+                    raise ValueError(f'{where}: {error}') from error
+                if not self.options.keep_models:
+                    cell.model.unlink(missing_ok=True)
+                facts = {
+                    'fingerprint': fingerprint,
+                    'chosen': outcome.chosen,
+                    'curve': outcome.curve,
+                    'model': cell.model.is_file(),
+                    'seconds': round(time.perf_counter() - began, 2),
+                }
+                cell.save(outcome.predictions, facts)
+                facts = cell.facts(fingerprint) or facts
+                self.report(f'{where}: {facts["seconds"]:.1f} s')
+            self.cells.append({'method': method, 'seed': seed, 'fold': number} | facts)
+            yield cell.load(facts)
+
+    def _config(self, backbone: PretrainedBackbone, seed: int, fold: int, method: str | None = None) -> Config:
+        """The config of one fold; with a method, its backbone is written for the run to start from."""
+        options, folds = self.options, self.folds[seed]
+        cfg = self._base_config()
+        checkpoint = None
+        if method is not None:
+            name = f'{method.replace("/", "__")}' + (f'_seed{seed}' if 'seed' in backbone.source else '')
+            checkpoint = (self.out / 'backbones' / f'{name}.pth').resolve()
+            meta = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': 'rgb' if backbone.to_rgb else 'bgr'}
+            state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
+            write_checkpoint(checkpoint, state, meta | {'source': backbone.source})
+        data = dict(
+            data_root=str(Path(options.data).expanduser().resolve()),
+            fold_file=str(self._fold_file(seed).resolve()),
+            fold=fold,
+            frames_per_video=options.frames_per_video,
+            classes=self.classes,
+        )
+        channels = 512 if backbone.depth < 50 else 2048
+        network = dict(checkpoint=checkpoint, depth=backbone.depth, channels=channels, mean=backbone.mean)
+        network |= dict(std=backbone.std, to_rgb=backbone.to_rgb)
+        sides = {side: bool(ids) for side, ids in folds.folds[fold].items()}
+        return fold_config(
+            cfg,
+            data,
+            sides,
+            network,
+            seed=seed,
+            size=options.size,
+            epochs=options.epochs,
+            batch_norm=options.batch_norm,
+        )
+
+    def _base_config(self) -> Config:
+        protocol = 'linear' if self.options.protocol == 'knn' else self.options.protocol
+        path = Path(self.options.config or CONFIGS / f'resnet18_1xb32-{protocol}-100e_pocus-224px.py')
+        cfg = Config.fromfile(path)
+        cores = os.cpu_count() or 1
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+            loader.num_workers = min(loader.num_workers, cores)
+        cfg.merge_from_dict(self.options.cfg_options)
+        return cfg
+
+    def _fold_file(self, seed: int) -> Path:
+        return self.out / 'folds' / f'seed{seed}.json'
+
+    def _fingerprint(self, folds: Folds, number: int, seed: int) -> dict:
+        """What a cell depends on, besides its checkpoint."""
+        options = self.options
+        shared: dict[str, Any] = {
+            'data': _digest(self.annotation_file.read_bytes()),
+            'fold': _digest(json.dumps(folds.folds[number]).encode()),
+            'seed': seed,
+            'protocol': options.protocol,
+            'size': options.size,
+            'frames_per_video': options.frames_per_video,
+            'input': {key: value for key, value in options.given.items() if value is not None},
+        }
+        if options.protocol not in PROBES:
+            shared |= {
+                'epochs': options.epochs,
+                'batch_norm': options.batch_norm,
+                'config': _digest(self._base_config().pretty_text.encode()),
+            }
+        return shared
+
+    def _make_folds(self, seed: int) -> Folds:
+        options, entries = self.options, self.annotations['data_list']
+        if options.folds == 'split':
+            return folds_of_splits(entries, seed, options.val_fraction)
+        if options.folds == 'official':
+            return official_folds(self.annotations, seed, options.val_fraction)
+        if not options.folds.isdigit():
+            raise ValueError(f"--folds should be a number of folds, 'split' or 'official', got {options.folds!r}.")
+        return make_folds(entries, int(options.folds), seed, options.group_by, options.val_fraction)
+
+    def _check_leak(self) -> str:
+        options = self.options
+        metainfo: Mapping[str, Any] = self.annotations['metainfo']
+        if metainfo.get('grouping') == 'unknown':
+            leak = 'nobody knows which frames are of one video or patient, so they may be on both sides'
+            if options.folds != 'official':
+                raise ValueError(f'{self.annotation_file}: {leak}: take the folds that came with it, --folds official.')
+        elif options.folds == 'official':
+            leak = 'the folds came with the data, and need not keep patients together'
+        elif options.folds != 'split' and options.group_by != 'patient':
+            what = {'video': 'videos of one patient', 'frame': 'frames of one video'}
+            leak = f'{what.get(options.group_by, options.group_by)} are on both sides'
+        else:
+            return ''
+        if not options.allow_leak:
+            raise ValueError(
+                f'{leak[0].upper()}{leak[1:]}: the figures would pretend. Pass --allow-leak to see them all the same.'
+            )
+        return leak
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

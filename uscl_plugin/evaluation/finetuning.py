@@ -1,0 +1,182 @@
+"""Train a classifier on one fold with MMEngine, and keep what it predicts at the epochs that matter."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from .predictions import Predictions
+from .pretraining import _flatten
+from .probes import selection_quality
+
+MODEL = 'model.pth'
+LAST = 'last'
+
+
+@dataclass
+class FoldOutcome:
+    """What a fold gave.
+
+    Attributes:
+        predictions: Selection → predictions of the test frames.
+        chosen: Selection → the epoch, from 1.
+        curve: One dict an epoch: ``epoch`` and the frame accuracy of ``val`` and ``test``.
+    """
+
+    predictions: dict[str, Predictions] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
+    curve: list[dict] = field(default_factory=list)
+
+
+class SelectionHook(Hook):
+    """Keeps the test predictions of the best epoch by the test part, of the last, and of the best by ``val``.
+
+    Epochs are compared by frame accuracy, ties by cross-entropy, further ties by time (the first). The weights of the
+    epoch chosen on ``val`` (of the last, where there is no ``val``) go to ``model.pth`` in the work folder.
+
+    Args:
+        outcome: Filled while the run goes on.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, outcome: FoldOutcome) -> None:
+        self.outcome = outcome
+        self._best: dict[str, tuple[float, float]] = {}
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Compare the epoch that was just evaluated; with several parts, the metric has them by name."""
+        by_side = runner.val_loop.evaluator.metrics[0].predictions
+        test, outcome = by_side['test'], self.outcome
+        quality = {side: selection_quality(found.probabilities, found.labels) for side, found in by_side.items()}
+        outcome.curve.append({'epoch': runner.epoch} | {side: value[0] for side, value in quality.items()})
+        outcome.predictions[LAST], outcome.chosen[LAST] = test, runner.epoch
+        for selection, side in (('best-on-test', 'test'), ('inner-val', 'val')):
+            if side in quality and quality[side] > self._best.get(side, (-1.0, 0.0)):
+                self._best[side] = quality[side]
+                outcome.predictions[selection], outcome.chosen[selection] = test, runner.epoch
+                if side == 'val':
+                    self._save(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Without inner validation, the last epoch's weights are kept."""
+        if 'inner-val' not in self.outcome.chosen:
+            self._save(runner)
+
+    def _save(self, runner: Runner) -> None:
+        runner.save_checkpoint(runner.work_dir, MODEL, save_optimizer=False, save_param_scheduler=False, by_epoch=True)
+
+
+def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
+    """Run a config from :func:`fold_config`.
+
+    Args:
+        cfg: The config.
+        work_dir: Gets ``model.pth`` and ``config.py``, which every tool of the host takes.
+
+    Returns:
+        Predictions and what was chosen.
+
+    Raises:
+        ValueError: Training diverged.
+    """
+    work_dir = Path(work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    cfg.dump(work_dir / 'config.py')
+    cfg = deepcopy(cfg)
+    cfg.default_hooks.checkpoint = None  # the chosen epoch alone is kept, by SelectionHook
+    cfg.default_hooks.logger = None
+    cfg.visualizer = dict(type='UniversalVisualizer', vis_backends=[])
+    cfg.log_level = 'ERROR'
+    cfg.work_dir = str(work_dir / 'run')
+    cfg.experiment_name = f'{work_dir.name}-{time.monotonic_ns()}'  # MMEngine keeps one runner a name
+    outcome = FoldOutcome()
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(SelectionHook(outcome))
+    try:
+        runner.train()
+    finally:
+        _stop_workers(runner)
+    Path(cfg.work_dir, MODEL).replace(work_dir / MODEL)
+    shutil.rmtree(cfg.work_dir)  # MMEngine's logs and its copy of the config
+    return outcome
+
+
+def _stop_workers(runner: Runner) -> None:
+    """End persistent workers now: left to the garbage collector during the next fold, each takes five seconds."""
+    for loop in (runner._train_loop, runner._val_loop):
+        iterator = getattr(getattr(loop, 'dataloader', None), '_iterator', None)
+        if iterator is not None and hasattr(iterator, '_shutdown_workers'):
+            iterator._shutdown_workers()
+
+
+def fold_config(
+    cfg: Config,
+    data: Mapping[str, Any],
+    sides: Mapping[str, bool],
+    backbone: Mapping[str, Any],
+    *,
+    seed: int,
+    size: int | None = None,
+    epochs: int | None = None,
+    batch_norm: str | None = None,
+) -> Config:
+    """A config of ``configs/pocus`` for one fold: evaluated on the test and the inner validation part every epoch.
+
+    Args:
+        cfg: The config to start from.
+        data: Settings of both data sets: ``data_root``, ``fold_file``, ``fold``, ``frames_per_video``, ``classes``.
+        sides: Which of ``train``, ``val``, ``test`` hold anything.
+        backbone: ``checkpoint`` (MMPretrain's names), ``depth``, ``channels``, ``mean``, ``std``, ``to_rgb``.
+        seed: Of the run.
+        size: Side of the input in pixels; None keeps the config's.
+        epochs: Length of training and of its schedule; None keeps the config's.
+        batch_norm: See :class:`~uscl_plugin.engine.hooks.FreezeHook`; None keeps the config's.
+
+    Returns:
+        A new config.
+    """
+    cfg = deepcopy(cfg)
+    data = dict(data)
+    classes = data.pop('classes')
+    cfg.train_dataloader.dataset.update(data, split='train', classes=classes)
+    cfg.val_dataloader.dataset.update(data, split=[s for s in ('val', 'test') if sides[s]], classes=classes)
+    cfg.test_dataloader.dataset.update(data, split='test', classes=classes)
+    cfg.model.backbone.update(
+        depth=backbone['depth'],
+        init_cfg=dict(type='Pretrained', checkpoint=str(backbone['checkpoint']), prefix='backbone.'),
+    )
+    cfg.model.head.update(num_classes=len(classes), in_channels=backbone['channels'])
+    cfg.model.data_preprocessor.update(
+        num_classes=len(classes), mean=backbone['mean'], std=backbone['std'], to_rgb=backbone['to_rgb']
+    )
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        if size is not None:
+            set_input_size(loader.dataset.pipeline, size)
+        loader.persistent_workers = loader.num_workers > 0
+    if epochs is not None:
+        cfg.train_cfg.max_epochs = epochs
+        for schedule in cfg.param_scheduler:
+            schedule.update(T_max=epochs, end=epochs)
+    for hook in cfg.custom_hooks:
+        if hook['type'] == 'FreezeHook' and batch_norm is not None:
+            hook['batch_norm'] = batch_norm
+    cfg.train_cfg.val_interval = 1
+    cfg.default_hooks.checkpoint.save_best = f'{"val/" if sides["val"] else ""}frame/accuracy'
+    cfg.randomness = dict(seed=seed)
+    return cfg
+
+
+def set_input_size(pipeline: list[dict], size: int) -> None:
+    """Set the side in pixels of every resizing or cropping step of a pipeline, in place."""
+    for step in _flatten(pipeline):
+        for key in ('scale', 'crop_size'):
+            if key in step and 'Resize' in step['type'] + 'Crop' * (key == 'crop_size'):
+                step[key] = size if isinstance(step[key], int) else (size, size)

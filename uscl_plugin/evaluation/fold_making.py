@@ -1,0 +1,192 @@
+"""Divide a data set for cross-validation so that no patient is on both sides."""
+
+import warnings as python_warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from uscl_plugin.datasets.splits import split_videos
+from uscl_plugin.datasets.subsets import stratified_subset
+
+from .folds import Folds, check_folds, group_of
+
+GROUPINGS = ('patient', 'video', 'frame')
+_SHUFFLES = 100  # tried for one in which every class is on both sides of every fold
+
+
+def make_folds(
+    entries: Sequence[Mapping], num_folds: int, seed: int = 0, group_by: str = 'patient', val_fraction: float = 0.2
+) -> Folds:
+    """Divide labelled videos into K folds, stratified by class (scikit-learn's ``StratifiedGroupKFold``).
+
+    Of a hundred shuffles, the first is taken in which every class is in the training and in the test part of every
+    fold. From each training part an inner validation part is taken, grouped alike.
+
+    Args:
+        entries: The annotation's ``data_list``; videos without label are left out.
+        num_folds: K, at least 2.
+        seed: Of the shuffles.
+        group_by: What stays together: ``'patient'`` (videos without a patient by themselves, with a warning), and, to
+            show what a leak would pretend, ``'video'`` or ``'frame'``.
+        val_fraction: Share of each training part for the inner validation, in [0, 1); 0 takes none.
+
+    Returns:
+        The folds, checked.
+
+    Raises:
+        ValueError: A class has fewer patients (videos, frames) than folds; names it and the largest possible number.
+    """
+    if num_folds < 2:
+        raise ValueError(f'The number of folds should be at least 2, got {num_folds}.')
+    entries = [entry for entry in entries if entry['label'] is not None]
+    if not entries:
+        raise ValueError('No video has a label: give labels (class folders, or an index.csv) and convert again.')
+    notes: list[str] = []
+    if group_by == 'frame':
+        units = [(frame, entry['label'], frame) for entry in entries for frame in entry['frames']]
+    elif group_by == 'video':
+        units = [(entry['video_id'], entry['label'], entry['video_id']) for entry in entries]
+    elif group_by == 'patient':
+        units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in entries]
+        if unknown := sum(entry['patient_id'] is None for entry in entries):
+            notes.append(
+                f'{unknown} of {len(entries)} videos have no patient id and are grouped by video: if one patient has '
+                f'several of them, the figures are too good.'
+            )
+    else:
+        raise ValueError(f'group_by should be one of {GROUPINGS}, got {group_by!r}.')
+    _check_counts(units, num_folds, group_by)
+    tests, complete = _shuffle(units, num_folds, seed)
+    if not complete:
+        notes.append('Not every class is in the training and the test part of every fold; no shuffle was found.')
+    unit = 'frame' if group_by == 'frame' else 'video'
+    folds = []
+    for test in tests:
+        rest = [unit_ for unit_ in units if unit_[0] not in test]
+        val = _inner_validation(rest, val_fraction, seed)
+        folds.append(
+            {
+                'train': [name for name, _, _ in rest if name not in val],
+                'val': [name for name, _, _ in rest if name in val],
+                'test': [name for name, _, _ in units if name in test],
+            }
+        )
+    made = Folds(folds, unit, group_by, seed, notes)
+    check_folds(made, entries)
+    return made
+
+
+def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: float = 0.2) -> Folds:
+    """One fold from the annotation's ``split`` column: ``train``, ``test``, and ``val`` for the inner validation.
+
+    Without ``test``, ``val`` is tested on; without ``val``, the inner validation part is taken from ``train``.
+
+    Raises:
+        ValueError: There is no such split, a split of another name, or a patient on two sides.
+    """
+    entries = [entry for entry in entries if entry['label'] is not None]
+    of_split: dict[str | None, list[Mapping]] = defaultdict(list)
+    for entry in entries:
+        of_split[entry['split']].append(entry)
+    notes = []
+    if left_out := of_split.pop(None, []):
+        notes.append(f'{len(left_out)} labelled videos have no split and are left out.')
+    if odd := sorted(str(name) for name in of_split if name not in ('train', 'val', 'test')):
+        raise ValueError(f'The split column should say train, val or test, got {", ".join(odd)}: correct the index.')
+    test = of_split.get('test') or of_split.get('val') or []
+    val = of_split.get('val', []) if of_split.get('test') else []
+    train = of_split.get('train', [])
+    if not train or not test:
+        raise ValueError(
+            f'--folds split needs labelled videos in train and in test (or val), found '
+            f'{", ".join(sorted(map(str, of_split))) or "no split"}: add a split column to the index and convert '
+            f'again, or give a number of folds.'
+        )
+    chosen = {entry['video_id'] for entry in val}
+    if not val:
+        units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in train]
+        chosen = _inner_validation(units, val_fraction, seed)
+    fold = {
+        'train': [entry['video_id'] for entry in train if entry['video_id'] not in chosen],
+        'val': [entry['video_id'] for entry in [*train, *val] if entry['video_id'] in chosen],
+        'test': [entry['video_id'] for entry in test],
+    }
+    made = Folds([fold], 'video', 'split', seed, notes)
+    check_folds(made, entries)
+    return made
+
+
+def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.2) -> Folds:
+    """The folds that came with the data (``metainfo.folds``), whose patients nobody knows.
+
+    Raises:
+        ValueError: The annotation has none.
+    """
+    given = annotations['metainfo'].get('folds')
+    if not given:
+        raise ValueError('The annotation holds no folds of its own: give a number of folds, or split.')
+    label = {entry['video_id']: entry['label'] for entry in annotations['data_list']}
+    folds = []
+    for fold in given:
+        val = _inner_validation([(name, label[name], name) for name in fold['train']], val_fraction, seed)
+        folds.append(
+            {
+                'train': [name for name in fold['train'] if name not in val],
+                'val': [name for name in fold['train'] if name in val],
+                'test': list(fold['test']),
+            }
+        )
+    note = 'The patients are unknown: frames of one video may be on both sides, so the figures are too good.'
+    return Folds(folds, 'video', 'unknown', seed, [note])
+
+
+def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_by: str) -> None:
+    groups: dict[str, set[str]] = defaultdict(set)
+    for _, label, group in units:
+        groups[label].add(group)
+    counts = {label: len(members) for label, members in groups.items()}
+    scarce = min(counts, key=lambda label: counts[label])
+    if counts[scarce] < num_folds:
+        possible = f'at most --folds {counts[scarce]}' if counts[scarce] > 1 else 'no cross-validation'
+        raise ValueError(
+            f'class {scarce!r} has {counts[scarce]} {group_by}{"s" if counts[scarce] > 1 else ""}, fewer than '
+            f'{num_folds} folds: {possible} is possible, or leave the class out.'
+        )
+
+
+def _shuffle(units: Sequence[tuple[str, str, str]], num_folds: int, seed: int) -> tuple[list[set[str]], bool]:
+    """Test parts, and whether every class is on both sides of each; else those of the first shuffle."""
+    names, labels, groups = (np.array(column) for column in zip(*units, strict=True))
+    unique, group = np.unique(groups, return_inverse=True)
+    first: list[set[str]] = []
+    for attempt in range(_SHUFFLES):
+        state = np.random.RandomState((seed * _SHUFFLES + attempt) % 2**32)
+        if len(unique) == len(groups):
+            splitter = StratifiedKFold(num_folds, shuffle=True, random_state=state)
+        else:
+            # Its own shuffle (scikit-learn 1.7) parts the groups from their class counts, and so does not stratify:
+            # here the groups are put in a random order instead, which decides between equally good places.
+            splitter = StratifiedGroupKFold(num_folds)
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter('ignore')  # few members in a class: checked before, in terms of patients
+            parts = list(splitter.split(names, labels, state.permutation(len(unique))[group]))
+        tests = [{str(name) for name in names[test]} for _, test in parts]
+        first = first or tests
+        every = len(set(labels))
+        if all(len(set(labels[side])) == every for part in parts for side in part):
+            return tests, True
+    return first, False
+
+
+def _inner_validation(units: Sequence[tuple[str, str, str]], fraction: float, seed: int) -> set[str]:
+    """Units to select on: whole groups, of every class that has two; see :func:`split_videos`."""
+    if fraction == 0:
+        return set()
+    if len({group for _, _, group in units}) == len(units):
+        held = stratified_subset([name for name, _, _ in units], [label for _, label, _ in units], fraction, seed)
+        return {units[position][0] for position in held}
+    classes: dict[str, str | None] = {name: label for name, label, _ in units}
+    patients: dict[str, str | None] = {name: group for name, _, group in units}
+    return {name for name, side in split_videos(classes, fraction, seed, patients).items() if side == 'val'}

@@ -1,0 +1,115 @@
+"""Which videos (or frames) a cross-validation trains on, selects on and tests on; kept in a file beside its results."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from uscl_plugin.engine.plain import write_atomically
+
+SIDES = ('train', 'val', 'test')
+_KIND = 'uscl_folds'
+
+
+@dataclass(frozen=True)
+class Folds:
+    """K divisions of a data set.
+
+    Attributes:
+        folds: K dicts with the ids of every side: ``train``, ``val`` (the inner validation part, may be empty) and
+            ``test``.
+        unit: What the ids are: ``'video'`` (video ids) or ``'frame'`` (frames' paths relative to the data folder).
+        group_by: What was kept together: ``'patient'``, ``'video'``, ``'frame'``, ``'split'`` (the annotation's column)
+            or ``'unknown'`` (folds that came with the data).
+        seed: Of the shuffle.
+        warnings: What a reader of the results should know, in plain words.
+    """
+
+    folds: list[dict[str, list[str]]]
+    unit: str = 'video'
+    group_by: str = 'patient'
+    seed: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+    def sides(self, fold: int) -> dict[str, str]:
+        """Side of every id in one fold.
+
+        Raises:
+            ValueError: There is no such fold.
+        """
+        if not 0 <= fold < len(self.folds):
+            raise ValueError(f'fold should be from 0 to {len(self.folds) - 1}, got {fold}.')
+        return {name: side for side in SIDES for name in self.folds[fold][side]}
+
+
+def group_of(entry: Mapping) -> str:
+    """What must stay on one side: the patient of a video, or the video itself where the patient is unknown."""
+    return entry['patient_id'] if entry['patient_id'] is not None else f'video:{entry["video_id"]}'
+
+
+def write_folds(path: str | Path, folds: Folds) -> None:
+    """Write folds as JSON in one step."""
+    text = json.dumps({'kind': _KIND, **asdict(folds)}, indent=1, ensure_ascii=False) + '\n'
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+
+
+def read_folds(path: str | Path) -> Folds:
+    """Read what :func:`write_folds` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is another kind of file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path} does not exist: tools/evaluate.py writes OUT/folds/seed0.json, set fold_file to that, '
+            f'or use fold=None with the splits of the annotation.'
+        )
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        if content.pop('kind') != _KIND:
+            raise KeyError('kind')
+        return Folds(**content)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f'{path} is not a file of folds ({error!r}): let tools/evaluate.py write it again.') from error
+
+
+def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:
+    """Make sure that folds fit the data and that nothing is on two sides.
+
+    Args:
+        folds: The folds; patients are checked only if they were to be kept together (``'patient'``, ``'split'``).
+        entries: The annotation's ``data_list``.
+
+    Raises:
+        ValueError: Names the patient, video or frame that is on two sides, the id that the data do not have, or the
+            fold whose training or test part is empty.
+    """
+    video_of = {frame: entry['video_id'] for entry in entries for frame in entry['frames']}
+    group = {entry['video_id']: group_of(entry) for entry in entries}
+    known = group if folds.unit == 'video' else video_of
+    for number, fold in enumerate(folds.folds):
+        side_of: dict[tuple[str, str], str] = {}
+        for side in SIDES:
+            for name in fold[side]:
+                if name not in known:
+                    raise ValueError(
+                        f'fold {number} lists the {folds.unit} {name!r}, which the data do not have: the folds are of '
+                        f'other data, evaluate into another folder.'
+                    )
+                parts = [(folds.unit, name)]
+                if folds.unit == 'video' and folds.group_by in ('patient', 'split'):
+                    parts.append(('patient', group[name]))
+                for part in parts:
+                    if side_of.setdefault(part, side) != side:
+                        raise ValueError(
+                            f'{part[0]} {part[1]!r} is in {side_of[part]} and in {side} of fold {number}: what belongs '
+                            f'together must be on one side, correct the split column or the patient ids.'
+                        )
+        for side in ('train', 'test'):
+            if not fold[side]:
+                raise ValueError(
+                    f'fold {number} has nothing to {side} on: take fewer folds, another seed, or a smaller '
+                    f'--val-fraction.'
+                )

@@ -1,0 +1,125 @@
+"""Features of all labelled frames, extracted once and kept, and the probes on them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import track
+
+from uscl_plugin.engine.backbone_export import write_checkpoint
+from uscl_plugin.engine.plain import write_atomically
+
+from .backbones import PretrainedBackbone
+from .cells import Cell
+from .features import extract_features
+from .finetuning import FoldOutcome
+from .folds import Folds, group_of
+from .predictions import Predictions
+from .pretraining import read_frames
+from .probes import as_linear_layer, run_probe
+
+if TYPE_CHECKING:
+    from .cross_validation import EvaluationOptions
+
+
+class ProbeFeatures:
+    """The features of one backbone on a data set, in ``OUT/features/NAME_seedS.npz`` (``features``, ``paths``, …).
+
+    Args:
+        out: Output folder.
+        method: Name of the backbone.
+        seed: Of the evaluation.
+        options: Data, size, protocol.
+        identity: What tells this backbone from others.
+    """
+
+    def __init__(self, out: Path, method: str, seed: int, options: 'EvaluationOptions', identity: str) -> None:
+        name = f'{method.replace("/", "__")}' + (f'_seed{seed}' if identity.startswith('random') else '')
+        self.path = out / 'features' / f'{name}.npz'
+        self.options = options
+        self.identity = identity
+        self._features: np.ndarray | None = None
+        self._frames: Predictions
+
+    def probe(self, backbone: PretrainedBackbone, folds: Folds, number: int, cfg: Config, cell: Cell) -> FoldOutcome:
+        """Run the probe of the options on one fold; a linear one is kept as a classifier, ``model.pth``."""
+        if self._features is None:
+            self._frames = list_frames(self.options)
+            self._features = self._load() if self._is_current() else self._extract(backbone)
+        side = folds.sides(number)
+        frames = self._frames
+        ids = frames.videos if folds.unit == 'video' else frames.paths
+        sides = np.array([side.get(str(name), '') for name in ids])
+        result = run_probe(self.options.protocol, self._features, frames, sides)
+        if self.options.protocol == 'linear' and self.options.keep_models:
+            weight, bias = as_linear_layer(result.classifier, frames.probabilities.shape[1])
+            state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
+            state |= {
+                'head.fc.weight': torch.from_numpy(weight).float(),
+                'head.fc.bias': torch.from_numpy(bias).float(),
+            }
+            classes = list(cfg.train_dataloader.dataset.classes)
+            cfg.model.backbone.pop('init_cfg')
+            meta = {'cfg': cfg.pretty_text, 'dataset_meta': {'classes': classes}}
+            write_checkpoint(cell.model, state, meta)
+            cfg.dump(cell.folder / 'config.py')
+        return FoldOutcome(result.predictions, dict(result.settings))
+
+    def _extract(self, backbone: PretrainedBackbone) -> np.ndarray:
+        device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        paths = [str(Path(self.options.data).expanduser() / path) for path in self._frames.paths]
+        title = f'Features of {backbone.name}'
+        frames = track(read_frames(paths), title, len(paths), console=Console(stderr=True), transient=True)
+        shared: dict[str, Any] = dict(mean=backbone.mean, std=backbone.std, to_rgb=backbone.to_rgb)
+        features = extract_features(backbone.network.to(device), frames, self.options.size, **shared)
+        backbone.network.cpu()
+        if wrong := np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist():
+            raise ValueError(
+                f'the features of {len(wrong)} frames are not finite, first {self._frames.paths[wrong[0]]}: the '
+                f'checkpoint diverged, take an earlier one.'
+            )
+        arrays = {name: getattr(self._frames, name) for name in ('labels', 'videos', 'groups', 'paths')}
+
+        def write(temporary: Path) -> None:
+            with temporary.open('wb') as file:
+                np.savez(file, features=features, fingerprint=np.array(self._fingerprint()), **arrays)
+
+        write_atomically(self.path, write)
+        return features
+
+    def _is_current(self) -> bool:
+        try:
+            with np.load(self.path, allow_pickle=False) as arrays:
+                return str(arrays['fingerprint']) == self._fingerprint() and np.array_equal(
+                    arrays['paths'], self._frames.paths
+                )
+        except (OSError, ValueError, KeyError):
+            return False
+
+    def _load(self) -> np.ndarray:
+        with np.load(self.path, allow_pickle=False) as arrays:
+            return arrays['features']
+
+    def _fingerprint(self) -> str:
+        given = {key: value for key, value in self.options.given.items() if value is not None}
+        return f'{self.identity} at {self.options.size} px, {given}'
+
+
+def list_frames(options: 'EvaluationOptions') -> Predictions:
+    """All labelled frames of the data, with uniform probabilities."""
+    from mmpretrain.registry import DATASETS
+
+    config = dict(type='VideoFrameDataset', data_root=options.data, frames_per_video=options.frames_per_video)
+    dataset = DATASETS.build(config | dict(pipeline=[]))
+    used = sorted({dataset.get_data_info(k)['gt_label'] for k in range(len(dataset))})
+    rows = [dataset.get_data_info(k) for k in range(len(dataset))]
+    return Predictions(
+        np.full((len(rows), len(used)), 1 / len(used)),
+        np.array([used.index(row['gt_label']) for row in rows]),
+        np.array([row['video_id'] for row in rows]),
+        np.array([group_of(row) for row in rows]),
+        np.array([row['frame'] for row in rows]),
+    )

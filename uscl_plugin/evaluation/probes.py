@@ -1,0 +1,160 @@
+"""Linear and nearest-neighbour probes on features that were extracted once (scikit-learn)."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from .predictions import Predictions
+
+FIXED = 'fixed'  # selection: one setting for all, chosen beforehand
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A classifier of features with one setting.
+
+    Attributes:
+        settings: Values to choose from.
+        fixed: The value to take where nothing is chosen.
+        make: Builds the classifier from a value and the number of frames to fit.
+    """
+
+    settings: Sequence[float]
+    fixed: float
+    make: Callable[[float, int], Any]
+
+
+def _linear(strength: float, num_frames: int) -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+
+
+def _neighbours(count: float, num_frames: int) -> Any:
+    return KNeighborsClassifier(min(int(count), num_frames), metric='cosine', weights='distance', algorithm='brute')
+
+
+PROBES = {
+    # Multinomial logistic regression on standardised features; the setting is C, the
+    # inverse of the L2 penalty, 1 by scikit-learn's default.
+    'linear': Probe((1e-4, 1e-3, 1e-2, 1e-1, 1.0), 1.0, _linear),
+    # k nearest frames by cosine similarity, weighted by the inverse of their distance; the setting is k.
+    'knn': Probe((1, 5, 20, 50), 20, _neighbours),
+}
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What a probe predicts for a test part.
+
+    Attributes:
+        predictions: Selection → predictions of the test frames.
+        settings: Selection → the setting that was taken.
+        classifier: The classifier of the most honest selection, fitted.
+    """
+
+    predictions: dict[str, Predictions]
+    settings: dict[str, float]
+    classifier: Any
+
+
+def run_probe(
+    kind: str,
+    features: np.ndarray,
+    frames: Predictions,
+    sides: np.ndarray,
+) -> ProbeResult:
+    """Fit a probe to one fold, with its setting chosen in three ways.
+
+    - ``best-on-test``: the setting with the highest accuracy on the test frames (optimistic);
+    - ``fixed``: the setting that was decided beforehand;
+    - ``inner-val``: the setting with the highest accuracy on the inner validation frames, ties broken by their
+      cross-entropy; only if there are any.
+
+    The classifiers whose test predictions are returned are fitted to the training and inner validation parts together.
+
+    Args:
+        kind: One of :data:`PROBES`.
+        features: (N, C) finite.
+        frames: N rows; their probabilities only give the number of classes.
+        sides: (N,) ``'train'``, ``'val'`` or ``'test'``; other rows are left out.
+
+    Returns:
+        The result.
+    """
+    probe = PROBES[kind]
+    test = sides == 'test'
+    known = (sides == 'train') | (sides == 'val')
+    fitted = {}
+    scores = {}
+    for setting in probe.settings:
+        fitted[setting] = _fit(probe, setting, features[known], frames.labels[known])
+        scores[setting] = _scores(fitted[setting], features[test], frames.probabilities.shape[1])
+    chosen = {
+        'best-on-test': max(probe.settings, key=lambda s: selection_quality(scores[s], frames.labels[test])),
+        FIXED: probe.fixed,
+    }
+    if (sides == 'val').any():
+        train, val = sides == 'train', sides == 'val'
+        quality = {}
+        for setting in probe.settings:
+            classifier = _fit(probe, setting, features[train], frames.labels[train])
+            found = _scores(classifier, features[val], frames.probabilities.shape[1])
+            quality[setting] = selection_quality(found, frames.labels[val])
+        chosen['inner-val'] = max(probe.settings, key=lambda s: quality[s])
+    rows = {name: getattr(frames, name)[test] for name in ('labels', 'videos', 'groups', 'paths')}
+    of_test = Predictions(probabilities=frames.probabilities[test], **rows)
+    return ProbeResult(
+        {name: replace(of_test, probabilities=scores[setting]) for name, setting in chosen.items()},
+        chosen,
+        fitted[chosen.get('inner-val', chosen[FIXED])],
+    )
+
+
+def _fit(probe: Probe, setting: float, features: np.ndarray, labels: np.ndarray) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', ConvergenceWarning)  # the largest C separate the frames; nothing to converge to
+        return probe.make(setting, len(features)).fit(features.astype(np.float64), labels)
+
+
+def _scores(classifier: Any, features: np.ndarray, num_classes: int) -> np.ndarray:
+    """(N, num_classes) probabilities; 0 for classes that the classifier has not seen."""
+    scores = np.zeros((len(features), num_classes))
+    scores[:, classifier.classes_] = classifier.predict_proba(features.astype(np.float64))
+    return scores
+
+
+def selection_quality(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """What settings and epochs are compared by: frame accuracy, then the negative cross-entropy of the labels.
+
+    Args:
+        scores: (N, C) probabilities.
+        labels: (N,) in [0, C).
+    """
+    accuracy = float((scores.argmax(axis=1) == labels).mean())
+    smooth = np.clip(scores, 1e-7, None)
+    smooth /= smooth.sum(axis=1, keepdims=True)
+    return accuracy, -float(log_loss(labels, smooth, labels=range(scores.shape[1])))
+
+
+def as_linear_layer(classifier: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight (C, D) and bias (C,) of a linear layer whose softmax is what a fitted linear probe predicts.
+
+    With standardisation ``z = (x - m) / s`` and scores ``z w + b``: weight ``w / s``, bias ``b - (w / s) m``. Two
+    classes have one logit in scikit-learn, here shared out as ± half of it. Classes that were not seen get -1e4.
+    """
+    scaler, regression = classifier.named_steps['standardscaler'], classifier.named_steps['logisticregression']
+    weight = regression.coef_ / scaler.scale_
+    bias = regression.intercept_ - weight @ scaler.mean_
+    if len(weight) == 1:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    full_weight, full_bias = np.zeros((num_classes, weight.shape[1])), np.full(num_classes, -1e4)
+    full_weight[regression.classes_], full_bias[regression.classes_] = weight, bias
+    return full_weight, full_bias

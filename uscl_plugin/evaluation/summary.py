@@ -1,0 +1,235 @@
+"""Means over seeds, spreads, intervals and differences of cross-validated classifiers, as numbers and as a table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from .bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics
+from .classification import CLASS_METRICS, METRICS, check_classes, classification_metrics
+from .predictions import Predictions
+from .summary_tables import OPTIMISTIC, class_table, describe_data, difference_table, level_title, result_table
+
+Runs = Mapping[str, Mapping[str, Mapping[int, Predictions]]]  # method → selection → seed → all test frames
+
+
+def summarise(runs: Runs, classes: Sequence[str], resamples: int = 2000, seed: int = 0) -> dict:
+    """Summarise pooled out-of-fold predictions; what is undefined is None, so that the result is plain JSON.
+
+    Intervals are of 95 %, by percentiles over resamples of patients, each the mean over seeds; all runs share the
+    resamples, so differences are paired. They cover the choice of patients, given these trained networks; not the
+    choice of training data. A spread over seeds is minimum, maximum and standard deviation (n - 1; None for one seed).
+
+    Args:
+        runs: Method → selection → seed → predictions of all test frames, each once.
+        classes: Names of the C classes.
+        resamples: Number of them.
+        seed: Of the resamples.
+
+    Returns:
+        ``classes``, ``methods``, ``selections``, ``honest_selection``, ``num_patients`` (groups),
+        ``num_unknown_patients`` (those of them that are a video), ``resamples``, ``seed``,
+        ``resamples_without_a_class`` (share of resamples in which a class of the labels does not occur) and ``levels``:
+        ``frame`` and ``video`` → a dict of
+
+        - ``num``, ``support`` (one number a class), ``chance`` (:data:`METRICS` of always naming the most frequent
+          class) and ``majority`` (its name);
+        - ``results``: method → selection → ``metrics`` (name → ``mean``, ``low``, ``high``, ``min``, ``max``, ``std``,
+          ``by_seed``), ``classes`` (name → measure → ``mean``, ``low``, ``high``) and ``confusion`` (seeds summed);
+        - ``differences``: list of ``first``, ``second``, ``selection``, ``metrics`` (name → ``mean``, ``low``, ``high``
+          of second minus first), for every pair of methods;
+        - ``optimism``: the same of ``best-on-test`` minus the honest selection of one ``method``.
+
+    Raises:
+        ValueError: There is nothing to summarise, or runs are not of the same frames.
+    """
+    first = _check(runs, len(classes))
+    selections = list(dict.fromkeys(name for by_selection in runs.values() for name in by_selection))
+    groups, member = np.unique(first.groups, return_inverse=True)
+    weights = patient_weights(len(groups), resamples, seed)
+    occurs = np.zeros((len(groups), len(classes)))
+    occurs[member, first.labels] = 1
+    lacking = (weights @ occurs[:, occurs.any(axis=0)] == 0).any(axis=1)
+    honest = honest_selection(selections)
+    return {
+        'classes': list(classes),
+        'methods': list(runs),
+        'selections': selections,
+        'honest_selection': honest,
+        'num_patients': len(groups),
+        'num_unknown_patients': sum(group.startswith('video:') for group in groups.tolist()),
+        'resamples': resamples,
+        'seed': seed,
+        'resamples_without_a_class': float(lacking.mean()),
+        'levels': {
+            'frame': _level(runs, classes, weights, honest),
+            'video': _level(_by_video(runs), classes, weights, honest),
+        },
+    }
+
+
+def honest_selection(selections: Sequence[str]) -> str:
+    """The selection to report: ``inner-val``, else ``last`` or, for probes, ``fixed``, else the first.
+
+    >>> honest_selection(['best-on-test', 'last', 'inner-val'])
+    'inner-val'
+    """
+    return next((name for name in ('inner-val', 'last', 'fixed') if name in selections), selections[0])
+
+
+def markdown_table(summary: Mapping) -> str:
+    """The summary as Markdown: results by level, measures of each class, differences of methods."""
+    parts = [
+        f'Tested on {describe_data(summary)}. Each cell: mean over seeds (95 % interval over patients), SD: standard '
+        'deviation over seeds.'
+    ]
+    if OPTIMISTIC in summary['selections']:
+        parts[0] += f' {OPTIMISTIC} is optimistic: the epoch was chosen on the test folds.'
+    for level in ('video', 'frame'):
+        parts += [f'### {level_title(summary, level)}', _markdown(*result_table(summary, level))]
+    for level in ('video', 'frame'):
+        parts += [
+            f'### Classes, {level} level, epoch by {summary["honest_selection"]}',
+            _markdown(*class_table(summary, level)),
+        ]
+    for level in ('video', 'frame'):
+        header, rows = difference_table(summary, level)
+        if rows:
+            parts += [f'### Differences in percentage points, {level} level', _markdown(header, rows)]
+    return '\n\n'.join(parts) + '\n'
+
+
+def _by_video(runs: Runs) -> dict[str, dict[str, dict[int, Predictions]]]:
+    return {
+        method: {
+            name: {seed: run.by_video() for seed, run in by_seed.items()} for name, by_seed in by_selection.items()
+        }
+        for method, by_selection in runs.items()
+    }
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ['---'] * len(header), *rows]
+    return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One method and selection: by seed as measured, and the mean over seeds in every resample."""
+
+    by_seed: dict[int, dict]
+    samples: dict[str, np.ndarray]
+
+    def mean(self, name: str) -> np.ndarray:
+        """Over seeds; one number, or one a class."""
+        return np.mean([found[name] for found in self.by_seed.values()], axis=0)
+
+    def minus(self, other: '_Measured') -> dict[str, dict]:
+        """Paired differences of all metrics."""
+        return {
+            name: _estimate(self.mean(name) - other.mean(name), self.samples[name] - other.samples[name])
+            for name in METRICS
+        }
+
+
+def _check(runs: Runs, num_classes: int) -> Predictions:
+    """Any run, if all are of the same frames."""
+    every = [
+        (f'{method}, {selection}, seed {seed}', run)
+        for method, by_selection in runs.items()
+        for selection, by_seed in by_selection.items()
+        for seed, run in by_seed.items()
+    ]
+    if not every or not all(by_seed for by_selection in runs.values() for by_seed in by_selection.values()):
+        raise ValueError('There is no run of some method and selection to summarise: evaluate at least one seed.')
+    expected = None
+    for name, run in every:
+        check_classes(run, num_classes)
+        if len(set(run.paths.tolist())) != len(run):
+            raise ValueError(f'{name} predicts a frame more than once: pool every test fold once.')
+        frames = sorted(
+            zip(*(getattr(run, key).tolist() for key in ('paths', 'labels', 'videos', 'groups')), strict=True)
+        )
+        expected = frames if expected is None else expected
+        if frames != expected:
+            raise ValueError(f'{name} is not on the same frames as {every[0][0]}: evaluate all on the same videos.')
+    return every[0][1]
+
+
+def _level(runs: Runs, classes: Sequence[str], weights: np.ndarray, honest: str) -> dict:
+    """Everything of one level, see :func:`summarise`."""
+    measured = {
+        method: {name: _measure(by_seed, len(classes), weights) for name, by_seed in by_selection.items()}
+        for method, by_selection in runs.items()
+    }
+    any_run = next(iter(next(iter(next(iter(runs.values())).values())).values()))
+    support = np.bincount(any_run.labels, minlength=len(classes))
+    majority = int(support.argmax())
+    always = replace(any_run, probabilities=np.eye(len(classes))[np.full(len(any_run), majority)])
+    chance = classification_metrics(always, len(classes))
+    return {
+        'num': len(any_run),
+        'support': dict(zip(classes, support.tolist(), strict=True)),
+        'majority': classes[majority],
+        'chance': {name: _number(chance[name]) for name in METRICS},
+        'results': {
+            method: {name: _result(found, classes) for name, found in by_selection.items()}
+            for method, by_selection in measured.items()
+        },
+        'differences': [
+            {
+                'first': first,
+                'second': second,
+                'selection': name,
+                'metrics': measured[second][name].minus(measured[first][name]),
+            }
+            for first, second in combinations(measured, 2)
+            for name in measured[first]
+            if name in measured[second]
+        ],
+        'optimism': [
+            {'method': method, 'metrics': found[OPTIMISTIC].minus(found[honest])}
+            for method, found in measured.items()
+            if honest != OPTIMISTIC and {honest, OPTIMISTIC} <= set(found)
+        ],
+    }
+
+
+def _measure(by_seed: Mapping[int, Predictions], num_classes: int, weights: np.ndarray) -> _Measured:
+    statistics = [PatientStatistics.of(run, num_classes) for run in by_seed.values()]
+    return _Measured(
+        {seed: classification_metrics(run, num_classes) for seed, run in by_seed.items()},
+        resampled_metrics(statistics, weights),
+    )
+
+
+def _result(measured: _Measured, classes: Sequence[str]) -> dict:
+    metrics = {}
+    for name in METRICS:
+        values = np.array([found[name] for found in measured.by_seed.values()])
+        metrics[name] = {
+            **_estimate(measured.mean(name), measured.samples[name]),
+            'min': _number(values.min()),
+            'max': _number(values.max()),
+            'std': _number(values.std(ddof=1)) if len(values) > 1 else None,
+            'by_seed': {str(seed): _number(found[name]) for seed, found in measured.by_seed.items()},
+        }
+    return {
+        'metrics': metrics,
+        'classes': {
+            label: {name: _estimate(measured.mean(name)[k], measured.samples[name][:, k]) for name in CLASS_METRICS}
+            for k, label in enumerate(classes)
+        },
+        'confusion': np.sum([found['confusion'] for found in measured.by_seed.values()], axis=0).tolist(),
+    }
+
+
+def _estimate(mean: float | np.ndarray, samples: np.ndarray) -> dict[str, float | None]:
+    low, high = percentile_interval(samples)
+    return {'mean': _number(mean), 'low': _number(low), 'high': _number(high)}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None

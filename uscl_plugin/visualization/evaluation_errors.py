@@ -1,0 +1,88 @@
+"""Videos that a classifier gets wrong, over all seeds, and small pictures of them."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from uscl_plugin.evaluation.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class VideoError:
+    """A video whose class at least one seed gets wrong.
+
+    Attributes:
+        video: Its id.
+        patient: Its group.
+        path: Its middle frame, relative to the data folder.
+        true: Index of the true class.
+        predicted: Index of the wrong class that most seeds predict; of several, the one of largest mean probability.
+        probability: Of that class, mean over all seeds.
+        true_probability: Of the true class, mean over all seeds.
+        num_wrong: Number of seeds that are wrong on it.
+        num_seeds: Number of seeds.
+    """
+
+    video: str
+    patient: str
+    path: str
+    true: int
+    predicted: int
+    probability: float
+    true_probability: float
+    num_wrong: int
+    num_seeds: int
+
+
+def video_errors(runs: Mapping[int, Predictions]) -> list[VideoError]:
+    """Every video that a seed gets wrong, the most confident error first: by the probability of the wrong class.
+
+    Args:
+        runs: Seed → predictions of the same frames, in any order.
+    """
+    tables = [_in_order(run.by_video()) for run in runs.values()]
+    first = tables[0]
+    every = np.stack([table.probabilities for table in tables])
+    predicted, mean = every.argmax(axis=2), every.mean(axis=0)
+    wrong = predicted != first.labels
+    errors = []
+    for k in np.flatnonzero(wrong.any(axis=0)):
+        votes = np.bincount(predicted[wrong[:, k], k], minlength=every.shape[2])
+        answer = int((votes + mean[k] / 2).argmax())  # half a probability decides between equal votes only
+        errors.append(
+            VideoError(
+                str(first.videos[k]),
+                str(first.groups[k]),
+                str(first.paths[k]),
+                int(first.labels[k]),
+                answer,
+                float(mean[k, answer]),
+                float(mean[k, first.labels[k]]),
+                int(wrong[:, k].sum()),
+                len(tables),
+            )
+        )
+    return sorted(errors, key=lambda error: (-error.probability, error.video))
+
+
+def thumbnail(path: str | Path, size: int = 160) -> bytes | None:
+    """A frame as a small JPEG file, at most ``size`` pixels wide and high; None if it cannot be read."""
+    buffer = io.BytesIO()
+    try:
+        with Image.open(path) as image:
+            small = image.convert('RGB')
+            small.thumbnail((size, size))
+            small.save(buffer, format='JPEG', quality=80)
+    except (OSError, ValueError, SyntaxError):  # missing, damaged; Pillow raises all three for damaged files
+        return None
+    return buffer.getvalue()
+
+
+def _in_order(table: Predictions) -> Predictions:
+    """Rows sorted by video, since folds, and so the order, may differ between seeds."""
+    order = np.argsort(table.videos)
+    return Predictions(**{name: values[order] for name, values in vars(table).items()})
