@@ -10,11 +10,11 @@ from sklearn.manifold import TSNE
 
 from uscl_plugin.evaluation.cohesion import normalise
 
-from .figures import DARK, GREY, new_figure
+from .figures import DARK, GREY, new_figure, shorten
 
 MAX_NAMED = 20  # videos that can be told apart by colour and number
 # Ten dark colours, then ten light ones: neighbours in the list differ in hue, and the numbers tell equal hues apart.
-_COLOURS = (
+COLOURS = (
     *('#0b6e99', '#c8553d', '#2f855a', '#7b4ea3', '#b7791f', '#d53f8c', '#4a5568', '#00838f', '#7c5e10', '#9b1c1c'),
     *('#63b3ed', '#f6a58a', '#68d391', '#b794f4', '#f6d365', '#f9a8d4', '#a0aec0', '#5fd3dc', '#c9b458', '#f98080'),
 )
@@ -77,11 +77,7 @@ def feature_maps(
             axes.scatter(*positions[mask].T, c=list(colour[mask]), marker=marker, edgecolors='white', **style)
         if by_video:
             _number(axes, positions, video, len(video_ids), colours)
-        axes.set_title(name, fontsize=10.5, color=DARK, loc='left')
-        axes.set(xticks=[], yticks=[])
-        axes.margins(0.06)
-        for spine in axes.spines.values():
-            spine.set_color(GREY)
+        style_map(axes, name)
     handles = [Line2D([], [], color=DARK, marker='o', linestyle='', alpha=0.5, markersize=4.5, label='gallery frame')]
     if held_out.any():
         handles.append(Line2D([], [], color=DARK, marker='^', linestyle='', markersize=6, label='held-out frame'))
@@ -90,7 +86,21 @@ def feature_maps(
             Line2D([], [], color=colour, marker='s', linestyle='', markersize=7, label=name)
             for name, colour in zip(names, colours, strict=True)
         ]
-    columns = 3 if by_video else 5
+    legend_below(figure, handles, 3 if by_video else 5)
+    return figure
+
+
+def style_map(axes: Axes, title: str) -> None:
+    """Title and frame of a map, which has no scale."""
+    axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
+    axes.set(xticks=[], yticks=[])
+    axes.margins(0.06)
+    for spine in axes.spines.values():
+        spine.set_color(GREY)
+
+
+def legend_below(figure: Figure, handles: Sequence[Line2D], columns: int) -> None:
+    """Put a legend below square panels and set the figure's height to hold both."""
     figure.legend(
         handles=handles,
         loc='outside lower center',
@@ -102,7 +112,6 @@ def feature_maps(
         columnspacing=1.4,
     )
     figure.set_figheight(4.6 + 0.21 * -(-len(handles) // columns))
-    return figure
 
 
 def _groups(
@@ -110,12 +119,12 @@ def _groups(
 ) -> tuple[np.ndarray, list[str], list]:
     """Group of each point, names for the legend (empty: none), colours of the groups."""
     if len(video_ids) <= MAX_NAMED:
-        names = [f'{number}  {_short(name)}' for number, name in enumerate(video_ids, start=1)]
-        return video, names, list(_COLOURS[: len(names)])
+        names = [f'{number}  {shorten(name, 40)}' for number, name in enumerate(video_ids, start=1)]
+        return video, names, list(COLOURS[: len(names)])
     if classes is not None and 0 < len(known) <= MAX_NAMED:
         names = [*known, *(['no label'] if None in classes else [])]
         of_video = np.array([names.index('no label' if name is None else name) for name in classes])
-        return of_video[video], names, [*_COLOURS[: len(known)], '#cbd2d9'][: len(names)]
+        return of_video[video], names, [*COLOURS[: len(known)], '#cbd2d9'][: len(names)]
     from matplotlib import colormaps
 
     ramp = colormaps['turbo'](np.linspace(0.03, 0.97, len(video_ids)))
@@ -132,7 +141,3 @@ def _number(axes: Axes, positions: np.ndarray, video: np.ndarray, count: int, co
         box = {'boxstyle': 'round,pad=0.15', 'facecolor': 'white', 'edgecolor': colours[number], 'alpha': 0.85}
         label = axes.annotate(str(number + 1), (x, y), xytext=(10, 9), textcoords='offset points', bbox=box, zorder=5)
         label.set(fontsize=7.5, color=DARK, ha='center', va='center')
-
-
-def _short(name: str, limit: int = 40) -> str:
-    return name if len(name) <= limit else '…' + name[1 - limit :]

@@ -6,6 +6,7 @@ inches, for a page about 10 inches wide.
 
 from collections.abc import Mapping, Sequence
 from math import log
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
+from uscl_plugin.engine.plain import write_atomically
+
+PICTURE_SUFFIXES = ('.png', '.jpg', '.pdf', '.svg')
 BLUE, ORANGE, GREY, DARK = '#0b6e99', '#c8553d', '#9aa5b1', '#323f4b'
 _PANELS = (  # key of the log, title, colour
     ('loss', 'Total loss', DARK),
@@ -36,6 +40,27 @@ def new_figure(width: float, height: float, hspace: float = 0.02) -> Figure:
     figure = Figure(figsize=(width, height), layout=layout, facecolor='white')
     FigureCanvasAgg(figure)
     return figure
+
+
+def check_picture(path: str | Path) -> None:
+    """Refuse a file name that no picture can be saved under, before any work is done.
+
+    Raises:
+        ValueError: The suffix is unknown, or it is a folder.
+    """
+    if Path(path).suffix.lower() not in PICTURE_SUFFIXES or Path(path).is_dir():
+        raise ValueError(f'{path} should be a file name that ends with {", ".join(PICTURE_SUFFIXES)}.')
+
+
+def save_picture(figure: Figure, path: str | Path, dpi: int = 150) -> None:
+    """Write a figure in one step; the format is that of the suffix, the folder is made if need be.
+
+    Raises:
+        ValueError: See :func:`check_picture`.
+    """
+    check_picture(path)
+    kind = Path(path).suffix[1:].lower()
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=dpi))
 
 
 def tidy(axes: Axes) -> None:
@@ -161,8 +186,8 @@ def triplet_sheet(rows: Sequence[Mapping]) -> Figure:
 
     Args:
         rows: Dicts with ``video_id`` (str), ``frames`` (one to three (H, W, 3) uint8, red, green, blue, in time order;
-            the second of three is the anchor), ``views`` (two (S, S, 3) uint8) and ``mix_ratios`` ((ξ1, ξ2), or empty
-            where nothing was mixed).
+            the second of three is the anchor), ``views`` (one or two (S, S, 3) uint8) and ``mix_ratios`` ((ξ1, ξ2), or
+            empty where nothing was mixed).
 
     Returns:
         The figure.
@@ -178,32 +203,42 @@ def triplet_sheet(rows: Sequence[Mapping]) -> Figure:
     for cell in cells.flat:
         cell.set_axis_off()
     for panels, row in zip(cells, rows, strict=True):
-        frames, ratios = row['frames'], tuple(row['mix_ratios'])
-        names = {1: ['x1 = x2 = x3'], 2: ['x1', 'x2']}.get(len(frames), ['x1', 'x2, the anchor', 'x3'])
+        frames, views = row['frames'], row['views']
+        sources = _mixtures(row['mix_ratios'], len(frames), len(views))
+        anchor = 'x2, the anchor' if row['mix_ratios'] else 'x2'
+        same = ' = '.join(['x1', 'x2', 'x3'][: 3 if len(views) == 2 else 1])
+        names = {1: [same], 2: ['x1', 'x2']}.get(len(frames), ['x1', anchor, 'x3'])
         for axes, frame, name in zip(panels, frames, names, strict=False):
             axes.imshow(frame)
             axes.set_title(name, fontsize=9.5, color=DARK)
-        _write_below(panels[0], _shorten(row['video_id'], 80), DARK)
+        write_below(panels[0], shorten(row['video_id'], 80), DARK)
         panels[3].text(0.5, 0.5, '→', transform=panels[3].transAxes, fontsize=20, color=DARK, ha='center', va='center')
-        formulas = ['x1', 'x2' if len(frames) == 2 else 'x1']
-        if len(ratios) == 2:
-            formulas = [_mixture(ratios[0], 'x1'), _mixture(ratios[1], 'x3')]
-        for number, (axes, view, formula) in enumerate(zip(panels[4:], row['views'], formulas, strict=True), start=1):
+        for number, (axes, view, source) in enumerate(zip(panels[4:], views, sources, strict=False), start=1):
             axes.imshow(view)
             axes.set_title(f'view {number}', fontsize=9.5, color=BLUE)
-            _write_below(axes, formula, BLUE)
+            write_below(axes, source, BLUE)
     return figure
 
 
-def _write_below(axes: Axes, text: str, colour: str) -> None:
+def write_below(axes: Axes, text: str, colour: str) -> None:
+    """Write a line below an image, flush left."""
     written = axes.text(0, -0.03, text, transform=axes.transAxes, fontsize=8.5, color=colour, va='top')
     written.set_in_layout(False)  # else a long name would push the columns apart
+
+
+def _mixtures(ratios: Sequence[float], frames: int, views: int) -> list[str]:
+    """Of which frames each view is made."""
+    if len(ratios) == 2:
+        return [_mixture(ratios[0], 'x1'), _mixture(ratios[1], 'x3')]
+    if frames == 3:
+        return [''] * views  # which of them, only the pipeline knows
+    return ['x1', 'x2' if frames == 2 else 'x1'][:views]
 
 
 def _mixture(ratio: float, frame: str) -> str:
     return f'{ratio:.2f}·{frame} + {1 - ratio:.2f}·x2'
 
 
-def _shorten(text: str, limit: int) -> str:
-    """Keep the end, which tells clips of one folder apart."""
+def shorten(text: str, limit: int) -> str:
+    """The end of a text, which tells clips of one folder apart, after an ellipsis if it is longer than ``limit``."""
     return text if len(text) <= limit else '…' + text[1 - limit :]

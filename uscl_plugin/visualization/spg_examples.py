@@ -11,30 +11,32 @@ from uscl_plugin.evaluation.pretraining import color_type, dataset_config, read_
 
 
 def spg_rows(
-    cfg: Config, count: int, seed: int = 0, data_root: str | None = None, split: str | None = None
+    cfg: Config, count: int, seed: int = 0, data_root: str | None = None, split: str | None = None, epoch: int = 0
 ) -> list[dict]:
     """Run the training pipeline on some videos and keep what went in and what came out.
 
     Args:
         cfg: A pretraining config.
         count: Videos to show, spread evenly over the data set; all if it has fewer.
-        seed: Run seed of the draws, which are those of the first epoch.
+        seed: Run seed of the draws.
         data_root: See :func:`~uscl_plugin.evaluation.pretraining.dataset_config`.
         split: Likewise.
+        epoch: Whose draws, from 0.
 
     Returns:
-        Rows for :func:`~uscl_plugin.visualization.figures.triplet_sheet`; empty if the pipeline does not make two views
-        and record ``frame_inds`` and ``mix_ratios``.
+        Rows for :func:`~uscl_plugin.visualization.figures.triplet_sheet`; empty if the pipeline draws more than three
+        frames, makes more than two views, or does not record ``frame_inds``. A pipeline that records no ``mix_ratios``
+        mixes nothing.
     """
     changes: dict[str, Any] = {} if data_root is None else {'label_fraction': 0.0}
     dataset = DATASETS.build(dataset_config(cfg, data_root, split, **changes))
-    dataset.set_epoch(0, seed)
+    dataset.set_epoch(epoch, seed)
     rows = []
     for index in np.unique(np.linspace(0, len(dataset) - 1, max(count, 0)).round().astype(int)):
         item = dataset[int(index)]
         meta = item['data_samples'].metainfo
-        views = item['inputs']
-        if isinstance(views, Tensor) or len(views) != 2 or not {'frame_inds', 'mix_ratios'} <= meta.keys():
+        views = [item['inputs']] if isinstance(item['inputs'], Tensor) else item['inputs']
+        if len(views) > 2 or len(meta.get('frame_inds', ())) not in (1, 2, 3):
             return []
         info = dataset.get_data_info(int(index))
         paths = [info['frames'][k] for k in meta['frame_inds']]
@@ -44,7 +46,7 @@ def spg_rows(
                 'video_id': info['video_id'],
                 'frames': [frame[..., ::-1] for frame in read_frames(paths, color)],
                 'views': [_as_image(view) for view in views],
-                'mix_ratios': tuple(meta['mix_ratios']),
+                'mix_ratios': tuple(meta.get('mix_ratios', ())),
             }
         )
     return rows

@@ -1,0 +1,211 @@
+import importlib.util
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
+from mmengine.registry import TRANSFORMS
+
+FOLDER = Path(__file__).parents[2] / 'tools' / 'visualization'
+CONFIG = """
+default_scope = 'mmpretrain'
+custom_imports = dict(imports=['uscl_plugin'], allow_failed_imports=False)
+data_preprocessor = dict(mean=[127.5] * 3, std=[63.75] * 3, to_rgb=True, num_classes=2)
+model = dict(
+    type='ImageClassifier',
+    backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8, out_indices=(3,)),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=2, in_channels=64))
+test_dataloader = dict(dataset=dict(type='VideoFrameDataset', pipeline=[
+    dict(type='LoadImageFromFile'), dict(type='Resize', scale=(32, 32), interpolation='bilinear'),
+    dict(type='PackInputs')]))
+"""
+
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(f'{name}_tool', FOLDER / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@TRANSFORMS.register_module()
+class TestFirstView(BaseTransform):
+    """Keeps one view."""
+
+    __test__ = False
+
+    def transform(self, results):
+        results['img'] = results['img'][0]
+        return results
+
+
+gradcam, embeddings, browse_pairs = map(load_tool, ('gradcam', 'embeddings', 'browse_pairs'))
+
+
+def refused(tool, capsys, *arguments):
+    """The line on stderr of a call that should fail."""
+    assert tool.main([str(argument) for argument in arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and error.count('\n') == 1
+    return error
+
+
+@pytest.fixture
+def finetuned(tmp_path):
+    """A config, two checkpoints, and an image."""
+    from mmpretrain.registry import MODELS
+
+    (tmp_path / 'finetune.py').write_text(CONFIG)
+    for seed, name in enumerate(('a', 'b')):
+        torch.manual_seed(seed)
+        network = MODELS.build(Config.fromfile(tmp_path / 'finetune.py').model)
+        meta = {'dataset_meta': {'classes': ['ill', 'well']}}
+        torch.save({'state_dict': network.state_dict(), 'meta': meta}, tmp_path / f'{name}.pth')
+    cv2.imwrite(str(tmp_path / 'frame.png'), np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    return tmp_path
+
+
+class TestGradcam:
+    def arguments(self, folder, *more, images=('frame.png',)):
+        return [
+            str(argument)
+            for argument in (
+                *(folder / 'finetune.py', folder / 'a.pth', *(folder / name for name in images)),
+                *('--out', folder / 'out' / 'sheet.png', *more),
+            )
+        ]
+
+    def test_sheet_of_two_checkpoints(self, finetuned, capsys):
+        (finetuned / 'bad.png').write_bytes(b'none')
+        arguments = self.arguments(
+            finetuned, f'--compare=other={finetuned / "b.pth"}', '--target=well', images=('bad.png', 'frame.png')
+        )
+        assert gradcam.main(arguments) == 0
+        captured = capsys.readouterr()
+        assert captured.out.endswith('sheet.png: 1 images, gradcam of a, other\n')
+        assert captured.err.startswith('skipped ') and 'bad.png: not an image' in captured.err
+        height, width, _ = cv2.imread(str(finetuned / 'out' / 'sheet.png')).shape
+        assert width > 2.3 * 3 * 150 - 2 and height > 300
+
+    def test_nothing_readable(self, finetuned, capsys):
+        assert gradcam.main(self.arguments(finetuned, images=('none.png',))) == 1
+        skipped, error = capsys.readouterr().err.splitlines()
+        assert 'none.png: there is no such file' in skipped and error.startswith('error: no image could be read')
+        assert not (finetuned / 'out').exists()
+
+    def test_requests_that_cannot_be_met(self, finetuned, capsys):
+        assert '--target tumour is no class' in refused(gradcam, capsys, *self.arguments(finetuned, '--target=tumour'))
+        assert 'none.pth does not exist' in refused(gradcam, capsys, *self.arguments(finetuned, '--compare=none.pth'))
+        assert 'sheet.txt should be a file name' in refused(
+            gradcam, capsys, *self.arguments(finetuned), '--out', finetuned / 'sheet.txt'
+        )
+        state = torch.load(finetuned / 'a.pth', weights_only=True)['state_dict']
+        torch.save({k: v for k, v in state.items() if not k.startswith('head.')}, finetuned / 'a.pth')
+        assert 'a.pth holds a backbone without the head' in refused(gradcam, capsys, *self.arguments(finetuned))
+
+    @pytest.mark.parametrize('option', ['--num=0', '--method=guess'])
+    def test_wrong_options(self, finetuned, capsys, option):
+        with pytest.raises(SystemExit, match=r'2'):
+            gradcam.main(self.arguments(finetuned, option))
+        assert option.split('=')[0] in capsys.readouterr().err
+
+
+class TestEmbeddings:
+    @pytest.mark.parametrize(('method', 'kind'), [('pca', 'video'), ('tsne', 'class')])
+    def test_map(self, clusters, tmp_path, capsys, method, kind):
+        out = tmp_path / 'map.png'
+        arguments = ['random', 'deep=random34', '--data', str(clusters), '--out', str(out), '--size', '32']
+        arguments += ['--method', method, '--color', kind, '--frames-per-video', '2', '--dpi', '50']
+        assert embeddings.main(arguments) == 0
+        assert capsys.readouterr().out == f'{out}: 13 frames by {kind}, {method} of random, deep\n'
+        assert cv2.imread(str(out)).shape[1] == 500
+
+    def test_what_the_network_gets(self, clusters, tmp_path, monkeypatch):
+        import torchvision
+
+        torch.save(torchvision.models.resnet18(num_classes=2).state_dict(), tmp_path / 'net.pth')
+        calls = []
+        monkeypatch.setattr(embeddings, 'extract_features', lambda *a: (calls.append(a), np.eye(2))[1])
+        monkeypatch.setattr(embeddings, 'list_frames', lambda *a: (['x', 'y'], ['a', 'b']))
+        arguments = [f'n={tmp_path / "net.pth"}', '--data', 'none', '--out', str(tmp_path / 'map.png'), '--size', '48']
+        arguments += ['--mean', '1', '2', '3', '--std', '5', '--channel-order', 'bgr', '--method', 'pca']
+        assert embeddings.main(arguments) == 0
+        assert calls[0][2:] == (48, [1.0, 2.0, 3.0], [5.0] * 3, False)
+
+    def test_requests_that_cannot_be_met(self, clusters, tmp_path, capsys):
+        more = ['--data', clusters, '--out', tmp_path / 'map.png']
+        assert 'none.pth does not exist' in refused(embeddings, capsys, 'none.pth', *more)
+        assert 'NAME=PATH' in refused(embeddings, capsys, 'random', 'random', *more)
+        assert 'no video of split' in refused(embeddings, capsys, 'random', *more, '--split', 'val')
+        assert 'annotations.json does not exist' in refused(embeddings, capsys, 'random', *more, '--data', tmp_path)
+        assert 'map.xyz should be' in refused(embeddings, capsys, 'random', *more, '--out', 'map.xyz')
+        with pytest.raises(SystemExit, match=r'2'):
+            embeddings.main(['random', *map(str, more), '--frames-per-video', '0'])
+
+
+class TestBrowsePairs:
+    def config(self, folder, clusters, steps):
+        path = folder / 'pretrain.py'
+        dataset = dict(type='VideoClusterDataset', data_root=str(clusters), pipeline=steps)
+        path.write_text(f'default_scope = "mmpretrain"\ntrain_dataloader = dict(dataset={dataset!r})\n')
+        return path
+
+    def steps(self, *extra, keys=('frame_inds', 'mix_ratios'), number=3):
+        load = [dict(type='SampleVideoFrames', num_frames=number), dict(type='LoadVideoFrames')]
+        return [*load, *extra, dict(type='PackInputs', meta_keys=keys)]
+
+    def shown(self, monkeypatch, *arguments):
+        rows = []
+        draw = browse_pairs.triplet_sheet
+        monkeypatch.setattr(browse_pairs, 'triplet_sheet', lambda found: (rows.extend(found), draw(found))[1])
+        assert browse_pairs.main([str(argument) for argument in arguments]) == 0
+        monkeypatch.undo()
+        return rows
+
+    def test_the_draws_of_an_epoch_of_a_run(self, clusters, tmp_path, monkeypatch, capsys):
+        from mmpretrain.registry import DATASETS
+
+        path = self.config(tmp_path, clusters, self.steps(dict(type='MixFrames')))
+        arguments = (path, '--out', tmp_path / 'pairs.png', '--num', 99, '--dpi', 40)
+        rows = self.shown(monkeypatch, *arguments, '--epoch', 7, '--seed', 5)
+        assert capsys.readouterr().out.endswith('7 videos, epoch 7 of a run with seed 5, mixed, then augmented\n')
+        dataset = DATASETS.build(Config.fromfile(path).train_dataloader.dataset)
+        dataset.set_epoch(7, 5)
+        for row, item in zip(rows, dataset, strict=True):
+            assert row['mix_ratios'] == tuple(item['data_samples'].mix_ratios)
+            for view, expected in zip(row['views'], item['inputs'], strict=True):
+                np.testing.assert_allclose(view, expected.permute(1, 2, 0).numpy()[..., ::-1], atol=0.5)  # rounded
+        other = self.shown(monkeypatch, *arguments, '--epoch', 8, '--seed', 5)
+        assert [row['mix_ratios'] for row in rows] != [row['mix_ratios'] for row in other]
+        assert cv2.imread(str(tmp_path / 'pairs.png')) is not None
+
+    def test_one_view_and_no_mixture(self, clusters, tmp_path, monkeypatch, capsys):
+        out = tmp_path / 'views.png'
+        for number, key in ((1, 'mix_ratios'), (2, 'video_id')):
+            steps = self.steps(dict(type='MixFrames'), keys=('frame_inds', key), number=number)
+            path = self.config(tmp_path, clusters, steps)
+            rows = self.shown(monkeypatch, path, '--out', out, '--num', 2, '--dpi', 40)
+            assert [(len(row['frames']), len(row['views']), row['mix_ratios']) for row in rows] == [(number, 2, ())] * 2
+            assert 'mixed' not in capsys.readouterr().out
+
+    def test_one_view(self, clusters, tmp_path, monkeypatch):
+        steps = self.steps(dict(type='MixFrames'), dict(type='TestFirstView'), number=1)
+        path = self.config(tmp_path, clusters, steps)
+        (row,) = self.shown(monkeypatch, path, '--out', tmp_path / 'view.png', '--num', 1, '--dpi', 40)
+        assert len(row['views']) == 1
+        np.testing.assert_array_equal(row['views'][0], row['frames'][0])
+
+    def test_requests_that_cannot_be_met(self, clusters, tmp_path, capsys):
+        out = ('--out', tmp_path / 'pairs.png')
+        path = self.config(tmp_path, clusters, self.steps(dict(type='MixFrames'), keys=('video_id',)))
+        assert "list 'frame_inds' in the meta_keys" in refused(browse_pairs, capsys, path, *out)
+        (tmp_path / 'empty.py').write_text('model = dict()')
+        assert 'no train_dataloader' in refused(browse_pairs, capsys, tmp_path / 'empty.py', *out)
+        assert 'nowhere.py' in refused(browse_pairs, capsys, tmp_path / 'nowhere.py', *out)
+        assert 'does not exist' in refused(browse_pairs, capsys, path, *out, '--data-root', tmp_path)
+        with pytest.raises(SystemExit, match=r'2'):
+            browse_pairs.main([str(path), *map(str, out), '--num', '0'])

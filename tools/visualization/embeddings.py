@@ -1,0 +1,77 @@
+"""Show the features of a data set in the plane, one panel a backbone.
+
+python tools/visualization/embeddings.py random USCL=work_dirs/uscl/epoch_300.pth --data data/pocus --out map.png
+"""
+
+import argparse
+import sys
+
+from mmengine.logging import MMLogger
+
+from uscl_plugin.engine.input_metadata import CHANNEL_ORDERS, INPUT_KEYS
+from uscl_plugin.evaluation.backbones import load_backbone, unique_names
+from uscl_plugin.evaluation.features import extract_features
+from uscl_plugin.evaluation.pretraining import read_frames
+from uscl_plugin.visualization.embedding_map import (
+    GROUPINGS,
+    METHODS,
+    check_method,
+    embedding_figure,
+    lay_out,
+    list_frames,
+)
+from uscl_plugin.visualization.figures import check_picture, save_picture
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'checkpoints', metavar='CHECKPOINT', nargs='+', help="PATH, NAME=PATH, or 'random' (untrained ResNet-18)"
+    )
+    parser.add_argument('--data', required=True, metavar='DIR', help='converted data set, with annotations.json')
+    parser.add_argument('--out', required=True, metavar='FIG.png', help='picture to write (.png, .jpg, .pdf, .svg)')
+    parser.add_argument('--method', default='tsne', choices=METHODS, help='(default: %(default)s)')
+    parser.add_argument('--color', default='class', choices=GROUPINGS, help='what colours mean (default: %(default)s)')
+    parser.add_argument('--size', type=int, default=224, help='side of the input in pixels (default: %(default)s)')
+    parser.add_argument('--frames-per-video', type=int, metavar='N', help='at most N of each video (default: all)')
+    parser.add_argument('--split', help='only the videos of this split (default: all)')
+    parser.add_argument('--seed', type=int, default=0, help='of untrained weights and layout (default: %(default)s)')
+    parser.add_argument('--dpi', type=int, default=150, help='resolution of the picture (default: %(default)s)')
+    numbers = {'nargs': '+', 'type': float, 'metavar': 'X'}
+    parser.add_argument('--mean', **numbers, help='1 or 3 numbers of 0..255, for checkpoints that do not say')
+    parser.add_argument('--std', **numbers, help='likewise')
+    parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
+    args = parser.parse_args(argv)
+    if min(args.size, args.dpi, args.frames_per_video or 1) < 1 or args.frames_per_video == 0:
+        parser.error('--size, --dpi and --frames-per-video should be at least 1')
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    args = parse_args(argv)
+    MMLogger.get_instance('embeddings', log_level='WARNING')  # else MMEngine lists the initialisation of every weight
+    given = {key: getattr(args, key) for key in INPUT_KEYS}
+    try:
+        check_picture(args.out)
+        check_method(args.method)
+        names = unique_names(args.checkpoints)
+        paths, groups = list_frames(args.data, args.color, args.frames_per_video, args.split)
+        backbones = [load_backbone(spec, args.seed, given) for spec in args.checkpoints]
+        maps = {}
+        for name, backbone in zip(names, backbones, strict=True):
+            features = extract_features(
+                backbone.network, read_frames(paths), args.size, backbone.mean, backbone.std, backbone.to_rgb
+            )
+            maps[name] = lay_out(features, args.method, args.seed)
+        save_picture(embedding_figure(maps, groups, args.color), args.out, args.dpi)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(f'{args.out}: {len(paths)} frames by {args.color}, {args.method} of {", ".join(names)}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
