@@ -1,0 +1,1 @@
+"""From breast ultrasound images with lesion masks to COCO annotations; no OpenMMLab package is needed here."""

@@ -1,0 +1,219 @@
+"""Convert a folder of lesion images into COCO annotations."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from uscl_plugin.datasets.media.errors import SourceError
+from uscl_plugin.version import __version__
+
+from .coco import coco_annotations, coco_images, write_coco
+from .instances import LesionImage, read_lesions
+from .overview import remove_overview, write_overview
+from .report import print_report, write_skipped
+from .sources import Skipped, find_lesions, printable
+from .splits import assign_folds, hold_back
+
+
+@dataclass(frozen=True)
+class LesionSettings:
+    """What a conversion does.
+
+    Attributes:
+        kind: A key of :data:`uscl_plugin.datasets.lesions.sources.EXPECTED`.
+        classes: 1 for the category lesion, 2 for benign and malignant.
+        min_area: Connected components with fewer pixels are dropped.
+        val: Number of validation images; None holds none back.
+        folds: Number of folds instead; None makes none.
+        seed: Another seed gives another split.
+    """
+
+    kind: str
+    classes: int = 1
+    min_area: int = 20
+    val: int | None = None
+    folds: int | None = None
+    seed: int = 0
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of the categories, in the order of their ids."""
+        return ('lesion',) if self.classes == 1 else ('benign', 'malignant')
+
+
+def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, overview: bool = True) -> int:
+    """Write ``images/``, ``annotations/``, ``overview.jpg`` and ``skipped.csv``, and print a report.
+
+    Args:
+        src: The source folder; it is only read.
+        out: The folder to write to; annotations and overview of an earlier run are replaced.
+        settings: What to do.
+        overview: Whether to draw sheets of all images.
+
+    Returns:
+        Exit code: 0, or 1 if no image could be read.
+
+    Raises:
+        SourceError: A wrong source or request, or ``out`` cannot be written.
+    """
+    root, out = Path(src), Path(out)
+    if out.resolve() == root.resolve():
+        raise SourceError(f'--out {out} is the source itself: give another folder, so that no source is overwritten.')
+    if settings.kind == 'pairs' and settings.classes == 2:
+        raise SourceError('pairs has masks of one class: use --classes 1, or another kind.')
+    images, skipped = read_images(root, settings)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_skipped(out / 'skipped.csv', skipped)
+        if not images:
+            print_report({}, [f'No image of {root} could be read.'], skipped)
+            return 1
+        held = split_images(images, settings)
+        names = unique_names([image.source.path for image in images])
+        notes = describe(images, names, held, settings)
+        copy_images(root, out / 'images', images, names)
+        write_annotations(root, out / 'annotations', images, names, held, settings)
+        rows = dict.fromkeys(['train', 'val'] if settings.folds is None else sorted(set(held)))
+        parts = {row: [image for image, part in zip(images, held, strict=True) if part == row] for row in rows}
+        remove_overview(out)
+        if overview:
+            captions = [f'{name}  ({part})' for name, part in zip(names, held, strict=True)]
+            pages = write_overview(out, root, images, captions, f'{settings.kind}: {len(images)} images')
+            notes.append(f'Look at {pages[0]}' + (f' to {pages[-1].name}.' if len(pages) > 1 else '.'))
+    except OSError as error:
+        raise SourceError(f'cannot write to {out} ({error}): free some space there or give another --out.') from error
+    print_report({row: part for row, part in parts.items() if part}, notes, skipped)
+    return 0
+
+
+def read_images(root: Path, settings: LesionSettings) -> tuple[list[LesionImage], list[Skipped]]:
+    """Open all images and masks, with a progress bar on stderr.
+
+    Raises:
+        SourceError: See :func:`uscl_plugin.datasets.lesions.sources.find_lesions`.
+    """
+    sources, skipped = find_lesions(settings.kind, root, with_classes=settings.classes == 2)
+    images = []
+    for source in track(sources, 'Reading masks', console=Console(stderr=True), disable=not sources):
+        try:
+            images.append(read_lesions(root, source, settings.kind == 'bus_uclm', settings.min_area))
+        except ValueError as error:
+            skipped.append(Skipped(printable(source.path), str(error)))
+    return images, skipped
+
+
+def split_images(images: Sequence[LesionImage], settings: LesionSettings) -> list[str]:
+    """The part of every image: 'train' or 'val', or 'fold K' in which it is validated.
+
+    Raises:
+        SourceError: The images cannot be split so.
+    """
+    keys = [image.source.path.as_posix() for image in images]
+    strata = [image.label or ('lesion' if image.lesions else 'normal') for image in images]
+    patients = [image.source.patient_id for image in images]
+    try:
+        if settings.folds is not None:
+            folds = assign_folds(keys, strata, patients, settings.folds, settings.seed)
+            return [f'fold {fold:{len(str(settings.folds - 1))}d}' for fold in folds]
+        if settings.val is not None:
+            return [
+                'val' if held else 'train' for held in hold_back(keys, strata, patients, settings.val, settings.seed)
+            ]
+    except ValueError as error:
+        raise SourceError(str(error)) from error
+    return ['train'] * len(images)
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """File names for one folder: a name that occurs twice (in any case) gets its folder's name in front."""
+    often = Counter(path.name.casefold() for path in paths)
+    names = [path.name if often[path.name.casefold()] == 1 else f'{path.parent.name}_{path.name}' for path in paths]
+    unique: dict[str, str] = {}
+    for name in names:
+        while name.casefold() in unique:
+            name = f'_{name}'
+        unique[name.casefold()] = name
+    return list(unique.values())
+
+
+def copy_images(root: Path, folder: Path, images: Sequence[LesionImage], names: Sequence[str]) -> None:
+    """Put the images into a folder as hard links, which need no room, or as copies where links cannot be made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for image, name in zip(images, names, strict=True):
+        source, target = (root / image.source.path).resolve(), folder / name
+        target.unlink(missing_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+
+
+def grouping(images: Sequence[LesionImage]) -> str:
+    """What stays together in a split, in words."""
+    known = sum(image.source.patient_id is not None for image in images)
+    if not known:
+        return 'single images, as no patient is known'
+    return 'patients' if known == len(images) else f'patients, which {len(images) - known} images do not tell'
+
+
+def write_annotations(
+    root: Path,
+    folder: Path,
+    images: Sequence[LesionImage],
+    names: Sequence[str],
+    held: Sequence[str],
+    settings: LesionSettings,
+) -> None:
+    """Write the annotation files of all parts, in place of older ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in ('train.json', 'val.json', 'fold_*_train.json', 'fold_*_val.json'):
+        for old in folder.glob(pattern):
+            old.unlink()
+    entries, annotations = coco_images(images, names), coco_annotations(images, settings.categories)
+    info = {
+        'description': f'Breast ultrasound lesions, converted from {settings.kind} by uscl_plugin {__version__}',
+        'source': root.resolve().name,
+        'settings': vars(settings),
+        'grouping': grouping(images),
+        'specks_dropped': sum(image.specks for image in images),
+    }
+    parts = {part: [e for e, p in zip(entries, held, strict=True) if p == part] for part in sorted(set(held))}
+    files = {f'{part}.json': chosen for part, chosen in parts.items()}
+    if settings.folds is not None:
+        files = {}
+        for number, chosen in enumerate(parts.values()):
+            ids = {entry['id'] for entry in chosen}
+            files[f'fold_{number}_val.json'] = chosen
+            files[f'fold_{number}_train.json'] = [entry for entry in entries if entry['id'] not in ids]
+    for file, chosen in files.items():
+        write_coco(folder / file, chosen, annotations, settings.categories, {**info, 'split': file[:-5]})
+
+
+def describe(
+    images: Sequence[LesionImage], names: Sequence[str], held: Sequence[str], settings: LesionSettings
+) -> list[str]:
+    """Sentences on what the table does not show."""
+    notes = [
+        f'renamed {image.source.path.as_posix()} to {name}: another image has its name.'
+        for image, name in zip(images, names, strict=True)
+        if image.source.path.name != name
+    ]
+    for image in images:
+        worst = max((lesion.class_name for lesion in image.lesions), default='normal')
+        if settings.kind == 'bus_uclm' and image.label != worst:
+            notes.append(f'{image.source.path.name} is labelled {image.label}, but its mask is {worst}: mask kept.')
+    if specks := sum(image.specks for image in images):
+        notes.append(f'{specks} specks below {settings.min_area} pixels were dropped.')
+    if settings.val is not None:
+        reached = held.count('val')
+        short = '' if reached == settings.val else f', the nearest to {settings.val} that whole patients allow'
+        notes.append(f'Validation has {reached} images{short}.')
+    if settings.val is not None or settings.folds is not None:
+        notes.append(f'What stays together: {grouping(images)}.')
+    return notes

@@ -1,0 +1,117 @@
+"""From masks to instances: connected components as COCO stores them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as coco_mask
+from scipy import ndimage
+
+from .masks import EIGHT_NEIGHBOURS, read_binary_mask, read_colour_mask, read_image
+from .sources import LesionSource
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One connected region.
+
+    Attributes:
+        class_name: 'benign', 'malignant', or 'lesion' if that is not known.
+        bbox: x, y, width, height in pixels; width is the last column minus the first plus one.
+        area: Number of pixels.
+        rle: COCO's compressed run lengths, ``{'size': [H, W], 'counts': str}``.
+    """
+
+    class_name: str
+    bbox: tuple[int, int, int, int]
+    area: int
+    rle: dict
+
+
+@dataclass(frozen=True)
+class LesionImage:
+    """An image with its instances.
+
+    Attributes:
+        source: Where it is.
+        width: In pixels.
+        height: In pixels.
+        lesions: Its instances, mask by mask, in the order of their first pixel in rows.
+        specks: Number of components that were too small.
+        label: The source's label, or else the class of its worst instance where masks say it.
+    """
+
+    source: LesionSource
+    width: int
+    height: int
+    lesions: tuple[Lesion, ...]
+    specks: int
+    label: str | None
+
+
+def find_instances(mask: np.ndarray, class_name: str, min_area: int) -> tuple[list[Lesion], int]:
+    """Split a mask into its connected components; pixels that touch at a corner are connected.
+
+    Args:
+        mask: (H, W) bool.
+        class_name: Their class.
+        min_area: Components with fewer pixels are dropped.
+
+    Returns:
+        The instances, holes and all, and how many were dropped.
+    """
+    labels, count = ndimage.label(mask, EIGHT_NEIGHBOURS)
+    lesions = []
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+        inside = labels[rows, columns] == number
+        area = int(inside.sum())
+        if area < min_area:
+            continue
+        whole = np.zeros(mask.shape, dtype=np.uint8, order='F')  # the layout that pycocotools takes
+        whole[rows, columns] = inside
+        rle = coco_mask.encode(whole)
+        rle = {'size': [int(side) for side in rle['size']], 'counts': rle['counts'].decode('ascii')}
+        bbox = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        lesions.append(Lesion(class_name, bbox, area, rle))
+    return lesions, count - len(lesions)
+
+
+def read_lesions(root: Path, source: LesionSource, coloured: bool, min_area: int) -> LesionImage:
+    """Open an image and its masks.
+
+    Args:
+        root: The source folder.
+        source: The image.
+        coloured: Whether colours of the mask are classes; otherwise the label is the class of all instances.
+        min_area: Components with fewer pixels are dropped.
+
+    Raises:
+        ValueError: A file cannot be read, sizes differ, or the mask is not clear; names the file where it is not the
+            image.
+    """
+    width, height = read_image(root / source.path).size
+    lesions: list[Lesion] = []
+    specks = 0
+    for path in source.masks:
+        for class_name, mask in _read_masks(root / path, source, coloured, min_area):
+            if mask.shape != (height, width):
+                size = f'{mask.shape[1]}x{mask.shape[0]}'
+                raise ValueError(f'it has {width}x{height} pixels and its mask {path.name} {size}: sizes should agree')
+            found, dropped = find_instances(mask, class_name, min_area)
+            lesions += found
+            specks += dropped
+    if source.label == 'normal' and not coloured and lesions:
+        raise ValueError('it is labelled normal, but its mask is not empty: correct the one that is wrong')
+    label = source.label
+    if label is None and coloured:
+        label = max((lesion.class_name for lesion in lesions), default='normal')  # malignant is above benign
+    return LesionImage(source, width, height, tuple(lesions), specks, label)
+
+
+def _read_masks(path: Path, source: LesionSource, coloured: bool, min_area: int) -> Iterator[tuple[str, np.ndarray]]:
+    if coloured:
+        yield from read_colour_mask(path, min_area).items()
+    else:
+        class_name = source.label if source.label in ('benign', 'malignant') else 'lesion'
+        yield class_name, read_binary_mask(path, min_area)
