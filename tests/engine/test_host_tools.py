@@ -109,3 +109,30 @@ def test_command_line_reaches_mmpretrain(tmp_path):
 
 def test_command_line_of_testing_is_its_own():
     assert 'usage: test.py CONFIG CKPT' in command_line('test.py', '--help')
+
+
+@pytest.mark.parametrize('asks', [True, False])
+def test_stand_in_is_there_before_the_tool(fake_host, tmp_path, monkeypatch, asks):
+    name = f'stand_in_{asks}'
+    (tmp_path / f'{name}.py').write_text('')
+    tool = tmp_path / 'fakehost' / '.mim' / 'tools' / 'train.py'
+    tool.write_text(
+        'import sys\nfrom pathlib import Path\n'
+        f'Path(sys.argv[1]).with_suffix(".seen").write_text(str({name!r} in sys.modules))'
+    )
+    monkeypatch.setattr(host_tools, 'STAND_IN', name)
+    config = fake_host('fakehost')
+    if asks:
+        config.write_text(config.read_text().replace("'no_such_module'", f"'no_such_module', {name!r}"))
+    assert run_host_tool('train', [str(config)]) == 0
+    assert (tmp_path / 'config.seen').read_text() == str(asks)
+
+
+@pytest.mark.slow
+def test_command_line_reaches_mmdetection_without_compiled_ops(tmp_path):
+    config = tmp_path / 'config.py'
+    config.write_text(
+        "custom_imports = dict(imports=['uscl_plugin', 'uscl_plugin.compat.mmcv_ops'])\ndefault_scope = 'mmdet'\n"
+    )
+    out = command_line('test.py', config, '--help')
+    assert '--show-dir' in out and '--tta' in out

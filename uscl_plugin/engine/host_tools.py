@@ -1,5 +1,6 @@
 """Run a host's packaged tool (training, testing) on a config of this package."""
 
+import importlib
 import importlib.util
 import os
 import runpy
@@ -14,6 +15,7 @@ USAGE = {
     'train': 'usage: train.py CONFIG [options of the host]',
     'test': 'usage: test.py CONFIG CKPT [options of the host]',
 }
+STAND_IN = 'uscl_plugin.compat.mmcv_ops'
 _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 
 
@@ -27,8 +29,8 @@ def find_config(argv: list[str]) -> Path | None:
     return next((Path(arg) for arg in candidates if arg.endswith(_CONFIG_SUFFIXES)), None)
 
 
-def config_scope(config: Path) -> str:
-    """The host that a config is for.
+def config_needs(config: Path) -> tuple[str, bool]:
+    """The host that a config is for, and whether it asks for the stand-in for mmcv's compiled ops.
 
     Raises:
         FileNotFoundError: There is no such config.
@@ -37,13 +39,14 @@ def config_scope(config: Path) -> str:
     if not config.is_file():
         raise FileNotFoundError(f'{config} does not exist: pass one of the files under configs/.')
     # Reading a setting needs none of the modules that the config imports for a run.
-    scope = Config.fromfile(config, import_custom_modules=False).get('default_scope')
+    cfg = Config.fromfile(config, import_custom_modules=False)
+    scope = cfg.get('default_scope')
     if scope not in HOSTS:
         raise HostToolError(
             f'{config} has default_scope {scope!r}, expected one of {", ".join(HOSTS)}: inherit from a '
             f'default_runtime of this package, or set it.'
         )
-    return scope
+    return scope, STAND_IN in (cfg.get('custom_imports') or {}).get('imports', [])
 
 
 def host_tool(scope: str, tool: str) -> Path:
@@ -89,10 +92,13 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     try:
         if config is None:
             raise HostToolError(f'no config among the arguments; {USAGE[tool]}')
-        path = host_tool(config_scope(config), tool)
+        scope, needs_stand_in = config_needs(config)
+        path = host_tool(scope, tool)
     except (FileNotFoundError, HostToolError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
+    if needs_stand_in:  # before the tool: MMDetection's imports modules that need the ops before it reads the config
+        importlib.import_module(STAND_IN)
     # The hosts load `load_from`, `--resume` and `init_cfg` checkpoints, and would run pickled code in them.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     before, sys.argv = sys.argv, [str(path), *argv]
