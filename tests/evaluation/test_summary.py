@@ -162,8 +162,8 @@ def test_the_markdown_table(summary):
     assert [block.split('\n')[0] for block in blocks[1:]] == [
         'Video level (20 videos)',
         'Frame level (80 frames)',
-        'Classes, video level, epoch by inner-val',
-        'Classes, frame level, epoch by inner-val',
+        'Classes, video level, chosen by inner-val',
+        'Classes, frame level, chosen by inner-val',
         'Differences in percentage points, video level',
         'Differences in percentage points, frame level',
     ]

@@ -91,7 +91,7 @@ def markdown_table(summary: Mapping) -> str:
         parts += [f'### {level_title(summary, level)}', _markdown(*result_table(summary, level))]
     for level in ('video', 'frame'):
         parts += [
-            f'### Classes, {level} level, epoch by {summary["honest_selection"]}',
+            f'### Classes, {level} level, chosen by {summary["honest_selection"]}',
             _markdown(*class_table(summary, level)),
         ]
     for level in ('video', 'frame'):

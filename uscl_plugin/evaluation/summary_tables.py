@@ -54,7 +54,7 @@ def estimate(found: Mapping, unit: str = ' %', sign: bool = False) -> str:
 def result_table(summary: Mapping, level: str) -> Table:
     """One row a method and selection, and one for chance."""
     found = summary['levels'][level]
-    header = ['Method', 'Epoch chosen by', *(METRIC_NAMES[name] for name in METRICS)]
+    header = ['Method', 'Chosen by', *(METRIC_NAMES[name] for name in METRICS)]
     rows = [
         [method, selection_title(selection), *(estimate(result['metrics'][name]) for name in METRICS)]
         for method, by_selection in found['results'].items()
@@ -86,7 +86,7 @@ def class_table(summary: Mapping, level: str) -> Table:
 
 def difference_table(summary: Mapping, level: str) -> Table:
     """One row a pair of methods and selection."""
-    header = ['Difference', 'Epoch chosen by', *(METRIC_NAMES[name] for name in METRICS)]
+    header = ['Difference', 'Chosen by', *(METRIC_NAMES[name] for name in METRICS)]
     rows = [
         [f'{pair["second"]} − {pair["first"]}', selection_title(pair['selection']), *differences(pair['metrics'])]
         for pair in summary['levels'][level]['differences']

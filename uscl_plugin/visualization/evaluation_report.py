@@ -84,7 +84,7 @@ def _add_cards(page: HtmlReport, summary: Mapping) -> None:
                 else ''
             )
             note += f'{percent(video["chance"]["balanced_accuracy"])} %'
-            cards.append((f'{method}: balanced accuracy on videos, epoch by {selection}', '', value, note))
+            cards.append((f'{method}: balanced accuracy on videos, chosen by {selection}', '', value, note))
     page.cards(cards)
 
 
@@ -173,7 +173,7 @@ def _optimism(entry: Mapping, honest: str) -> str:
 
 def _add_classes(page: HtmlReport, runs: Runs, classes: Sequence[str], summary: Mapping) -> None:
     selection = summary['honest_selection']
-    page.heading(f'Classes, epoch by {selection}')
+    page.heading(f'Classes, chosen by {selection}')
     for level in ('video', 'frame'):
         page.subheading(level_title(summary, level))
         _table(page, class_table(summary, level))
@@ -205,7 +205,7 @@ def _add_errors(page: HtmlReport, runs: Runs, classes: Sequence[str], selection:
             continue
         errors = video_errors(by_selection[selection])
         seeds = len(by_selection[selection])
-        page.heading(f'Videos that {method} gets wrong, epoch by {selection}')
+        page.heading(f'Videos that {method} gets wrong, chosen by {selection}')
         text = (
             f'{len(errors)} videos are wrong for at least one of {seeds} seeds'
             if seeds > 1

@@ -1,0 +1,14 @@
+# What every detector shares. The second import is used only where mmcv's own ops are not compiled.
+_base_ = 'mmdet::_base_/default_runtime.py'
+
+custom_imports = dict(
+    imports=['uscl_plugin', 'uscl_plugin.compat.mmcv_ops', 'uscl_plugin.detection'], allow_failed_imports=False
+)
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=10), checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2)
+)
+custom_hooks = [
+    dict(type='PlainCheckpointHook'),  # checkpoints load without pickle
+    dict(type='BackboneCheckHook'),  # all tensors of the backbone must arrive, and mean, std and channel order agree
+]
+randomness = dict(seed=0, deterministic=False)

@@ -1,0 +1,11 @@
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=5e-4),  # rate: Sec. 4; the rest: later work
+)
+param_scheduler = [  # the authors' later work
+    dict(type='MultiStepLR', begin=0, end=30, by_epoch=True, milestones=[10, 20], gamma=0.1)
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=30, val_interval=1)  # the authors' later work
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+auto_scale_lr = dict(enable=False, base_batch_size=2)

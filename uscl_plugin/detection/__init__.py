@@ -1,0 +1,9 @@
+"""What MMDetection needs for lesion data; named in a config's ``custom_imports`` after the stand-in for mmcv's ops.
+
+``custom_imports = dict(imports=['uscl_plugin', 'uscl_plugin.compat.mmcv_ops', 'uscl_plugin.detection'])``
+"""
+
+from .lesion_dataset import LesionDataset
+from .lesion_metric import LesionCocoMetric
+
+__all__ = ['LesionCocoMetric', 'LesionDataset']

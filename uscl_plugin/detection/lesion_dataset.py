@@ -1,0 +1,63 @@
+"""MMDetection's COCO data set, with errors where it would train on nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmdet.datasets import CocoDataset
+from mmdet.registry import DATASETS
+
+_REMEDY = 'convert your images and masks with tools/dataset_converters/lesions_to_coco.py KIND SRC --out DIR'
+
+
+@DATASETS.register_module()
+class LesionDataset(CocoDataset):
+    """A folder that ``lesions_to_coco.py`` wrote: ``images/`` and COCO files in ``annotations/``.
+
+    MMDetection silently leaves out annotations whose category the config does not name. Here the categories of the file
+    and the config's classes must be the same. The file's path goes into the data set's ``metainfo`` (``ann_file``),
+    where :class:`LesionCocoMetric` finds it, so that a config names its data folder once for every loader.
+
+    Args:
+        **kwargs: Those of :class:`mmdet.datasets.CocoDataset`.
+
+    Raises:
+        FileNotFoundError: There is no annotation file.
+        ValueError: It is no COCO file, or has other categories than ``metainfo['classes']``.
+    """
+
+    METAINFO = {'classes': ('lesion',), 'palette': [(220, 60, 20), (20, 120, 220)]}  # noqa: RUF012 (MMDetection's)
+
+    def load_data_list(self) -> list[dict]:
+        """Check the annotation file, then read it as MMDetection does."""
+        categories = _categories(Path(self.ann_file))
+        classes = self.metainfo['classes']
+        if sorted(categories) != sorted(classes):
+            raise ValueError(
+                f'{self.ann_file} has the categories {", ".join(categories)}, the config the classes '
+                f'{", ".join(classes)}: set metainfo.classes and num_classes to those of the file, or convert with '
+                f'another --classes.'
+            )
+        self._metainfo['ann_file'] = str(Path(self.ann_file).resolve())
+        return super().load_data_list()
+
+
+def _categories(path: Path) -> list[str]:
+    if not path.is_file():
+        folder = path.parents[1]
+        inside = (
+            ', '.join(sorted(entry.name for entry in folder.iterdir())[:6]) if folder.is_dir() else 'no such folder'
+        )
+        raise FileNotFoundError(
+            f'{path} does not exist (expected images/ and annotations/ in {folder}, found: {inside}): {_REMEDY}.'
+        )
+    try:
+        content: Any = json.loads(path.read_text(encoding='utf-8'))
+        found = [category['name'] for category in content['categories']]
+        content['images'], content['annotations']
+    except (ValueError, KeyError, TypeError) as error:
+        other = ' (these are video clusters, for pretraining)' if '"VideoClusters"' in path.read_text()[:500] else ''
+        raise ValueError(
+            f'{path} is not a COCO file with images, annotations and categories{other}: {_REMEDY}.'
+        ) from error
+    return found
