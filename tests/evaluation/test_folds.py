@@ -134,6 +134,10 @@ def test_official_folds_are_kept():
         assert sorted([*made['train'], *made['val']]) == sorted(wanted['train'])
         assert len(made['val']) == 2
     assert 'patients are unknown' in folds.warnings[0]
+    given[1] = {'train': ['v0', 'v1', 'v2', 'v2', 'v3'], 'test': ['v1', 'v6', 'v6']}  # as real ones may be
+    folds = official_folds(annotations, val_fraction=0)
+    assert folds.folds[1] == {'train': ['v0', 'v2', 'v3'], 'val': [], 'test': ['v1', 'v6']}
+    assert folds.warnings[1:] == ['1 images of fold 1 are in train and in test; they are only tested on.']
     with pytest.raises(ValueError, match=r'no folds of its own'):
         official_folds({'metainfo': {}, 'data_list': entries})
 

@@ -9,6 +9,9 @@
                     "split": "train",                       # or null: none was given
                     "frames": ["frames/covid__a.mp4-1f0c/000000.png", …]},  # in time order, in the data folder
                    …]}
+
+Where nobody knows which frames are of one video or patient, ``metainfo`` says so (``"grouping": "unknown"``), and may
+hold the folds that the data came with: ``"folds": [{"train": [video ids], "test": [video ids]}, …]``.
 """
 
 import json

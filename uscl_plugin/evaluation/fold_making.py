@@ -128,18 +128,24 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
     if not given:
         raise ValueError('The annotation holds no folds of its own: give a number of folds, or split.')
     label = {entry['video_id']: entry['label'] for entry in annotations['data_list']}
+    notes = ['The patients are unknown: frames of one video may be on both sides, so the figures are too good.']
     folds = []
-    for fold in given:
-        val = _inner_validation([(name, label[name], name) for name in fold['train']], val_fraction, seed)
+    for number, fold in enumerate(given):
+        test = list(dict.fromkeys(fold['test']))
+        train = [name for name in dict.fromkeys(fold['train']) if name not in set(test)]
+        if twice := len(set(fold['train'])) - len(train):
+            notes.append(f'{twice} images of fold {number} are in train and in test; they are only tested on.')
+        val = _inner_validation([(name, label[name], name) for name in train], val_fraction, seed)
         folds.append(
             {
-                'train': [name for name in fold['train'] if name not in val],
-                'val': [name for name in fold['train'] if name in val],
-                'test': list(fold['test']),
+                'train': [name for name in train if name not in val],
+                'val': [name for name in train if name in val],
+                'test': test,
             }
         )
-    note = 'The patients are unknown: frames of one video may be on both sides, so the figures are too good.'
-    return Folds(folds, 'video', 'unknown', seed, [note])
+    made = Folds(folds, 'video', 'unknown', seed, notes)
+    check_folds(made, annotations['data_list'])
+    return made
 
 
 def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_by: str) -> None:

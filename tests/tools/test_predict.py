@@ -1,0 +1,87 @@
+import importlib.util
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from uscl_plugin.evaluation.classifier import load_classifier, read_clip
+from uscl_plugin.evaluation.finetuning import finetune_fold
+from uscl_plugin.evaluation.predictions import Predictions
+
+
+@pytest.fixture(scope='module')
+def predict(root):
+    spec = importlib.util.spec_from_file_location('predict', root / 'tools' / 'predict.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda *args: module.main([str(arg) for arg in args])
+
+
+@pytest.fixture
+def trained(fold_cfg, tmp_path):
+    """A classifier of `patients` and what it predicted for the test videos."""
+    outcome = finetune_fold(fold_cfg('linear'), tmp_path / 'run')
+    return tmp_path / 'run' / 'model.pth', outcome.predictions['inner-val'].by_video()
+
+
+def test_a_folder_of_frames_gets_what_the_evaluation_gave_it(predict, trained, patients, capsys):
+    path, wanted = trained
+    folders = [(patients / frame).parent for frame in wanted.paths]
+    assert predict(path, *folders, '--json') == 0
+    rows = json.loads(capsys.readouterr().out)
+    for row, folder, probabilities in zip(rows, folders, wanted.probabilities, strict=True):
+        assert row['clip'] == str(folder)
+        np.testing.assert_allclose(list(row['probabilities'].values()), probabilities, atol=1e-5)
+        assert list(row['probabilities']) == ['a', 'b', 'c']
+        assert row['predicted'] == 'abc'[probabilities.argmax()]
+        assert row['frames'] == len(list(folder.glob('*.png')))
+
+
+def test_a_real_clip_and_a_table(predict, trained, root, tmp_path, capsys):
+    path, _ = trained
+    clip = root / 'demo' / 'clips' / 'Pneu_prospective_file3.mp4'
+    (tmp_path / 'broken.mp4').write_bytes(b'no clip')
+    assert predict(path, clip, tmp_path / 'broken.mp4', tmp_path / 'none.gif') == 0
+    shown = capsys.readouterr()
+    assert 'Pneu_prospective_file3.mp4' in shown.out
+    assert f'{len(read_clip(clip))}' in shown.out
+    assert 'broken.mp4: not a video that FFmpeg can read' in shown.err
+    assert 'none.gif: it does not exist: check the path' in shown.err
+    assert predict(path, tmp_path / 'broken.mp4') == 1
+
+
+def test_colour_reaches_the_network_in_its_order(trained, tmp_path):
+    """A red image is read as red: the result is that of the network on hand-made input."""
+    classifier = load_classifier(trained[0])
+    red = np.zeros((40, 50, 3), np.uint8)
+    red[..., 0] = 200
+    cv2.imwrite(str(tmp_path / 'red.png'), red[..., ::-1])
+    (frame,) = read_clip(tmp_path / 'red.png')
+    np.testing.assert_array_equal(frame, red)
+    inputs = torch.full((1, 3, 32, 32), (0 - 127.5) / 63.75)
+    inputs[:, 0] = (200 - 127.5) / 63.75
+    with torch.inference_mode():
+        wanted = classifier.model(inputs).softmax(dim=1).numpy()
+    np.testing.assert_allclose(classifier.probabilities([frame]), wanted, atol=1e-5)
+
+
+def test_a_backbone_is_no_classifier(predict, trained, tmp_path, capsys):
+    assert predict(tmp_path / 'backbone.pth', 'x.mp4') == 1
+    assert 'backbone.pth holds no classifier (a pretrained backbone has no classes)' in capsys.readouterr().err
+    checkpoint = torch.load(trained[0], weights_only=True)
+    del checkpoint['state_dict']['head.fc.bias']
+    torch.save(checkpoint, tmp_path / 'cut.pth')
+    assert predict(tmp_path / 'cut.pth', 'x.mp4') == 1
+    assert 'does not fit its own configuration' in capsys.readouterr().err
+    assert predict(tmp_path / 'none.pth', 'x.mp4') == 1
+    assert 'none.pth does not exist' in capsys.readouterr().err
+
+
+def test_predictions_are_plain_files(tmp_path):
+    """What evaluations keep loads without pickle."""
+    names = np.array(['v'])
+    Predictions(np.array([[0.3, 0.7]]), np.array([1]), names, names, names).save(tmp_path / 'p.npz')
+    with np.load(tmp_path / 'p.npz', allow_pickle=False) as arrays:
+        assert arrays['probabilities'].tolist() == [[0.3, 0.7]]

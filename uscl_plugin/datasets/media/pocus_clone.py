@@ -1,0 +1,196 @@
+"""The clips of a clone of the POCUS lung data set (github.com/jannisborn/covid19_ultrasound, Born et al. 2021).
+
+Classes and patients are in its table, ``dataset_metadata.csv``, which names clips without suffix.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from .clip_reader import CLIP_SUFFIXES
+from .errors import SourceError
+from .sources import VideoSource, find_root, walk_sources
+
+CLASSES = ('covid', 'pneumonia', 'regular')
+VIDEOS, TABLE = 'pocus_videos', 'dataset_metadata.csv'
+PROBES = ('convex', 'linear')
+_COLUMNS = ('Filename', 'Label', 'Patient ID / Name', 'Probe', 'Type', 'InThisRepo', 'Current location')
+_VIRAL = 'viral'
+_LABELS = {
+    'covid-19': 'covid',
+    'bacterial pneumonia': 'pneumonia',
+    'regular': 'regular',
+    'viral pneumonia': _VIRAL,
+}
+_PREFIXES = {'cov': 'covid', 'pne': 'pneumonia', 'reg': 'regular', 'vir': _VIRAL}
+_UNCERTAIN = 'label_uncertain'  # the authors' folder for clips of which they do not know the class
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """A row of the table that is about a clip.
+
+    Attributes:
+        number: Line of the file in which the row ends.
+        name: File name without suffix.
+        label: As in the table; may be empty.
+        patient_id: ``pocus_<id>``; None is unknown.
+        probe: 'convex', 'linear' or whatever the table says, in lower case.
+        is_promised: Whether the table says that the clip is in ``pocus_videos``.
+    """
+
+    number: int
+    name: str
+    label: str
+    patient_id: str | None
+    probe: str
+    is_promised: bool
+
+
+def find_clips(
+    src: str | Path, out: str | Path | None = None, probe: str = 'all', viral: str = 'skip'
+) -> tuple[list[VideoSource], list[str]]:
+    """List the clips of a clone with class and patient; those that cannot be used carry a problem.
+
+    The table's label is the class. The prefix of the file's name (Cov, Pneu, Reg, Vir) has to agree with it, and
+    takes its place for clips that the table lacks, whose patient is unknown then.
+
+    Args:
+        src: The clone, its ``data`` folder, or any folder with ``pocus_videos/`` and ``dataset_metadata.csv``.
+        out: Where the result goes; left out of the walk.
+        probe: 'all', or 'convex' or 'linear' to leave out clips of the other.
+        viral: 'skip', or 'pneumonia' to count viral pneumonia as that class.
+
+    Returns:
+        The clips (ids are relative to the folder of ``pocus_videos``), and remarks on how clips and table differ, a
+        line each.
+
+    Raises:
+        SourceError: No such folder or table, no clip, or a table without the columns.
+    """
+    root = find_root(src, out)
+    root = next((folder for folder in (root, root / 'data') if (folder / VIDEOS).is_dir()), root)
+    if not (root / VIDEOS).is_dir() or not (root / TABLE).is_file():
+        raise SourceError(
+            f'{src} holds neither {VIDEOS}/ with {TABLE} nor covid_data1.pkl to covid_data5.pkl: give a clone of '
+            f'covid19_ultrasound, or the folder of the five files.'
+        )
+    found = [source for source in walk_sources(root / VIDEOS, out) if source.problem or not source.path.is_dir()]
+    if not found:
+        raise SourceError(f'no clip found in {root / VIDEOS}: nothing could be read.', exit_code=1)
+    rows = read_table(root / TABLE)
+    clips, unmatched, matched, left_out = [], [], set(), 0
+    for source in found:
+        row = match_row(PurePosixPath(source.video_id), rows)
+        matched.add(row)
+        if probe not in ('all', _probe_of(PurePosixPath(source.video_id), row)):
+            left_out += 1
+            continue
+        clips.append(_label(source, row, viral))
+        if row is None:
+            unmatched.append(clips[-1].video_id)
+    absent = [row.name for row in rows if row.is_promised and row not in matched]
+    remarks = (
+        (f'clips of other probes, left out (--probe {probe})', [str(left_out)] if left_out else []),
+        (f'clips that match no single row of {TABLE} (class by the prefix, patient unknown)', unmatched),
+        (f'clips that {TABLE} places in {VIDEOS}, but are not there', absent),
+    )
+    return clips, [f'{what}: {", ".join(names)}' for what, names in remarks if names]
+
+
+def read_table(path: Path) -> list[ClipRow]:
+    """Read the rows about clips; those about still images are left out.
+
+    Raises:
+        SourceError: Not a CSV file in UTF-8, or a column is missing.
+    """
+    try:
+        with path.open(encoding='utf-8-sig', newline='') as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
+            rows = [(reader.line_num, {key: (row.get(key) or '').strip() for key in _COLUMNS}) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f'{path} is not a CSV file in UTF-8 ({error}): take it from the clone again.') from error
+    if missing:
+        raise SourceError(f'{path} lacks the column {", ".join(missing)}: take it from the clone again.')
+    return [
+        ClipRow(
+            number,
+            _strip_suffix(row['Filename']),
+            row['Label'],
+            f'pocus_{row["Patient ID / Name"]}' if row['Patient ID / Name'] else None,
+            row['Probe'].casefold(),
+            row['InThisRepo'].casefold() == 'yes' and VIDEOS in row['Current location'].casefold().split('/'),
+        )
+        for number, row in rows
+        if row['Type'].casefold() == 'video'
+    ]
+
+
+def match_row(clip: PurePosixPath, rows: Sequence[ClipRow]) -> ClipRow | None:
+    """The row of a clip: the same name, else the same apart from case, punctuation and the marks of editing.
+
+    The repository's own script, for example, makes ``Cov_Butterfly_Consolidation.avi`` of the row
+    ``Cov-Butterfly-Consolidation``. Of several rows, the one of the folder's probe counts.
+
+    Returns:
+        The row, or None if there is none, or still more than one.
+    """
+    name = _strip_suffix(clip.name)
+    for normalise in (str, _loose):
+        fitting = [row for row in rows if normalise(row.name) == normalise(name)]
+        if len(fitting) > 1:
+            fitting = [row for row in fitting if row.probe == _probe_of(clip, None)]
+        if fitting:
+            return fitting[0] if len(fitting) == 1 else None
+    return None
+
+
+def _strip_suffix(name: str) -> str:
+    path = PurePosixPath(name)
+    return (path.stem if path.suffix.lower() in CLIP_SUFFIXES else name).strip()
+
+
+def _loose(name: str) -> str:
+    """Words in lower case, without those that tell of editing.
+
+    >>> _loose('Reg_Image_181602_trimmed_crop'), _loose('Cov-Atlas-+(43)')
+    ('reg image 181602', 'cov atlas 43')
+    """
+    words = re.split(r'[\W_]+', name.casefold())
+    return ' '.join(word for word in words if word not in ('', 'crop', 'trimmed'))
+
+
+def _probe_of(clip: PurePosixPath, row: ClipRow | None) -> str | None:
+    """By the folder, as the repository's scripts have it; by the table for clips in no probe's folder."""
+    in_path = [part for part in map(str.casefold, clip.parts[:-1]) if part in PROBES]
+    return in_path[0] if in_path else row.probe if row else None
+
+
+def _label(source: VideoSource, row: ClipRow | None, viral: str) -> VideoSource:
+    """The clip with its class and patient, or with a problem."""
+    clip = PurePosixPath(source.video_id)
+    prefix = re.match(r'(cov|pne|reg|vir)u?(?![a-z])', clip.name.casefold())
+    named = _PREFIXES[prefix[1]] if prefix else None
+    listed = _LABELS.get(row.label.casefold()) if row else None
+    kind = listed or named
+    problem = None
+    if row and row.label and listed is None:
+        problem = f'row {row.number} of {TABLE} gives it the unknown label {row.label!r}: correct it there'
+    elif row and listed and named and listed != named:
+        problem = f'its name says {named}, row {row.number} of {TABLE} says {listed}: correct the one that is wrong'
+    elif kind is None:
+        problem = f'no row of {TABLE} and no prefix Cov, Pneu, Reg or Vir gives its class: rename it, or add a row'
+    elif _UNCERTAIN in map(str.casefold, clip.parts):
+        problem = f'the authors keep it in {_UNCERTAIN}: move it out to use it'
+    elif kind == _VIRAL and viral == 'skip':
+        problem = 'viral pneumonia is none of the three classes: --viral pneumonia counts it as pneumonia'
+    return replace(
+        source,
+        video_id=f'{VIDEOS}/{source.video_id}',
+        label=None if problem or source.problem else 'pneumonia' if kind == _VIRAL else kind,
+        patient_id=row.patient_id if row else None,
+        problem=source.problem or problem,
+    )
