@@ -104,6 +104,20 @@ def test_the_hosts_own_test_tool_gives_the_same_figures(evaluate, patients, tmp_
     honest = Predictions.load(cell / 'inner-val.npz')
     assert found['frame/accuracy'] == pytest.approx((honest.probabilities.argmax(axis=1) == honest.labels).mean())
 
+    other = ['--cfg-options', 'test_dataloader.dataset.classes=[c,b,a]']
+    with pytest.raises(ValueError, match=r'the checkpoint knows the classes a, b, c, the data have c, b, a'):
+        run_host_tool('test', [str(cell / 'config.py'), str(cell / 'model.pth'), *arguments, *other])
+
+
+def test_the_same_seed_gives_the_same_table_twice(evaluate, patients, tmp_path):
+    tables = []
+    for name, seeds in (('first', 1), ('second', 1), ('more', 2)):
+        out = tmp_path / name
+        run = ['--data', patients, '--out', out, *TINY, '--protocol', 'finetune3', '--epochs', '1', *WITHOUT_WORKERS]
+        assert evaluate('random', *run, '--seeds', seeds) == 0
+        tables.append((out / 'table.md').read_text().split('\n', 1)[1])
+    assert tables[0] == tables[1] != tables[2]
+
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
