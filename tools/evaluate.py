@@ -4,7 +4,7 @@ Every CHECKPOINT (PATH, NAME=PATH, or `random` for a network that was never trai
 and N seeds. Three choices of the epoch (or of a probe's setting) are reported side by side: best-on-test (what the
 paper's code does; too good), last (fixed, for probes), and inner-val (chosen on other patients than those tested on;
 the honest one). OUT gets metrics.json, table.md, report.html, the folds and all predictions. Run again, it goes on
-where it stopped; further checkpoints and seeds may be added.
+where it stopped; further checkpoints and seeds may be added (name them: without NAME= a name can change with others).
 
     python tools/evaluate.py random uscl=work_dirs/uscl/epoch_300.pth --data data/pocus --folds 5 --seeds 3 \
         --protocol finetune3 --out work_dirs/pocus_finetune3
@@ -24,11 +24,13 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 import uscl_plugin
+from uscl_plugin.datasets.media.command import fraction, positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.input_metadata import CHANNEL_ORDERS, INPUT_KEYS
 from uscl_plugin.engine.plain import write_atomically
-from uscl_plugin.evaluation.cross_validation import PROTOCOLS, CrossValidation, EvaluationOptions
+from uscl_plugin.evaluation.cross_validation import PROTOCOLS, TRAINED_ON, CrossValidation, EvaluationOptions
 from uscl_plugin.evaluation.fold_making import GROUPINGS
+from uscl_plugin.evaluation.probes import PROBES
 from uscl_plugin.evaluation.summary import markdown_table, summarise
 from uscl_plugin.visualization.evaluation_report import write_evaluation_report
 
@@ -42,13 +44,15 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--data', required=True, metavar='DIR', help='folder that a converter wrote')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder for the results')
     parser.add_argument('--folds', default='5', metavar='K', help="number, 'split' (the index's column) or 'official'")
-    parser.add_argument('--seeds', type=int, default=1, metavar='N', help='runs with seeds 0 to N-1 (default: 1)')
-    parser.add_argument('--protocol', choices=PROTOCOLS, default='linear', help='(default: linear)')
-    parser.add_argument('--size', type=int, default=224, help='side of the input in pixels (default: 224)')
-    parser.add_argument('--epochs', type=int, help="length of fine-tuning (default: the config's, 100)")
-    parser.add_argument('--frames-per-video', type=int, metavar='N', help='at most so many, spread evenly')
     parser.add_argument(
-        '--val-fraction', type=float, default=0.2, help='of each training part, for inner-val (0: none)'
+        '--seeds', type=positive_int, default=1, metavar='N', help='runs with seeds 0 to N-1 (default: 1)'
+    )
+    parser.add_argument('--protocol', choices=PROTOCOLS, default='linear', help='(default: linear)')
+    parser.add_argument('--size', type=positive_int, default=224, help='side of the input in pixels (default: 224)')
+    parser.add_argument('--epochs', type=positive_int, help="length of fine-tuning (default: the config's, 100)")
+    parser.add_argument('--frames-per-video', type=positive_int, metavar='N', help='at most so many, spread evenly')
+    parser.add_argument(
+        '--val-fraction', type=fraction, default=0.2, help='of each training part, for inner-val (0: none)'
     )
     parser.add_argument('--group-by', choices=GROUPINGS, default='patient', help='anything but patient is a leak')
     parser.add_argument('--allow-leak', action='store_true', help='evaluate although patients are on both sides')
@@ -56,12 +60,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--config', help='fine-tuning config in place of the one in configs/pocus')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='changes to that config')
     parser.add_argument('--no-models', dest='keep_models', action='store_false', help='keep no trained classifier')
-    parser.add_argument('--resamples', type=int, default=2000, help='of patients, for the intervals (default: 2000)')
+    parser.add_argument(
+        '--resamples', type=positive_int, default=2000, help='of patients, for the intervals (default: 2000)'
+    )
     numbers = {'nargs': '+', 'type': float, 'metavar': 'X'}
     parser.add_argument('--mean', **numbers, help='1 or 3 numbers of 0..255, where a checkpoint does not say')
     parser.add_argument('--std', **numbers, help='likewise')
     parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    fine_tuned = ('epochs', 'batch_norm', 'cfg_options', 'config')
+    idle = fine_tuned if args.protocol in PROBES else ('batch_norm',) if args.protocol == 'finetune' else ()
+    if given := [f'--{name.replace("_", "-")}' for name in idle if getattr(args, name)]:
+        parser.error(f'{", ".join(given)} would change nothing with --protocol {args.protocol}: leave it out.')
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,7 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     resamples = args.pop('resamples')
     options = EvaluationOptions(**{key: args.pop(key) for key in list(args) if key not in INPUT_KEYS}, given=args)
     init_default_scope('mmpretrain')
-    MMLogger.get_instance('evaluate', log_level='ERROR')  # else MMEngine lists the initialisation of every weight
+    if not MMLogger.check_instance_created('evaluate'):  # else MMEngine lists the initialisation of every weight
+        MMLogger.get_instance('evaluate', log_level='ERROR')
     only_plain_checkpoints()
     try:
         validation = CrossValidation(options, report=lambda line: print(line, flush=True))
@@ -105,6 +117,7 @@ def _facts(options: EvaluationOptions, validation: CrossValidation, command: str
         'epochs': options.epochs,
         'frames per video': options.frames_per_video or 'all',
         'inner validation': options.val_fraction,
+        'trained on': TRAINED_ON[options.protocol in PROBES],
         'leak': validation.leak,
         'warnings': validation.warnings,
         'settings': {'checkpoints': validation.methods, 'cfg_options': options.cfg_options},
@@ -126,7 +139,7 @@ def _write(options: EvaluationOptions, validation: CrossValidation, runs: dict, 
     text = json.dumps(content, indent=1, ensure_ascii=False) + '\n'
     write_atomically(out / 'metrics.json', lambda path: path.write_text(text, encoding='utf-8'))
     leak = f'**{LEAK.format(validation.leak)}**\n\n' if validation.leak else ''
-    table = f'`{facts["command"]}`\n\n{leak}{markdown_table(summary)}\n'
+    table = f'`{facts["command"]}`\n\n{leak}{facts["trained on"]} {markdown_table(summary)}\n'
     write_atomically(out / 'table.md', lambda path: path.write_text(table, encoding='utf-8'))
     write_evaluation_report(out / 'report.html', runs, validation.classes, summary, facts, options.data)
 

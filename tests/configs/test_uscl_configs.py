@@ -17,7 +17,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
 FOLDER = Path(__file__).parents[2] / 'configs' / 'uscl'
-CONFIGS = sorted(path.name for path in FOLDER.glob('*.py'))
+CONFIGS = sorted(path.name for path in FOLDER.glob('uscl_*.py'))
 MAIN = 'uscl_resnet18_1xb32-300e_us4-224px.py'
 HOST_TRAIN = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'train.py'
 

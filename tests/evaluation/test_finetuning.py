@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
-from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, set_input_size
+from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config, set_input_size
 from uscl_plugin.evaluation.predictions import Predictions
 
 
@@ -23,6 +23,8 @@ def test_frozen_parameters_are_bit_equal_after_a_run(fold_cfg, tmp_path, protoco
     assert [row['epoch'] for row in outcome.curve] == [1, 2]
     assert set(outcome.predictions) == {'best-on-test', 'last', 'inner-val'}
     assert outcome.chosen['last'] == 2
+    model = load_plain_checkpoint(tmp_path / 'run' / 'model.pth')
+    assert model['meta']['epoch'] == outcome.chosen['inner-val']
     assert sorted(path.name for path in (tmp_path / 'run').iterdir()) == ['config.py', 'model.pth']
 
 
@@ -52,7 +54,7 @@ def test_without_inner_validation_the_last_epoch_is_kept(fold_cfg, tmp_path):
 
 def test_diverged_training_is_an_error(fold_cfg, tmp_path):
     cfg = fold_cfg('finetune')
-    cfg.optim_wrapper.optimizer.lr = 1e38
+    cfg.optim_wrapper.optimizer.lr = 1e30
     with pytest.raises(ValueError, match=r'frames are not finite, first frames/.*training diverged'):
         finetune_fold(cfg, tmp_path / 'run')
 
@@ -63,7 +65,7 @@ class FakeRunner:
     def __init__(self):
         metric = type('Metric', (), {})()
         self.val_loop = type('Loop', (), {'evaluator': type('Evaluator', (), {'metrics': [metric]})()})()
-        self.work_dir, self.epoch, self.saved = 'x', 0, []
+        self.work_dir, self.epoch, self.iter, self.saved = 'x', 0, 0, []
 
     def save_checkpoint(self, *args, **kwargs):
         self.saved.append(self.epoch)
@@ -104,3 +106,13 @@ def test_input_size_is_set_everywhere(root):
     cfg = Config.fromfile(root / 'configs' / 'pocus' / 'resnet18_1xb32-finetune3-100e_pocus-224px.py')
     set_input_size(cfg.train_dataloader.dataset.pipeline, 96)
     assert [step.get('scale') for step in cfg.train_dataloader.dataset.pipeline] == [None, (96, 96), 96, None, None]
+
+
+@pytest.mark.parametrize(('depth', 'block'), [(18, 'layer4.1'), (34, 'layer4.2'), (50, 'layer4.2')])
+def test_the_last_block_is_trained_whatever_the_depth(root, depth, block):
+    cfg = Config.fromfile(root / 'configs' / 'pocus' / 'resnet18_1xb32-finetune3-100e_pocus-224px.py')
+    data = dict(data_root='x', fold_file='f', fold=0, classes=['a', 'b'])
+    network = dict(checkpoint='x', depth=depth, channels=512, mean=[0.0] * 3, std=[1.0] * 3, to_rgb=True)
+    made = fold_config(cfg, data, {'train': True, 'val': True, 'test': True}, network, seed=0, batch_norm='frozen')
+    (freezing,) = (hook for hook in made.custom_hooks if hook.type == 'FreezeHook')
+    assert (freezing.trainable, freezing.batch_norm) == ([f'backbone.{block}', 'head'], 'frozen')

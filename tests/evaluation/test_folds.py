@@ -133,7 +133,7 @@ def test_official_folds_are_kept():
         assert made['test'] == wanted['test']
         assert sorted([*made['train'], *made['val']]) == sorted(wanted['train'])
         assert len(made['val']) == 2
-    assert 'patients are unknown' in folds.warnings[0]
+    assert '10 of 10 videos have no patient id' in folds.warnings[0]
     given[1] = {'train': ['v0', 'v1', 'v2', 'v2', 'v3'], 'test': ['v1', 'v6', 'v6']}  # as real ones may be
     folds = official_folds(annotations, val_fraction=0)
     assert folds.folds[1] == {'train': ['v0', 'v2', 'v3'], 'val': [], 'test': ['v1', 'v6']}
@@ -180,3 +180,32 @@ def test_files(tmp_path):
         read_folds(tmp_path / 'bad.json')
     with pytest.raises(ValueError, match=r'fold should be from 0 to 2, got 3'):
         folds.sides(3)
+
+
+@pytest.mark.parametrize('group_by', ['patient', 'video', 'frame'])
+def test_the_inner_validation_leaves_every_class_in_training(group_by):
+    """One video a patient, few of a class: some of each must be left to train on."""
+    entries = [entry(f'a{k}', 'a', f'a{k}', frames=1) for k in range(6)]
+    entries += [entry(f'b{k}', 'b', f'b{k}', frames=1) for k in range(3)]
+    label = {unit: e['label'] for e in entries for unit in [e['video_id'], *e['frames']]}
+    for fold in make_folds(entries, 3, 0, group_by, val_fraction=0.75).folds:
+        assert {label[name] for name in fold['train']} == {'a', 'b'}
+
+
+def test_an_inner_validation_in_every_fold_or_in_none():
+    entries = [entry(f'a{p}{v}', 'a', f'a{p}') for p in range(3) for v in range(2)]
+    entries += [entry(f'b{p}{v}', 'b', f'b{p}') for p in range(2) for v in range(2)]
+    for seed in range(6):
+        folds = make_folds(entries, 2, seed)
+        assert len({bool(fold['val']) for fold in folds.folds}) == 1
+        assert any('none has one' in note for note in folds.warnings) == (not folds.folds[0]['val'])
+
+
+def test_split_columns_are_checked_for_classes_and_patients():
+    entries = [entry(f'v{k}', 'ab'[k % 2], f'p{k}', 'train') for k in range(4)] + [entry('c', 'c', 'c', 'test')]
+    assert 'Fold 0 tests on c, which it does not train on.' in folds_of_splits(entries).warnings
+    unknown = [entry(f'v{k}', 'ab'[k % 2], None, 'train' if k < 4 else 'test') for k in range(6)]
+    assert '6 of 6 videos have no patient id' in folds_of_splits(unknown).warnings[0]
+    one = [entry('v0', 'a', 'p0', 'train'), entry('v1', 'a', 'p1', 'train'), entry('v2', 'b', 'p2', 'test')]
+    with pytest.raises(ValueError, match=r"fold 0 trains on one class alone, 'a'"):
+        folds_of_splits(one)

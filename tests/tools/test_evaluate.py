@@ -80,6 +80,68 @@ def test_results_of_other_settings_are_not_mixed(evaluate, patients, tmp_path, c
     assert evaluate(*run, *TINY, '--protocol', 'knn') == 1
     assert 'another protocol' in capsys.readouterr().err
     assert (out / 'metrics.json').read_text() == before
+    folds = (out / 'folds' / 'seed0.json').read_text()
+    assert evaluate(*run, *TINY, '--folds', '2') == 1
+    assert 'seed0.json holds other folds, of results that are here already' in capsys.readouterr().err
+    assert (out / 'folds' / 'seed0.json').read_text() == folds
+    assert evaluate('random=random34', *run[1:], *TINY) == 1  # another network of the same name
+    assert 'another checkpoint' in capsys.readouterr().err
+
+
+def test_other_images_under_the_same_names_are_noticed(evaluate, patients, tmp_path, capsys):
+    data = shutil.copytree(patients, tmp_path / 'data')
+    run = ['random', '--data', data, '--out', tmp_path / 'out', *TINY]
+    assert evaluate(*run) == 0
+    frame = next((data / 'frames').glob('*/*.png'))
+    frame.write_bytes(next(p for p in (data / 'frames').glob('*/*.png') if p != frame).read_bytes() + b' ')
+    assert evaluate(*run) == 1
+    assert 'holds results of another data' in capsys.readouterr().err
+    shutil.rmtree(tmp_path / 'out' / 'cells')
+    features = tmp_path / 'out' / 'features' / 'random_seed0.npz'
+    before = features.read_bytes()
+    assert evaluate(*run) == 0
+    assert features.read_bytes() != before
+
+
+@pytest.mark.parametrize('name', ['cells/random/seed0/fold1/inner-val.npz', 'cells/random/seed0/fold1/cell.json'])
+@pytest.mark.parametrize('content', [b'', b'PK\x03\x04 cut off', b'{}'])
+def test_damaged_results_are_made_again(evaluate, patients, tmp_path, capsys, name, content):
+    run = ['random', '--data', patients, '--out', tmp_path / 'out', *TINY]
+    assert evaluate(*run) == 0
+    table = (tmp_path / 'out' / 'table.md').read_text()
+    (tmp_path / 'out' / name).write_bytes(content)
+    (tmp_path / 'out' / 'features' / 'random_seed0.npz').write_bytes(content)
+    capsys.readouterr()
+    assert evaluate(*run) == 0
+    assert capsys.readouterr().out.count('finished already') == 2
+    assert (tmp_path / 'out' / 'table.md').read_text() == table
+
+
+def test_a_checkpoint_that_has_seen_the_patients_is_a_leak(evaluate, make_clusters, patients, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert evaluate('random', '--data', patients, '--out', out, *TINY) == 0
+    model = out / 'cells/random/seed0/fold0/model.pth'  # trained on two thirds of the patients
+    run = [f'seen={model}', '--data', patients, '--out', tmp_path / 'again', *TINY]
+    assert evaluate(*run) == 1
+    assert 'so it has seen patients that it would be tested on: the figures would pretend' in capsys.readouterr().err
+    assert evaluate(*run, '--allow-leak') == 0
+    other = {f'{"abc"[k % 3]}/v{k}': (2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
+    data = make_clusters(tmp_path / 'other', other)
+    assert evaluate(f'seen={model}', '--data', data, '--out', tmp_path / 'third', *TINY) == 0
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        *(['--size', '0'], ['--seeds', '0'], ['--epochs', '0'], ['--val-fraction', '1'], ['--resamples', '0']),
+        *(['--epochs', '3'], ['--protocol', 'finetune', '--batch-norm', 'frozen']),
+    ],
+)
+def test_options_out_of_range_or_without_effect_are_refused(evaluate, patients, tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit) as caught:
+        evaluate('random', '--data', patients, '--out', tmp_path, *arguments)
+    assert caught.value.code == 2
+    assert arguments[-2] in capsys.readouterr().err
 
 
 def test_a_leak_needs_permission_and_is_announced(evaluate, patients, tmp_path, capsys):

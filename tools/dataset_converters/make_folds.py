@@ -14,7 +14,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', metavar='DATA', help='folder that a converter wrote')
     parser.add_argument('--folds', type=int, default=5, metavar='K', help='(default: 5)')
-    parser.add_argument('--seed', type=int, default=0, help='another seed gives other folds (default: 0)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='another seed gives other folds, where there is a choice (default: 0)'
+    )
     parser.add_argument('--val-fraction', type=float, default=0.2, help='of each training part (default: 0.2)')
     args = parser.parse_args(argv)
     try:

@@ -8,7 +8,12 @@ from contextlib import contextmanager, redirect_stdout
 
 # What MMCV, MMDetection and MMPretrain say on import where mmcv's ops are not compiled. None of it concerns this
 # plugin, and "This model cannot work without CUDA" (of one detector's head) sends its readers to the wrong repair.
-HARMLESS = ('Line NMS is not compiled', 'Could not import OneDL', 'Fail to import ``MultiScaleDeformableAttention``')
+HARMLESS = (
+    'Line NMS is not compiled',
+    'Could not import OneDL',
+    'Fail to import ``MultiScaleDeformableAttention``',
+    'faster_coco_eval is not installed',
+)
 
 
 @contextmanager

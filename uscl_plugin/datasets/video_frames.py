@@ -65,9 +65,9 @@ class VideoFrameDataset(VideoClusterDataset):
                 continue
             shared = {key: video[key] for key in ('video_id', 'patient_id', 'gt_label')}
             sides = [self._side.get(video['video_id'], self._side.get(path)) for path in video['frames']]
-            mine = [pair for pair in zip(video['frames'], sides, strict=True) if pair[1] or not self._side]
-            for k in spread_evenly(len(mine), self.frames_per_video):
-                frames.append({'img_path': mine[k][0], 'split': mine[k][1], **shared})
+            for k in spread_evenly(len(sides), self.frames_per_video):
+                if sides[k] or not self._side:
+                    frames.append({'img_path': video['frames'][k], 'split': sides[k], **shared})
         if not frames:
             raise ValueError(f'{self.ann_file}: no labelled frame with fold={self.fold} and split={self.split!r}.')
         self.serialize_data = True

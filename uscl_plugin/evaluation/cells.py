@@ -1,10 +1,12 @@
 """The finished folds of an evaluation on disk, so that none is run twice."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from uscl_plugin.engine.plain import write_atomically
 
@@ -12,6 +14,16 @@ from .finetuning import MODEL
 from .predictions import Predictions
 
 _FACTS = 'cell.json'
+
+
+def folder_of(method: str) -> str:
+    """Folder name for a method, safe on every file system.
+
+    >>> folder_of('runs/epoch 9'), folder_of('..')
+    ('runs__epoch_9', '_..')
+    """
+    name = re.sub(r'[^A-Za-z0-9_+.-]', '_', method.replace('/', '__'))
+    return name if name.strip('.') else f'_{name}'
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,7 @@ class Cell:
     @classmethod
     def at(cls, out: Path, method: str, seed: int, fold: int) -> 'Cell':
         """The cell's place below an output folder."""
-        return cls(out / 'cells' / method.replace('/', '__') / f'seed{seed}' / f'fold{fold}')
+        return cls(out / 'cells' / folder_of(method) / f'seed{seed}' / f'fold{fold}')
 
     @property
     def model(self) -> Path:
@@ -54,13 +66,18 @@ class Cell:
             facts = json.loads((self.folder / _FACTS).read_text(encoding='utf-8'))
         except (OSError, ValueError):
             return None
-        if facts['fingerprint'] != json.loads(json.dumps(fingerprint)):
-            other = sorted(key for key in fingerprint if facts['fingerprint'].get(key) != fingerprint[key])
+        found = facts.get('fingerprint') if isinstance(facts, dict) else None
+        if found is None:
+            return None
+        if found != json.loads(json.dumps(fingerprint)):
+            other = sorted(key for key in {*fingerprint, *found} if found.get(key) != fingerprint.get(key))
             raise ValueError(
                 f'{self.folder} holds results of another {", ".join(other)}: give another --out, or another NAME=PATH, '
                 f'or delete that folder.'
             )
-        if any(not (self.folder / f'{selection}.npz').is_file() for selection in facts['selections']):
+        try:
+            self.load(facts)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # gone, or cut off
             return None
         return facts
 

@@ -110,10 +110,10 @@ def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.nd
     if path.is_dir():
         frames = list(FrameFolder(path))
     elif path.suffix.lower() in ('.png', '.jpg', '.jpeg', '.bmp'):
-        image = mmcv.imread(str(path), channel_order='rgb')
+        image = mmcv.imread(str(path))
         if image is None:
             raise ClipError(path, 'not an image that can be read: copy or download it again')
-        frames = [image]
+        frames = [image[..., ::-1]]
     else:
         frames = list(ClipReader(path, fps))
     grey = all(is_grey(frame) for frame in frames)

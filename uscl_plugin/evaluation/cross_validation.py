@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,23 @@ from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.engine.backbone_export import write_checkpoint
 
 from .backbones import PretrainedBackbone, load_backbone, unique_names
-from .cells import Cell
+from .cells import Cell, folder_of
 from .finetuning import finetune_fold, fold_config
 from .fold_making import folds_of_splits, make_folds, official_folds
-from .folds import Folds, write_folds
+from .folds import Folds, read_folds, write_folds
+from .leaks import find_leak
 from .predictions import Predictions, concatenate
 from .probe_features import ProbeFeatures
 from .probes import PROBES
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'pocus'
 PROTOCOLS = ('finetune3', 'finetune', 'linear', 'knn')
+# What the classifiers whose test predictions are shown have been trained on, which is not the same.
+TRAINED_ON = {
+    True: 'Every classifier is fitted to the whole training part, the inner validation part included.',
+    False: 'All choices are epochs of one run, trained without the inner validation part; the paper has none '
+    '(--val-fraction 0).',
+}
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,18 @@ class CrossValidation:
         self.classes = [name for name in self.annotations['metainfo']['classes'] if name in labels]
         self.warnings: list[str] = []
         self.cells: list[dict] = []
-        self.leak = self._check_leak()
         self.methods = dict(zip(unique_names(options.checkpoints), options.checkpoints, strict=True))
+        if len({folder_of(method) for method in self.methods}) < len(self.methods):
+            raise ValueError(
+                f'The names {", ".join(self.methods)} need the same folder: write NAME=PATH, with other names.'
+            )
+        self.leak = find_leak(options, self.annotations['metainfo'], self.annotation_file.parent)
+        if self.leak and not options.allow_leak:
+            raise ValueError(
+                f'{self.leak[0].upper()}{self.leak[1:]}: the figures would pretend. '
+                f'Pass --allow-leak to see them all the same.'
+            )
+        self._data = data_digest(self.annotation_file, entries)
         self.folds = {seed: self._make_folds(seed) for seed in range(options.seeds)}
         self.warnings += list(dict.fromkeys(note for folds in self.folds.values() for note in folds.warnings))
 
@@ -92,7 +109,10 @@ class CrossValidation:
             Method → selection → seed → predictions of the test frames of all folds.
         """
         for seed, folds in self.folds.items():
-            write_folds(self._fold_file(seed), folds)
+            path = self._fold_file(seed)
+            if path.is_file() and read_folds(path).folds != folds.folds:
+                raise ValueError(f'{path} holds other folds, of results that are here already: give another --out.')
+            write_folds(path, folds)
         pooled: dict[str, dict[str, dict[int, Predictions]]] = {}
         for method, spec in self.methods.items():
             for seed, folds in self.folds.items():
@@ -106,8 +126,8 @@ class CrossValidation:
 
     def _run_folds(self, method: str, spec: str, seed: int, folds: Folds) -> Iterator[dict[str, Predictions]]:
         backbone = load_backbone(spec, seed, self.options.given)
-        identity = backbone.source.get('sha256', f'random weights, seed {seed}')
-        features = ProbeFeatures(self.out, method, seed, self.options, identity)
+        identity = backbone.source.get('sha256', f'random ResNet-{backbone.depth}, seed {seed}')
+        features = ProbeFeatures(self.out, method, seed, self.options, identity, self._data)
         for number in range(len(folds.folds)):
             cell = Cell.at(self.out, method, seed, number)
             fingerprint = self._fingerprint(folds, number, seed) | {'checkpoint': identity}
@@ -127,7 +147,7 @@ class CrossValidation:
                         outcome = features.probe(backbone, folds, number, self._config(backbone, seed, number), cell)
                     else:
                         outcome = finetune_fold(self._config(backbone, seed, number, method), cell.folder)
-                except ValueError as error:
+                except (ValueError, AssertionError) as error:  # MMCV asserts that images load
                     raise ValueError(f'{where}: {error}') from error
                 if not self.options.keep_models:
                     cell.model.unlink(missing_ok=True)
@@ -150,7 +170,7 @@ class CrossValidation:
         cfg = self._base_config()
         checkpoint = None
         if method is not None:
-            name = f'{method.replace("/", "__")}' + (f'_seed{seed}' if 'seed' in backbone.source else '')
+            name = folder_of(method) + (f'_seed{seed}' if 'seed' in backbone.source else '')
             checkpoint = (self.out / 'backbones' / f'{name}.pth').resolve()
             meta = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': 'rgb' if backbone.to_rgb else 'bgr'}
             state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
@@ -194,7 +214,7 @@ class CrossValidation:
         """What a cell depends on, besides its checkpoint."""
         options = self.options
         shared: dict[str, Any] = {
-            'data': _digest(self.annotation_file.read_bytes()),
+            'data': self._data,
             'fold': _digest(json.dumps(folds.folds[number]).encode()),
             'seed': seed,
             'protocol': options.protocol,
@@ -206,9 +226,17 @@ class CrossValidation:
             shared |= {
                 'epochs': options.epochs,
                 'batch_norm': options.batch_norm,
-                'config': _digest(self._base_config().pretty_text.encode()),
+                'config': self._config_digest(),
             }
         return shared
+
+    def _config_digest(self) -> str:
+        """Of what the results depend on: loading by another number of processes gives the same."""
+        cfg = self._base_config()
+        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+            for key in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):
+                loader.pop(key, None)
+        return _digest(cfg.pretty_text.encode())
 
     def _make_folds(self, seed: int) -> Folds:
         options, entries = self.options, self.annotations['data_list']
@@ -216,29 +244,21 @@ class CrossValidation:
             return folds_of_splits(entries, seed, options.val_fraction)
         if options.folds == 'official':
             return official_folds(self.annotations, seed, options.val_fraction)
-        if not options.folds.isdigit():
+        if not options.folds.isdecimal() or not options.folds.isascii():
             raise ValueError(f"--folds should be a number of folds, 'split' or 'official', got {options.folds!r}.")
         return make_folds(entries, int(options.folds), seed, options.group_by, options.val_fraction)
 
-    def _check_leak(self) -> str:
-        options = self.options
-        metainfo: Mapping[str, Any] = self.annotations['metainfo']
-        if metainfo.get('grouping') == 'unknown':
-            leak = 'nobody knows which frames are of one video or patient, so they may be on both sides'
-            if options.folds != 'official':
-                raise ValueError(f'{self.annotation_file}: {leak}: take the folds that came with it, --folds official.')
-        elif options.folds == 'official':
-            leak = 'the folds came with the data, and need not keep patients together'
-        elif options.folds != 'split' and options.group_by != 'patient':
-            what = {'video': 'videos of one patient', 'frame': 'frames of one video'}
-            leak = f'{what.get(options.group_by, options.group_by)} are on both sides'
-        else:
-            return ''
-        if not options.allow_leak:
-            raise ValueError(
-                f'{leak[0].upper()}{leak[1:]}: the figures would pretend. Pass --allow-leak to see them all the same.'
-            )
-        return leak
+
+def data_digest(annotation_file: Path, entries: Sequence[Mapping]) -> str:
+    """What tells a data folder from others: its annotation, and names, sizes and times of its frames."""
+    digest = hashlib.sha256(annotation_file.read_bytes())
+    for entry in entries:
+        for frame in entry['frames']:
+            path = annotation_file.parent / frame
+            if path.is_file():  # the data set names those that are gone
+                facts = path.stat()
+                digest.update(f'{frame} {facts.st_size} {facts.st_mtime_ns}'.encode())
+    return digest.hexdigest()
 
 
 def _digest(content: bytes) -> str:

@@ -1,5 +1,6 @@
 """Train a classifier on one fold with MMEngine, and keep what it predicts at the epochs that matter."""
 
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -71,7 +72,13 @@ class SelectionHook(Hook):
             self._save(runner)
 
     def _save(self, runner: Runner) -> None:
-        runner.save_checkpoint(runner.work_dir, MODEL, save_optimizer=False, save_param_scheduler=False, by_epoch=True)
+        runner.save_checkpoint(
+            runner.work_dir,
+            MODEL,
+            save_optimizer=False,
+            save_param_scheduler=False,
+            meta=dict(epoch=runner.epoch, iter=runner.iter),  # of its own accord MMEngine would count one more
+        )
 
 
 def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
@@ -95,7 +102,7 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
     cfg.default_hooks.logger = None
     cfg.visualizer = dict(type='UniversalVisualizer', vis_backends=[])
     cfg.log_level = 'ERROR'
-    cfg.work_dir = str(work_dir / 'run')
+    cfg.work_dir = str(work_dir / f'run-{os.getpid()}')  # another process may be at the same fold
     cfg.experiment_name = f'{work_dir.name}-{time.monotonic_ns()}'  # MMEngine keeps one runner a name
     outcome = FoldOutcome()
     runner = Runner.from_cfg(cfg)
@@ -164,10 +171,13 @@ def fold_config(
     if epochs is not None:
         cfg.train_cfg.max_epochs = epochs
         for schedule in cfg.param_scheduler:
-            schedule.update(T_max=epochs, end=epochs)
+            if schedule['type'] == 'CosineAnnealingLR':
+                schedule.update(T_max=epochs - schedule.get('begin', 0), end=epochs)
     for hook in cfg.custom_hooks:
-        if hook['type'] == 'FreezeHook' and batch_norm is not None:
-            hook['batch_norm'] = batch_norm
+        if hook['type'] == 'FreezeHook':
+            last_block = f'backbone.layer4.{1 if backbone["depth"] == 18 else 2}'
+            hook['trainable'] = [name.replace('backbone.layer4.1', last_block) for name in hook['trainable']]
+            hook['batch_norm'] = batch_norm or hook['batch_norm']
     cfg.train_cfg.val_interval = 1
     cfg.default_hooks.checkpoint.save_best = f'{"val/" if sides["val"] else ""}frame/accuracy'
     cfg.randomness = dict(seed=seed)

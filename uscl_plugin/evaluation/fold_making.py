@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from uscl_plugin.datasets.splits import split_videos
-from uscl_plugin.datasets.subsets import stratified_subset
 
 from .folds import Folds, check_folds, group_of
 
@@ -21,8 +20,9 @@ def make_folds(
 ) -> Folds:
     """Divide labelled videos into K folds, stratified by class (scikit-learn's ``StratifiedGroupKFold``).
 
-    Of a hundred shuffles, the first is taken in which every class is in the training and in the test part of every
-    fold. From each training part an inner validation part is taken, grouped alike.
+    Seeds decide between equally good places of a patient, so that where all patients differ in size, other seeds give
+    the same folds. Of a hundred shuffles, the first is taken in which every class is in the training and in the test
+    part of every fold. From each training part an inner validation part is taken, grouped alike.
 
     Args:
         entries: The annotation's ``data_list``; videos without label are left out.
@@ -38,6 +38,8 @@ def make_folds(
     Raises:
         ValueError: A class has fewer patients (videos, frames) than folds; names it and the largest possible number.
     """
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f'val_fraction should be at least 0 and below 1, got {val_fraction}.')
     if num_folds < 2:
         raise ValueError(f'The number of folds should be at least 2, got {num_folds}.')
     entries = [entry for entry in entries if entry['label'] is not None]
@@ -50,11 +52,7 @@ def make_folds(
         units = [(entry['video_id'], entry['label'], entry['video_id']) for entry in entries]
     elif group_by == 'patient':
         units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in entries]
-        if unknown := sum(entry['patient_id'] is None for entry in entries):
-            notes.append(
-                f'{unknown} of {len(entries)} videos have no patient id and are grouped by video: if one patient has '
-                f'several of them, the figures are too good.'
-            )
+        notes += _unknown_patients(entries)
     else:
         raise ValueError(f'group_by should be one of {GROUPINGS}, got {group_by!r}.')
     _check_counts(units, num_folds, group_by)
@@ -73,6 +71,7 @@ def make_folds(
                 'test': [name for name, _, _ in units if name in test],
             }
         )
+    _even_out(folds, {name: label for name, label, _ in units}, notes)
     made = Folds(folds, unit, group_by, seed, notes)
     check_folds(made, entries)
     return made
@@ -90,7 +89,7 @@ def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: flo
     of_split: dict[str | None, list[Mapping]] = defaultdict(list)
     for entry in entries:
         of_split[entry['split']].append(entry)
-    notes = []
+    notes = _unknown_patients(entries)
     if left_out := of_split.pop(None, []):
         notes.append(f'{len(left_out)} labelled videos have no split and are left out.')
     if odd := sorted(str(name) for name in of_split if name not in ('train', 'val', 'test')):
@@ -113,6 +112,7 @@ def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: flo
         'val': [entry['video_id'] for entry in [*train, *val] if entry['video_id'] in chosen],
         'test': [entry['video_id'] for entry in test],
     }
+    _even_out([fold], {entry['video_id']: entry['label'] for entry in entries}, notes)
     made = Folds([fold], 'video', 'split', seed, notes)
     check_folds(made, entries)
     return made
@@ -127,15 +127,18 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
     given = annotations['metainfo'].get('folds')
     if not given:
         raise ValueError('The annotation holds no folds of its own: give a number of folds, or split.')
-    label = {entry['video_id']: entry['label'] for entry in annotations['data_list']}
-    notes = ['The patients are unknown: frames of one video may be on both sides, so the figures are too good.']
+    known = {entry['video_id']: entry for entry in annotations['data_list']}
+    if missing := [name for fold in given for side in ('train', 'test') for name in fold[side] if name not in known]:
+        raise ValueError(f'metainfo.folds names {missing[0]!r}, which the data do not have: run the converter again.')
+    notes = _unknown_patients(annotations['data_list'])
     folds = []
     for number, fold in enumerate(given):
         test = list(dict.fromkeys(fold['test']))
         train = [name for name in dict.fromkeys(fold['train']) if name not in set(test)]
         if twice := len(set(fold['train'])) - len(train):
             notes.append(f'{twice} images of fold {number} are in train and in test; they are only tested on.')
-        val = _inner_validation([(name, label[name], name) for name in train], val_fraction, seed)
+        units = [(name, known[name]['label'], group_of(known[name])) for name in train]
+        val = _inner_validation(units, val_fraction, seed)
         folds.append(
             {
                 'train': [name for name in train if name not in val],
@@ -143,9 +146,37 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
                 'test': test,
             }
         )
+    _even_out(folds, {name: entry['label'] for name, entry in known.items()}, notes)
     made = Folds(folds, 'video', 'unknown', seed, notes)
     check_folds(made, annotations['data_list'])
     return made
+
+
+def _unknown_patients(entries: Sequence[Mapping]) -> list[str]:
+    unknown = sum(entry['patient_id'] is None for entry in entries)
+    if not unknown:
+        return []
+    return [
+        f'{unknown} of {len(entries)} videos have no patient id and are grouped by video: if one patient has '
+        f'several of them, the figures are too good.'
+    ]
+
+
+def _even_out(folds: list[dict[str, list[str]]], label: Mapping[str, str], notes: list[str]) -> None:
+    """An inner validation part in every fold or in none, and a word on classes that cannot be learned; in place."""
+    if any(fold['val'] for fold in folds) and not all(fold['val'] for fold in folds):
+        notes.append('Some folds have too few patients for an inner validation part, so none has one.')
+        for fold in folds:
+            fold['train'], fold['val'] = fold['train'] + fold['val'], []
+    for number, fold in enumerate(folds):
+        missing = {label[name] for name in fold['test']} - {label[name] for name in fold['train']}
+        if missing:
+            notes.append(f'Fold {number} tests on {", ".join(sorted(missing))}, which it does not train on.')
+        if len({label[name] for name in fold['train']}) == 1:
+            raise ValueError(
+                f'fold {number} trains on one class alone, {label[fold["train"][0]]!r}: take fewer folds, a smaller '
+                f'--val-fraction, or add videos of the others to the training part.'
+            )
 
 
 def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_by: str) -> None:
@@ -190,9 +221,6 @@ def _inner_validation(units: Sequence[tuple[str, str, str]], fraction: float, se
     """Units to select on: whole groups, of every class that has two; see :func:`split_videos`."""
     if fraction == 0:
         return set()
-    if len({group for _, _, group in units}) == len(units):
-        held = stratified_subset([name for name, _, _ in units], [label for _, label, _ in units], fraction, seed)
-        return {units[position][0] for position in held}
     classes: dict[str, str | None] = {name: label for name, label, _ in units}
     patients: dict[str, str | None] = {name: group for name, _, group in units}
     return {name for name, side in split_videos(classes, fraction, seed, patients).items() if side == 'val'}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from uscl_plugin.engine.backbone_export import write_checkpoint
 from uscl_plugin.engine.plain import write_atomically
 
 from .backbones import PretrainedBackbone
-from .cells import Cell
+from .cells import Cell, folder_of
 from .features import extract_features
 from .finetuning import FoldOutcome
 from .folds import Folds, group_of
@@ -34,13 +35,16 @@ class ProbeFeatures:
         seed: Of the evaluation.
         options: Data, size, protocol.
         identity: What tells this backbone from others.
+        data: What tells these frames from others.
     """
 
-    def __init__(self, out: Path, method: str, seed: int, options: 'EvaluationOptions', identity: str) -> None:
-        name = f'{method.replace("/", "__")}' + (f'_seed{seed}' if identity.startswith('random') else '')
+    def __init__(
+        self, out: Path, method: str, seed: int, options: 'EvaluationOptions', identity: str, data: str
+    ) -> None:
+        name = folder_of(method) + (f'_seed{seed}' if identity.startswith('random') else '')
         self.path = out / 'features' / f'{name}.npz'
         self.options = options
-        self.identity = identity
+        self.identity = f'{identity} on {data}'
         self._features: np.ndarray | None = None
         self._frames: Predictions
 
@@ -96,7 +100,7 @@ class ProbeFeatures:
                 return str(arrays['fingerprint']) == self._fingerprint() and np.array_equal(
                     arrays['paths'], self._frames.paths
                 )
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # none, or cut off
             return False
 
     def _load(self) -> np.ndarray:

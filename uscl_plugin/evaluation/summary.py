@@ -86,7 +86,7 @@ def markdown_table(summary: Mapping) -> str:
         'deviation over seeds.'
     ]
     if OPTIMISTIC in summary['selections']:
-        parts[0] += f' {OPTIMISTIC} is optimistic: the epoch was chosen on the test folds.'
+        parts[0] += f' {OPTIMISTIC} is optimistic: the epoch (or setting) was chosen on the test folds.'
     for level in ('video', 'frame'):
         parts += [f'### {level_title(summary, level)}', _markdown(*result_table(summary, level))]
     for level in ('video', 'frame'):

@@ -23,7 +23,7 @@ from .evaluation_figures import confusion_matrices, forest_plot, roc_curves
 from .html_report import HtmlReport
 
 MAX_ERRORS = 40  # of each method
-_ASKED = ('data', 'protocol', 'folds', 'seeds')
+_ASKED = ('data', 'protocol', 'folds', 'seeds', 'trained on')
 _ORIGIN = ('settings', 'versions', 'device', 'seconds')
 
 
@@ -102,7 +102,8 @@ def _add_results(page: HtmlReport, summary: Mapping) -> None:
     page.paragraph(
         'A cell has the mean over seeds, in brackets its 95 % interval, and SD, the standard deviation over seeds. '
         'A video’s probabilities are the mean of those of its frames. Balanced accuracy is the mean recall of the '
-        'classes; AUROC is of one class against the rest.'
+        'classes; AUROC is of one class against the rest, and ranks all folds together, though each has a network of '
+        'its own.'
     )
     for level in ('video', 'frame'):
         page.subheading(level_title(summary, level))
@@ -148,10 +149,10 @@ def _add_differences(page: HtmlReport, summary: Mapping) -> None:
 def _add_optimism(page: HtmlReport, summary: Mapping) -> None:
     if OPTIMISTIC not in summary['selections']:
         return
-    page.heading('What choosing the epoch on the test fold does')
+    page.heading('What choosing on the test fold does')
     page.paragraph(
-        f'“{OPTIMISTIC}” is optimistic: of every fold it takes the epoch that is best on that test fold, which nobody '
-        'can do for new patients. It is here only to compare with publications that did so.'
+        f'“{OPTIMISTIC}” is optimistic: of every fold it takes the epoch (or setting) that is best on that test fold, '
+        'which nobody can do for new patients. It is here only to compare with publications that did so.'
     )
     table = optimism_table(summary)
     if table[1]:

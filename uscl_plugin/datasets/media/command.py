@@ -33,7 +33,7 @@ def run_command(command: Callable[[], int]) -> int:
         print(f'error: {error}', file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print('interrupted: finished videos are kept, the same command goes on from there.', file=sys.stderr)
+        print('interrupted: what is finished is kept, run the same command again.', file=sys.stderr)
         return 130  # as shells report Ctrl-C
 
 

@@ -2,5 +2,6 @@
 
 from .frames import LoadVideoFrames, SampleVideoFrames
 from .mixing import MixFrames, mix
+from .packing import PackViews
 
-__all__ = ['LoadVideoFrames', 'MixFrames', 'SampleVideoFrames', 'mix']
+__all__ = ['LoadVideoFrames', 'MixFrames', 'PackViews', 'SampleVideoFrames', 'mix']

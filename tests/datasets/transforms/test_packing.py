@@ -1,0 +1,119 @@
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope, init_default_scope
+
+from uscl_plugin.datasets.transforms import PackViews
+
+CONFIG = Path(__file__).parents[3] / 'configs' / 'uscl' / 'spg_in_mmdet_pipeline.py'
+KEYS = ('sample_idx', 'video_id', 'patient_id', 'frame_inds', 'mix_ratios')
+
+
+def video(num_frames=5):
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (12, 16, 3), dtype=np.uint8) for _ in range(num_frames)]
+    return dict(frames=frames, video_id='v', patient_id='p', sample_idx=3)
+
+
+@pytest.fixture
+def mmdet_pipeline():
+    """The pipeline's settings, in MMDetection's scope."""
+    before = DefaultScope.get_current_instance()
+    cfg = Config.fromfile(CONFIG)
+    init_default_scope(cfg.default_scope)
+    cfg.spg_pipeline[3]['transforms'][0]['scale'] = (20, 16)
+    import mmdet.datasets.transforms  # noqa: F401
+    import mmpretrain.datasets.transforms  # noqa: F401
+
+    yield cfg.spg_pipeline
+    init_default_scope(before.scope_name if before else 'mmpretrain')
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+@pytest.mark.parametrize('num_views', [1, 2, 3])
+def test_views_keep_their_values_and_order(dtype, num_views):
+    views = [np.random.default_rng(k).integers(0, 256, (4, 5, 3)).astype(dtype) for k in range(num_views)]
+    packed = PackViews()(dict(img=views))
+    assert len(packed['inputs']) == num_views
+    for tensor, view in zip(packed['inputs'], views, strict=True):
+        assert tensor.shape == (3, 4, 5) and tensor.is_contiguous()
+        for row, column, channel in np.ndindex(view.shape):
+            assert tensor[channel, row, column] == view[row, column, channel]
+        assert tensor.numpy().dtype == dtype
+
+
+def test_only_the_keys_asked_for_are_kept():
+    results = dict(img=[np.zeros((2, 2, 3), np.uint8)], a=1, b=2, frames=[3])
+    packed = PackViews(meta_keys=('a', 'frames', 'absent'))(results)
+    assert set(packed) == {'inputs', 'data_samples'}
+    assert packed['data_samples'].metainfo == dict(a=1, frames=[3])
+
+
+@pytest.mark.parametrize(
+    'img', [np.zeros((4, 4, 3)), [np.zeros((4, 4))], [np.zeros((4, 4, 3)), np.zeros((3, 4, 4))]], ids=str
+)
+def test_what_are_no_views_is_refused(img):
+    with pytest.raises(ValueError, match=r"PackViews takes a list of views of shape \(H, W, 3\), got .* 'v7'.*MixFram"):
+        PackViews()(dict(img=img, video_id='v7'))
+
+
+@pytest.mark.parametrize('num_frames', [1, 2, 5])
+@pytest.mark.parametrize('seed', range(4))
+def test_in_mmdetection_it_equals_what_mmpretrain_packs(mmdet_pipeline, seed, num_frames):
+    from mmcv.transforms import RandomFlip
+    from mmdet.datasets.transforms import PhotoMetricDistortion, Resize
+
+    theirs = copy.deepcopy(mmdet_pipeline)
+    assert theirs[-1]['type'] == 'PackViews'
+    theirs[-1]['type'] = 'mmpretrain.PackInputs'
+    packed = []
+    for steps in (mmdet_pipeline, theirs):
+        pipeline = Compose(steps)
+        assert [type(step) for step in pipeline.transforms[3].transforms.transforms] == [
+            *(Resize, RandomFlip, PhotoMetricDistortion),
+        ]
+        np.random.seed(seed)
+        packed.append(pipeline(video(num_frames)))
+    ours, reference = packed
+    assert [tuple(view.shape) for view in ours['inputs']] == [(3, 16, 20)] * 2
+    for view, expected in zip(ours['inputs'], reference['inputs'], strict=True):
+        assert torch.equal(view, expected) and view.dtype == expected.dtype
+    for key in KEYS:
+        np.testing.assert_array_equal(ours['data_samples'].get(key), reference['data_samples'].get(key))
+
+
+def test_each_view_is_augmented_by_itself(mmdet_pipeline):
+    # The two views of a single frame differ only by their augmentation.
+    pipeline = Compose(mmdet_pipeline)
+    np.random.seed(0)
+    pairs = [pipeline(video(1))['inputs'] for _ in range(10)]
+    assert sum(not torch.equal(first, second) for first, second in pairs) > 5
+
+
+def test_with_mmengine_and_mmcv_alone():
+    code = (
+        'import sys\n'
+        'hosts = ("mmpretrain", "mmdet")\n'
+        'for host in hosts: sys.modules[host] = None\n'
+        'import importlib.util as u; find = u.find_spec\n'
+        'u.find_spec = lambda name, *a: None if name in hosts else find(name, *a)\n'
+        'import uscl_plugin, numpy as np\n'
+        'from mmengine.dataset import Compose\n'
+        'names = ("SampleVideoFrames", "LoadVideoFrames", "MixFrames", "PackViews")\n'
+        'frames = [np.full((4, 6, 3), k, np.uint8) for k in range(3)]\n'
+        'out = Compose([dict(type=n) for n in names])(dict(frames=frames, video_id="v"))\n'
+        'first, second = (float(v.unique()) for v in out["inputs"])\n'
+        'r = out["data_samples"].mix_ratios\n'
+        'right = abs(first - (1 - r[0])) < 1e-5, abs(second - (1 + r[1])) < 1e-5\n'
+        'print([tuple(v.shape) for v in out["inputs"]], *right)\n'
+        'print(out["data_samples"].video_id, [m for m in sys.modules if m.startswith(tuple(h + "." for h in hosts))])\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout == '[(3, 4, 6), (3, 4, 6)] True True\nv []\n', done.stderr

@@ -1,0 +1,70 @@
+import json
+
+import pytest
+from lesion_truth import IMAGES, write_truth
+
+import uscl_plugin.compat.mmcv_ops  # noqa: F401
+from uscl_plugin.detection.lesion_dataset import LesionDataset
+
+
+def build(folder, classes=('lesion',), **settings):
+    return LesionDataset(
+        data_root=str(folder), ann_file='annotations/val.json', data_prefix=dict(img='images/'),
+        metainfo=dict(classes=classes), pipeline=[], **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('test_mode', [True, False])
+def test_images_without_a_lesion_stay_and_the_file_is_named(tmp_path, test_mode):
+    write_truth(tmp_path)
+    data = build(tmp_path, test_mode=test_mode, filter_cfg=dict(filter_empty_gt=False))
+    assert len(data) == len(IMAGES)
+    assert [len(data.get_data_info(k)['instances']) for k in range(6)] == [1, 2, 0, 1, 0, 1]
+    assert data.metainfo['ann_file'] == str(tmp_path / 'annotations' / 'val.json')
+
+
+def test_two_data_sets_keep_their_own_files(tmp_path):
+    first, second = (build(write_truth(tmp_path / name)) for name in 'xy')
+    assert first.metainfo['ann_file'] != second.metainfo['ann_file']
+    assert 'ann_file' not in LesionDataset.METAINFO
+
+
+@pytest.mark.parametrize('classes', [('lesion',), ('benign', 'lesion'), ('malignant', 'benign', 'other')])
+def test_other_categories_than_the_files(tmp_path, classes):
+    write_truth(tmp_path, categories=('benign', 'malignant'))
+    with pytest.raises(
+        ValueError, match=rf'val.json has the categories benign, malignant, .* {", ".join(classes)}: set'
+    ):
+        build(tmp_path, classes)
+
+
+def test_categories_in_another_order_are_the_same(tmp_path):
+    write_truth(tmp_path, categories=('benign', 'malignant'))
+    data = build(tmp_path, ('malignant', 'benign'))
+    assert [data.metainfo['classes'][label] for label in data.get_cat_ids(0)] == ['malignant']
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'val.json does not exist .*found: no such folder.*lesions_to_coco.py'):
+        build(tmp_path / 'none')
+    (tmp_path / 'GT').mkdir()
+    (tmp_path / 'original').mkdir()
+    with pytest.raises(FileNotFoundError, match=r'expected images/ and annotations/ in .*, found: GT, original\)'):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'content, what',
+    [
+        ('{"images": [', r'not a COCO file with images, annotations and categories: convert'),
+        (json.dumps({'images': [], 'annotations': []}), r'not a COCO file'),
+        (json.dumps({'categories': [{'name': 'lesion'}], 'images': []}), r'not a COCO file'),
+        (json.dumps({'categories': 3, 'images': [], 'annotations': []}), r'not a COCO file'),
+        (json.dumps({'metainfo': {'dataset_type': 'VideoClusters'}, 'data_list': []}), r'video clusters, for pre'),
+    ],
+)  # fmt: skip
+def test_another_file(tmp_path, content, what):
+    write_truth(tmp_path)
+    (tmp_path / 'annotations' / 'val.json').write_text(content)
+    with pytest.raises(ValueError, match=what):
+        build(tmp_path)

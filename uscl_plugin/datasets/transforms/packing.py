@@ -1,0 +1,53 @@
+"""Pack the views of a video for a model: the end of a sample pair generation without MMPretrain's PackInputs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
+from mmengine.structures import BaseDataElement
+
+
+@TRANSFORMS.register_module()
+class PackViews(BaseTransform):
+    """Turn views into tensors; for pipelines of MMDetection, whose PackDetInputs takes one image, or of mmcv alone.
+
+    **Required Keys:**
+
+    - img (list[np.ndarray]): the views, each (H, W, 3), as MixFrames makes them
+
+    **Added Keys:**
+
+    - inputs (list[torch.Tensor]): the views, each (3, H, W) of the dtype that it had
+    - data_samples (BaseDataElement): the metainfo holds those of ``meta_keys`` that are there
+
+    All other keys are deleted.
+
+    Args:
+        meta_keys: What to keep of the sample.
+
+    Raises:
+        ValueError: ``img`` is no list of arrays of shape (H, W, 3).
+    """
+
+    def __init__(
+        self, meta_keys: Sequence[str] = ('sample_idx', 'video_id', 'patient_id', 'frame_inds', 'mix_ratios')
+    ) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Replace everything by ``inputs`` and ``data_samples``; see the class."""
+        views = results['img']
+        shapes = [np.shape(view) for view in views] if isinstance(views, list) else np.shape(views)
+        if not isinstance(views, list) or any(len(shape) != 3 or shape[2] != 3 for shape in shapes):
+            raise ValueError(
+                f'PackViews takes a list of views of shape (H, W, 3), got {shapes} for video '
+                f'{results.get("video_id", "(no id)")!r}: put MixFrames before it.'
+            )
+        inputs = [torch.from_numpy(np.ascontiguousarray(view.transpose(2, 0, 1))) for view in views]
+        metainfo = {key: results[key] for key in self.meta_keys if key in results}
+        return {'inputs': inputs, 'data_samples': BaseDataElement(metainfo=metainfo)}
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}(meta_keys={self.meta_keys})'

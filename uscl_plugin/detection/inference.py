@@ -1,0 +1,131 @@
+"""Run the detector of a config on its test data."""
+
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.datasets import CocoDataset
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import encode_mask_results
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from pycocotools.coco import COCO
+
+from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in a data set, and what is there.
+
+    Attributes:
+        truth: The annotation file.
+        image_ids: Those of the images that the detector saw, in the order of the data set.
+        results: One dict a prediction, as COCO's result files have them: ``image_id``, ``category_id``, ``score``,
+            ``bbox`` (x, y, width, height; pixels of the image as stored) and, if ``has_masks``, ``segmentation``
+            (compressed run lengths).
+        has_masks: Whether the detector predicts masks.
+        image_root: Folder of the images.
+        ann_file: Path of the annotation file.
+    """
+
+    truth: COCO
+    image_ids: list[int]
+    results: list[dict]
+    has_masks: bool
+    image_root: Path
+    ann_file: Path
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What can be compared with the truth: its name → its name in COCO's evaluation."""
+        return {'box': 'bbox', 'mask': 'segm'} if self.has_masks else {'box': 'bbox'}
+
+
+def run_detector(cfg: Config, checkpoint: str | Path) -> Detections:
+    """Predict the images of ``test_dataloader``.
+
+    Args:
+        cfg: Of MMDetection, with a data set in COCO's format.
+        checkpoint: It should fit the model exactly; nothing pickled in it is executed.
+
+    Raises:
+        FileNotFoundError: The checkpoint, the annotation file or an image does not exist.
+        ValueError: The checkpoint does not fit, or the data set is none of COCO's format.
+    """
+    init_default_scope('mmdet')
+    model = MODELS.build(cfg.model)
+    load_strictly(model, checkpoint)
+    model.to(get_device()).eval()
+    with redirect_stdout(StringIO()):  # pycocotools tells what it does
+        loader = Runner.build_dataloader(cfg.test_dataloader)
+        dataset = loader.dataset
+        if not isinstance(dataset, CocoDataset):
+            raise ValueError(
+                f'test_dataloader.dataset is a {type(dataset).__name__}, not one of COCO’s format: use LesionDataset.'
+            )
+        truth = COCO(dataset.ann_file)
+    image_ids: list[int] = []
+    results: list[dict] = []
+    has_masks = False
+    with torch.no_grad():
+        for batch in loader:
+            for sample in model.test_step(batch):
+                image_ids.append(int(sample.img_id))
+                results += coco_results(sample, dataset.cat_ids)
+                has_masks |= 'masks' in sample.pred_instances
+    root = Path(dataset.data_prefix['img'])
+    return Detections(truth, image_ids, results, has_masks, root, Path(dataset.ann_file))
+
+
+def coco_results(sample: DetDataSample, category_ids: list[int]) -> list[dict]:
+    """The predictions for one image as :attr:`Detections.results`.
+
+    Args:
+        sample: With ``pred_instances``: ``bboxes`` (N, 4) as corners, ``scores`` (N,), ``labels`` (N,) and perhaps
+            ``masks`` (N, H, W).
+        category_ids: Of the labels 0, 1, …
+    """
+    found = sample.pred_instances
+    corners = found.bboxes.cpu().numpy().astype(np.float64)
+    boxes = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]])
+    results: list[dict[str, Any]] = [
+        {'image_id': int(sample.img_id), 'category_id': category_ids[label], 'score': score, 'bbox': box}
+        for label, score, box in zip(found.labels.tolist(), found.scores.tolist(), boxes.tolist(), strict=True)
+    ]
+    if 'masks' in found:
+        for result, mask in zip(results, encode_mask_results(found.masks.cpu().numpy()), strict=True):
+            result['segmentation'] = {'size': mask['size'], 'counts': mask['counts'].decode()}
+    return results
+
+
+def load_strictly(model: torch.nn.Module, checkpoint: str | Path) -> None:
+    """Fill a model with a checkpoint, all of both.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointError: It cannot be read, or is of another model.
+    """
+    content = load_plain_checkpoint(checkpoint)
+    state = content.get('state_dict', content)
+    own = model.state_dict()
+    state = state if isinstance(state, Mapping) else {}
+    missing = [name for name in own if name not in state]
+    left_over = [name for name in state if name not in own]
+    other = [name for name in own if name in state and getattr(state[name], 'shape', None) != own[name].shape]
+    if missing or left_over or other:
+        parts = {'missing': missing, 'left over': left_over, 'of another shape': other}
+        text = ', '.join(f'{len(names)} {kind} (such as {names[0]})' for kind, names in parts.items() if names)
+        raise CheckpointError(
+            f'{checkpoint} is not of the model of this config, tensors are {text}: pass the config that it was '
+            f'trained with.'
+        )
+    model.load_state_dict(state)

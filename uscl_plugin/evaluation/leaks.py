@@ -1,0 +1,68 @@
+"""In what ways an evaluation would test on patients that the network has seen."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.engine.input_metadata import config_literals
+
+from .backbones import split_spec
+
+if TYPE_CHECKING:
+    from .cross_validation import EvaluationOptions
+
+_SPLIT_APART = {'video': 'videos of one patient are', 'frame': 'frames of one video are'}
+
+
+def find_leak(options: 'EvaluationOptions', metainfo: Mapping[str, Any], data: Path) -> str:
+    """Say how patients would be on both sides.
+
+    Args:
+        options: What was asked for.
+        metainfo: Of the data's annotation.
+        data: The data folder.
+
+    Returns:
+        A clause without capital and full stop; empty if nothing is known of a leak.
+
+    Raises:
+        ValueError: The data do not know their patients and videos, and folds of our own were asked for.
+    """
+    if metainfo.get('grouping') == 'unknown':
+        leak = 'nobody knows which frames are of one video or patient, so they may be on both sides'
+        if options.folds != 'official':
+            raise ValueError(f'{data}: {leak}: take the folds that came with the data, --folds official.')
+        return leak
+    if options.folds == 'official':
+        return 'the folds came with the data, and need not keep patients together'
+    if options.folds != 'split' and options.group_by in _SPLIT_APART:
+        return f'{_SPLIT_APART[options.group_by]} on both sides'
+    found = (pretraining_leak(split_spec(spec)[1], data, options.folds) for spec in options.checkpoints)
+    return '; '.join(filter(None, found))
+
+
+def pretraining_leak(checkpoint: str, data: Path, folds: str) -> str:
+    """How a checkpoint has seen the patients that it would be tested on, as far as its metadata say.
+
+    A checkpoint of a run on the same data folder has, unless the split that it was trained on is not the one tested.
+    Exported backbones do not say what they were trained on.
+
+    Args:
+        checkpoint: Its path; anything but a file has seen nothing.
+        data: The data folder.
+        folds: The folds that were asked for.
+    """
+    if not Path(checkpoint).is_file():
+        return ''
+    meta = load_plain_checkpoint(checkpoint).get('meta')
+    text = meta.get('cfg') if isinstance(meta, Mapping) else None
+    loader = config_literals(text, ('train_dataloader',)).get('train_dataloader') if isinstance(text, str) else None
+    dataset = loader.get('dataset') if isinstance(loader, dict) else None
+    if not isinstance(dataset, dict) or not isinstance(dataset.get('data_root'), str):
+        return ''
+    if Path(dataset['data_root']).expanduser().resolve() != data.expanduser().resolve():
+        return ''
+    if folds == 'split' and dataset.get('split') == 'train' and dataset.get('fold') is None:
+        return ''
+    return f'{checkpoint} was trained on {dataset["data_root"]}, so it has seen patients that it would be tested on'

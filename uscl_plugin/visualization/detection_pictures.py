@@ -1,0 +1,91 @@
+"""An image with its lesions outlined, beside the same image with what a detector found."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
+from pycocotools import mask as coco_mask
+
+from uscl_plugin.datasets.lesions.masks import read_image
+
+TRUTH, FOUND = (86, 205, 233), (255, 140, 40)  # told apart by all eyes, and from grey
+WIDTH, MAX_HEIGHT, GAP = 480, 480, 6  # pixels, of one of the two
+_PAPER = (24, 26, 30)
+
+# Mask: compressed run lengths of the image's size. Box: x, y, width, height in its pixels.
+Shape = dict | Sequence[float]
+
+
+def side_by_side(path: str | Path, truth: Sequence[Shape], found: Sequence[tuple[Shape, float]]) -> bytes | None:
+    """The truth on the left, the predictions with their scores on the right.
+
+    Args:
+        path: The image.
+        truth: Masks or boxes of the lesions.
+        found: Masks or boxes of the predictions, with scores in [0, 1].
+
+    Returns:
+        A JPEG file; None if the image cannot be read.
+    """
+    try:
+        image = read_image(Path(path)).convert('RGB')
+    except ValueError:
+        return None
+    scale = min(WIDTH / image.width, MAX_HEIGHT / image.height)
+    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
+    small = image.resize(size, Image.Resampling.LANCZOS)
+    left, right = small.copy(), small.copy()
+    for shape in truth:
+        draw_outline(left, shape, scale, TRUTH)
+    places = [draw_outline(right, shape, scale, FOUND) for shape, _ in found]
+    for place, (_, score) in zip(places, found, strict=True):  # last, so that no line crosses a number
+        _write_score(right, place, score)
+    pair = Image.new('RGB', (2 * size[0] + GAP, size[1]), _PAPER)
+    pair.paste(left, (0, 0))
+    pair.paste(right, (size[0] + GAP, 0))
+    buffer = io.BytesIO()
+    pair.save(buffer, format='JPEG', quality=82)
+    return buffer.getvalue()
+
+
+def draw_outline(picture: Image.Image, shape: Shape, scale: float, colour: tuple[int, int, int]) -> tuple[int, int]:
+    """Draw a line three pixels wide around a mask or box.
+
+    Args:
+        picture: Changed in place.
+        shape: In pixels of the original.
+        scale: From the original to the picture.
+        colour: RGB.
+
+    Returns:
+        Where the shape's upper left corner is in the picture, (x, y).
+    """
+    draw = ImageDraw.Draw(picture)
+    if isinstance(shape, dict):
+        mask = coco_mask.decode(shape)
+        outlines = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+        for outline in outlines:
+            points = [((x + 0.5) * scale, (y + 0.5) * scale) for x, y in outline[:, 0].tolist()]
+            draw.line([*points, points[0]], fill=colour, width=3)
+        x, y, _, _ = coco_mask.toBbox(shape).tolist()
+    else:
+        x, y, width, height = shape
+        draw.rectangle((x * scale, y * scale, (x + width) * scale, (y + height) * scale), outline=colour, width=3)
+    return round(x * scale), round(y * scale)
+
+
+def _write_score(picture: Image.Image, place: tuple[int, int], score: float) -> None:
+    """Above the shape where there is room, else inside; always within the picture."""
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.truetype(findfont('DejaVu Sans'), 22)  # comes with matplotlib
+    text = f'{score:.2f}'
+    _, _, width, height = draw.textbbox((0, 0), text, font=font)
+    x = float(np.clip(place[0], 0, max(picture.width - width - 4, 0)))
+    y = place[1] - height - 5 if place[1] >= height + 5 else place[1] + 3
+    y = float(np.clip(y, 0, max(picture.height - height - 3, 0)))
+    draw.rectangle((x, y, x + width + 4, y + height + 3), fill=_PAPER)
+    draw.text((x + 2, y + 1), text, FOUND, font)
