@@ -1,5 +1,17 @@
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+
+from uscl_plugin.engine.backbone_export import write_checkpoint
+from uscl_plugin.evaluation.backbones import load_backbone
 
 pytest.importorskip('mmdet')
 NAMES = {'udiat_b': 'udiat-b', 'busi': 'busi', 'bus_uclm': 'bus-uclm'}
@@ -40,3 +52,65 @@ def test_the_papers_numbers(root, folder, detector, start, last):
     if last:
         assert hooks['FreezeHook'].trainable[0] == 'backbone.layer4.1'
     assert cfg.custom_imports.imports == ['uscl_plugin', 'uscl_plugin.compat.mmcv_ops', 'uscl_plugin.detection']
+
+
+@pytest.fixture
+def lesions(tmp_path):
+    """Four images of 64 px in COCO form, one without a lesion; the same for training and validation."""
+    folder = tmp_path / 'lesions'
+    (folder / 'images').mkdir(parents=True)
+    (folder / 'annotations').mkdir()
+    images, annotations = [], []
+    for k in range(1, 5):
+        pixels = np.random.default_rng(k).integers(0, 90, (64, 64, 3), dtype=np.uint8)
+        if k < 4:
+            cv2.rectangle(pixels, (10, 10), (40, 30 + k), (200, 200, 200), -1)
+            box = [10, 10, 30, 20 + k]
+            outline = [10, 10, 40, 10, 40, 30 + k, 10, 30 + k]
+            annotations.append(
+                dict(id=k, image_id=k, category_id=1, bbox=box, area=30 * (20 + k), segmentation=[outline], iscrowd=0)
+            )
+        cv2.imwrite(str(folder / 'images' / f'{k}.png'), pixels)
+        images.append(dict(id=k, file_name=f'{k}.png', width=64, height=64))
+    content = dict(images=images, annotations=annotations, categories=[dict(id=1, name='lesion')])
+    for name in ('train', 'val'):
+        (folder / 'annotations' / f'{name}.json').write_text(json.dumps(content))
+    return folder
+
+
+@pytest.mark.slow
+def test_mmdetections_own_tool_trains_the_last_three_layers(root, lesions, tmp_path):
+    """From a backbone as USCL leaves it, unchanged host, no compiler; frozen tensors stay as they are."""
+    start = load_backbone('random').network.state_dict()
+    meta = {'mean': [127.5] * 3, 'std': [63.75] * 3, 'channel_order': 'rgb'}
+    write_checkpoint(tmp_path / 'backbone.pth', {f'backbone.{name}': value for name, value in start.items()}, meta)
+    tool = Path(next(iter(importlib.util.find_spec('mmdet').submodule_search_locations))) / '.mim/tools/train.py'
+    loaders = [
+        option
+        for name in ('train', 'val', 'test')
+        for option in (
+            f'{name}_dataloader.dataset.data_root={lesions}',
+            f'{name}_dataloader.num_workers=0',
+            f'{name}_dataloader.persistent_workers=False',
+            f'{name}_dataloader.dataset.pipeline.{2 if name == "train" else 1}.scale=(64,64)',
+        )
+    ]
+    config = root / 'configs' / 'udiat_b' / 'mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.py'
+    options = [*loaders, f'model.backbone.init_cfg.checkpoint={tmp_path / "backbone.pth"}', 'train_cfg.max_epochs=1']
+    options += ['model.train_cfg.rcnn.sampler.num=16', 'model.train_cfg.rpn_proposal.max_per_img=50']
+    command = [sys.executable, tool, config, '--work-dir', tmp_path / 'work', '--cfg-options', *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    shown = done.stdout + done.stderr
+    assert done.returncode == 0, shown[-3000:]
+    assert 'all 120 tensors of the backbone have arrived' in shown
+    assert 'coco/bbox_mAP' in shown
+    trained = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=True)['state_dict']
+    for name, tensor in start.items():
+        same = torch.equal(tensor, trained[f'backbone.{name}'])
+        assert same != name.startswith('layer4.1'), name
+
+    wrong = [*options, 'model.data_preprocessor.mean=[0,0,0]']
+    command = [sys.executable, tool, config, '--work-dir', tmp_path / 'wrong', '--cfg-options', *wrong]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode != 0
+    assert 'was trained with mean [127.5, 127.5, 127.5], the model normalises with' in done.stderr
