@@ -176,7 +176,7 @@ def test_a_leak_has_a_banner_before_any_number(write, leak):
 def test_one_seed_one_method_last_epoch(write):
     page = write({'uscl': {'last': {0: predictions(FIRST)}}})
     assert 'optimistic' not in page.text and 'Differences' not in page.text and 'SD\u00a0' not in page.text
-    assert '3 videos are wrong.' in page.text and 'epoch by last' in page.text
+    assert '3 videos are wrong.' in page.text and 'chosen by last' in page.text
 
 
 def test_one_patient_has_no_interval(write):

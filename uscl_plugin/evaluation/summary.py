@@ -37,7 +37,7 @@ def summarise(runs: Runs, classes: Sequence[str], resamples: int = 2000, seed: i
         - ``num``, ``support`` (one number a class), ``chance`` (:data:`METRICS` of always naming the most frequent
           class) and ``majority`` (its name);
         - ``results``: method → selection → ``metrics`` (name → ``mean``, ``low``, ``high``, ``min``, ``max``, ``std``,
-          ``by_seed``), ``classes`` (name → measure → ``mean``, ``low``, ``high``) and ``confusion`` (seeds summed);
+          ``by_seed``), ``classes`` (name → measure → the same) and ``confusion`` (seeds summed);
         - ``differences``: list of ``first``, ``second``, ``selection``, ``metrics`` (name → ``mean``, ``low``, ``high``
           of second minus first), for every pair of methods;
         - ``optimism``: the same of ``best-on-test`` minus the honest selection of one ``method``.
@@ -206,23 +206,26 @@ def _measure(by_seed: Mapping[int, Predictions], num_classes: int, weights: np.n
 
 
 def _result(measured: _Measured, classes: Sequence[str]) -> dict:
-    metrics = {}
-    for name in METRICS:
-        values = np.array([found[name] for found in measured.by_seed.values()])
-        metrics[name] = {
-            **_estimate(measured.mean(name), measured.samples[name]),
-            'min': _number(values.min()),
-            'max': _number(values.max()),
-            'std': _number(values.std(ddof=1)) if len(values) > 1 else None,
-            'by_seed': {str(seed): _number(found[name]) for seed, found in measured.by_seed.items()},
-        }
     return {
-        'metrics': metrics,
+        'metrics': {name: _over_seeds(measured, name) for name in METRICS},
         'classes': {
-            label: {name: _estimate(measured.mean(name)[k], measured.samples[name][:, k]) for name in CLASS_METRICS}
-            for k, label in enumerate(classes)
+            label: {name: _over_seeds(measured, name, k) for name in CLASS_METRICS} for k, label in enumerate(classes)
         },
         'confusion': np.sum([found['confusion'] for found in measured.by_seed.values()], axis=0).tolist(),
+    }
+
+
+def _over_seeds(measured: _Measured, name: str, k: int | None = None) -> dict:
+    """Mean, interval and spread of a measure; of class ``k`` if it has one value a class."""
+    at: Any = ... if k is None else (..., k)
+    by_seed = {seed: float(np.asarray(found[name])[at]) for seed, found in measured.by_seed.items()}
+    values = np.array(list(by_seed.values()))
+    return {
+        **_estimate(measured.mean(name)[at], measured.samples[name][at]),
+        'min': _number(values.min()),
+        'max': _number(values.max()),
+        'std': _number(values.std(ddof=1)) if len(values) > 1 else None,
+        'by_seed': {str(seed): _number(value) for seed, value in by_seed.items()},
     }
 
 
