@@ -10,5 +10,8 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='PlainCheckpointHook'),  # checkpoints load without pickle
     dict(type='BackboneCheckHook'),  # all tensors of the backbone must arrive, and mean, std and channel order agree
+    dict(type='LesionCheckHook'),  # heads and classes, training and validation, checkpoint and model must agree
+    dict(type='ClassCheckHook'),  # a checkpoint to test must know the classes of the data
+    dict(type='CheckInvalidLossHook', interval=10),  # NaN stops the run
 ]
 randomness = dict(seed=0, deterministic=False)

@@ -33,7 +33,7 @@ def test_the_papers_numbers(root, folder, detector, start, last):
     cfg = read(root, folder, detector, start, last)
     assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.005, momentum=0.9, weight_decay=5e-4)
     assert (cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_size) == (30, 2)
-    assert [s.milestones for s in cfg.param_scheduler] == [[10, 20]]
+    assert [s.get('milestones') for s in cfg.param_scheduler] == [None, [10, 20]]  # a warm-up before
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == f'data/{folder}'
         assert loader.dataset.metainfo.classes == ('lesion',)
@@ -56,24 +56,22 @@ def test_the_papers_numbers(root, folder, detector, start, last):
 
 @pytest.fixture
 def lesions(tmp_path):
-    """Four images of 64 px in COCO form, one without a lesion; the same for training and validation."""
+    """Four images of 64 px in COCO form to train on and four to validate on, one of each without a lesion."""
     folder = tmp_path / 'lesions'
     (folder / 'images').mkdir(parents=True)
     (folder / 'annotations').mkdir()
-    images, annotations = [], []
-    for k in range(1, 5):
-        pixels = np.random.default_rng(k).integers(0, 90, (64, 64, 3), dtype=np.uint8)
-        if k < 4:
-            cv2.rectangle(pixels, (10, 10), (40, 30 + k), (200, 200, 200), -1)
-            box = [10, 10, 30, 20 + k]
-            outline = [10, 10, 40, 10, 40, 30 + k, 10, 30 + k]
-            annotations.append(
-                dict(id=k, image_id=k, category_id=1, bbox=box, area=30 * (20 + k), segmentation=[outline], iscrowd=0)
-            )
-        cv2.imwrite(str(folder / 'images' / f'{k}.png'), pixels)
-        images.append(dict(id=k, file_name=f'{k}.png', width=64, height=64))
-    content = dict(images=images, annotations=annotations, categories=[dict(id=1, name='lesion')])
     for name in ('train', 'val'):
+        images, annotations = [], []
+        for k in range(1, 5):
+            pixels = np.random.default_rng(k).integers(0, 90, (64, 64, 3), dtype=np.uint8)
+            if k < 4:
+                cv2.rectangle(pixels, (10, 10), (40, 30 + k), (200, 200, 200), -1)
+                box, outline = [10, 10, 30, 20 + k], [10, 10, 40, 10, 40, 30 + k, 10, 30 + k]
+                lesion = dict(id=k, image_id=k, category_id=1, bbox=box, area=30 * (20 + k), iscrowd=0)
+                annotations.append(lesion | dict(segmentation=[outline]))
+            cv2.imwrite(str(folder / 'images' / f'{name}{k}.png'), pixels)
+            images.append(dict(id=k, file_name=f'{name}{k}.png', width=64, height=64))
+        content = dict(images=images, annotations=annotations, categories=[dict(id=1, name='lesion')])
         (folder / 'annotations' / f'{name}.json').write_text(json.dumps(content))
     return folder
 

@@ -38,10 +38,26 @@ def test_other_categories_than_the_files(tmp_path, classes):
         build(tmp_path, classes)
 
 
-def test_categories_in_another_order_are_the_same(tmp_path):
+def test_categories_in_another_order_would_swap_names(tmp_path):
     write_truth(tmp_path, categories=('benign', 'malignant'))
-    data = build(tmp_path, ('malignant', 'benign'))
-    assert [data.metainfo['classes'][label] for label in data.get_cat_ids(0)] == ['malignant']
+    with pytest.raises(ValueError, match=r'has the categories benign, malignant, the config the classes malignant, b'):
+        build(tmp_path, ('malignant', 'benign'))
+    data = build(tmp_path, ('benign', 'malignant'))
+    assert [data.metainfo['classes'][label] for label in data.get_cat_ids(0)] == ['benign']  # category 1 of the file
+
+
+def test_a_file_without_a_lesion_is_not_trained_on(tmp_path):
+    write_truth(tmp_path)
+    path = tmp_path / 'annotations' / 'val.json'
+    content = json.loads(path.read_text()) | {'annotations': []}
+    path.write_text(json.dumps(content))
+    keep = dict(filter_cfg=dict(filter_empty_gt=False))
+    with pytest.raises(ValueError, match=r'val.json holds no lesion: .*with a smaller --min-area'):
+        build(tmp_path, **keep)
+    assert len(build(tmp_path, test_mode=True, **keep)) == len(IMAGES)
+    path.write_text(json.dumps(content | {'images': []}))
+    with pytest.raises(ValueError, match=r'val.json holds no image'):
+        build(tmp_path, test_mode=True)
 
 
 def test_no_file(tmp_path):

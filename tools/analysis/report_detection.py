@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         MMLogger.get_instance('report', log_level='WARNING')
         return _report(cfg, args, command)
     except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        # A worker's error is a whole traceback, its last line the reason.
+        print(f'error: {str(error).strip().splitlines()[-1]}', file=sys.stderr)
         return 1
 
 

@@ -21,6 +21,8 @@ from pycocotools.coco import COCO
 
 from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
 
+from .lesion_check_hook import check_heads
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -72,6 +74,7 @@ def run_detector(cfg: Config, checkpoint: str | Path) -> Detections:
             raise ValueError(
                 f'test_dataloader.dataset is a {type(dataset).__name__}, not one of COCO’s format: use LesionDataset.'
             )
+        check_heads(model, len(dataset.metainfo['classes']))
         truth = COCO(dataset.ann_file)
     image_ids: list[int] = []
     results: list[dict] = []

@@ -16,14 +16,15 @@ class LesionDataset(CocoDataset):
 
     MMDetection silently leaves out annotations whose category the config does not name. Here the categories of the file
     and the config's classes must be the same. The file's path goes into the data set's ``metainfo`` (``ann_file``),
-    where :class:`LesionCocoMetric` finds it, so that a config names its data folder once for every loader.
+    where :class:`LesionCocoMetric` finds it, so that a config names its data folder once for a loader and its metric.
 
     Args:
         **kwargs: Those of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
         FileNotFoundError: There is no annotation file.
-        ValueError: It is no COCO file, or has other categories than ``metainfo['classes']``.
+        ValueError: It is no COCO file, has other categories than ``metainfo['classes']``, or another order
+            of them, or holds no image or, for training, no lesion.
     """
 
     METAINFO = {'classes': ('lesion',), 'palette': [(220, 60, 20), (20, 120, 220)]}  # noqa: RUF012 (MMDetection's)
@@ -32,14 +33,18 @@ class LesionDataset(CocoDataset):
         """Check the annotation file, then read it as MMDetection does."""
         categories = _categories(Path(self.ann_file))
         classes = self.metainfo['classes']
-        if sorted(categories) != sorted(classes):
+        if list(categories) != list(classes):  # MMDetection numbers them in the order of the file
             raise ValueError(
                 f'{self.ann_file} has the categories {", ".join(categories)}, the config the classes '
                 f'{", ".join(classes)}: set metainfo.classes and num_classes to those of the file, or convert with '
                 f'another --classes.'
             )
         self._metainfo['ann_file'] = str(Path(self.ann_file).resolve())
-        return super().load_data_list()
+        images = super().load_data_list()
+        if not images or (not self.test_mode and not any(image['instances'] for image in images)):
+            what = 'image' if not images else 'lesion'
+            raise ValueError(f'{self.ann_file} holds no {what}: {_REMEDY}, with a smaller --min-area or other splits.')
+        return images
 
 
 def _categories(path: Path) -> list[str]:

@@ -54,8 +54,10 @@ def read_run(work_dir: str | Path) -> DetectionRun:
     by_epoch: dict[int, dict] = {}
     for log in logs:
         newer = _evaluations(log)
-        if newer:  # a resumption replaces what was logged from its first epoch on
-            by_epoch = {epoch: line for epoch, line in by_epoch.items() if epoch < min(newer)} | newer
+        # A resumption, or a new start, replaces what was logged from its first epoch on, evaluated or not.
+        first = min([*newer, *_losses([log])], default=None)
+        if first is not None:
+            by_epoch = {epoch: line for epoch, line in by_epoch.items() if epoch < first} | newer
     measures = {}
     for key, name in MEASURES.items():
         values = {epoch: float(line[key]) for epoch, line in by_epoch.items() if _defined(line.get(key))}

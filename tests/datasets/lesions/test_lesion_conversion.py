@@ -224,3 +224,13 @@ def test_bus_uclm(real_data, tmp_path, capsys):
                 masks = [coco.annToMask(a) for a in coco.imgToAnns[image['id']] if a['category_id'] == category]
                 union = np.sum(masks, axis=0) if masks else np.zeros(pixels.shape[:2])
                 np.testing.assert_array_equal(union, pixels[..., channel] > 0)
+
+
+def test_a_link_into_the_source_does_not_cost_an_image(tmp_path):
+    root, out = make_uclm(tmp_path / 'src', PATIENTS), tmp_path / 'out'
+    before = sorted((path.name, path.read_bytes()) for path in (root / 'images').iterdir())
+    out.mkdir()
+    (out / 'images').symlink_to(root / 'images')
+    with pytest.raises(SourceError, match=r'images leads into the source .*: remove that link'):
+        convert_lesions(root, out, LesionSettings('bus_uclm'), overview=False)
+    assert sorted((path.name, path.read_bytes()) for path in (root / 'images').iterdir()) == before

@@ -65,6 +65,8 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
     root, out = Path(src), Path(out)
     if out.resolve() == root.resolve():
         raise SourceError(f'--out {out} is the source itself: give another folder, so that no source is overwritten.')
+    if (out / 'images').resolve().is_relative_to(root.resolve()) and not out.resolve().is_relative_to(root.resolve()):
+        raise SourceError(f'{out / "images"} leads into the source {root}: remove that link, or give another --out.')
     if settings.kind == 'pairs' and settings.classes == 2:
         raise SourceError('pairs has masks of one class: use --classes 1, or another kind.')
     images, skipped = read_images(root, settings)

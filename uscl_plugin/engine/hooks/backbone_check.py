@@ -21,7 +21,7 @@ class BackboneCheckHook(Hook):
     MMEngine only logs what does not fit, and trains from random weights then. Where the checkpoint's metadata say
     mean, standard deviation and channel order of its input, those of the model's preprocessor are compared, too.
     Checkpoints of MMPretrain, of ``export_backbone.py`` and of torchvision are understood. Nothing is done without
-    such an ``init_cfg`` and in a resumed run.
+    such an ``init_cfg``, in a resumed run, and in one that starts from a whole model (``load_from``), which is said.
 
     Args:
         check_input: Compare mean, standard deviation and channel order.
@@ -36,15 +36,18 @@ class BackboneCheckHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compare the initialised model with the checkpoint."""
         path = pretrained_path(runner.cfg)
-        if path is None or runner.epoch > 0 or runner.iter > 0 or runner._load_from:
+        if path is None or runner.epoch > 0 or runner.iter > 0:
+            return
+        if runner._load_from:
+            runner.logger.warning(f'load_from replaces the backbone of {path}, which is therefore not compared.')
             return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         checkpoint = load_plain_checkpoint(path)
         wanted = backbone_state(checkpoint)
         arrived = count_arrived(model.backbone, wanted)
         runner.logger.info(f'{path}: all {arrived} tensors of the backbone have arrived.')
-        if self.check_input:
-            check_input(path, checkpoint.get('meta') or {}, model.data_preprocessor)
+        if self.check_input and not check_input(path, checkpoint.get('meta') or {}, model.data_preprocessor):
+            runner.logger.warning(f'{path} does not say how its input was normalised: not compared.')
 
 
 def pretrained_path(cfg: Config) -> str | None:
@@ -61,7 +64,8 @@ def count_arrived(backbone: nn.Module, wanted: dict[str, torch.Tensor]) -> int:
         CheckpointError: A tensor is missing in the checkpoint or differs, or one of the checkpoint has no place.
     """
     state = backbone.state_dict()
-    missing = [name for name in state if name not in wanted]
+    # Older files lack the counters, which batch norm needs for a cumulative average only.
+    missing = [name for name in state if name not in wanted and not name.endswith('num_batches_tracked')]
     left_over = [name for name in wanted if name not in state]
     differing = [
         name
@@ -85,15 +89,18 @@ def count_arrived(backbone: nn.Module, wanted: dict[str, torch.Tensor]) -> int:
     return len(state)
 
 
-def check_input(path: str, meta: dict, preprocessor: Any) -> None:
-    """Compare a model's preprocessor with what a checkpoint says of its input; what it does not say passes.
+def check_input(path: str, meta: dict, preprocessor: Any) -> bool:
+    """Compare a model's preprocessor with what a checkpoint says of its input.
+
+    Returns:
+        Whether it says anything; otherwise nothing is compared.
 
     Raises:
         CheckpointError: They differ; says both.
     """
     stored = stored_metadata(meta)
     if any(key not in stored for key in INPUT_KEYS) or not hasattr(preprocessor, 'mean'):
-        return
+        return False
     wanted = resolve_input(path, stored, {})
     # MMPretrain's preprocessor says to_rgb, MMEngine's (and MMDetection's) _channel_conversion.
     to_rgb = getattr(preprocessor, 'to_rgb', getattr(preprocessor, '_channel_conversion', False))
@@ -114,3 +121,4 @@ def check_input(path: str, meta: dict, preprocessor: Any) -> None:
                 f'data_preprocessor to mean={wanted["mean"]}, std={wanted["std"]} and '
                 f'{"RGB" if wanted["channel_order"] == "rgb" else "BGR"} order.'
             )
+    return True
