@@ -94,10 +94,7 @@ class CrossValidation:
             )
         self.leak = find_leak(options, self.annotations['metainfo'], self.annotation_file.parent)
         if self.leak and not options.allow_leak:
-            raise ValueError(
-                f'{self.leak[0].upper()}{self.leak[1:]}: the figures would pretend. '
-                f'Pass --allow-leak to see them all the same.'
-            )
+            raise ValueError(f'{self.leak}: the figures would pretend. Pass --allow-leak to see them all the same.')
         self._data = data_digest(self.annotation_file, entries)
         self.folds = {seed: self._make_folds(seed) for seed in range(options.seeds)}
         self.warnings += list(dict.fromkeys(note for folds in self.folds.values() for note in folds.warnings))

@@ -1,7 +1,16 @@
-"""The algorithm, its head and its loss, registered with MMPretrain."""
+"""The algorithm, its head and its loss, and the methods it is compared with, registered with MMPretrain."""
 
+from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
 from .heads import USCLHead
 from .losses import LightlyNTXentLoss
 from .uscl import USCL
 
-__all__ = ['USCL', 'LightlyNTXentLoss', 'USCLHead']
+__all__ = [
+    'USCL',
+    'FixMatch',
+    'LightlyNTXentLoss',
+    'PiModel',
+    'TemporalEnsembling',
+    'TrainingSetHook',
+    'USCLHead',
+]

@@ -1,0 +1,8 @@
+"""Semi-supervised methods that USCL is compared with."""
+
+from .fixmatch import FixMatch
+from .pi_model import PiModel
+from .temporal_ensembling import TemporalEnsembling
+from .training_set_hook import TrainingSetHook
+
+__all__ = ['FixMatch', 'PiModel', 'TemporalEnsembling', 'TrainingSetHook']

@@ -1,0 +1,49 @@
+"""Tell a semi-supervised classifier about its training set and its epochs."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from .consistency import ConsistencyClassifier
+
+
+@HOOKS.register_module()
+class TrainingSetHook(Hook):
+    """Hands the size of the training set, its number of labels and the ends of epochs to the model.
+
+    Nothing has to be set, so a config fits any data set. Acts before a checkpoint is saved, and after one is loaded.
+
+    Raises:
+        ValueError: The model does not listen, or its samples have no index of their own.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Count, and check ``sample_idx`` where it matters."""
+        model = _model(runner)
+        dataset = runner.train_dataloader.dataset
+        if not isinstance(model, ConsistencyClassifier):
+            raise ValueError(
+                f'TrainingSetHook is for PiModel and TemporalEnsembling, the model is {type(model).__name__}: remove '
+                f'it from custom_hooks.'
+            )
+        if model.keeps_samples and not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ValueError(f'{type(model).__name__} needs epochs: set train_cfg=dict(by_epoch=True, max_epochs=…).')
+        num_labelled = 0
+        for position in range(len(dataset)):
+            info = dataset.get_data_info(position)
+            num_labelled += int(info.get('gt_label', -1)) >= 0
+            if model.keeps_samples and info.get('sample_idx') != position:
+                raise ValueError(
+                    f'sample {position} of {type(dataset).__name__} has sample_idx {info.get("sample_idx")}, but '
+                    f'{type(model).__name__} needs one index for each sample: use the data set without wrapper.'
+                )
+        model.start_training(len(dataset), num_labelled, runner.epoch)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Pass it on."""
+        _model(runner).end_epoch()
+
+
+def _model(runner: Runner) -> ConsistencyClassifier:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
