@@ -103,8 +103,14 @@ def test_other_images_under_the_same_names_are_noticed(evaluate, patients, tmp_p
     assert features.read_bytes() != before
 
 
-@pytest.mark.parametrize('name', ['cells/random/seed0/fold1/inner-val.npz', 'cells/random/seed0/fold1/cell.json'])
-@pytest.mark.parametrize('content', [b'', b'PK\x03\x04 cut off', b'{}'])
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('cells/random/seed0/fold1/inner-val.npz', b''),
+        ('cells/random/seed0/fold1/inner-val.npz', b'PK\x03\x04 cut off'),
+        ('cells/random/seed0/fold1/cell.json', b'{}'),
+    ],
+)
 def test_damaged_results_are_made_again(evaluate, patients, tmp_path, capsys, name, content):
     run = ['random', '--data', patients, '--out', tmp_path / 'out', *TINY]
     assert evaluate(*run) == 0
@@ -173,12 +179,12 @@ def test_the_hosts_own_test_tool_gives_the_same_figures(evaluate, patients, tmp_
 
 def test_the_same_seed_gives_the_same_table_twice(evaluate, patients, tmp_path):
     tables = []
-    for name, seeds in (('first', 1), ('second', 1), ('more', 2)):
+    for name in ('first', 'second'):
         out = tmp_path / name
-        run = ['--data', patients, '--out', out, *TINY, '--protocol', 'finetune3', '--epochs', '1', *WITHOUT_WORKERS]
-        assert evaluate('random', *run, '--seeds', seeds) == 0
+        run = ['random', '--data', patients, '--out', out, *TINY, '--folds', '2', '--protocol', 'finetune3']
+        assert evaluate(*run, '--epochs', '1', *WITHOUT_WORKERS) == 0
         tables.append((out / 'table.md').read_text().split('\n', 1)[1])
-    assert tables[0] == tables[1] != tables[2]
+    assert tables[0] == tables[1]
 
 
 @pytest.mark.parametrize(
