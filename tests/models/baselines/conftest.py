@@ -30,7 +30,8 @@ def build():
 
     def make(name, **settings):
         torch.manual_seed(0)
-        return MODELS.build(model_config(name, **settings))
+        # Whatever host's tests ran before in this process.
+        return MODELS.build(model_config(name, **settings) | dict(_scope_='mmpretrain'))
 
     return make
 
