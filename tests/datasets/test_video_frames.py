@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.datasets.annotations import read_annotations, write_annotations
+from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.datasets.video_frames import VideoFrameDataset, spread_evenly
 from uscl_plugin.evaluation.fold_making import make_folds
 from uscl_plugin.evaluation.folds import SIDES, write_folds
@@ -53,6 +54,21 @@ def test_sides_of_a_fold_divide_the_frames(data, fold, fold_file):
             assert not others & {r['patient_id'] for r in rows}
     both = items(VideoFrameDataset(str(data), fold=fold, split=['val', 'test'], fold_file=fold_file))
     assert sorted(r['frame'] for r in both) == sorted(r['frame'] for s in ('val', 'test') for r in parts[s])
+
+
+@pytest.mark.parametrize('kind', [VideoFrameDataset, VideoClusterDataset])
+def test_several_splits(make_clusters, tmp_path, kind):
+    entries = []
+    for split in ('train', 'val', 'test'):
+        folder = make_clusters(tmp_path, {f'{split}{k}': (2, 'ab'[k]) for k in range(2)}, split=split)
+        entries += read_annotations(folder / 'annotations.json')['data_list']
+    write_annotations(tmp_path / 'annotations.json', entries, ['a', 'b'])
+    for wanted in (['val', 'test'], ['train'], 'val', ('train', 'val', 'test')):
+        names = {row['video_id'] for row in items(kind(str(tmp_path), split=wanted, serialize_data=False))}
+        assert names == {f'{s}{k}' for s in ([wanted] if isinstance(wanted, str) else wanted) for k in range(2)}
+    with pytest.raises(ValueError, match=r'other'):
+        kind(str(tmp_path), split=['val', 'other'])
+    assert not kind(str(tmp_path), serialize_data=False).serialize_data
 
 
 def test_splits_of_the_annotation(make_clusters, tmp_path):

@@ -26,7 +26,7 @@ class VideoClusterDataset(BaseDataset):
     Args:
         data_root: The folder that a converter wrote.
         ann_file: The annotation file, relative to ``data_root`` (see :mod:`uscl_plugin.datasets.annotations`).
-        split: Keep only the videos of this split of the annotation; None keeps all.
+        split: Keep only the videos of this split of the annotation, or of several; None keeps all.
         classes: Class names in the order of their indices; None takes the annotation's, or those of ``label_map``.
         label_map: Annotation label → class index or class name; several labels may share a class. None: each label is
             a class of its own.
@@ -126,17 +126,20 @@ class VideoClusterDataset(BaseDataset):
 
     def _select(self, entries: list[dict]) -> list[dict]:
         splits = sorted({entry['split'] for entry in entries if entry['split'] is not None})
-        if self.split is not None and self.split not in splits:
-            raise ValueError(
-                f'{self.ann_file} has no split {self.split!r}, only {splits}: set split to one of them, or to None for '
-                f'all videos, or convert with --val-fraction.'
-            )
+        wanted = [self.split] if isinstance(self.split, str) else self.split
+        if wanted is None:
+            return self._select_labels(entries)
+        for split in wanted:
+            if split not in splits:
+                raise ValueError(
+                    f'{self.ann_file} has no split {split!r}, only {splits}: set split to one of them, or to None for '
+                    f'all videos, or convert with --val-fraction.'
+                )
+        return self._select_labels([entry for entry in entries if entry['split'] in wanted])
+
+    def _select_labels(self, entries: list[dict]) -> list[dict]:
         labels = (self.filter_cfg or {}).get('labels')
-        chosen = [
-            entry
-            for entry in entries
-            if (self.split is None or entry['split'] == self.split) and (labels is None or entry['label'] in labels)
-        ]
+        chosen = [entry for entry in entries if labels is None or entry['label'] in labels]
         if not chosen:
             raise ValueError(f'{self.ann_file}: no video with split={self.split!r} and filter_cfg={self.filter_cfg}.')
         return chosen

@@ -70,7 +70,6 @@ class VideoFrameDataset(VideoClusterDataset):
                     frames.append({'img_path': video['frames'][k], 'split': sides[k], **shared})
         if not frames:
             raise ValueError(f'{self.ann_file}: no labelled frame with fold={self.fold} and split={self.split!r}.')
-        self.serialize_data = True
         return frames
 
     def _select(self, entries: list[dict]) -> list[dict]:
@@ -89,11 +88,7 @@ class VideoFrameDataset(VideoClusterDataset):
                 )
             self._side = {name: side for name, side in sides.items() if side in wanted}
             entries = [e for e in entries if e['video_id'] in self._side or any(f in self._side for f in e['frames'])]
-        split, self.split = self.split, None  # chosen already; the filter of labels is left
-        try:
-            return super()._select(entries)
-        finally:
-            self.split = split
+        return self._select_labels(entries)
 
     def get_data_info(self, idx: int) -> dict:
         """An annotation with its full path; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""
