@@ -17,6 +17,17 @@ torch.set_num_threads(1)  # the networks of the tests are too small to share
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def loading_as_before():
+    """Tools forbid pickled code for the whole process; the next test decides for itself."""
+    name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    before = os.environ.get(name)
+    yield
+    os.environ.pop(name, None)
+    if before is not None:
+        os.environ[name] = before
+
+
 @pytest.fixture(scope='session')
 def root() -> Path:
     """The repository."""
