@@ -5,8 +5,9 @@ from mmengine.config import Config
 
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
-from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config, set_input_size
+from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config
 from uscl_plugin.evaluation.predictions import Predictions
+from uscl_plugin.evaluation.pretraining import input_size, set_input_size
 
 
 @pytest.mark.parametrize('protocol', ['finetune3', 'finetune', 'linear'])
@@ -106,6 +107,14 @@ def test_input_size_is_set_everywhere(root):
     cfg = Config.fromfile(root / 'configs' / 'pocus' / 'resnet18_1xb32-finetune3-100e_pocus-224px.py')
     set_input_size(cfg.train_dataloader.dataset.pipeline, 96)
     assert [step.get('scale') for step in cfg.train_dataloader.dataset.pipeline] == [None, (96, 96), 96, None, None]
+
+
+def test_crops_and_steps_in_wrappers_are_sized_too():
+    steps = [dict(type='CenterCrop', crop_size=224), dict(type='RandomFlip', scale=3)]
+    pipeline = [dict(type='TransformBroadcaster', transforms=steps)]
+    assert input_size(pipeline) == 224
+    set_input_size(pipeline, 96)
+    assert (steps[0]['crop_size'], steps[1]['scale'], input_size(pipeline)) == (96, 3, 96)
 
 
 @pytest.mark.parametrize(('depth', 'block'), [(18, 'layer4.1'), (34, 'layer4.2'), (50, 'layer4.2')])

@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from .predictions import Predictions
-from .pretraining import _flatten
+from .pretraining import set_input_size
 from .probes import selection_quality
 
 MODEL = 'model.pth'
@@ -182,11 +182,3 @@ def fold_config(
     cfg.default_hooks.checkpoint.save_best = f'{"val/" if sides["val"] else ""}frame/accuracy'
     cfg.randomness = dict(seed=seed)
     return cfg
-
-
-def set_input_size(pipeline: list[dict], size: int) -> None:
-    """Set the side in pixels of every resizing or cropping step of a pipeline, in place."""
-    for step in _flatten(pipeline):
-        for key in ('scale', 'crop_size'):
-            if key in step and 'Resize' in step['type'] + 'Crop' * (key == 'crop_size'):
-                step[key] = size if isinstance(step[key], int) else (size, size)

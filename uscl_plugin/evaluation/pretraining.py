@@ -139,6 +139,14 @@ def input_size(pipeline: Iterable[dict]) -> int:
     return size
 
 
+def set_input_size(pipeline: Iterable[dict], size: int) -> None:
+    """Set the side in pixels of every resizing or cropping step of a pipeline, also inside wrappers, in place."""
+    for step in _flatten(pipeline):
+        for key in ('scale', 'crop_size'):
+            if step.get('type') in _SIZED and key in step:
+                step[key] = size if isinstance(step[key], int) else (size, size)
+
+
 def color_type(pipeline: Iterable[dict]) -> str:
     """How a pipeline loads frames, ``'color'`` or ``'grayscale'``."""
     return next(
