@@ -27,7 +27,7 @@ import uscl_plugin
 from uscl_plugin.datasets.media.command import fraction, positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.input_metadata import CHANNEL_ORDERS, INPUT_KEYS
-from uscl_plugin.engine.plain import write_atomically
+from uscl_plugin.engine.plain import write_text
 from uscl_plugin.evaluation.cross_validation import PROTOCOLS, TRAINED_ON, CrossValidation, EvaluationOptions
 from uscl_plugin.evaluation.fold_making import GROUPINGS
 from uscl_plugin.evaluation.probes import PROBES
@@ -137,10 +137,10 @@ def _write(options: EvaluationOptions, validation: CrossValidation, runs: dict, 
     out = Path(options.out)
     content = {'facts': facts, 'summary': summary, 'cells': validation.cells}
     text = json.dumps(content, indent=1, ensure_ascii=False) + '\n'
-    write_atomically(out / 'metrics.json', lambda path: path.write_text(text, encoding='utf-8'))
+    write_text(out / 'metrics.json', text)
     leak = f'**{LEAK.format(validation.leak)}**\n\n' if validation.leak else ''
     table = f'`{facts["command"]}`\n\n{leak}{facts["trained on"]} {markdown_table(summary)}\n'
-    write_atomically(out / 'table.md', lambda path: path.write_text(table, encoding='utf-8'))
+    write_text(out / 'table.md', table)
     write_evaluation_report(out / 'report.html', runs, validation.classes, summary, facts, options.data)
 
 

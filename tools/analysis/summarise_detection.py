@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.fileio import dump
 
-from uscl_plugin.engine.plain import write_atomically
+from uscl_plugin.engine.plain import write_atomically, write_text
 from uscl_plugin.visualization.detection_curves import training_curves
 from uscl_plugin.visualization.detection_runs import DetectionRun, read_run, summarise_runs
 from uscl_plugin.visualization.detection_table import detection_table
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             methods.setdefault(name, []).append(read_run(work_dir))
         summary = summarise_runs(methods)
         table = detection_table(summary)
-        write_atomically(out / 'table.md', lambda path: path.write_text(table, encoding='utf-8'))
+        write_text(out / 'table.md', table)
         write_atomically(out / 'summary.json', lambda path: dump(summary, path, file_format='json', indent=1))
         save_picture(training_curves(methods), out / 'curves.png')
     except (OSError, ValueError) as error:

@@ -15,10 +15,11 @@ hold the folds that the data came with: ``"folds": [{"train": [video ids], "test
 """
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from uscl_plugin.engine.plain import write_text
 
 DATASET_TYPE = 'VideoClusters'
 FORMAT_VERSION = 1
@@ -49,9 +50,7 @@ def write_annotations(path: str | Path, data_list: Sequence[dict], classes: Sequ
         'data_list': entries,
     }
     check_annotations(annotations, path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    temporary.write_text(json.dumps(annotations, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
-    temporary.replace(path)
+    write_text(path, json.dumps(annotations, indent=1, ensure_ascii=False) + '\n')
 
 
 def read_annotations(path: str | Path) -> dict:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
+
+from uscl_plugin.engine.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -25,20 +26,20 @@ class LesionCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Compare heads and data."""
-        check_heads(_model(runner), len(runner.train_dataloader.dataset.metainfo['classes']))
+        check_heads(bare_model(runner), len(runner.train_dataloader.dataset.metainfo['classes']))
         if runner.val_loop is not None:
             check_apart(runner.train_dataloader.dataset.ann_file, runner.val_dataloader.dataset.ann_file)
 
     def before_test(self, runner: Runner) -> None:
         """Compare heads and data."""
-        check_heads(_model(runner), len(runner.test_dataloader.dataset.metainfo['classes']))
+        check_heads(bare_model(runner), len(runner.test_dataloader.dataset.metainfo['classes']))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Before a test, every tensor of the model must be in the checkpoint."""
         if not (runner._train_loop is None or isinstance(runner._train_loop, dict)):
             return  # a training may start from a part
         found = checkpoint.get('state_dict', checkpoint)
-        state = _model(runner).state_dict()
+        state = bare_model(runner).state_dict()
         missing = [
             name
             for name, tensor in state.items()
@@ -72,7 +73,3 @@ def check_apart(train_file: str | Path, val_file: str | Path) -> None:
                 f'{what} {min(both)!r} is in {train_file} and in {val_file}: give both loaders the same data_root and '
                 f'files of one split or fold.'
             )
-
-
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

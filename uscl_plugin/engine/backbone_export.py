@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from ..version import __version__
 from .checkpoints import CheckpointError, backbone_state, infer_resnet_depth, load_plain_checkpoint
 from .input_metadata import file_source, resolve_input, stored_metadata
-from .plain import write_atomically
+from .plain import write_atomically, write_text
 
 TARGETS = ('mmdet', 'mmpretrain', 'torchvision')
 SUFFIXES = ('.pth', '.pt', '.safetensors')
@@ -109,7 +109,7 @@ def write_checkpoint(
         # The digest ties the two files together, should one of them be moved or replaced.
         sidecar = {**meta, 'weights': file_source(out)}
         text = json.dumps(sidecar, indent=1) + '\n'
-        write_atomically(out.with_name(f'{out.name}.json'), lambda path: path.write_text(text, encoding='utf-8'))
+        write_text(out.with_name(f'{out.name}.json'), text)
     else:
         write_atomically(out, lambda path: torch.save({'meta': dict(meta), 'state_dict': tensors}, path))
 

@@ -2,12 +2,13 @@
 
 import importlib
 import importlib.util
-import os
 import runpy
 import sys
 from pathlib import Path
 
 from mmengine.config import Config
+
+from .checkpoints import only_plain_checkpoints
 
 # Import name of a host, which is also its default_scope, to the extra and package that bring it.
 HOSTS = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
@@ -100,7 +101,7 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     if needs_stand_in:  # before the tool: MMDetection's imports modules that need the ops before it reads the config
         importlib.import_module(STAND_IN)
     # The hosts load `load_from`, `--resume` and `init_cfg` checkpoints, and would run pickled code in them.
-    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    only_plain_checkpoints()
     before, sys.argv = sys.argv, [str(path), *argv]
     try:
         runpy.run_path(str(path), run_name='__main__')

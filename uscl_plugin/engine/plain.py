@@ -99,6 +99,11 @@ def _plain_mapping(mapping: Mapping, where: str, unknown: Unknown) -> dict:
     return plain
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8 by :func:`write_atomically`."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+
+
 def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
     """Write a file under a temporary name beside it, then rename: readers see the old file or the new one, whole.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from uscl_plugin.engine.plain import write_atomically
+from uscl_plugin.engine.plain import write_text
 
 from .finetuning import MODEL
 from .predictions import Predictions
@@ -46,18 +46,26 @@ class Cell:
         """The checkpoint of the trained classifier, if it was kept."""
         return self.folder / MODEL
 
-    def save(self, predictions: Mapping[str, Predictions], facts: Mapping[str, Any]) -> None:
-        """Write the predictions, and ``cell.json`` last: a cell without it is unfinished."""
+    def save(self, predictions: Mapping[str, Predictions], facts: Mapping[str, Any]) -> dict:
+        """Write the predictions, and ``cell.json`` last: a cell without it is unfinished.
+
+        Returns:
+            What was written there.
+        """
         for selection, found in predictions.items():
             found.save(self.folder / f'{selection}.npz')
-        text = json.dumps({'selections': list(predictions), **facts}, indent=1) + '\n'
-        write_atomically(self.folder / _FACTS, lambda path: path.write_text(text, encoding='utf-8'))
+        content = {'selections': list(predictions), **facts}
+        write_text(self.folder / _FACTS, json.dumps(content, indent=1) + '\n')
+        return content
 
-    def facts(self, fingerprint: Mapping[str, Any]) -> dict | None:
-        """What was saved with a finished cell; None if it is unfinished, or files of it are gone.
+    def load(self, fingerprint: Mapping[str, Any]) -> tuple[dict, dict[str, Predictions]] | None:
+        """What was saved with a finished cell, and its predictions by selection.
 
         Args:
             fingerprint: What its results depend on.
+
+        Returns:
+            None if it is unfinished, or files of it are gone or cut off.
 
         Raises:
             ValueError: It was finished with another fingerprint.
@@ -76,11 +84,6 @@ class Cell:
                 f'or delete that folder.'
             )
         try:
-            self.load(facts)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # gone, or cut off
+            return facts, {name: Predictions.load(self.folder / f'{name}.npz') for name in facts['selections']}
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
-        return facts
-
-    def load(self, facts: Mapping[str, Any]) -> dict[str, Predictions]:
-        """The predictions of a finished cell by selection."""
-        return {selection: Predictions.load(self.folder / f'{selection}.npz') for selection in facts['selections']}

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from uscl_plugin.engine.backbone_export import write_checkpoint
 
 from .backbones import PretrainedBackbone, load_backbone, unique_names
 from .cells import Cell, folder_of
-from .finetuning import finetune_fold, fold_config
+from .finetuning import FoldOutcome, finetune_fold, fold_config
 from .fold_making import folds_of_splits, make_folds, official_folds
 from .folds import Folds, read_folds, write_folds
 from .leaks import find_leak
@@ -87,6 +88,7 @@ class CrossValidation:
         self.classes = [name for name in self.annotations['metainfo']['classes'] if name in labels]
         self.warnings: list[str] = []
         self.cells: list[dict] = []
+        self._written: set[Path] = set()
         self.methods = dict(zip(unique_names(options.checkpoints), options.checkpoints, strict=True))
         if len({folder_of(method) for method in self.methods}) < len(self.methods):
             raise ValueError(
@@ -128,9 +130,9 @@ class CrossValidation:
         for number in range(len(folds.folds)):
             cell = Cell.at(self.out, method, seed, number)
             fingerprint = self._fingerprint(folds, number, seed) | {'checkpoint': identity}
-            facts = cell.facts(fingerprint)
             where = f'{method}, seed {seed}, fold {number + 1} of {len(folds.folds)}'
-            if facts is not None:
+            if (finished := cell.load(fingerprint)) is not None:
+                facts, predictions = finished
                 self.report(f'{where}: finished already')
                 if facts['model'] and not cell.model.is_file():
                     self.warnings.append(
@@ -140,38 +142,49 @@ class CrossValidation:
             else:
                 began = time.perf_counter()
                 try:
-                    if self.options.protocol in PROBES:
-                        outcome = features.probe(backbone, folds, number, self._config(backbone, seed, number), cell)
-                    else:
-                        outcome = finetune_fold(self._config(backbone, seed, number, method), cell.folder)
+                    outcome = self._run_cell(method, backbone, seed, number, features, cell)
                 except (ValueError, AssertionError) as error:  # MMCV asserts that images load
                     raise ValueError(f'{where}: {error}') from error
                 if not self.options.keep_models:
                     cell.model.unlink(missing_ok=True)
-                facts = {
-                    'fingerprint': fingerprint,
-                    'chosen': outcome.chosen,
-                    'curve': outcome.curve,
-                    'model': cell.model.is_file(),
-                    'seconds': round(time.perf_counter() - began, 2),
-                }
-                cell.save(outcome.predictions, facts)
-                facts = cell.facts(fingerprint) or facts
+                predictions = outcome.predictions
+                facts = cell.save(
+                    predictions,
+                    {
+                        'fingerprint': fingerprint,
+                        'chosen': outcome.chosen,
+                        'curve': outcome.curve,
+                        'model': cell.model.is_file(),
+                        'seconds': round(time.perf_counter() - began, 2),
+                    },
+                )
                 self.report(f'{where}: {facts["seconds"]:.1f} s')
             self.cells.append({'method': method, 'seed': seed, 'fold': number} | facts)
-            yield cell.load(facts)
+            yield predictions
 
-    def _config(self, backbone: PretrainedBackbone, seed: int, fold: int, method: str | None = None) -> Config:
-        """The config of one fold; with a method, its backbone is written for the run to start from."""
-        options, folds = self.options, self.folds[seed]
-        cfg = self._base_config()
-        checkpoint = None
-        if method is not None:
-            name = folder_of(method) + (f'_seed{seed}' if 'seed' in backbone.source else '')
-            checkpoint = (self.out / 'backbones' / f'{name}.pth').resolve()
+    def _run_cell(
+        self, method: str, backbone: PretrainedBackbone, seed: int, fold: int, features: ProbeFeatures, cell: Cell
+    ) -> FoldOutcome:
+        if self.options.protocol in PROBES:
+            return features.probe(backbone, self.folds[seed], fold, self._config(backbone, seed, fold), cell)
+        checkpoint = self._write_backbone(method, backbone, seed)
+        return finetune_fold(self._config(backbone, seed, fold, checkpoint), cell.folder)
+
+    def _write_backbone(self, method: str, backbone: PretrainedBackbone, seed: int) -> Path:
+        """The file that runs start from, in MMPretrain's names; written once, and anew by a new process."""
+        name = folder_of(method) + (f'_seed{seed}' if 'seed' in backbone.source else '')
+        path = (self.out / 'backbones' / f'{name}.pth').resolve()
+        if path not in self._written:
             meta = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': 'rgb' if backbone.to_rgb else 'bgr'}
             state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
-            write_checkpoint(checkpoint, state, meta | {'source': backbone.source})
+            write_checkpoint(path, state, meta | {'source': backbone.source})
+            self._written.add(path)
+        return path
+
+    def _config(self, backbone: PretrainedBackbone, seed: int, fold: int, checkpoint: Path | None = None) -> Config:
+        """The config of one fold, which starts from a checkpoint of the backbone."""
+        options, folds = self.options, self.folds[seed]
+        cfg = self._base_config()
         data = dict(
             data_root=str(Path(options.data).expanduser().resolve()),
             fold_file=str(self._fold_file(seed).resolve()),
@@ -223,10 +236,11 @@ class CrossValidation:
             shared |= {
                 'epochs': options.epochs,
                 'batch_norm': options.batch_norm,
-                'config': self._config_digest(),
+                'config': self._config_digest,
             }
         return shared
 
+    @cached_property
     def _config_digest(self) -> str:
         """Of what the results depend on: loading by another number of processes gives the same."""
         cfg = self._base_config()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from uscl_plugin.engine.plain import write_atomically
+from uscl_plugin.engine.plain import write_text
 
 SIDES = ('train', 'val', 'test')
 _KIND = 'uscl_folds'
@@ -50,7 +50,7 @@ def group_of(entry: Mapping) -> str:
 def write_folds(path: str | Path, folds: Folds) -> None:
     """Write folds as JSON in one step."""
     text = json.dumps({'kind': _KIND, **asdict(folds)}, indent=1, ensure_ascii=False) + '\n'
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+    write_text(path, text)
 
 
 def read_folds(path: str | Path) -> Folds:

@@ -7,13 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .detection_runs import DetectionRun
-from .figures import BLUE, DARK, GREY, ORANGE, new_figure, shorten, tidy
+from .figures import DARK, GREY, METHOD_STYLES, new_figure, shorten, tidy
 
-# Colours and line styles of methods, in order; they repeat after six.
-_STYLES = (
-    *((BLUE, '-'), (ORANGE, (0, (5, 1.5))), ('#2f855a', (0, (2, 1)))),
-    *(('#7b4ea3', (0, (6, 1.5, 1, 1.5))), ('#b7791f', '-'), ('#4a5568', (0, (5, 1.5)))),
-)
 Curve = Mapping[int, float]
 
 
@@ -36,7 +31,7 @@ def training_curves(methods: Mapping[str, Sequence[DetectionRun]]) -> Figure:
     figure = new_figure(3.5 * len(panels) + 0.4, 3.3 + 0.2 * len(methods))
     for axes, (title, by_method) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for k, (name, runs) in enumerate(by_method.items()):
-            colour, line = _STYLES[k % len(_STYLES)]
+            colour, line = METHOD_STYLES[k % len(METHOD_STYLES)]
             present = [run for run in runs if run]
             for run in present:
                 axes.plot(*_points(run), color=colour, linewidth=0.8, alpha=0.45, marker=_marker(run), markersize=2.5)

@@ -14,13 +14,8 @@ from uscl_plugin.evaluation.classification import METRICS
 from uscl_plugin.evaluation.predictions import Predictions
 from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, percent, selection_title
 
-from .figures import BLUE, DARK, GREY, ORANGE, new_figure, tidy
+from .figures import BLUE, DARK, GREY, METHOD_STYLES, new_figure, tidy
 
-# Colours and line styles of methods, in order; they repeat after six.
-_STYLES = (
-    *((BLUE, '-'), (ORANGE, (0, (5, 1.5))), ('#2f855a', (0, (2, 1)))),
-    *(('#7b4ea3', (0, (6, 1.5, 1, 1.5))), ('#b7791f', '-'), ('#4a5568', (0, (5, 1.5)))),
-)
 _SHADES = LinearSegmentedColormap.from_list('shades', ['#ffffff', BLUE])
 _FALSE_POSITIVE_RATES = np.linspace(0, 1, 1001)
 
@@ -182,7 +177,7 @@ def _roc(run: Predictions, k: int) -> tuple[tuple[np.ndarray, np.ndarray], float
 
 
 def _styles(number: int) -> list[tuple]:
-    return [_STYLES[k % len(_STYLES)] for k in range(number)]
+    return [METHOD_STYLES[k % len(METHOD_STYLES)] for k in range(number)]
 
 
 def _shorten(text: str, limit: int = 26) -> str:

@@ -19,6 +19,11 @@ from uscl_plugin.engine.plain import write_atomically
 
 PICTURE_SUFFIXES = ('.png', '.jpg', '.pdf', '.svg')
 BLUE, ORANGE, GREY, DARK = '#0b6e99', '#c8553d', '#9aa5b1', '#323f4b'
+# Colours and line styles of methods, in order; they repeat after six.
+METHOD_STYLES = (
+    *((BLUE, '-'), (ORANGE, (0, (5, 1.5))), ('#2f855a', (0, (2, 1)))),
+    *(('#7b4ea3', (0, (6, 1.5, 1, 1.5))), ('#b7791f', '-'), ('#4a5568', (0, (5, 1.5)))),
+)
 _PANELS = (  # key of the log, title, colour
     ('loss', 'Total loss', DARK),
     ('loss_contrastive', 'Contrastive loss (NT-Xent)', BLUE),

@@ -2,12 +2,13 @@
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from uscl_plugin.engine.plain import write_text
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -189,11 +190,7 @@ class HtmlReport:
 
     def write(self, path: str | Path) -> None:
         """Write the page in one step, making its folder: readers see the old page or the new one, never half of it."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-        temporary.write_text(self.render(), encoding='utf-8')
-        temporary.replace(path)
+        write_text(path, self.render())
 
     def _close_section(self) -> None:
         if self._in_section:

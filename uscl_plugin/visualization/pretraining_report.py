@@ -16,7 +16,7 @@ from mmengine.config import Config
 from rich.progress import track
 
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.engine.plain import write_atomically
+from uscl_plugin.engine.plain import write_text
 from uscl_plugin.evaluation.pretraining import (
     Evaluation,
     FrameSet,
@@ -99,7 +99,7 @@ def report_pretraining(options: ReportOptions) -> dict:
     facts['seconds'] = round(time.perf_counter() - began, 1)
     target = options.json or Path(options.out).with_suffix('.json')
     text = json.dumps(_without_nan(facts), indent=1, ensure_ascii=False, allow_nan=False) + '\n'
-    write_atomically(target, lambda path: path.write_text(text, encoding='utf-8'))
+    write_text(target, text)
     return _without_nan(facts)
 
 

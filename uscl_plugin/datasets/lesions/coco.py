@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from uscl_plugin.engine.plain import write_atomically
+from uscl_plugin.engine.plain import write_text
 
 from .instances import LesionImage
 
@@ -88,5 +88,4 @@ def write_coco(
             {'id': number, 'name': name, 'supercategory': 'lesion'} for number, name in enumerate(categories, start=1)
         ],
     }
-    text = json.dumps(document, ensure_ascii=False) + '\n'
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+    write_text(path, json.dumps(document, ensure_ascii=False) + '\n')

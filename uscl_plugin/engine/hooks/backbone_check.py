@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from ..bare_model import bare_model
 from ..checkpoints import CheckpointError, backbone_state, load_plain_checkpoint
 from ..input_metadata import INPUT_KEYS, resolve_input, stored_metadata
 
@@ -41,7 +41,7 @@ class BackboneCheckHook(Hook):
         if runner._load_from:
             runner.logger.warning(f'load_from replaces the backbone of {path}, which is therefore not compared.')
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         checkpoint = load_plain_checkpoint(path)
         wanted = backbone_state(checkpoint)
         arrived = count_arrived(model.backbone, wanted)

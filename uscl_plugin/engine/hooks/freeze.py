@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..bare_model import bare_model
 
 BATCH_NORM = ('released', 'frozen')
 
@@ -37,7 +38,7 @@ class FreezeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Freeze, once weights are initialised, loaded or resumed."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         names = [name for name, _ in model.named_parameters()]
         for wanted in self.trainable:
             if not any(_is_below(name, wanted) for name in names):

@@ -6,12 +6,13 @@ import torch
 from mmengine.dataset import default_collate
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, SequentialSampler
 
 from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
+
+from ..bare_model import bare_model
 
 BETTER = {'contrastive': min, 'auroc': max, 'gap': max, 'retrieval': max}
 
@@ -73,7 +74,7 @@ class HeldOutHook(Hook):
     def _report(self, runner: Runner) -> None:
         from uscl_plugin.evaluation.pretraining import color_type, evaluate_backbone, read_frames
 
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         color = color_type(runner.cfg.train_dataloader.dataset.pipeline)
         was_training = model.training
         model.eval()

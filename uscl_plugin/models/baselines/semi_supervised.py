@@ -9,34 +9,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from ..heads.uscl_head import UNLABELLED
-
-
-def batch_labels(data_samples: Sequence[DataSample], num_classes: int, device: torch.device) -> Tensor:
-    """Labels of a batch, checked: a wrong index would be an unreadable device-side assertion on a GPU.
-
-    Args:
-        data_samples: N samples; ``gt_label`` -1, or none at all, is unlabelled.
-        num_classes: K.
-        device: Where the labels go.
-
-    Returns:
-        (N,) int64 in [-1, K).
-
-    Raises:
-        ValueError: A label is not in this range.
-    """
-    unlabelled = torch.tensor([UNLABELLED])
-    labels = torch.cat([sample.get('gt_label', unlabelled).reshape(1).to(device) for sample in data_samples])
-    is_wrong = (labels >= num_classes) | (labels < UNLABELLED)
-    if is_wrong.any():
-        first = int(is_wrong.nonzero()[0])
-        raise ValueError(
-            f'video {data_samples[first].get("video_id", f"no. {first} of the batch")!r} has label '
-            f'{int(labels[first])}, but model.head.num_classes is {num_classes}: set num_classes to the number of '
-            f'classes of the data set, or map labels with label_map.'
-        )
-    return labels
+from ..heads import batch_labels
 
 
 class SemiSupervisedClassifier(ImageClassifier):

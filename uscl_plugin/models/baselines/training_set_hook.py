@@ -1,9 +1,10 @@
 """Tell a semi-supervised classifier about its training set and its epochs."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from uscl_plugin.engine.bare_model import bare_model
 
 from .consistency import ConsistencyClassifier
 
@@ -20,7 +21,7 @@ class TrainingSetHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Count, and check ``sample_idx`` where it matters."""
-        model = _model(runner)
+        model = bare_model(runner)
         dataset = runner.train_dataloader.dataset
         if not isinstance(model, ConsistencyClassifier):
             raise ValueError(
@@ -42,8 +43,4 @@ class TrainingSetHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Pass it on."""
-        _model(runner).end_epoch()
-
-
-def _model(runner: Runner) -> ConsistencyClassifier:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+        bare_model(runner).end_epoch()

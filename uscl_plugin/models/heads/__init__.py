@@ -1,5 +1,5 @@
 """Heads."""
 
-from .uscl_head import USCLHead, labelled_cross_entropy
+from .uscl_head import USCLHead, batch_labels, labelled_cross_entropy
 
-__all__ = ['USCLHead', 'labelled_cross_entropy']
+__all__ = ['USCLHead', 'batch_labels', 'labelled_cross_entropy']

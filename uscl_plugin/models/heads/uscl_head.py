@@ -30,6 +30,33 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return total * get_world_size() / num_labelled.clamp(min=1)
 
 
+def batch_labels(data_samples: Sequence[DataSample], num_classes: int, device: torch.device) -> Tensor:
+    """Labels of a batch, checked: a wrong index would be an unreadable device-side assertion on a GPU.
+
+    Args:
+        data_samples: N samples; ``gt_label`` -1, or none at all, is unlabelled.
+        num_classes: K.
+        device: Where the labels go.
+
+    Returns:
+        (N,) int64 in [-1, K).
+
+    Raises:
+        ValueError: A label is not in this range.
+    """
+    unlabelled = torch.tensor([UNLABELLED])
+    labels = torch.cat([sample.get('gt_label', unlabelled).reshape(1).to(device) for sample in data_samples])
+    is_wrong = (labels >= num_classes) | (labels < UNLABELLED)
+    if is_wrong.any():
+        first = int(is_wrong.nonzero()[0])
+        raise ValueError(
+            f'video {data_samples[first].get("video_id", f"no. {first} of the batch")!r} has label '
+            f'{int(labels[first])}, but model.head.num_classes is {num_classes}: set num_classes to the number of '
+            f'classes of the data set, or map labels with label_map.'
+        )
+    return labels
+
+
 @MODELS.register_module()
 class USCLHead(BaseModule):
     """Contrastive loss on the projection plus λ times the cross-entropy of both views (Sec. 3 of the paper).
@@ -87,7 +114,7 @@ class USCLHead(BaseModule):
             ValueError: A label is not in [0, num_classes).
         """
         logits = self.classifier(representation if self.cls_input == 'representation' else projection)
-        labels = self._labels(data_samples, logits.device).repeat(2)  # of both views
+        labels = batch_labels(data_samples, self.num_classes, logits.device).repeat(2)  # of both views
         losses = {
             'loss_contrastive': self.loss_contrastive(*projection.chunk(2)),
             # CE(view 1) + CE(view 2) is twice their mean, as both have the same labels
@@ -98,17 +125,3 @@ class USCLHead(BaseModule):
             hits = logits.detach().argmax(1)[is_labelled] == labels[is_labelled]
             losses['accuracy'] = 100 * hits.float().mean()
         return losses
-
-    def _labels(self, data_samples: Sequence[DataSample], device: torch.device) -> Tensor:
-        """(N,) int64, checked: a wrong index would be an unreadable device-side assertion on a GPU."""
-        unlabelled = torch.tensor([UNLABELLED])
-        labels = torch.cat([sample.get('gt_label', unlabelled).reshape(1).to(device) for sample in data_samples])
-        is_wrong = (labels >= self.num_classes) | (labels < UNLABELLED)
-        if is_wrong.any():
-            first = int(is_wrong.nonzero()[0])
-            raise ValueError(
-                f'video {data_samples[first].get("video_id", f"no. {first} of the batch")!r} has label '
-                f'{int(labels[first])}, but model.head.num_classes is {self.num_classes}: set num_classes to the '
-                f'number of classes of the data set, or map labels with label_map.'
-            )
-        return labels

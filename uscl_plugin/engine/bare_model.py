@@ -1,0 +1,11 @@
+"""The model of a run without the wrapper that several GPUs put around it."""
+
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+
+def bare_model(runner: Runner) -> Any:
+    """``runner.model``, or what DistributedDataParallel wraps."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
