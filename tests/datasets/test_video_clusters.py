@@ -202,3 +202,31 @@ def test_annotation_of_another_version(clusters, tmp_path):
 def test_home_is_expanded(clusters, monkeypatch):
     monkeypatch.setenv('HOME', str(clusters.parent))
     assert len(VideoClusterDataset(f'~/{clusters.name}')) == 7
+
+
+@pytest.mark.parametrize('samples', [2, 5])
+def test_samples_of_a_video_draw_apart_and_the_first_as_if_alone(clusters, samples):
+    once = VideoClusterDataset(str(clusters), pipeline=PIPELINE, seed=3)
+    often = VideoClusterDataset(str(clusters), pipeline=PIPELINE, seed=3, samples_per_video=samples)
+    assert len(often) == samples * len(once)
+    found = [(i['video_id'], i['mix_ratios']) for i in map(often.__getitem__, range(len(often)))]
+    assert found[: len(once)] == [(i['video_id'], i['mix_ratios']) for i in map(once.__getitem__, range(len(once)))]
+    ratios = [ratio for _, ratio in found if ratio]  # videos of one or two frames mix nothing
+    assert len(set(ratios)) == len(ratios) == 5 * samples
+    assert [video for video, _ in found] == [video for video, _ in found[: len(once)]] * samples
+    assert [often.get_data_info(i)['sample_idx'] for i in range(len(often))] == list(range(len(often)))
+
+
+@pytest.mark.parametrize('samples', [0, -1])
+def test_no_samples_of_a_video(clusters, samples):
+    with pytest.raises(ValueError, match='samples_per_video should be at least 1'):
+        VideoClusterDataset(str(clusters), samples_per_video=samples)
+
+
+@pytest.mark.parametrize('fraction', [1.0, 0.5])
+def test_labelled_videos_alone(clusters, fraction):
+    whole = VideoClusterDataset(str(clusters), label_fraction=fraction)
+    labelled = VideoClusterDataset(str(clusters), label_fraction=fraction, keep_unlabelled=False)
+    assert labels(labelled) == {name: label for name, label in labels(whole).items() if label >= 0} != labels(whole)
+    with pytest.raises(ValueError, match=r'no video has a label, with label_fraction=0\.0'):
+        VideoClusterDataset(str(clusters), label_fraction=0.0, keep_unlabelled=False)

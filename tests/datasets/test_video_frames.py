@@ -125,3 +125,9 @@ def test_errors_name_the_remedy(data, tmp_path):
     (data / 'leak.json').write_text(json.dumps(folds))
     with pytest.raises(ValueError, match=r'is in train and in test of fold 0'):
         VideoFrameDataset(str(data), fold=0, split='train', fold_file='leak.json')
+
+
+def test_samples_of_a_video_are_not_for_frames(make_clusters, tmp_path):
+    folder = make_clusters(tmp_path, {'v0': (3, 'a'), 'v1': (2, 'b')})
+    with pytest.raises(ValueError, match='samples_per_video is for VideoClusterDataset'):
+        VideoFrameDataset(str(folder), samples_per_video=2)

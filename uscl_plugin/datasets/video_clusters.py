@@ -36,6 +36,9 @@ class VideoClusterDataset(BaseDataset):
         seed: Seed of both choices; the run seed, too, until a hook sets another.
         frame_range: ``(start, end)``: keep the frames of this part of each video, in shares of its length, so that
             the others stay unseen.
+        samples_per_video: Items that an epoch has of each video, each with draws of its own. 1, the paper's, is what
+            keeps frames of one video from being negatives of each other: no two pairs of an epoch share a video.
+        keep_unlabelled: Keep videos without label (after ``label_fraction``), as -1.
         filter_cfg: ``dict(labels=[…])`` keeps the videos with one of these annotation labels.
         pipeline: The transforms.
         **kwargs: Those of :class:`mmpretrain.datasets.BaseDataset`.
@@ -58,6 +61,8 @@ class VideoClusterDataset(BaseDataset):
         data_fraction: float = 1.0,
         seed: int = 0,
         frame_range: tuple[float, float] = (0.0, 1.0),
+        samples_per_video: int = 1,
+        keep_unlabelled: bool = True,
         filter_cfg: dict | None = None,
         pipeline: Sequence = (),
         **kwargs: Any,
@@ -65,12 +70,16 @@ class VideoClusterDataset(BaseDataset):
         for name, fraction in (('label_fraction', label_fraction), ('data_fraction', data_fraction)):
             if not 0 <= fraction <= 1:
                 raise ValueError(f'{name} should be in [0, 1] (0.01 is 1 %), got {fraction}.')
+        if samples_per_video < 1:
+            raise ValueError(f'samples_per_video should be at least 1, got {samples_per_video}.')
         self.split = split
         self.label_map = None if label_map is None else dict(label_map)
         self.label_fraction = label_fraction
         self.data_fraction = data_fraction
         self.seed = seed
         self.frame_range = frame_range
+        self.samples_per_video = samples_per_video
+        self.keep_unlabelled = keep_unlabelled
         self._seeder = SampleSeeder(seed)
         super().__init__(
             ann_file=ann_file,
@@ -86,7 +95,14 @@ class VideoClusterDataset(BaseDataset):
         self._seeder.set(self.seed if run_seed is None else run_seed, epoch)
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotation; apply split, filter, both fractions and the frame range."""
+        """Read the annotation; list every video as often as an epoch has it."""
+        videos = self._load_videos()
+        if not videos and not self.keep_unlabelled:
+            raise ValueError(f'{self.ann_file}: no video has a label, with label_fraction={self.label_fraction}.')
+        return [video | {'draw': draw} for draw in range(self.samples_per_video) for video in videos]
+
+    def _load_videos(self) -> list[dict]:
+        """Apply split, filter, both fractions, the choice of the labelled and the frame range."""
         annotations = read_annotations(self.ann_file)
         entries = self._select(annotations['data_list'])
         to_index, self._metainfo['classes'] = class_indices(
@@ -119,6 +135,8 @@ class VideoClusterDataset(BaseDataset):
                 )
             )
         self._hide_labels(data_list)
+        if not self.keep_unlabelled:
+            data_list = [video for video in data_list if video['gt_label'] >= 0]
         self._check_frames(data_list)
         if not data_list:
             self.serialize_data = False  # MMEngine cannot serialise an empty list
@@ -191,4 +209,4 @@ class VideoClusterDataset(BaseDataset):
 
     def sample_key(self, info: dict) -> str:
         """What the draws of an item depend on, besides run seed and epoch."""
-        return info['video_id']
+        return f'{info["video_id"]}#{info["draw"]}' if info['draw'] else info['video_id']

@@ -53,16 +53,15 @@ class VideoFrameDataset(VideoClusterDataset):
         self.fold = fold
         self.fold_file = fold_file
         self.frames_per_video = frames_per_video
-        self.keep_unlabelled = keep_unlabelled
-        super().__init__(data_root, ann_file, split, **kwargs)
+        if kwargs.get('samples_per_video', 1) != 1:
+            raise ValueError('samples_per_video is for VideoClusterDataset: an epoch has every frame once.')
+        super().__init__(data_root, ann_file, split, keep_unlabelled=keep_unlabelled, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation and list the frames of the wanted sides."""
         self._side: dict[str, str] = {}
         frames = []
-        for video in super().load_data_list():
-            if video['gt_label'] < 0 and not self.keep_unlabelled:
-                continue
+        for video in self._load_videos():
             shared = {key: video[key] for key in ('video_id', 'patient_id', 'gt_label')}
             sides = [self._side.get(video['video_id'], self._side.get(path)) for path in video['frames']]
             for k in spread_evenly(len(sides), self.frames_per_video):

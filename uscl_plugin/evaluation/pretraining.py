@@ -70,7 +70,7 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
         **changes: Further settings to replace.
 
     Returns:
-        A copy. Other data or another split are used whole, whatever ``data_fraction`` says.
+        A copy, with every video once. Other data or another split are used whole, whatever ``data_fraction`` says.
 
     Raises:
         ValueError: The config trains on another type of data.
@@ -78,8 +78,9 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
     dataset = copy.deepcopy(dict(cfg.train_dataloader.dataset))
     if dataset.get('type') != 'VideoClusterDataset':
         raise ValueError(f'train_dataloader.dataset should be a VideoClusterDataset, got {dataset.get("type")!r}.')
+    dataset.pop('samples_per_video', None)
     if data_root is not None or split is not None:
-        dataset.update(data_fraction=1.0)
+        dataset.update(data_fraction=1.0, keep_unlabelled=True)
     if data_root is not None and Path(data_root).resolve() != Path(dataset['data_root']).resolve():
         # Labels of other data need not be those that the config maps.
         dataset.update(data_root=data_root, label_map=None, classes=None, filter_cfg=None)

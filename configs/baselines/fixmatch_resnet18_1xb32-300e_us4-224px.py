@@ -1,0 +1,40 @@
+# FixMatch (Sohn et al., NeurIPS 2020): where the weak view of a frame is classified with confidence, that class is the
+# label of the strong view. The authors evaluate a moving average of the weights; over the few steps of a short run it
+# would hold much of the random start, so it is not used: dict(type='EMAHook', momentum=0.001) in custom_hooks adds it.
+_base_ = '../uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
+
+spg_pipeline = _base_.spg_pipeline
+spg_pipeline[0]['num_frames'] = 1
+weak = spg_pipeline[3]['transforms'][:2]  # crop and flip
+strong = dict(  # RandAugment with n = 2 and magnitude 9 of 10, its ranges those of timm; Sec. 2.3 and Appendix D
+    type='RandAugment',
+    policies='timm_increasing',
+    num_policies=2,
+    total_level=10,
+    magnitude_level=9,
+    magnitude_std=0.5,
+)
+pipeline = [
+    *spg_pipeline[:2],
+    dict(type='FrameAsImage'),
+    dict(type='MultiView', num_views=[1, 1], transforms=[weak, [*weak, strong]]),
+    spg_pipeline[4],
+]
+
+model = dict(
+    _delete_=True,
+    type='FixMatch',
+    threshold=0.95,  # τ; Table 4
+    unlabelled_weight=1.0,  # λ_u; Table 4
+    data_preprocessor=_base_.model.data_preprocessor,
+    backbone=_base_.model.backbone,
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=12,  # of US-4; set it to your number of classes
+        in_channels=512,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+    ),
+)
+train_dataloader = dict(dataset=dict(pipeline=pipeline))
+custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook')]

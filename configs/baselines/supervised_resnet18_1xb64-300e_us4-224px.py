@@ -1,0 +1,30 @@
+# Supervised: cross-entropy on the labelled videos alone, one frame a sample. Data, augmentation, optimiser and schedule
+# are those of USCL; so are steps and views: 64 views of one frame each, where USCL has 32 pairs.
+_base_ = '../uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
+
+spg_pipeline = _base_.spg_pipeline
+spg_pipeline[0]['num_frames'] = 1
+pipeline = [*spg_pipeline[:2], dict(type='FrameAsImage'), *spg_pipeline[3]['transforms'], spg_pipeline[4]]
+
+model = dict(
+    _delete_=True,
+    type='ImageClassifier',
+    data_preprocessor={**_base_.model.data_preprocessor, 'type': 'ClsDataPreprocessor'},
+    backbone=_base_.model.backbone,
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=12,  # of US-4; set it to your number of classes
+        in_channels=512,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+    ),
+)
+train_dataloader = dict(
+    batch_size=64,  # frames, one view each
+    dataset=dict(
+        keep_unlabelled=False,
+        samples_per_video=140,  # 12 labelled videos of 840 at 1 %: as many views an epoch as two of each of all videos
+        pipeline=pipeline,
+    ),
+)
+custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook')]

@@ -1,0 +1,29 @@
+# Temporal ensembling (Laine & Aila, ICLR 2017): every sample should be classified as it was on average in the epochs
+# before. Each video has two samples, each of which draws a frame an epoch, so the target is that of the video's frames.
+_base_ = '../uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
+
+spg_pipeline = _base_.spg_pipeline
+spg_pipeline[0]['num_frames'] = 1
+pipeline = [*spg_pipeline[:2], dict(type='FrameAsImage'), *spg_pipeline[3]['transforms'], spg_pipeline[4]]
+
+model = dict(
+    _delete_=True,
+    type='TemporalEnsembling',
+    alpha=0.6,  # of the ensemble; Sec. 3
+    w_max=30.0,  # of the consistency, times the labelled share; Appendix A
+    ramp_up=80 / 300,  # 80 epochs of 300; Appendix A
+    data_preprocessor=_base_.model.data_preprocessor,
+    backbone=_base_.model.backbone,
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(
+        type='LinearClsHead',
+        num_classes=12,  # of US-4; set it to your number of classes
+        in_channels=512,
+        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
+    ),
+)
+train_dataloader = dict(
+    batch_size=64,  # frames, one view each
+    dataset=dict(samples_per_video=2, pipeline=pipeline),  # as many views an epoch as USCL
+)
+custom_hooks = [dict(type='SampleSeedHook'), dict(type='TrainingSetHook'), dict(type='PlainCheckpointHook')]
