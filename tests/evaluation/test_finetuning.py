@@ -111,10 +111,12 @@ def test_input_size_is_set_everywhere(root):
 
 def test_crops_and_steps_in_wrappers_are_sized_too():
     steps = [dict(type='CenterCrop', crop_size=224), dict(type='RandomFlip', scale=3)]
-    pipeline = [dict(type='TransformBroadcaster', transforms=steps)]
-    assert input_size(pipeline) == 224
-    set_input_size(pipeline, 96)
-    assert (steps[0]['crop_size'], steps[1]['scale'], input_size(pipeline)) == (96, 3, 96)
+    wrapper = dict(type='TransformBroadcaster', transforms=steps)
+    for pipeline in ([wrapper], [dict(type='MultiView', num_views=[1, 1], transforms=[steps, [wrapper]])]):
+        steps[0]['crop_size'] = 224
+        assert input_size(pipeline) == 224
+        set_input_size(pipeline, 96)
+        assert (steps[0]['crop_size'], steps[1]['scale'], input_size(pipeline)) == (96, 3, 96)
 
 
 @pytest.mark.parametrize(('depth', 'block'), [(18, 'layer4.1'), (34, 'layer4.2'), (50, 'layer4.2')])

@@ -11,6 +11,7 @@ import torch
 from mmpretrain.models import ResNet
 from torch import nn
 
+from uscl_plugin.engine.backbone_export import write_checkpoint
 from uscl_plugin.engine.checkpoints import (
     RESNET_DEPTHS,
     CheckpointError,
@@ -94,6 +95,13 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
     network.eval()  # MMPretrain's returns nothing
     to_rgb = settled['channel_order'] == 'rgb'
     return PretrainedBackbone(name, network, depth, settled['mean'], settled['std'], to_rgb, source)
+
+
+def write_backbone(path: str | Path, backbone: PretrainedBackbone) -> None:
+    """Write a backbone in MMPretrain's names with the input it expects, for configs to start from."""
+    meta = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': 'rgb' if backbone.to_rgb else 'bgr'}
+    state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
+    write_checkpoint(path, state, meta | {'source': backbone.source})
 
 
 def unique_names(specs: Sequence[str]) -> list[str]:

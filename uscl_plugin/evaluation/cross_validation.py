@@ -13,9 +13,8 @@ from typing import Any
 from mmengine.config import Config
 
 from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.engine.backbone_export import write_checkpoint
 
-from .backbones import PretrainedBackbone, load_backbone, unique_names
+from .backbones import PretrainedBackbone, load_backbone, unique_names, write_backbone
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
 from .fold_making import folds_of_splits, make_folds, official_folds
@@ -37,13 +36,13 @@ TRAINED_ON = {
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What ``tools/evaluate.py`` was asked for; see its ``--help``."""
+    """What ``tools/evaluate.py`` was asked for; see its ``--help``. ``seeds`` may also list them."""
 
     checkpoints: list[str]
     data: str
     out: str
     folds: str = '5'
-    seeds: int = 1
+    seeds: int | Sequence[int] = 1
     protocol: str = 'linear'
     group_by: str = 'patient'
     allow_leak: bool = False
@@ -98,7 +97,8 @@ class CrossValidation:
         if self.leak and not options.allow_leak:
             raise ValueError(f'{self.leak}: the figures would pretend. Pass --allow-leak to see them all the same.')
         self._data = data_digest(self.annotation_file, entries)
-        self.folds = {seed: self._make_folds(seed) for seed in range(options.seeds)}
+        seeds = range(options.seeds) if isinstance(options.seeds, int) else options.seeds
+        self.folds = {seed: self._make_folds(seed) for seed in seeds}
         self.warnings += list(dict.fromkeys(note for folds in self.folds.values() for note in folds.warnings))
 
     def run(self) -> dict[str, dict[str, dict[int, Predictions]]]:
@@ -175,9 +175,7 @@ class CrossValidation:
         name = folder_of(method) + (f'_seed{seed}' if 'seed' in backbone.source else '')
         path = (self.out / 'backbones' / f'{name}.pth').resolve()
         if path not in self._written:
-            meta = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': 'rgb' if backbone.to_rgb else 'bgr'}
-            state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
-            write_checkpoint(path, state, meta | {'source': backbone.source})
+            write_backbone(path, backbone)
             self._written.add(path)
         return path
 

@@ -155,10 +155,13 @@ def color_type(pipeline: Iterable[dict]) -> str:
     )
 
 
-def _flatten(pipeline: Iterable[dict]) -> Iterator[dict]:
+def _flatten(pipeline: Iterable) -> Iterator[dict]:
     for step in pipeline:
-        yield step
-        yield from _flatten(step.get('transforms', ()))
+        if isinstance(step, dict):
+            yield step
+            yield from _flatten(step.get('transforms', ()))
+        else:  # MultiView has a list of pipelines
+            yield from _flatten(step)
 
 
 def read_frames(paths: Iterable[str], color: str = 'color') -> Iterator[np.ndarray]:

@@ -1,0 +1,58 @@
+"""Equal views and steps, whatever the method."""
+
+import math
+
+import pytest
+
+from uscl_plugin.comparison.budget import affordable_epochs, match_budget
+
+
+@pytest.mark.parametrize('epochs', [1, 7, 50, 300])
+@pytest.mark.parametrize('videos', [20, 252, 1051])
+@pytest.mark.parametrize(
+    ('used', 'views', 'samples'), [(1.0, 2, 1), (1.0, 2, 10), (1.0, 1, 2), (0.01, 1, 2), (0.5, 2, 1)]
+)
+def test_views_and_steps_are_those_of_uscl(epochs, videos, used, views, samples):
+    used_videos = max(2, round(used * videos))
+    budget = match_budget(epochs, 32, videos, used_videos, views, samples)
+    assert budget.items == used_videos * budget.samples_per_video
+    assert budget.views == budget.items * views * budget.epochs
+    assert budget.batch_size * views == 64
+    # Whole samples a video: at most half of one too many or too few in every epoch.
+    assert abs(budget.views - 2 * videos * epochs) <= used_videos * views * budget.epochs / 2
+    steps, expected = budget.epochs * budget.items / budget.batch_size, epochs * videos / 32
+    assert steps == pytest.approx(expected, abs=budget.epochs * used_videos / budget.batch_size / 2)
+    if used == 1 and epochs % samples == 0:
+        assert budget.views == 2 * videos * epochs
+    if samples <= epochs:
+        assert budget.samples_per_video == pytest.approx(
+            samples if used == 1 else 2 * videos * epochs / (views * used_videos * budget.epochs), rel=0.34, abs=1
+        )
+
+
+def test_the_method_of_the_paper_is_left_alone():
+    budget = match_budget(300, 32, 840, 840, 2, 1)
+    assert (budget.epochs, budget.samples_per_video, budget.batch_size, budget.items) == (300, 1, 32, 840)
+
+
+@pytest.mark.parametrize('position', range(6))
+def test_numbers_below_one(position):
+    numbers = [10, 32, 100, 100, 2, 1]
+    numbers[position] = 0
+    with pytest.raises(ValueError, match='should be at least 1'):
+        match_budget(*numbers)
+
+
+def test_views_that_do_not_divide_a_batch():
+    with pytest.raises(ValueError, match='64 views a batch do not divide into items of 3'):
+        match_budget(10, 32, 100, 100, 3, 1)
+
+
+@pytest.mark.parametrize('seconds', [30.0, 400.0, 5000.0])
+@pytest.mark.parametrize('per_epoch', [0.5, 7.0])
+def test_epochs_fit_and_one_more_would_not(seconds, per_epoch):
+    fixed, most = 20.0, 300
+    epochs = affordable_epochs(seconds, fixed, per_epoch, most)
+    assert epochs == 1 or fixed + epochs * per_epoch <= seconds
+    assert epochs == most or fixed + (epochs + 1) * per_epoch > seconds
+    assert math.isclose(epochs, int(epochs))

@@ -1,0 +1,49 @@
+"""Epochs are chosen so that the whole table fits, and stay the same when it is resumed."""
+
+import json
+import time
+
+import pytest
+
+from uscl_plugin.comparison import calibration
+from uscl_plugin.comparison.calibration import epochs_for, seconds_per_step
+from uscl_plugin.comparison.comparison import Comparison, ComparisonOptions
+from uscl_plugin.comparison.methods import parse_methods
+from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+
+COMMON = dict(label_fraction=0.5, batch_size=4, size=32, workers=0)
+
+
+def options(clusters, tmp_path, methods=('random', 'supervised', 'uscl'), epochs=1000):
+    common = CommonSettings(data=str(clusters), epochs=epochs, **COMMON)
+    return ComparisonOptions(parse_methods(list(methods)), common, str(clusters), str(tmp_path / 'out'), seeds=2)
+
+
+@pytest.mark.parametrize('minutes', [10, 100])
+def test_steps_of_all_runs_and_evaluations_fit(clusters, tmp_path, monkeypatch, minutes):
+    monkeypatch.setattr(Comparison, 'evaluate', lambda *_: time.sleep(0.05))
+    monkeypatch.setattr(calibration, 'seconds_per_step', lambda cfg: 2.0)
+    chosen = epochs_for(options(clusters, tmp_path), 60 * minutes).pretraining.epochs
+
+    # Two methods, two seeds, 7 videos: 14 views an epoch, 8 a step; 30 s to start each; the supervised method takes
+    # 8 of 7 views more, since it takes whole samples of its labelled videos.
+    def cost(epochs):
+        return 4 * 30 + 6 * 0.05 + 2 * 2.0 * epochs * (14 + 16) / 8
+
+    assert cost(chosen) <= 60 * minutes <= cost(chosen + 2)
+
+
+def test_an_interrupted_table_goes_on_with_the_same_epochs(clusters, tmp_path, monkeypatch):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'budget.json').write_text(json.dumps({'seconds': 600.0, 'epochs': 17}))
+    monkeypatch.setattr(Comparison, 'evaluate', lambda *_: pytest.fail('measured again'))
+    assert epochs_for(options(clusters, tmp_path), 600.0).pretraining.epochs == 17
+    with pytest.raises(ValueError, match=r'budget\.json is of a budget of 10 minutes: give another --out'):
+        epochs_for(options(clusters, tmp_path), 1200.0)
+
+
+@pytest.mark.parametrize('name', ['te', 'mocov2'])
+def test_a_step_is_timed(clusters, name):
+    cfg, _ = pretraining_config(parse_methods([name])[0], CommonSettings(data=str(clusters), epochs=2, **COMMON), 0)
+    began = time.perf_counter()
+    assert 0 < seconds_per_step(cfg) < time.perf_counter() - began

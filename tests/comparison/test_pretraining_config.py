@@ -1,0 +1,67 @@
+"""A method's config on the common data, budget and seed."""
+
+import pytest
+from mmengine.config import Config
+
+from uscl_plugin.comparison.methods import BUILT_IN, parse_method
+from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+
+
+def prepare(clusters, name, **settings):
+    common = dict(data=str(clusters), label_fraction=0.5, epochs=20, batch_size=4, size=32, workers=0)
+    return pretraining_config(parse_method(name), CommonSettings(**common | settings), seed=3)
+
+
+@pytest.mark.parametrize('name', BUILT_IN)
+def test_everything_common_is_common(clusters, name):
+    cfg, budget = prepare(clusters, name)
+    dataset = cfg.train_dataloader.dataset
+    assert (dataset.data_root, dataset.split, dataset.seed, dataset.label_fraction) == (str(clusters), None, 3, 0.5)
+    assert dataset.label_map is None
+    assert cfg.randomness.seed == 3
+    assert cfg.train_dataloader.num_workers == 0 and not cfg.train_dataloader.persistent_workers
+    assert cfg.train_cfg.max_epochs == budget.epochs
+    assert dataset.samples_per_video == budget.samples_per_video
+    views = 1 if name in ('supervised', 'te') else 2
+    assert cfg.train_dataloader.batch_size * views == 8
+    # Seven videos; of the four labelled ones only whole numbers of samples can be taken, 3.5 each would be equal.
+    assert budget.views == (20 * 4 * 4 if name == 'supervised' else 20 * 2 * 7)
+    assert 'num_classes' not in cfg.model.get('head', {}) or cfg.model.head.num_classes == 2
+    sizes = [
+        step.scale
+        for outer in dataset.pipeline
+        for step in [outer, *(s for t in outer.get('transforms', []) for s in (t if isinstance(t, list) else [t]))]
+        if step.type == 'RandomResizedCrop'
+    ]
+    assert sizes and set(sizes) == {32}
+    (schedule,) = cfg.param_scheduler
+    assert (schedule.T_max, schedule.end) == (budget.epochs, budget.epochs)
+    assert schedule.begin == round(budget.epochs / 30)
+
+
+def test_the_queue_holds_whole_batches_and_no_frame_twice(clusters):
+    cfg, budget = prepare(clusters, 'mocov2')
+    assert cfg.model.queue_len % cfg.train_dataloader.batch_size == 0
+    assert 0 < cfg.model.queue_len <= budget.items / 2
+
+
+@pytest.mark.parametrize('epochs', [1, 2, 3, 301])
+def test_schedules_of_any_length_are_valid(clusters, epochs):
+    for name in ('uscl', 'simclr'):
+        cfg, budget = prepare(clusters, name, epochs=epochs)
+        (schedule,) = cfg.param_scheduler
+        assert 0 <= schedule.begin < schedule.end and schedule.T_max >= 1
+        assert budget.views == pytest.approx(2 * 7 * epochs, rel=0.05)
+
+
+def test_data_that_budgets_do_not_fit(clusters, tmp_path):
+    path = tmp_path / 'iterations.py'
+    base = parse_method('uscl').config
+    path.write_text(f"_base_ = '{base}'\ntrain_cfg = dict(_delete_=True, by_epoch=False, max_iters=10)\n")
+    with pytest.raises(
+        ValueError, match=r'iterations\.py should train on a VideoClusterDataset, not wrapped, by epoch'
+    ):
+        prepare(clusters, f'x={path}')
+    assert Config.fromfile(path).train_cfg.max_iters == 10
+    with pytest.raises(FileNotFoundError, match='gone'):
+        prepare('gone', 'uscl')

@@ -1,0 +1,88 @@
+"""Trainings that finish are kept, those that do not are resumed or named."""
+
+import json
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from uscl_plugin.comparison.training_run import TrainingError, run_training
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """In place of the host's training tool: writes what it is told to, and remembers how it was called."""
+    calls = SimpleNamespace(commands=[], epochs=(3,), code=0, text='Traceback\nRuntimeError: out of memory\n')
+
+    def run(command, stdout, stderr, check):
+        calls.commands.append(command)
+        folder = Path(command[command.index('--work-dir') + 1])
+        stdout.write(calls.text)
+        for epoch in calls.epochs:
+            torch.save({'meta': {'iter': 8 * epoch}, 'state_dict': {}}, folder / f'epoch_{epoch}.pth')
+            (folder / 'last_checkpoint').write_text(str(folder / f'epoch_{epoch}.pth'))
+        return SimpleNamespace(returncode=calls.code)
+
+    monkeypatch.setattr(subprocess, 'run', run)
+    return calls
+
+
+def config(epochs=3, **more):
+    return Config(dict(train_cfg=dict(max_epochs=epochs), default_scope='mmpretrain', **more))
+
+
+def test_finished_trainings_are_not_run_again(tool, tmp_path):
+    first = run_training(config(), tmp_path / 'run')
+    assert (first.checkpoint.name, first.steps, first.was_finished) == ('epoch_3.pth', 24, False)
+    assert Config.fromfile(tmp_path / 'run' / 'config.py').train_cfg.max_epochs == 3
+    again = run_training(config(), tmp_path / 'run')
+    assert (again.checkpoint, again.steps, again.seconds, again.was_finished) == (
+        first.checkpoint,
+        24,
+        first.seconds,
+        True,
+    )
+    assert len(tool.commands) == 1 and '--resume' not in tool.commands[0]
+
+
+def test_an_interrupted_training_goes_on_and_its_time_adds_up(tool, tmp_path):
+    tool.epochs, tool.code = (1, 2), 137
+    with pytest.raises(TrainingError, match=r'RuntimeError: out of memory \(exit code 137, .*train\.log\)'):
+        run_training(config(), tmp_path)
+    spent = json.loads((tmp_path / 'started.json').read_text())['seconds']
+    tool.epochs, tool.code = (3,), 0
+    done = run_training(config(), tmp_path)
+    assert '--resume' in tool.commands[1] and '--resume' not in tool.commands[0]
+    assert done.steps == 24 and done.seconds > spent > 0
+    assert (tmp_path / 'epoch_2.pth').is_file()
+    assert (tmp_path / 'train.log').read_text().count('Traceback') == 2  # the first log is kept
+
+
+@pytest.mark.parametrize('finished', [True, False])
+def test_another_config_is_refused_and_nothing_lost(tool, tmp_path, finished):
+    if not finished:
+        tool.epochs, tool.code = (1,), 1
+        with pytest.raises(TrainingError):
+            run_training(config(), tmp_path)
+    else:
+        run_training(config(), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(TrainingError, match='holds a training with another config: give another --out, or delete it'):
+        run_training(config(lr=2), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert len(tool.commands) == 1
+
+
+def test_no_last_epoch_is_a_failure_whatever_the_exit_code(tool, tmp_path):
+    tool.epochs, tool.text = (2,), ''
+    with pytest.raises(TrainingError, match=r'the training wrote nothing \(exit code 0'):
+        run_training(config(), tmp_path)
+
+
+def test_a_checkpoint_that_was_deleted_is_trained_again(tool, tmp_path):
+    run_training(config(), tmp_path).checkpoint.unlink()
+    assert not run_training(config(), tmp_path).was_finished
+    assert len(tool.commands) == 2

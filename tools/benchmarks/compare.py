@@ -1,0 +1,159 @@
+"""Pretrain with several methods on equal terms, judge all alike, and make one table.
+
+Every METHOD is pretrained on the same videos with the same backbone, optimiser, input, share of labels, steps and views
+(one pair a video and epoch is USCL's; the others get as many views, in batches of as many), then evaluated as by
+tools/evaluate.py and, with --detection-data, as the backbone of a detector. With seed s, pretraining, choice of labels,
+folds and evaluation all have the seed s. OUT gets results.json, table.md, table.png, and everything below them. Run
+again, it goes on where it stopped; methods and seeds may be added. A run that fails is named, the others go on, and the
+exit code is 1.
+
+METHOD: random, imagenet (given weights); supervised, te (temporal ensembling), pi, fixmatch, mocov2, simclr, uscl; of
+the paper's ablation vanilla, one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of the config;
+NAME=CONFIG.py; NAME=WEIGHTS.pth.
+
+    python tools/benchmarks/compare.py --methods random supervised te pi fixmatch mocov2 simclr uscl \
+        --pretrain-data data/covid_blues --eval-data data/pocus --seeds 3 --epochs 100 --size 64 --out work_dirs/compare
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+import uscl_plugin
+from uscl_plugin.comparison.calibration import epochs_for
+from uscl_plugin.comparison.comparison import Comparison, ComparisonOptions
+from uscl_plugin.comparison.detection_config import DETECTOR
+from uscl_plugin.comparison.methods import parse_methods
+from uscl_plugin.comparison.pretraining_config import CommonSettings
+from uscl_plugin.comparison.table import comparison_table
+from uscl_plugin.datasets.media.command import positive_int
+from uscl_plugin.engine.checkpoints import only_plain_checkpoints
+from uscl_plugin.engine.plain import write_text
+from uscl_plugin.evaluation.cross_validation import PROTOCOLS
+from uscl_plugin.evaluation.summary import summarise
+from uscl_plugin.visualization.comparison_figure import comparison_figure
+from uscl_plugin.visualization.figures import save_picture
+
+ALL = ['random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl']
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--methods', nargs='+', default=ALL, metavar='METHOD', help=f'(default: {" ".join(ALL)})')
+    parser.add_argument('--imagenet-weights', metavar='PATH', help="of imagenet: torchvision's resnet18 file")
+    parser.add_argument('--pretrain-data', required=True, metavar='DIR', help='folder that a converter wrote')
+    parser.add_argument('--pretrain-split', metavar='SPLIT', help='of these data (default: all videos)')
+    parser.add_argument('--eval-data', required=True, metavar='DIR', help='folder that a converter wrote, labelled')
+    parser.add_argument('--detection-data', metavar='DIR', help='folder that lesions_to_coco.py wrote')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder for the results')
+    parser.add_argument('--seeds', type=positive_int, default=3, metavar='N', help='seeds 0 to N-1 (default: 3)')
+    parser.add_argument('--epochs', type=positive_int, default=300, metavar='E', help='of USCL (default: 300)')
+    parser.add_argument('--budget', type=float, metavar='MINUTES', help='fewer epochs, so that the whole table fits')
+    parser.add_argument('--batch-size', type=positive_int, default=32, help='pairs in a batch (default: 32)')
+    parser.add_argument('--size', type=positive_int, default=224, metavar='PX', help='side of the input (default: 224)')
+    parser.add_argument('--label-fraction', type=float, default=0.01, help='of the videos (default: 0.01)')
+    parser.add_argument('--workers', type=int, help='processes that load (default: 4, or one a core)')
+    parser.add_argument('--protocol', choices=PROTOCOLS, default='linear', help='of the evaluation (default: linear)')
+    parser.add_argument('--folds', default='5', metavar='K', help="number, 'split' or 'official' (default: 5)")
+    parser.add_argument('--frames-per-video', type=positive_int, metavar='N', help='evaluated, at most')
+    parser.add_argument('--finetune-epochs', type=positive_int, help="(default: the config's, 100)")
+    parser.add_argument('--detection-config', default=str(DETECTOR), help="(default: the paper's on UDIAT-B)")
+    parser.add_argument('--detection-epochs', type=positive_int, help="(default: the config's, 30)")
+    parser.add_argument(
+        '--detection-size', type=positive_int, metavar='PX', help="shorter side (default: the config's)"
+    )
+    parser.add_argument('--resamples', type=positive_int, default=2000, help='of patients (default: 2000)')
+    args = parser.parse_args(argv)
+    if not 0 <= args.label_fraction <= 1:
+        parser.error(f'--label-fraction should be in [0, 1] (0.01 is 1 %), got {args.label_fraction}.')
+    if args.budget is not None and args.detection_data is not None:
+        parser.error('--budget does not know how long detectors take: give --epochs with --detection-data.')
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    args = parse_args(argv)
+    command = shlex.join(['python', 'tools/benchmarks/compare.py', *(sys.argv[1:] if argv is None else argv)])
+    init_default_scope('mmpretrain')
+    if not MMLogger.check_instance_created('compare'):  # else MMEngine lists the initialisation of every weight
+        MMLogger.get_instance('compare', log_level='ERROR')
+    only_plain_checkpoints()
+    out = Path(args.out)
+    try:
+        options = _options(args)
+        comparison = Comparison(options, report=lambda line: print(line, flush=True))
+        complete = comparison.run(after_each=lambda: _write(out, comparison, args.resamples, command))
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('interrupted: what has finished is kept, the same command goes on from there.', file=sys.stderr)
+        return 130
+    print((out / 'table.md').read_text(encoding='utf-8'))
+    print(f'wrote {out}/results.json, table.md' + ' and table.png' * bool(comparison.runs))
+    if not complete:
+        failed = [f'{row.method} (seed {row.seed})' for row in comparison.rows if row.status != 'finished']
+        print(f'error: {", ".join(failed)} failed, see above; the same command tries again.', file=sys.stderr)
+    return 0 if complete else 1
+
+
+def _options(args: argparse.Namespace) -> ComparisonOptions:
+    settings = CommonSettings(
+        data=args.pretrain_data,
+        split=args.pretrain_split,
+        label_fraction=args.label_fraction,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        size=args.size,
+        workers=args.workers,
+    )
+    options = ComparisonOptions(
+        methods=parse_methods(args.methods, args.imagenet_weights),
+        pretraining=settings,
+        eval_data=args.eval_data,
+        out=args.out,
+        seeds=args.seeds,
+        protocol=args.protocol,
+        folds=args.folds,
+        frames_per_video=args.frames_per_video,
+        finetune_epochs=args.finetune_epochs,
+        detection_data=args.detection_data,
+        detection_config=args.detection_config,
+        detection_epochs=args.detection_epochs,
+        detection_size=args.detection_size,
+    )
+    return options if args.budget is None else epochs_for(options, 60 * args.budget)
+
+
+def _write(out: Path, comparison: Comparison, resamples: int, command: str) -> None:
+    options = comparison.options
+    summary = summarise(comparison.runs, comparison.classes, resamples) if comparison.runs else None
+    names = [method.name for method in options.methods]
+    reference = 'uscl' if 'uscl' in names else names[-1]
+    facts = {
+        'command': command,
+        'pretraining': vars(options.pretraining),
+        'evaluation': options.eval_data,
+        'protocol': options.protocol,
+        'folds': options.folds,
+        'metrics': 'of videos, pooled over folds' + (f', by {summary["honest_selection"]}' if summary else ''),
+        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU',
+        'versions': {'uscl_plugin': uscl_plugin.__version__, 'torch': torch.__version__},
+    }
+    content = {'facts': facts, 'rows': [row.as_dict() for row in comparison.rows], 'summary': summary}
+    write_text(out / 'results.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+    write_text(out / 'table.md', f'`{command}`\n\n{comparison_table(comparison.rows, summary, reference)}')
+    if summary is not None:
+        save_picture(comparison_figure(summary, highlight=reference), out / 'table.png')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

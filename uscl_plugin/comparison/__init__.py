@@ -1,0 +1,1 @@
+"""Pretrain with several methods on equal terms and judge them all alike."""

@@ -1,0 +1,92 @@
+"""How many epochs fit into a time: measured on a few steps of every method and on one evaluation."""
+
+import copy
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+
+from uscl_plugin.engine.plain import write_text
+
+from .budget import affordable_epochs
+from .comparison import Comparison, ComparisonOptions, Row
+from .pretraining_config import pretraining_config
+
+_START = 30.0  # seconds to start and end a training: imports, data set, checkpoints
+_STEPS = 3  # timed, after one to warm up
+
+
+def epochs_for(options: ComparisonOptions, seconds: float) -> ComparisonOptions:
+    """Lower the epochs so that the whole table takes about a given time.
+
+    What was chosen is kept in ``OUT/budget.json``, so that an interrupted comparison goes on with the same epochs.
+
+    Args:
+        options: Of the comparison; its epochs are the most that there will be.
+        seconds: For everything.
+
+    Returns:
+        The same with other epochs.
+
+    Raises:
+        ValueError: ``budget.json`` is of another time.
+    """
+    record = Path(options.out) / 'budget.json'
+    comparison = Comparison(options, report=lambda line: None)
+    if record.is_file():
+        found = json.loads(record.read_text(encoding='utf-8'))
+        if found['seconds'] != seconds:
+            raise ValueError(f'{record} is of a budget of {found["seconds"] / 60:g} minutes: give another --out.')
+        epochs = int(found['epochs'])
+    else:
+        began = time.perf_counter()
+        comparison.evaluate('random', 'random', 0, Row('random', 0))  # kept: it is a row of most tables
+        evaluation = time.perf_counter() - began
+        per_epoch, trained = 0.0, 0
+        for method in options.methods:
+            if method.config is not None:
+                cfg, budget = pretraining_config(method, options.pretraining, 0)
+                steps = budget.views / (2 * options.pretraining.batch_size) / options.pretraining.epochs
+                per_epoch += steps * seconds_per_step(cfg) * options.seeds
+                trained += options.seeds
+        fixed = options.seeds * len(options.methods) * evaluation + trained * _START
+        left = seconds - (time.perf_counter() - began)
+        epochs = affordable_epochs(left, fixed, per_epoch, options.pretraining.epochs) if trained else 1
+        write_text(record, json.dumps({'seconds': seconds, 'epochs': epochs}) + '\n')
+    return replace(options, pretraining=replace(options.pretraining, epochs=epochs))
+
+
+def seconds_per_step(cfg: Config) -> float:
+    """Seconds that a training step takes, loading included, in this process.
+
+    Args:
+        cfg: A pretraining config.
+
+    Returns:
+        The mean of a few steps after the first.
+    """
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    loader = Runner.build_dataloader(copy.deepcopy(cfg.train_dataloader), seed=0)
+    model = MODELS.build(cfg.model).to(device)
+    if hasattr(model, 'start_training'):
+        model.start_training(len(loader.dataset), 1)
+    model.train()
+    optimiser = OptimWrapper(torch.optim.Adam(model.parameters(), lr=cfg.optim_wrapper.optimizer.lr))
+    count, began = 0, 0.0
+    while count <= _STEPS:
+        for batch in loader:
+            if count == 1:
+                began = time.perf_counter()
+            model.train_step(batch, optimiser)
+            count += 1
+            if count > _STEPS:
+                break
+    if device.type == 'cuda':
+        torch.cuda.synchronize()
+    return (time.perf_counter() - began) / _STEPS

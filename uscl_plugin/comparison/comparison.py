@@ -1,0 +1,216 @@
+"""Every method with every seed: pretrain, evaluate, detect; what has finished is kept, what fails is named."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
+from uscl_plugin.evaluation.classification import classification_metrics
+from uscl_plugin.evaluation.cross_validation import CrossValidation, EvaluationOptions
+from uscl_plugin.evaluation.predictions import Predictions
+from uscl_plugin.evaluation.summary import honest_selection
+from uscl_plugin.visualization.detection_runs import MEASURES, read_run
+
+from .detection_config import DETECTOR, detection_config
+from .methods import Method
+from .pretraining_config import CommonSettings, pretraining_config
+from .training_run import run_training
+
+METRICS = ('accuracy', 'balanced_accuracy', 'macro_f1')
+FINISHED = 'finished'
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """What ``tools/benchmarks/compare.py`` was asked for; see its ``--help``."""
+
+    methods: Sequence[Method]
+    pretraining: CommonSettings
+    eval_data: str
+    out: str
+    seeds: int = 1
+    protocol: str = 'linear'
+    folds: str = '5'
+    frames_per_video: int | None = None
+    finetune_epochs: int | None = None
+    detection_data: str | None = None
+    detection_config: str = str(DETECTOR)
+    detection_epochs: int | None = None
+    detection_size: int | None = None
+
+
+@dataclass
+class Row:
+    """One method with one seed.
+
+    Attributes:
+        method: Its name.
+        seed: Of pretraining, folds and evaluation.
+        status: ``finished``, or ``failed: `` and why.
+        metrics: Of the videos, pooled over folds; names of :data:`METRICS` and of the detector's measures.
+        seconds: Wall-clock time of all that was run for it, now or before.
+        pretraining_seconds: Of its pretraining; None for given weights.
+        epochs: Of its pretraining; None for given weights.
+        views: Likewise.
+        steps: Likewise.
+        checkpoint: What was evaluated.
+    """
+
+    method: str
+    seed: int
+    status: str = FINISHED
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    seconds: float = 0.0
+    pretraining_seconds: float | None = None
+    epochs: int | None = None
+    views: int | None = None
+    steps: int | None = None
+    checkpoint: str = ''
+
+    def as_dict(self) -> dict[str, Any]:
+        """Flat, for JSON; a failed row has the same keys, with None."""
+        facts = {key: value for key, value in vars(self).items() if key != 'metrics'}
+        return (
+            {'method': self.method, 'seed': self.seed, 'status': self.status}
+            | {name: self.metrics.get(name) for name in (*METRICS, *self.metrics)}
+            | facts
+        )
+
+
+class Comparison:
+    """Runs what is not finished, seed by seed, so that an interrupted table has every method.
+
+    Args:
+        options: What to do.
+        report: Called with a line on what happens.
+
+    Attributes:
+        rows: One a method and seed, as far as they were run.
+        runs: Method → selection → seed → predictions of all test frames, of the finished rows.
+        classes: Names of the evaluation's classes.
+
+    Raises:
+        FileNotFoundError: Data are not there.
+        ValueError: They are damaged.
+    """
+
+    def __init__(self, options: ComparisonOptions, report: Callable[[str], None] = print) -> None:
+        self.options = options
+        self.out = Path(options.out)
+        self.report = report
+        self.rows: list[Row] = []
+        self.runs: dict[str, dict[str, dict[int, Predictions]]] = {}
+        self.classes: list[str] = []
+        self._warned: set[str] = set()
+        for data in (options.eval_data, options.pretraining.data):  # rather than in every row
+            read_annotations(Path(data).expanduser() / 'annotations.json')
+
+    def run(self, after_each: Callable[[], None] = lambda: None) -> bool:
+        """Run all rows.
+
+        Args:
+            after_each: Called when a row is done, to write what there is.
+
+        Returns:
+            Whether all finished.
+        """
+        total = self.options.seeds * len(self.options.methods)
+        for seed in range(self.options.seeds):
+            for method in self.options.methods:
+                row = Row(method.name, seed)
+                self.rows.append(row)
+                self.report(f'[{len(self.rows)}/{total}] {method.name}, seed {seed}')
+                try:
+                    self._run(method, row)
+                except (OSError, ValueError, RuntimeError, AssertionError, KeyError) as error:
+                    row.status = f'failed: {error}'.strip()
+                    self.report(f'  {row.status}')
+                after_each()
+        return all(row.status == FINISHED for row in self.rows)
+
+    def _run(self, method: Method, row: Row) -> None:
+        spec = self._weights(method, row)
+        row.checkpoint = spec.partition('=')[2] if '=' in spec else spec
+        self.evaluate(method.name, spec, row.seed, row)
+        if self.options.detection_data is not None:
+            self._detect(method.name, spec, row)
+
+    def _weights(self, method: Method, row: Row) -> str:
+        """Pretrain if need be; how the evaluation is told about the result."""
+        if method.weights == 'random':
+            return 'random' if method.name == 'random' else f'{method.name}=random'
+        if method.weights is not None:
+            return f'{method.name}={method.weights}'
+        cfg, budget = pretraining_config(method, self.options.pretraining, row.seed)
+        row.epochs, row.views = budget.epochs, budget.views
+        done = run_training(cfg, self.out / 'pretraining' / method.name / f'seed{row.seed}')
+        row.pretraining_seconds = done.seconds
+        row.seconds += done.seconds
+        row.steps = done.steps
+        self.report(f'  pretraining: {done.steps} steps, {done.seconds:.0f} s{" (earlier)" * done.was_finished}')
+        return f'{method.name}={done.checkpoint}'
+
+    def evaluate(self, name: str, spec: str, seed: int, row: Row) -> None:
+        """Cross-validate one checkpoint with one seed and enter its figures."""
+        options = self.options
+        validation = CrossValidation(
+            EvaluationOptions(
+                checkpoints=[spec],
+                data=options.eval_data,
+                out=str(self.out / 'evaluation'),
+                folds=options.folds,
+                seeds=[seed],
+                protocol=options.protocol,
+                size=options.pretraining.size,
+                epochs=options.finetune_epochs,
+                frames_per_video=options.frames_per_video,
+                keep_models=False,
+            ),
+            report=lambda line: None,
+        )
+        for warning in validation.warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self.report(f'  warning: {warning}')
+        began = time.perf_counter()
+        by_selection = validation.run()[name]
+        row.seconds += max(time.perf_counter() - began, sum(cell.get('seconds', 0.0) for cell in validation.cells))
+        self.classes = validation.classes
+        for selection, by_seed in by_selection.items():
+            self.runs.setdefault(name, {}).setdefault(selection, {}).update(by_seed)
+        selection = honest_selection(list(by_selection))
+        found = classification_metrics(by_selection[selection][seed].by_video(), len(self.classes))
+        for metric in METRICS:
+            value = float(found[metric])  # type: ignore[arg-type]
+            row.metrics[metric] = value if isfinite(value) else None
+        self.report('  ' + ', '.join(f'{metric} {100 * float(found[metric]):.1f} %' for metric in METRICS))  # type: ignore[arg-type]
+
+    def _detect(self, name: str, spec: str, row: Row) -> None:
+        options = self.options
+        backbone = load_backbone(spec, row.seed)
+        folder = self.out / 'detection' / name / f'seed{row.seed}'
+        weights = folder / 'backbone.pth'
+        if not weights.is_file():
+            write_backbone(weights, backbone)
+        cfg = detection_config(
+            backbone,
+            weights.resolve(),
+            str(options.detection_data),
+            row.seed,
+            options.detection_config,
+            options.detection_epochs,
+            options.detection_size,
+        )
+        done = run_training(cfg, folder)
+        row.seconds += done.seconds
+        run = read_run(folder)
+        for measure in MEASURES.values():
+            if measure in run.measures:
+                row.metrics[measure] = run.measures[measure][run.last_epoch]
+        self.report(
+            '  ' + ', '.join(f'{key} {row.metrics[key]:.3f}' for key in MEASURES.values() if key in row.metrics)
+        )

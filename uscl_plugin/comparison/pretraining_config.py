@@ -1,0 +1,106 @@
+"""The config of one pretraining of a comparison: a method's own, on the common data, budget and seed."""
+
+import copy
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS
+
+from uscl_plugin.evaluation.pretraining import set_input_size
+
+from .budget import Budget, match_budget
+from .methods import Method
+
+
+@dataclass(frozen=True)
+class CommonSettings:
+    """What all methods have in common.
+
+    Attributes:
+        data: Folder of the pretraining data.
+        split: Their split, None for all videos.
+        label_fraction: Share of the videos that keep their label.
+        epochs: Of USCL; other methods get as many steps and views.
+        batch_size: Pairs a batch.
+        size: Side of the input in pixels.
+        workers: Processes that load; None: four, or as many as there are cores.
+    """
+
+    data: str
+    split: str | None = None
+    label_fraction: float = 0.01
+    epochs: int = 300
+    batch_size: int = 32
+    size: int = 224
+    workers: int | None = None
+
+
+def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> tuple[Config, Budget]:
+    """Point a method's config at the common data, budget and seed.
+
+    The length of the schedule, the number of classes and, where there is one, the queue follow. A queue holds half an
+    epoch at most: a longer one would hold the same frames again, as negatives of themselves.
+
+    Args:
+        method: With a config.
+        settings: The common ones.
+        seed: Of weights, order and draws, and of the choice of the labelled videos.
+
+    Returns:
+        The config, without a work directory, and its budget.
+
+    Raises:
+        ValueError: The config trains on another type of data, or by iterations, or settings do not fit the data.
+    """
+    cfg = Config.fromfile(method.config)
+    cfg.merge_from_dict(method.options)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    loader, dataset = cfg.train_dataloader, cfg.train_dataloader.dataset
+    if dataset.get('type') != 'VideoClusterDataset' or not cfg.train_cfg.get('max_epochs'):
+        raise ValueError(f'{method.config} should train on a VideoClusterDataset, not wrapped, by epochs.')
+    own_samples = dataset.get('samples_per_video', 1)
+    dataset.update(data_root=str(Path(settings.data).expanduser().resolve()), split=settings.split)
+    dataset.update(label_map=None, classes=None, filter_cfg=None, seed=seed, label_fraction=settings.label_fraction)
+    set_input_size(dataset.pipeline, settings.size)
+
+    dataset.samples_per_video = 1
+    data = DATASETS.build(copy.deepcopy(dataset))
+    everything = DATASETS.build({**copy.deepcopy(dataset), 'keep_unlabelled': True, 'pipeline': []})
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # mmcv's about how it would augment
+        inputs = data[0]['inputs']
+    views = len(inputs) if isinstance(inputs, list) else 1
+    if len(data) < len(everything):
+        own_samples = 2 // views  # its config's are for its own data: an epoch is as long as USCL's
+    budget = match_budget(settings.epochs, settings.batch_size, len(everything), len(data), views, own_samples)
+    dataset.samples_per_video = budget.samples_per_video
+    loader.batch_size = budget.batch_size
+    loader.num_workers = min(4, os.cpu_count() or 1) if settings.workers is None else settings.workers
+    loader.persistent_workers = loader.num_workers > 0
+
+    _set_length(cfg, budget.epochs)
+    if 'num_classes' in cfg.model.get('head', {}):
+        cfg.model.head.num_classes = max(1, len(everything.metainfo['classes']))
+    if 'queue_len' in cfg.model:
+        longest = min(cfg.model.queue_len, budget.items // 2)
+        cfg.model.queue_len = max(1, longest // budget.batch_size) * budget.batch_size
+    cfg.randomness = dict(seed=seed, deterministic=False)
+    cfg.default_hooks.checkpoint.update(interval=max(1, budget.epochs // 5), max_keep_ckpts=2)
+    return cfg, budget
+
+
+def _set_length(cfg: Config, epochs: int) -> None:
+    scale = epochs / cfg.train_cfg.max_epochs
+    cfg.train_cfg.max_epochs = epochs
+    for schedule in cfg.param_scheduler:
+        for key in ('T_max', 'begin', 'end'):
+            if schedule.get('by_epoch', True) and key in schedule:
+                schedule[key] = round(schedule[key] * scale)
+        if 'T_max' in schedule:
+            schedule.T_max = max(1, schedule.T_max)
+        if schedule.get('end') is not None and schedule.end <= schedule.get('begin', 0):
+            schedule.end = schedule.get('begin', 0) + 1

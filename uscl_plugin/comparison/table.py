@@ -1,0 +1,130 @@
+"""The comparison as a table: means over seeds with intervals, differences, what it cost, and every single run."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, describe_data, estimate, percent
+
+from .comparison import FINISHED, METRICS, Row
+
+
+def comparison_table(rows: Sequence[Row], summary: Mapping[str, Any] | None, reference: str | None) -> str:
+    """Markdown of all that is known so far.
+
+    Args:
+        rows: One a method and seed.
+        summary: Of the finished ones, :func:`~uscl_plugin.evaluation.summary.summarise`; None if there is none.
+        reference: Method that the others are subtracted from.
+
+    Returns:
+        The text.
+    """
+    parts = []
+    if summary is not None:
+        parts += [
+            f'Tested on {describe_data(summary)}, by video, chosen by {summary["honest_selection"]}. Each cell: mean '
+            'over seeds (95 % interval over patients), SD: standard deviation over seeds. The intervals are of the '
+            'choice of patients, not of that of the pretraining data.',
+            _markdown(*_results(rows, summary)),
+        ]
+        header, differences = _differences(summary, reference)
+        if differences:
+            parts += [
+                f'### {reference} minus the others, percentage points (95 % interval over patients)',
+                _markdown(header, differences),
+            ]
+    parts += ['### Every run', _markdown(*_single_runs(rows))]
+    return '\n\n'.join(parts) + '\n'
+
+
+def measured(rows: Sequence[Row]) -> list[str]:
+    """Names of the detector's measures among the rows."""
+    return list(dict.fromkeys(name for row in rows for name in row.metrics if name not in METRICS))
+
+
+def _results(rows: Sequence[Row], summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    detection = measured(rows)
+    header = [
+        'Method',
+        'Seeds',
+        *(METRIC_NAMES[name] for name in METRICS),
+        *detection,
+        'Steps',
+        'Views',
+        'Minutes a run',
+    ]
+    lines = []
+    selection = summary['honest_selection']
+    for method, by_selection in summary['levels']['video']['results'].items():
+        own = [row for row in rows if row.method == method and row.status == FINISHED]
+        cells = [estimate(by_selection[selection]['metrics'][name]) for name in METRICS]
+        cells += [_mean([row.metrics.get(name) for row in own]) for name in detection]
+        steps = {row.steps for row in own if row.steps is not None}
+        views = {row.views for row in own if row.views is not None}
+        minutes = fmean(row.seconds for row in own) / 60 if own else 0.0
+        lines.append([method, str(len(own)), *cells, _range(steps), _range(views), f'{minutes:.1f}'])
+    chance = summary['levels']['video']['chance']
+    always = [f'{percent(chance[name])} %' for name in METRICS]
+    majority = summary['levels']['video']['majority']
+    return header, [*lines, [f'Chance: always “{majority}”', '', *always, *[''] * (len(detection) + 3)]]
+
+
+def _differences(summary: Mapping[str, Any], reference: str | None) -> tuple[list[str], list[list[str]]]:
+    header = ['Compared with', *(METRIC_NAMES[name] for name in METRICS)]
+    lines = []
+    for found in summary['levels']['video']['differences']:
+        if found['selection'] != summary['honest_selection'] or reference not in (found['first'], found['second']):
+            continue
+        is_second = found['second'] == reference
+        other = found['first'] if is_second else found['second']
+        values = [found['metrics'][name] if is_second else _negative(found['metrics'][name]) for name in METRICS]
+        lines.append([other, *(estimate(value, unit='', sign=True) for value in values)])
+    return header, lines
+
+
+def _negative(found: Mapping[str, float | None]) -> dict[str, float | None]:
+    low, high = found['high'], found['low']
+    minus = {'mean': found['mean'], 'low': low, 'high': high}
+    return {key: None if value is None else -value for key, value in minus.items()}
+
+
+def _single_runs(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    detection = measured(rows)
+    header = ['Method', 'Seed', *(METRIC_NAMES[name] for name in METRICS), *detection, 'Steps', 'Seconds', 'Status']
+    lines = [
+        [
+            row.method,
+            str(row.seed),
+            *(percent(row.metrics.get(name)) for name in METRICS),
+            *('–' if row.metrics.get(name) is None else f'{row.metrics[name]:.3f}' for name in detection),
+            '–' if row.steps is None else str(row.steps),
+            f'{row.seconds:.0f}',
+            row.status,
+        ]
+        for row in rows
+    ]
+    return header, lines
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    found = [value for value in values if value is not None]
+    if not found:
+        return '–'
+    return f'{fmean(found):.3f}' + (f', SD {stdev(found):.3f}' if len(found) > 1 else '')
+
+
+def _range(values: set[int]) -> str:
+    if not values:
+        return '–'
+    low, high = min(values), max(values)
+    return f'{low:,}' if low == high else f'{low:,} to {high:,}'
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ['---'] * len(header), *rows]
+    return '\n'.join('| ' + ' | '.join(_cell(cell) for cell in line) + ' |' for line in lines)
+
+
+def _cell(text: str) -> str:
+    return ' '.join(text.replace('|', '\\|').split())

@@ -1,0 +1,100 @@
+"""One training in a process of its own, kept when it has finished and resumed when it has not."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.engine.plain import write_text
+
+TRAIN = (
+    'import sys; from uscl_plugin.engine.host_tools import run_host_tool; '
+    'sys.exit(run_host_tool("train", sys.argv[1:]))'
+)
+
+
+class TrainingError(ValueError):
+    """A training failed; the message says how, and where its log is."""
+
+
+@dataclass(frozen=True)
+class FinishedTraining:
+    """A training that reached its last epoch.
+
+    Attributes:
+        checkpoint: Of the last epoch.
+        steps: Of the optimiser.
+        seconds: Wall-clock time of all its starts, as far as they ended by themselves.
+        was_finished: Whether it had been before.
+    """
+
+    checkpoint: Path
+    steps: int
+    seconds: float
+    was_finished: bool
+
+
+def run_training(cfg: Config, folder: Path) -> FinishedTraining:
+    """Train by the packaged tool of the config's host, unless that has been done.
+
+    ``folder`` gets ``config.py``, which runs by itself with ``tools/train.py``, ``train.log``, and, at the end,
+    ``finished.json``. An unfinished training with a checkpoint goes on from it.
+
+    Args:
+        cfg: The whole config, by epochs.
+        folder: Its work directory.
+
+    Returns:
+        The result.
+
+    Raises:
+        TrainingError: The process failed, or the folder holds a training with another config.
+    """
+    folder = folder.resolve()
+    path, record = folder / 'config.py', folder / 'finished.json'
+    cfg = Config(cfg.to_dict() | {'work_dir': str(folder)})
+    text = cfg.pretty_text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    checkpoint = folder / f'epoch_{cfg.train_cfg.max_epochs}.pth'
+    found = _read(record) or {}
+    earlier = _read(folder / 'started.json')
+    if earlier is not None and earlier.get('config') != digest:
+        raise TrainingError(f'{folder} holds a training with another config: give another --out, or delete it.')
+    if found.get('config') == digest and checkpoint.is_file():
+        return FinishedTraining(checkpoint, found['steps'], found['seconds'], was_finished=True)
+    before = float((earlier or {}).get('seconds', 0.0))
+    write_text(path, text)
+    write_text(folder / 'started.json', json.dumps({'config': digest, 'seconds': before}))
+    command = [sys.executable, '-c', TRAIN, str(path), '--work-dir', str(folder)]
+    if (folder / 'last_checkpoint').is_file():
+        command.append('--resume')
+    began = time.perf_counter()
+    with (folder / 'train.log').open('a', encoding='utf-8') as log:
+        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+    seconds = before + time.perf_counter() - began
+    write_text(folder / 'started.json', json.dumps({'config': digest, 'seconds': seconds}))
+    if done.returncode or not checkpoint.is_file():
+        raise TrainingError(f'{last_line(folder / "train.log")} (exit code {done.returncode}, {folder / "train.log"})')
+    steps = int(load_plain_checkpoint(checkpoint)['meta']['iter'])
+    write_text(record, json.dumps({'config': digest, 'steps': steps, 'seconds': seconds}) + '\n')
+    return FinishedTraining(checkpoint, steps, seconds, was_finished=False)
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something: of a traceback, its error."""
+    lines = [line.strip() for line in log.read_text(encoding='utf-8', errors='replace').splitlines()]
+    return next((line for line in reversed(lines) if line), 'the training wrote nothing')
+
+
+def _read(path: Path) -> dict | None:
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
