@@ -14,6 +14,8 @@ custom_hooks = [
     dict(type='PlainCheckpointHook'),  # checkpoints hold tensors and plain types only, and load without pickle
     # Set data_root (and split) to report contrastive loss and cohesion on videos that are not trained on:
     dict(type='HeldOutHook', data_root=None, split='val', interval=5, save_best=False),
+    # Similarity of positive and negative pairs, spread of the representation, negatives of the same video:
+    dict(type='ContrastiveMonitorHook', interval=1),
 ]
 env_cfg = dict(
     cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
@@ -21,7 +23,9 @@ env_cfg = dict(
 visualizer = dict(
     type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
 )
-log_processor = dict(window_size=10)
+log_processor = dict(  # means over ten steps
+    window_size=10, mean_pattern=r'.*(loss|time|data_time|grad_norm|similarity|spread).*'
+)
 log_level = 'INFO'
 load_from = None
 resume = False

@@ -13,3 +13,4 @@ model = dict(
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),  # MoCo v2, Table 1
 )
 train_dataloader = dict(batch_sampler=None, drop_last=True)  # the queue takes whole batches only
+custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook'), dict(type='ContrastiveMonitorHook')]

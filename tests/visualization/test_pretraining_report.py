@@ -136,7 +136,7 @@ def test_the_size_of_a_view_is_that_of_the_last_step_inside_wrappers():
 def test_the_page_and_its_numbers(data, cfg):
     (data / 'run' / '20260101' / 'vis_data').mkdir(parents=True)
     (data / 'run' / '20260101' / 'vis_data' / 'scalars.json').write_text(
-        '{"loss": 2.0, "loss_contrastive": 1.9, "loss_cls": 0.1, "iter": 1}\n'
+        '{"loss": 2.0, "loss_contrastive": 1.9, "loss_cls": 0.1, "spread": 0.3, "similarity_conflict": 0, "iter": 1}\n'
     )
     save(data / 'run' / 'epoch_7.pth', untrained_backbone(cfg, 0))
     options = ReportOptions(
@@ -147,7 +147,8 @@ def test_the_page_and_its_numbers(data, cfg):
     assert facts['before'] == facts['after']  # the checkpoint is the untrained network of this seed
     assert (facts['epoch'], facts['num_frames'], facts['num_held_out'], facts['input_size']) == (7, 25, 6, 32)
     page = (data / 'out' / 'page.html').read_text(encoding='utf-8')
-    assert 'log(' not in page and page.count('<img') == 4
+    assert 'log(' not in page and page.count('<img') == 5
+    assert 'it was in every logged step' in page
     assert 'an untrained network can already retrieve most frames' in page
     assert 'a/<b>' not in page
     one = report_pretraining(ReportOptions(options.config, options.checkpoint, options.out, split='val'))

@@ -102,10 +102,10 @@ def loss_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], batch_size:
     for position, (key, title, colour) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, position + 1)
         iterations, values = curves[key]
-        smooth = _smooth(values) if key != 'lr' else values
-        if smooth is not values:
+        smoothed = smooth(values) if key != 'lr' else values
+        if smoothed is not values:
             axes.plot(iterations, values, color=colour, alpha=0.25, linewidth=0.8)
-        axes.plot(iterations, smooth, color=colour, linewidth=1.8, marker='o' if len(values) == 1 else None)
+        axes.plot(iterations, smoothed, color=colour, linewidth=1.8, marker='o' if len(values) == 1 else None)
         axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel('Iteration', fontsize=9, color=DARK)
@@ -133,7 +133,7 @@ def loss_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], batch_size:
     return figure
 
 
-def _smooth(values: np.ndarray) -> np.ndarray:
+def smooth(values: np.ndarray) -> np.ndarray:
     """Centred mean over a twenty-fifth of the points, over what there is of it at the ends; few points stay."""
     half = len(values) // 50
     if half < 1 or not np.isfinite(values).all():

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from uscl_plugin.evaluation.cohesion import MAX_PAIRS
 from uscl_plugin.evaluation.pretraining import Evaluation, FrameSet
 
+from .contrastive_curves import add_contrastive_curves
 from .feature_map import MAX_NAMED, embed, feature_maps
 from .figures import loss_curves, similarity_histograms, triplet_sheet
 from .html_report import HtmlReport
@@ -165,6 +166,7 @@ def _add_curves(page: HtmlReport, cfg: Config, options: 'ReportOptions', found: 
     if len(logs) > 1:
         caption += f' Joined from {len(logs)} logs in the work directory, in order of their start.'
     page.figure(loss_curves(curves, batch), caption, 'Curves of losses and learning rate over iterations')
+    add_contrastive_curves(page, curves)
 
 
 def _add_pairs(page: HtmlReport, cfg: Config, options: 'ReportOptions') -> None:

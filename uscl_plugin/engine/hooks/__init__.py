@@ -2,6 +2,7 @@
 
 from .backbone_check import BackboneCheckHook
 from .class_check import ClassCheckHook
+from .contrastive_monitor import ContrastiveMonitorHook
 from .freeze import FreezeHook
 from .held_out import HeldOutHook
 from .plain_checkpoint import PlainCheckpointHook
@@ -10,6 +11,7 @@ from .sample_seed import SampleSeedHook
 __all__ = [
     'BackboneCheckHook',
     'ClassCheckHook',
+    'ContrastiveMonitorHook',
     'FreezeHook',
     'HeldOutHook',
     'PlainCheckpointHook',
