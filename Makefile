@@ -9,6 +9,8 @@ CONSTRAINTS := requirements/constraints-$(FAMILY).txt
 STAMP := $(VENV)/.installed
 DEMO := work_dirs/demo
 EPOCHS := 200
+# Test processes; files of tests are not divided among them.
+WORKERS ?= 2
 
 .PHONY: help setup demo test test-fast lint clean-demo
 
@@ -38,10 +40,10 @@ clean-demo:
 
 # Nothing is compiled: the tests run without a compiler.
 test: setup
-	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest
+	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-fast: setup
-	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest -m "not slow"
+	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
 
 lint: setup
 	$(BIN)/ruff format --check .
