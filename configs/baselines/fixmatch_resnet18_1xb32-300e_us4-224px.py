@@ -1,7 +1,7 @@
 # FixMatch (Sohn et al., NeurIPS 2020): where the weak view of a frame is classified with confidence, that class is the
 # label of the strong view. The authors evaluate a moving average of the weights; over the few steps of a short run it
 # would hold much of the random start, so it is not used: dict(type='EMAHook', momentum=0.001) in custom_hooks adds it.
-_base_ = '../uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
+_base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/frame_classifier.py']
 
 spg_pipeline = _base_.spg_pipeline
 spg_pipeline[0]['num_frames'] = 1
@@ -28,13 +28,7 @@ model = dict(
     unlabelled_weight=1.0,  # λ_u; Table 4
     data_preprocessor=_base_.model.data_preprocessor,
     backbone=_base_.model.backbone,
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes=12,  # of US-4; set it to your number of classes
-        in_channels=512,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
-    ),
+    **_base_.frame_classifier,
 )
 train_dataloader = dict(dataset=dict(pipeline=pipeline))
 custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook')]

@@ -1,5 +1,5 @@
 # Pi-model (Laine & Aila, ICLR 2017): two augmentations of a frame should be classified alike.
-_base_ = '../uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
+_base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/frame_classifier.py']
 
 spg_pipeline = _base_.spg_pipeline
 spg_pipeline[0]['num_frames'] = 1  # both views are of one frame
@@ -11,13 +11,7 @@ model = dict(
     ramp_up=80 / 300,  # 80 epochs of 300; Appendix A
     data_preprocessor=_base_.model.data_preprocessor,
     backbone=_base_.model.backbone,
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes=12,  # of US-4; set it to your number of classes
-        in_channels=512,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
-    ),
+    **_base_.frame_classifier,
 )
 train_dataloader = dict(dataset=dict(pipeline=spg_pipeline))
 custom_hooks = [dict(type='SampleSeedHook'), dict(type='TrainingSetHook'), dict(type='PlainCheckpointHook')]

@@ -1,6 +1,6 @@
 # Supervised: cross-entropy on the labelled videos alone, one frame a sample. Data, augmentation, optimiser and schedule
 # are those of USCL; so are steps and views: 64 views of one frame each, where USCL has 32 pairs.
-_base_ = '../uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
+_base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/frame_classifier.py']
 
 spg_pipeline = _base_.spg_pipeline
 spg_pipeline[0]['num_frames'] = 1
@@ -11,13 +11,7 @@ model = dict(
     type='ImageClassifier',
     data_preprocessor={**_base_.model.data_preprocessor, 'type': 'ClsDataPreprocessor'},
     backbone=_base_.model.backbone,
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='LinearClsHead',
-        num_classes=12,  # of US-4; set it to your number of classes
-        in_channels=512,
-        loss=dict(type='CrossEntropyLoss', loss_weight=1.0),
-    ),
+    **_base_.frame_classifier,
 )
 train_dataloader = dict(
     batch_size=64,  # frames, one view each

@@ -19,6 +19,7 @@ import argparse
 import json
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -106,30 +107,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _options(args: argparse.Namespace) -> ComparisonOptions:
-    settings = CommonSettings(
-        data=args.pretrain_data,
-        split=args.pretrain_split,
-        label_fraction=args.label_fraction,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        size=args.size,
-        workers=args.workers,
-    )
-    options = ComparisonOptions(
-        methods=parse_methods(args.methods, args.imagenet_weights),
-        pretraining=settings,
-        eval_data=args.eval_data,
-        out=args.out,
-        seeds=args.seeds,
-        protocol=args.protocol,
-        folds=args.folds,
-        frames_per_video=args.frames_per_video,
-        finetune_epochs=args.finetune_epochs,
-        detection_data=args.detection_data,
-        detection_config=args.detection_config,
-        detection_epochs=args.detection_epochs,
-        detection_size=args.detection_size,
-    )
+    given = vars(args)
+    common = {field.name: given[field.name] for field in fields(CommonSettings) if field.name in given}
+    settings = CommonSettings(data=args.pretrain_data, split=args.pretrain_split, **common)
+    own = {field.name: given[field.name] for field in fields(ComparisonOptions) if field.name in given}
+    own |= {'methods': parse_methods(args.methods, args.imagenet_weights), 'pretraining': settings}
+    options = ComparisonOptions(**own)
     return options if args.budget is None else epochs_for(options, 60 * args.budget)
 
 
