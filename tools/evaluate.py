@@ -26,7 +26,7 @@ from mmengine.registry import init_default_scope
 import uscl_plugin
 from uscl_plugin.datasets.media.command import fraction, positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
-from uscl_plugin.engine.input_metadata import CHANNEL_ORDERS, INPUT_KEYS
+from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments
 from uscl_plugin.engine.plain import write_text
 from uscl_plugin.evaluation.cross_validation import PROTOCOLS, TRAINED_ON, CrossValidation, EvaluationOptions
 from uscl_plugin.evaluation.fold_making import GROUPINGS
@@ -63,10 +63,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--resamples', type=positive_int, default=2000, help='of patients, for the intervals (default: 2000)'
     )
-    numbers = {'nargs': '+', 'type': float, 'metavar': 'X'}
-    parser.add_argument('--mean', **numbers, help='1 or 3 numbers of 0..255, where a checkpoint does not say')
-    parser.add_argument('--std', **numbers, help='likewise')
-    parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
+    add_input_arguments(parser)
     args = parser.parse_args(argv)
     fine_tuned = ('epochs', 'batch_norm', 'cfg_options', 'config')
     idle = fine_tuned if args.protocol in PROBES else ('batch_norm',) if args.protocol == 'finetune' else ()

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from uscl_plugin.engine.backbone_export import TARGETS, export_backbone
-from uscl_plugin.engine.input_metadata import CHANNEL_ORDERS, INPUT_KEYS
+from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -13,10 +13,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint of a pretraining, or a ResNet state dict')
     parser.add_argument('out', metavar='OUT', help='file to write: .pth, .pt or .safetensors')
     parser.add_argument('--to', required=True, choices=TARGETS, help='whose names and layout to write')
-    numbers = {'nargs': '+', 'type': float, 'metavar': 'X'}
-    parser.add_argument('--mean', **numbers, help='1 or 3 numbers of 0..255, where the checkpoint does not say')
-    parser.add_argument('--std', **numbers, help='likewise')
-    parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
+    add_input_arguments(parser)
     return parser.parse_args(argv)
 
 

@@ -8,7 +8,7 @@ import sys
 
 from mmengine.logging import MMLogger
 
-from uscl_plugin.engine.input_metadata import CHANNEL_ORDERS, INPUT_KEYS
+from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments
 from uscl_plugin.evaluation.backbones import load_backbone, unique_names
 from uscl_plugin.evaluation.features import extract_features
 from uscl_plugin.evaluation.pretraining import read_frames
@@ -38,10 +38,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--split', help='only the videos of this split (default: all)')
     parser.add_argument('--seed', type=int, default=0, help='of untrained weights and layout (default: %(default)s)')
     parser.add_argument('--dpi', type=int, default=150, help='resolution of the picture (default: %(default)s)')
-    numbers = {'nargs': '+', 'type': float, 'metavar': 'X'}
-    parser.add_argument('--mean', **numbers, help='1 or 3 numbers of 0..255, for checkpoints that do not say')
-    parser.add_argument('--std', **numbers, help='likewise')
-    parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
+    add_input_arguments(parser)
     args = parser.parse_args(argv)
     if min(args.size, args.dpi, args.frames_per_video or 1) < 1 or args.frames_per_video == 0:
         parser.error('--size, --dpi and --frames-per-video should be at least 1')

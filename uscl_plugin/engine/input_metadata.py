@@ -1,5 +1,6 @@
 """What a backbone expects as input and where it comes from: the metadata of a converted checkpoint."""
 
+import argparse
 import ast
 import contextlib
 import hashlib
@@ -13,6 +14,14 @@ from .checkpoints import CheckpointError
 
 CHANNEL_ORDERS = ('rgb', 'bgr')
 INPUT_KEYS = ('mean', 'std', 'channel_order')
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --mean, --std and --channel-order, which become the :data:`INPUT_KEYS` of a tool's arguments."""
+    where = 'where a checkpoint does not say'
+    parser.add_argument('--mean', nargs='+', type=float, metavar='X', help=f'1 or 3 numbers of 0..255, {where}')
+    parser.add_argument('--std', nargs='+', type=float, metavar='X', help='likewise')
+    parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
 
 
 def file_source(path: str | Path) -> dict[str, str]:
