@@ -62,16 +62,17 @@ def test_an_interrupted_training_goes_on_and_its_time_adds_up(tool, tmp_path):
 
 
 @pytest.mark.parametrize('finished', [True, False])
-def test_another_config_is_refused_and_nothing_lost(tool, tmp_path, finished):
+@pytest.mark.parametrize('other', ['config', 'data'])
+def test_another_config_or_other_data_are_refused_and_nothing_lost(tool, tmp_path, finished, other):
     if not finished:
         tool.epochs, tool.code = (1,), 1
-        with pytest.raises(TrainingError):
+        with pytest.raises(TrainingError, match='out of memory'):
             run_training(config(), tmp_path)
     else:
         run_training(config(), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(TrainingError, match='holds a training with another config: give another --out, or delete it'):
-        run_training(config(lr=2), tmp_path)
+    with pytest.raises(TrainingError, match='another config or other data: give another --out, or delete it'):
+        run_training(*((config(lr=2), tmp_path) if other == 'config' else (config(), tmp_path, {'data': 'b'})))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert len(tool.commands) == 1
 

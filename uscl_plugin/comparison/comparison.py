@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.engine.input_metadata import file_source
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.evaluation.classification import classification_metrics
-from uscl_plugin.evaluation.cross_validation import CrossValidation, EvaluationOptions
+from uscl_plugin.evaluation.cross_validation import CrossValidation, EvaluationOptions, data_digest
 from uscl_plugin.evaluation.predictions import Predictions
 from uscl_plugin.evaluation.summary import honest_selection
 from uscl_plugin.visualization.detection_runs import MEASURES, read_run
@@ -106,8 +107,11 @@ class Comparison:
         self.runs: dict[str, dict[str, dict[int, Predictions]]] = {}
         self.classes: list[str] = []
         self._warned: set[str] = set()
-        for data in (options.eval_data, options.pretraining.data):  # rather than in every row
-            read_annotations(Path(data).expanduser() / 'annotations.json')
+        annotations = [
+            Path(data).expanduser() / 'annotations.json' for data in (options.eval_data, options.pretraining.data)
+        ]
+        entries = [read_annotations(path)['data_list'] for path in annotations]  # here rather than in every row
+        self._pretraining_data = data_digest(annotations[1], entries[1])
 
     def run(self, after_each: Callable[[], None] = lambda: None) -> bool:
         """Run all rows.
@@ -147,7 +151,9 @@ class Comparison:
             return f'{method.name}={method.weights}'
         cfg, budget = pretraining_config(method, self.options.pretraining, row.seed)
         row.epochs, row.views = budget.epochs, budget.views
-        done = run_training(cfg, self.out / 'pretraining' / method.name / f'seed{row.seed}')
+        done = run_training(
+            cfg, self.out / 'pretraining' / method.name / f'seed{row.seed}', {'data': self._pretraining_data}
+        )
         row.pretraining_seconds = done.seconds
         row.seconds += done.seconds
         row.steps = done.steps
@@ -194,8 +200,9 @@ class Comparison:
         backbone = load_backbone(spec, row.seed)
         folder = self.out / 'detection' / name / f'seed{row.seed}'
         weights = folder / 'backbone.pth'
-        if not weights.is_file():
-            write_backbone(weights, backbone)
+        write_backbone(weights, backbone)
+        lesions = sorted(Path(str(options.detection_data)).expanduser().glob('annotations/*.json'))
+        depends_on = {'backbone': backbone.source, 'data': [file_source(path) for path in lesions]}
         cfg = detection_config(
             backbone,
             weights.resolve(),
@@ -205,7 +212,7 @@ class Comparison:
             options.detection_epochs,
             options.detection_size,
         )
-        done = run_training(cfg, folder)
+        done = run_training(cfg, folder, depends_on)
         row.seconds += done.seconds
         run = read_run(folder)
         for measure in MEASURES.values():

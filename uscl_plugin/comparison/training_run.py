@@ -5,8 +5,10 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -40,7 +42,7 @@ class FinishedTraining:
     was_finished: bool
 
 
-def run_training(cfg: Config, folder: Path) -> FinishedTraining:
+def run_training(cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None = None) -> FinishedTraining:
     """Train by the packaged tool of the config's host, unless that has been done.
 
     ``folder`` gets ``config.py``, which runs by itself with ``tools/train.py``, ``train.log``, and, at the end,
@@ -49,23 +51,26 @@ def run_training(cfg: Config, folder: Path) -> FinishedTraining:
     Args:
         cfg: The whole config, by epochs.
         folder: Its work directory.
+        depends_on: What the result depends on besides the config, such as digests of files that it names.
 
     Returns:
         The result.
 
     Raises:
-        TrainingError: The process failed, or the folder holds a training with another config.
+        TrainingError: The process failed, or the folder holds a training with another config or other data.
     """
     folder = folder.resolve()
     path, record = folder / 'config.py', folder / 'finished.json'
     cfg = Config(cfg.to_dict() | {'work_dir': str(folder)})
     text = cfg.pretty_text
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256(f'{text}{json.dumps(depends_on)}'.encode()).hexdigest()
     checkpoint = folder / f'epoch_{cfg.train_cfg.max_epochs}.pth'
     found = _read(record) or {}
     earlier = _read(folder / 'started.json')
     if earlier is not None and earlier.get('config') != digest:
-        raise TrainingError(f'{folder} holds a training with another config: give another --out, or delete it.')
+        raise TrainingError(
+            f'{folder} holds a training with another config or other data: give another --out, or delete it.'
+        )
     if found.get('config') == digest and checkpoint.is_file():
         return FinishedTraining(checkpoint, found['steps'], found['seconds'], was_finished=True)
     before = float((earlier or {}).get('seconds', 0.0))
