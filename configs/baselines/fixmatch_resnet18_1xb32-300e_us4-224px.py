@@ -6,13 +6,13 @@ _base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/fra
 spg_pipeline = _base_.spg_pipeline
 spg_pipeline[0]['num_frames'] = 1
 weak = spg_pipeline[3]['transforms'][:2]  # crop and flip
-strong = dict(  # RandAugment with n = 2 and magnitude 9 of 10, its ranges those of timm; Sec. 2.3 and Appendix D
+strong = dict(  # RandAugment, two operations of random magnitude (Sec. 2.3); ranges of timm, without the paper's Cutout
     type='RandAugment',
     policies='timm_increasing',
     num_policies=2,
     total_level=10,
-    magnitude_level=9,
-    magnitude_std=0.5,
+    magnitude_level=10,
+    magnitude_std='inf',  # uniform from nothing to all
 )
 pipeline = [
     *spg_pipeline[:2],

@@ -6,11 +6,11 @@ model = dict(
     type='MoCo',
     queue_len=4096,  # 65,536 in MoCo, of 1.3 million images; here an epoch has 8,400 frames
     feat_dim=256,
-    momentum=0.001,  # 1 - 0.999; MoCo, Sec. 3.3
+    momentum=0.001,  # 1 - 0.999; MoCo, Sec. 3.2
     data_preprocessor=_base_.model.data_preprocessor,
     backbone=_base_.model.backbone,
     neck=_base_.model.neck,  # MoCo v2's own has 2,048 channels between, for ResNet-50
-    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),  # MoCo v2, Table 1
+    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),  # MoCo v2, the MLP head's
 )
 train_dataloader = dict(batch_sampler=None, drop_last=True)  # the queue takes whole batches only
 custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook'), dict(type='ContrastiveMonitorHook')]

@@ -9,7 +9,7 @@ pipeline = [*spg_pipeline[:2], dict(type='FrameAsImage'), *spg_pipeline[3]['tran
 model = dict(
     _delete_=True,
     type='TemporalEnsembling',
-    alpha=0.6,  # of the ensemble; Sec. 3
+    alpha=0.6,  # of the ensemble; Appendix A
     w_max=30.0,  # of the consistency, times the labelled share; Appendix A
     ramp_up=80 / 300,  # 80 epochs of 300; Appendix A
     data_preprocessor=_base_.model.data_preprocessor,

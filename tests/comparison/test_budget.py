@@ -18,16 +18,12 @@ def test_views_and_steps_are_those_of_uscl(epochs, videos, used, views, samples)
     assert budget.items == used_videos * budget.samples_per_video
     assert budget.views == budget.items * views * budget.epochs
     assert budget.batch_size * views == 64
-    # Whole samples a video: at most half of one too many or too few in every epoch.
-    assert abs(budget.views - 2 * videos * epochs) <= used_videos * views * budget.epochs / 2
-    steps, expected = budget.epochs * budget.items / budget.batch_size, epochs * videos / 32
-    assert steps == pytest.approx(expected, abs=budget.epochs * used_videos / budget.batch_size / 2)
+    assert abs(budget.views - 2 * videos * epochs) <= budget.items * views / 2  # half an epoch
+    steps, expected = budget.epochs * math.ceil(budget.items / budget.batch_size), epochs * math.ceil(videos / 32)
+    # Besides, the last batch of every epoch may be a part: of those of USCL, and of its own.
+    assert abs(steps - expected) <= epochs + budget.epochs + budget.items / budget.batch_size / 2
     if used == 1 and epochs % samples == 0:
         assert budget.views == 2 * videos * epochs
-    if samples <= epochs:
-        assert budget.samples_per_video == pytest.approx(
-            samples if used == 1 else 2 * videos * epochs / (views * used_videos * budget.epochs), rel=0.34, abs=1
-        )
 
 
 def test_the_method_of_the_paper_is_left_alone():

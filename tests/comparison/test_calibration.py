@@ -14,32 +14,32 @@ from uscl_plugin.comparison.pretraining_config import CommonSettings, pretrainin
 COMMON = dict(label_fraction=0.5, batch_size=4, size=32, workers=0)
 
 
-def options(clusters, tmp_path, methods=('random', 'supervised', 'uscl'), epochs=1000):
+def options(clusters, patients, tmp_path, methods=('random', 'supervised', 'uscl'), epochs=1000):
     common = CommonSettings(data=str(clusters), epochs=epochs, **COMMON)
-    return ComparisonOptions(parse_methods(list(methods)), common, str(clusters), str(tmp_path / 'out'), seeds=2)
+    out = str(tmp_path / 'out')
+    return ComparisonOptions(parse_methods(list(methods)), common, str(patients), out, seeds=2, folds='3')
 
 
 @pytest.mark.parametrize('minutes', [10, 100])
-def test_steps_of_all_runs_and_evaluations_fit(clusters, tmp_path, monkeypatch, minutes):
-    monkeypatch.setattr(Comparison, 'evaluate', lambda *_: time.sleep(0.05))
+def test_steps_of_all_runs_and_evaluations_fit(clusters, patients, tmp_path, monkeypatch, minutes):
+    monkeypatch.setattr(Comparison, 'evaluate', lambda self, name, spec, seed, row: setattr(row, 'seconds', 4.0))
     monkeypatch.setattr(calibration, 'seconds_per_step', lambda cfg: 2.0)
-    chosen = epochs_for(options(clusters, tmp_path), 60 * minutes).pretraining.epochs
+    chosen = epochs_for(options(clusters, patients, tmp_path), 60 * minutes).pretraining.epochs
 
-    # Two methods, two seeds, 7 videos: 14 views an epoch, 8 a step; 30 s to start each; the supervised method takes
-    # 8 of 7 views more, since it takes whole samples of its labelled videos.
+    # Two methods, two seeds, 7 videos: 14 views an epoch, 8 a step; 30 s to start each.
     def cost(epochs):
-        return 4 * 30 + 6 * 0.05 + 2 * 2.0 * epochs * (14 + 16) / 8
+        return 4 * 30 + 6 * 4.0 + 2 * 2.0 * epochs * (14 + 14) / 8
 
     assert cost(chosen) <= 60 * minutes <= cost(chosen + 2)
 
 
-def test_an_interrupted_table_goes_on_with_the_same_epochs(clusters, tmp_path, monkeypatch):
+def test_an_interrupted_table_goes_on_with_the_same_epochs(clusters, patients, tmp_path, monkeypatch):
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / 'budget.json').write_text(json.dumps({'seconds': 600.0, 'epochs': 17}))
     monkeypatch.setattr(Comparison, 'evaluate', lambda *_: pytest.fail('measured again'))
-    assert epochs_for(options(clusters, tmp_path), 600.0).pretraining.epochs == 17
+    assert epochs_for(options(clusters, patients, tmp_path), 600.0).pretraining.epochs == 17
     with pytest.raises(ValueError, match=r'budget\.json is of a budget of 10 minutes: give another --out'):
-        epochs_for(options(clusters, tmp_path), 1200.0)
+        epochs_for(options(clusters, patients, tmp_path), 1200.0)
 
 
 @pytest.mark.parametrize('name', ['te', 'mocov2'])

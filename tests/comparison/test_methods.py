@@ -45,6 +45,7 @@ def test_names_options_and_files(tmp_path):
     method = parse_method('half=uscl:model.head.cls_weight=0.5,model.head.cls_input=projection')
     assert method.name == 'half'
     assert method.options == {'model.head.cls_weight': 0.5, 'model.head.cls_input': 'projection'}
+    assert parse_method('x=uscl:a.b=[1,2],c=(3,4)').options == {'a.b': [1, 2], 'c': (3, 4)}
     # A user's option comes after the switches of the method.
     assert parse_method('x=spg:model.head.cls_weight=1').options['model.head.cls_weight'] == 1
 

@@ -25,7 +25,7 @@ def test_everything_common_is_common(clusters, name):
     views = 1 if name in ('supervised', 'te') else 2
     assert cfg.train_dataloader.batch_size * views == 8
     # Seven videos; of the four labelled ones only whole numbers of samples can be taken, 3.5 each would be equal.
-    assert budget.views == (20 * 4 * 4 if name == 'supervised' else 20 * 2 * 7)
+    assert budget.views == (18 * 4 * 4 if name == 'supervised' else 20 * 2 * 7)
     assert 'num_classes' not in cfg.model.get('head', {}) or cfg.model.head.num_classes == 2
     sizes = [
         step.scale
@@ -35,11 +35,12 @@ def test_everything_common_is_common(clusters, name):
     ]
     assert sizes and set(sizes) == {32}
     (schedule,) = cfg.param_scheduler
+    assert schedule.convert_to_iter_based  # else a run of one epoch would have one rate
     assert (schedule.T_max, schedule.end) == (budget.epochs, budget.epochs)
     assert schedule.begin == round(budget.epochs / 30)
 
 
-def test_the_queue_holds_whole_batches_and_no_frame_twice(clusters):
+def test_the_queue_holds_whole_batches_and_half_an_epoch(clusters):
     cfg, budget = prepare(clusters, 'mocov2')
     assert cfg.model.queue_len % cfg.train_dataloader.batch_size == 0
     assert 0 < cfg.model.queue_len <= budget.items / 2
@@ -65,3 +66,44 @@ def test_data_that_budgets_do_not_fit(clusters, tmp_path):
     assert Config.fromfile(path).train_cfg.max_iters == 10
     with pytest.raises(FileNotFoundError, match='gone'):
         prepare('gone', 'uscl')
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('x=uscl:train_cfg.max_epochs=5', 'train_cfg is the same for all rows'),
+        ('x=uscl:train_dataloader.batch_size=5', r'train_dataloader\.batch_size is the same for all rows'),
+        ('x=uscl:train_dataloader.dataset.split=val', r'dataset\.split is the same for all rows'),
+        ('x=uscl:model.haed.cls_weight=1', r'nothing at model\.haed\.cls_weight: is it misspelt'),
+        ('x=uscl:train_dataloader.dataset.pipeline.99.alpha=1', 'is it misspelt'),
+    ],
+)
+def test_options_that_a_row_cannot_have(clusters, text, message):
+    with pytest.raises(ValueError, match=message):
+        prepare(clusters, text)
+
+
+def test_options_of_a_row_arrive(clusters):
+    cfg, budget = prepare(clusters, 'x=uscl:train_dataloader.dataset.label_fraction=1.0')
+    assert cfg.train_dataloader.dataset.label_fraction == 1.0
+    _, fewer = prepare(clusters, 'x=uscl:train_dataloader.dataset.data_fraction=0.5')
+    assert (
+        fewer.views == pytest.approx(budget.views, rel=0.2) and fewer.samples_per_video > 1
+    )  # less data, no less work
+
+
+@pytest.mark.parametrize('fraction', [0.5, 1.0])
+def test_epochs_of_the_supervised_method_are_those_of_uscl(clusters, fraction):
+    _, budget = prepare(clusters, 'supervised', label_fraction=fraction)
+    assert budget.epochs == pytest.approx(20, rel=0.2)  # of whole samples of four videos, or of six
+
+
+@pytest.mark.parametrize('name', ['supervised', 'te', 'pi', 'fixmatch'])
+def test_classifiers_need_a_label(clusters, name):
+    with pytest.raises(ValueError, match='no video has a label'):
+        prepare(clusters, name, label_fraction=0.0)
+
+
+def test_a_queue_needs_a_whole_batch(clusters):
+    with pytest.raises(ValueError, match='an epoch of 7 items has no whole batch of 32'):
+        prepare(clusters, 'mocov2', epochs=1, batch_size=32)

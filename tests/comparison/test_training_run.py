@@ -86,4 +86,18 @@ def test_no_last_epoch_is_a_failure_whatever_the_exit_code(tool, tmp_path):
 def test_a_checkpoint_that_was_deleted_is_trained_again(tool, tmp_path):
     run_training(config(), tmp_path).checkpoint.unlink()
     assert not run_training(config(), tmp_path).was_finished
-    assert len(tool.commands) == 2
+    assert len(tool.commands) == 2 and '--resume' not in tool.commands[1]  # from a checkpoint that is gone
+
+
+def test_what_changes_no_result_does_not_matter(tool, tmp_path):
+    run_training(config(train_dataloader=dict(num_workers=4, batch_size=2)), tmp_path)
+    more = dict(train_dataloader=dict(num_workers=0, batch_size=2), default_hooks=dict(logger=dict(interval=1)))
+    assert run_training(config(**more), tmp_path).was_finished
+    with pytest.raises(TrainingError, match='another config'):
+        run_training(config(train_dataloader=dict(num_workers=4, batch_size=3)), tmp_path)
+
+
+def test_no_step_is_no_training(tool, tmp_path):
+    tool.epochs = (0,)
+    with pytest.raises(TrainingError, match='was trained for no step'):
+        run_training(config(epochs=0), tmp_path)

@@ -58,6 +58,8 @@ def test_a_method_that_fails_is_named_and_the_others_finish(compare, root, clust
         (['--methods', 'imagenet'], 'needs --imagenet-weights PATH'),
         (['--eval-data', 'gone'], 'gone'),
         (['--pretrain-data', 'gone', '--methods', 'uscl'], 'gone'),
+        (['--folds', '9'], 'folds'),
+        (['--detection-data', 'nowhere'], 'nowhere/annotations/train.json does not exist'),
     ],
 )
 def test_wrong_input_is_one_line(compare, clusters, patients, tmp_path, capsys, arguments, message):
@@ -65,6 +67,12 @@ def test_wrong_input_is_one_line(compare, clusters, patients, tmp_path, capsys, 
     assert compare(*data, *arguments) == 1
     shown = capsys.readouterr()
     assert message in shown.err and 'Traceback' not in shown.err
+
+
+def test_patients_that_were_trained_on_are_not_tested_on(compare, patients, tmp_path, capsys):
+    assert compare('--pretrain-data', patients, '--eval-data', patients, '--out', tmp_path, *TINY) == 1
+    assert 'tested on patients that they have seen' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('arguments', [['--label-fraction', '10'], ['--budget', '5', '--detection-data', 'x']])

@@ -62,7 +62,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--label-fraction', type=float, default=0.01, help='of the videos (default: 0.01)')
     parser.add_argument('--workers', type=int, help='processes that load (default: 4, or one a core)')
     parser.add_argument('--protocol', choices=PROTOCOLS, default='linear', help='of the evaluation (default: linear)')
-    parser.add_argument('--folds', default='5', metavar='K', help="number, 'split' or 'official' (default: 5)")
+    parser.add_argument('--folds', default='5', metavar='K', help="number, or 'split' (default: 5)")
     parser.add_argument('--frames-per-video', type=positive_int, metavar='N', help='evaluated, at most')
     parser.add_argument('--finetune-epochs', type=positive_int, help="(default: the config's, 100)")
     parser.add_argument('--detection-config', default=str(DETECTOR), help="(default: the paper's on UDIAT-B)")
@@ -90,6 +90,7 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(args.out)
     try:
         options = _options(args)
+        print(f'{len(options.methods)} methods, {options.seeds} seeds, {options.pretraining.epochs} epochs of USCL')
         comparison = Comparison(options, report=lambda line: print(line, flush=True))
         complete = comparison.run(after_each=lambda: _write(out, comparison, args.resamples, command))
     except (OSError, ValueError) as error:

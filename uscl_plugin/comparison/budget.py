@@ -27,8 +27,10 @@ def match_budget(
 ) -> Budget:
     """The budget that equals E epochs of one pair of views a video, as of USCL.
 
-    A batch has twice ``pairs_per_batch`` views, whatever the method, so that equal views are equal steps but for the
-    rounding of an epoch's last batch. An epoch is as long as the method's own, unless that is longer than the run.
+    A batch has twice ``pairs_per_batch`` views, whatever the method, so equal views are equal steps but for the last
+    batch of each epoch, which may be smaller: with few batches an epoch, methods of longer epochs take fewer steps (of
+    15 videos in batches of 32, 100 epochs are 100 steps, or 50 where ten epochs are one). An epoch is as long as the
+    method's own, unless that is longer than the run.
 
     Args:
         epochs: E of USCL.
@@ -39,7 +41,7 @@ def match_budget(
         samples_per_video: Its own items an epoch from each of N videos.
 
     Returns:
-        The budget. Its views are those of USCL, 2NE, up to rounding ``samples_per_video``.
+        The budget. Its views are those of USCL, 2NE, up to half an epoch of its own.
 
     Raises:
         ValueError: A number is below 1, or the batch does not divide.
@@ -58,6 +60,7 @@ def match_budget(
     own_epochs = max(1, round(wanted / (views_per_item * num_videos * samples_per_video)))
     samples = max(1, round(wanted / (views_per_item * used_videos * own_epochs)))
     items = used_videos * samples
+    own_epochs = max(1, round(wanted / (views_per_item * items)))  # again, since samples are whole
     return Budget(
         own_epochs, samples, 2 * pairs_per_batch // views_per_item, items, views_per_item * items * own_epochs
     )

@@ -46,8 +46,8 @@ def epochs_for(options: ComparisonOptions, seconds: float) -> ComparisonOptions:
         epochs = int(found['epochs'])
     else:
         began = time.perf_counter()
-        comparison.evaluate('random', 'random', 0, Row('random', 0))  # kept: it is a row of most tables
-        evaluation = time.perf_counter() - began
+        row = Row('random', 0)
+        comparison.evaluate('random', 'random', 0, row)  # kept: it is a row of most tables
         per_epoch, trained = 0.0, 0
         for method in options.methods:
             if method.config is not None:
@@ -55,7 +55,7 @@ def epochs_for(options: ComparisonOptions, seconds: float) -> ComparisonOptions:
                 steps = budget.views / (2 * options.pretraining.batch_size) / options.pretraining.epochs
                 per_epoch += steps * seconds_per_step(cfg) * options.seeds
                 trained += options.seeds
-        fixed = options.seeds * len(options.methods) * evaluation + trained * _START
+        fixed = options.seeds * len(options.methods) * row.seconds + trained * _START
         left = seconds - (time.perf_counter() - began)
         epochs = affordable_epochs(left, fixed, per_epoch, options.pretraining.epochs) if trained else 1
         write_text(record, json.dumps({'seconds': seconds, 'epochs': epochs}) + '\n')

@@ -112,6 +112,7 @@ class Comparison:
         ]
         entries = [read_annotations(path)['data_list'] for path in annotations]  # here rather than in every row
         self._pretraining_data = data_digest(annotations[1], entries[1])
+        self._check()
 
     def run(self, after_each: Callable[[], None] = lambda: None) -> bool:
         """Run all rows.
@@ -130,8 +131,8 @@ class Comparison:
                 self.report(f'[{len(self.rows)}/{total}] {method.name}, seed {seed}')
                 try:
                     self._run(method, row)
-                except (OSError, ValueError, RuntimeError, AssertionError, KeyError) as error:
-                    row.status = f'failed: {error}'.strip()
+                except Exception as error:  # whatever a config of the user does wrong, the other rows go on
+                    row.status = f'failed: {error}' if isinstance(error, OSError | ValueError) else f'failed: {error!r}'
                     self.report(f'  {row.status}')
                 after_each()
         return all(row.status == FINISHED for row in self.rows)
@@ -139,9 +140,11 @@ class Comparison:
     def _run(self, method: Method, row: Row) -> None:
         spec = self._weights(method, row)
         row.checkpoint = spec.partition('=')[2] if '=' in spec else spec
-        self.evaluate(method.name, spec, row.seed, row)
+        by_selection = self.evaluate(method.name, spec, row.seed, row)
         if self.options.detection_data is not None:
             self._detect(method.name, spec, row)
+        for selection, by_seed in by_selection.items():
+            self.runs.setdefault(method.name, {}).setdefault(selection, {}).update(by_seed)
 
     def _weights(self, method: Method, row: Row) -> str:
         """Pretrain if need be; how the evaluation is told about the result."""
@@ -160,24 +163,9 @@ class Comparison:
         self.report(f'  pretraining: {done.steps} steps, {done.seconds:.0f} s{" (earlier)" * done.was_finished}')
         return f'{method.name}={done.checkpoint}'
 
-    def evaluate(self, name: str, spec: str, seed: int, row: Row) -> None:
-        """Cross-validate one checkpoint with one seed and enter its figures."""
-        options = self.options
-        validation = CrossValidation(
-            EvaluationOptions(
-                checkpoints=[spec],
-                data=options.eval_data,
-                out=str(self.out / 'evaluation'),
-                folds=options.folds,
-                seeds=[seed],
-                protocol=options.protocol,
-                size=options.pretraining.size,
-                epochs=options.finetune_epochs,
-                frames_per_video=options.frames_per_video,
-                keep_models=False,
-            ),
-            report=lambda line: None,
-        )
+    def evaluate(self, name: str, spec: str, seed: int, row: Row) -> dict[str, dict[int, Predictions]]:
+        """Cross-validate one checkpoint with one seed and enter its figures; selection → seed → predictions."""
+        validation = self._validation(spec, [seed])
         for warning in validation.warnings:
             if warning not in self._warned:
                 self._warned.add(warning)
@@ -186,14 +174,45 @@ class Comparison:
         by_selection = validation.run()[name]
         row.seconds += max(time.perf_counter() - began, sum(cell.get('seconds', 0.0) for cell in validation.cells))
         self.classes = validation.classes
-        for selection, by_seed in by_selection.items():
-            self.runs.setdefault(name, {}).setdefault(selection, {}).update(by_seed)
         selection = honest_selection(list(by_selection))
         found = classification_metrics(by_selection[selection][seed].by_video(), len(self.classes))
         for metric in METRICS:
             value = float(found[metric])  # type: ignore[arg-type]
             row.metrics[metric] = value if isfinite(value) else None
         self.report('  ' + ', '.join(f'{metric} {100 * float(found[metric]):.1f} %' for metric in METRICS))  # type: ignore[arg-type]
+        return by_selection
+
+    def _validation(self, spec: str, seeds: Sequence[int]) -> CrossValidation:
+        options = self.options
+        return CrossValidation(
+            EvaluationOptions(
+                checkpoints=[spec],
+                data=options.eval_data,
+                out=str(self.out / 'evaluation'),
+                folds=options.folds,
+                seeds=seeds,
+                protocol=options.protocol,
+                size=options.pretraining.size,
+                epochs=options.finetune_epochs,
+                frames_per_video=options.frames_per_video,
+                keep_models=False,
+            ),
+            report=lambda line: None,
+        )
+
+    def _check(self) -> None:
+        """Find what no row could finish with before the first is trained."""
+        options = self.options
+        same = Path(options.eval_data).expanduser().resolve() == Path(options.pretraining.data).expanduser().resolve()
+        if same and not (options.folds == 'split' and options.pretraining.split == 'train'):
+            raise ValueError(
+                f'{options.eval_data} is for pretraining and evaluation, so methods would be tested on patients that '
+                f'they have seen: take other data, or --pretrain-split train with --folds split.'
+            )
+        self._validation('random', range(options.seeds))
+        lesions = options.detection_data
+        if lesions is not None and not (Path(lesions).expanduser() / 'annotations' / 'train.json').is_file():
+            raise FileNotFoundError(f'{lesions}/annotations/train.json does not exist: run lesions_to_coco.py --val N.')
 
     def _detect(self, name: str, spec: str, row: Row) -> None:
         options = self.options

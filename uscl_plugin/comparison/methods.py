@@ -110,7 +110,7 @@ def _is_file_name(text: str, suffixes: tuple[str, ...] = ('.py', '.pth', '.pt', 
 
 def _parse_options(changes: str, text: str) -> dict[str, Any]:
     options = {}
-    for change in filter(None, changes.split(',')):
+    for change in filter(None, re.split(r',(?![^\[(]*[\])])', changes)):  # commas in brackets are of a value
         key, equals, value = change.partition('=')
         if not equals:
             raise ValueError(f'{text}: {change} should be KEY=VALUE.')

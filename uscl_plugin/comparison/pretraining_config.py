@@ -5,6 +5,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -14,6 +15,16 @@ from uscl_plugin.evaluation.pretraining import set_input_size
 
 from .budget import Budget, match_budget
 from .methods import Method
+
+# Keys of a config that the comparison sets for all rows.
+COMMON = (
+    *(
+        f'train_dataloader.dataset.{key}'
+        for key in ('data_root', 'split', 'label_map', 'classes', 'filter_cfg', 'seed')
+    ),
+    *('train_dataloader.batch_size', 'train_dataloader.num_workers', 'train_dataloader.persistent_workers'),
+    *('train_cfg', 'param_scheduler', 'randomness', 'work_dir'),
+)
 
 
 @dataclass(frozen=True)
@@ -42,8 +53,9 @@ class CommonSettings:
 def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> tuple[Config, Budget]:
     """Point a method's config at the common data, budget and seed.
 
-    The length of the schedule, the number of classes and, where there is one, the queue follow. A queue holds half an
-    epoch at most: a longer one would hold the same frames again, as negatives of themselves.
+    The length of the schedule, the number of classes and, where there is one, the queue follow. The schedule is stepped
+    by iteration, so that methods whose epochs are longer have the same. A queue holds half an epoch at most: a longer
+    one would often hold the same frames again, as negatives of themselves.
 
     Args:
         method: With a config.
@@ -54,9 +66,11 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
         The config, without a work directory, and its budget.
 
     Raises:
-        ValueError: The config trains on another type of data, or by iterations, or settings do not fit the data.
+        ValueError: The config trains on another type of data, or by iterations; an option is common to all rows, or
+            changes nothing; the data are too few, or have no label for a method that needs one.
     """
     cfg = Config.fromfile(method.config)
+    _check_options(method, cfg)
     cfg.merge_from_dict(method.options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     loader, dataset = cfg.train_dataloader, cfg.train_dataloader.dataset
@@ -64,19 +78,23 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
         raise ValueError(f'{method.config} should train on a VideoClusterDataset, not wrapped, by epochs.')
     own_samples = dataset.get('samples_per_video', 1)
     dataset.update(data_root=str(Path(settings.data).expanduser().resolve()), split=settings.split)
-    dataset.update(label_map=None, classes=None, filter_cfg=None, seed=seed, label_fraction=settings.label_fraction)
+    dataset.update(label_map=None, classes=None, filter_cfg=None, seed=seed)
+    if 'train_dataloader.dataset.label_fraction' not in method.options:
+        dataset.label_fraction = settings.label_fraction
     set_input_size(dataset.pipeline, settings.size)
 
     dataset.samples_per_video = 1
     data = DATASETS.build(copy.deepcopy(dataset))
-    everything = DATASETS.build({**copy.deepcopy(dataset), 'keep_unlabelled': True, 'pipeline': []})
+    whole = {'keep_unlabelled': True, 'data_fraction': 1.0, 'pipeline': []}
+    everything = DATASETS.build({**copy.deepcopy(dataset), **whole})
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # mmcv's about how it would augment
         inputs = data[0]['inputs']
     views = len(inputs) if isinstance(inputs, list) else 1
-    if len(data) < len(everything):
+    if not dataset.get('keep_unlabelled', True):
         own_samples = 2 // views  # its config's are for its own data: an epoch is as long as USCL's
     budget = match_budget(settings.epochs, settings.batch_size, len(everything), len(data), views, own_samples)
+    _check_data(cfg, data, budget)
     dataset.samples_per_video = budget.samples_per_video
     loader.batch_size = budget.batch_size
     loader.num_workers = min(4, os.cpu_count() or 1) if settings.workers is None else settings.workers
@@ -93,12 +111,38 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
     return cfg, budget
 
 
+def _check_options(method: Method, cfg: Config) -> None:
+    for key in method.options:
+        if common := next((c for c in COMMON if key == c or key.startswith(f'{c}.')), None):
+            raise ValueError(f'{method.name}: {common} is the same for all rows, so {key} cannot be set for one.')
+        parent = cfg
+        for part in key.split('.')[:-1]:
+            try:
+                parent = parent[int(part)] if isinstance(parent, list | tuple) else parent[part]
+            except (KeyError, IndexError, ValueError, TypeError) as error:
+                raise ValueError(f'{method.name}: {method.config} has nothing at {key}: is it misspelt?') from error
+
+
+def _check_data(cfg: Config, data: Any, budget: Budget) -> None:
+    if cfg.train_dataloader.get('drop_last') and budget.items < budget.batch_size:
+        raise ValueError(
+            f'an epoch of {budget.items} items has no whole batch of {budget.batch_size}: take a smaller --batch-size, '
+            f'more --epochs or more data.'
+        )
+    is_classifier = cfg.model.get('head', {}).get('type') == 'LinearClsHead'
+    if is_classifier and all(data.get_data_info(i)['gt_label'] < 0 for i in range(len(data))):
+        raise ValueError('no video has a label, so there is nothing to classify: set --label-fraction, or give labels.')
+
+
 def _set_length(cfg: Config, epochs: int) -> None:
     scale = epochs / cfg.train_cfg.max_epochs
     cfg.train_cfg.max_epochs = epochs
     for schedule in cfg.param_scheduler:
+        if not schedule.get('by_epoch', True):
+            continue
+        schedule.convert_to_iter_based = True
         for key in ('T_max', 'begin', 'end'):
-            if schedule.get('by_epoch', True) and key in schedule:
+            if key in schedule:
                 schedule[key] = round(schedule[key] * scale)
         if 'T_max' in schedule:
             schedule.T_max = max(1, schedule.T_max)

@@ -63,7 +63,7 @@ def run_training(cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None
     path, record = folder / 'config.py', folder / 'finished.json'
     cfg = Config(cfg.to_dict() | {'work_dir': str(folder)})
     text = cfg.pretty_text
-    digest = hashlib.sha256(f'{text}{json.dumps(depends_on)}'.encode()).hexdigest()
+    digest = hashlib.sha256(f'{_essence(cfg)}{json.dumps(depends_on)}'.encode()).hexdigest()
     checkpoint = folder / f'epoch_{cfg.train_cfg.max_epochs}.pth'
     found = _read(record) or {}
     earlier = _read(folder / 'started.json')
@@ -77,7 +77,7 @@ def run_training(cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None
     write_text(path, text)
     write_text(folder / 'started.json', json.dumps({'config': digest, 'seconds': before}))
     command = [sys.executable, '-c', TRAIN, str(path), '--work-dir', str(folder)]
-    if (folder / 'last_checkpoint').is_file():
+    if _can_resume(folder / 'last_checkpoint'):
         command.append('--resume')
     began = time.perf_counter()
     with (folder / 'train.log').open('a', encoding='utf-8') as log:
@@ -87,6 +87,8 @@ def run_training(cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None
     if done.returncode or not checkpoint.is_file():
         raise TrainingError(f'{last_line(folder / "train.log")} (exit code {done.returncode}, {folder / "train.log"})')
     steps = int(load_plain_checkpoint(checkpoint)['meta']['iter'])
+    if not steps:
+        raise TrainingError(f'{folder} was trained for no step: its data are fewer than a batch.')
     write_text(record, json.dumps({'config': digest, 'steps': steps, 'seconds': seconds}) + '\n')
     return FinishedTraining(checkpoint, steps, seconds, was_finished=False)
 
@@ -95,6 +97,28 @@ def last_line(log: Path) -> str:
     """The last line of a log that says something: of a traceback, its error."""
     lines = [line.strip() for line in log.read_text(encoding='utf-8', errors='replace').splitlines()]
     return next((line for line in reversed(lines) if line), 'the training wrote nothing')
+
+
+def _essence(cfg: Config) -> str:
+    """The config without what changes no result: where and how it is loaded, logged and saved."""
+    content = cfg.to_dict()
+    for key in ('work_dir', 'default_hooks', 'visualizer', 'log_processor', 'log_level'):
+        content.pop(key, None)
+    for key, loader in content.items():
+        if key.endswith('_dataloader') and isinstance(loader, dict):
+            for setting in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):
+                loader.pop(setting, None)
+    return Config(content).pretty_text
+
+
+def _can_resume(pointer: Path) -> bool:
+    """Whether the checkpoint that MMEngine would resume from is there; a pointer to none is removed."""
+    if not pointer.is_file():
+        return False
+    if Path(pointer.read_text(encoding='utf-8').strip()).is_file():
+        return True
+    pointer.unlink()
+    return False
 
 
 def _read(path: Path) -> dict | None:
