@@ -87,9 +87,7 @@ def test_options_of_a_row_arrive(clusters):
     cfg, budget = prepare(clusters, 'x=uscl:train_dataloader.dataset.label_fraction=1.0')
     assert cfg.train_dataloader.dataset.label_fraction == 1.0
     _, fewer = prepare(clusters, 'x=uscl:train_dataloader.dataset.data_fraction=0.5')
-    assert (
-        fewer.views == pytest.approx(budget.views, rel=0.2) and fewer.samples_per_video > 1
-    )  # less data, no less work
+    assert fewer.views == budget.views and fewer.epochs > budget.epochs  # five of seven videos, no less work
 
 
 @pytest.mark.parametrize('fraction', [0.5, 1.0])
