@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Budget:
-    """What one run may cost, counted in views, that is in images that go through the network for a gradient.
+    """What one run may cost, counted in views, that is in images that the network is fed.
 
     Attributes:
         epochs: Of the run.

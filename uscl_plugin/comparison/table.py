@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, describe_data, estimate, percent
+from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, describe_data, estimate, markdown, percent
 
 from .comparison import FINISHED, METRICS, Row
 
@@ -26,15 +26,15 @@ def comparison_table(rows: Sequence[Row], summary: Mapping[str, Any] | None, ref
             f'Tested on {describe_data(summary)}, by video, chosen by {summary["honest_selection"]}. Each cell: mean '
             'over seeds (95 % interval over patients), SD: standard deviation over seeds. The intervals are of the '
             'choice of patients, not of that of the pretraining data.',
-            _markdown(*_results(rows, summary)),
+            markdown(*_results(rows, summary)),
         ]
         header, differences = _differences(summary, reference)
         if differences:
             parts += [
                 f'### {reference} minus the others, percentage points (95 % interval over patients)',
-                _markdown(header, differences),
+                markdown(header, differences),
             ]
-    parts += ['### Every run', _markdown(*_single_runs(rows))]
+    parts += ['### Every run', markdown(*_single_runs(rows))]
     return '\n\n'.join(parts) + '\n'
 
 
@@ -100,7 +100,7 @@ def _single_runs(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             *('–' if row.metrics.get(name) is None else f'{row.metrics[name]:.3f}' for name in detection),
             '–' if row.steps is None else str(row.steps),
             f'{row.seconds:.0f}',
-            row.status,
+            ' '.join(row.status.split()),  # an error may have several lines
         ]
         for row in rows
     ]
@@ -119,12 +119,3 @@ def _range(values: set[int]) -> str:
         return '–'
     low, high = min(values), max(values)
     return f'{low:,}' if low == high else f'{low:,} to {high:,}'
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join('| ' + ' | '.join(_cell(cell) for cell in line) + ' |' for line in lines)
-
-
-def _cell(text: str) -> str:
-    return ' '.join(text.replace('|', '\\|').split())

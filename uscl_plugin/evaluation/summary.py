@@ -10,7 +10,15 @@ import numpy as np
 from .bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics
 from .classification import CLASS_METRICS, METRICS, check_classes, classification_metrics
 from .predictions import Predictions
-from .summary_tables import OPTIMISTIC, class_table, describe_data, difference_table, level_title, result_table
+from .summary_tables import (
+    OPTIMISTIC,
+    class_table,
+    describe_data,
+    difference_table,
+    level_title,
+    markdown,
+    result_table,
+)
 
 Runs = Mapping[str, Mapping[str, Mapping[int, Predictions]]]  # method → selection → seed → all test frames
 
@@ -88,16 +96,16 @@ def markdown_table(summary: Mapping) -> str:
     if OPTIMISTIC in summary['selections']:
         parts[0] += f' {OPTIMISTIC} is optimistic: the epoch (or setting) was chosen on the test folds.'
     for level in ('video', 'frame'):
-        parts += [f'### {level_title(summary, level)}', _markdown(*result_table(summary, level))]
+        parts += [f'### {level_title(summary, level)}', markdown(*result_table(summary, level))]
     for level in ('video', 'frame'):
         parts += [
             f'### Classes, {level} level, chosen by {summary["honest_selection"]}',
-            _markdown(*class_table(summary, level)),
+            markdown(*class_table(summary, level)),
         ]
     for level in ('video', 'frame'):
         header, rows = difference_table(summary, level)
         if rows:
-            parts += [f'### Differences in percentage points, {level} level', _markdown(header, rows)]
+            parts += [f'### Differences in percentage points, {level} level', markdown(header, rows)]
     return '\n\n'.join(parts) + '\n'
 
 
@@ -108,11 +116,6 @@ def _by_video(runs: Runs) -> dict[str, dict[str, dict[int, Predictions]]]:
         }
         for method, by_selection in runs.items()
     }
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines)
 
 
 @dataclass(frozen=True)
