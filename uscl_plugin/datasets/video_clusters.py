@@ -8,8 +8,10 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from .annotations import read_annotations
+from .frame_files import check_files
 from .frame_range import frames_in_range
 from .labels import class_indices
+from .media.frame_store import Place, find_stored, frames_at
 from .sample_seed import SampleSeeder
 from .subsets import stratified_subset
 
@@ -22,6 +24,10 @@ class VideoClusterDataset(BaseDataset):
     ``gt_label`` (-1: unlabelled) and then goes through the pipeline. Around the pipeline the global generators are
     seeded from (run seed, epoch, video_id) and restored, so neither the number of workers nor a resumed run changes a
     draw; ``SampleSeedHook`` sets run seed and epoch.
+
+    Where the folder has a frame store, as converters write it, ``frames`` of a video in it are a read-only array (T, H,
+    W) or (T, H, W, 3) uint8 in the pipeline, mapped into memory and shared by all workers, and its image files need not
+    be there.
 
     Args:
         data_root: The folder that a converter wrote.
@@ -39,13 +45,17 @@ class VideoClusterDataset(BaseDataset):
         samples_per_video: Items that an epoch has of each video, each with draws of its own. 1, the paper's, is what
             keeps frames of one video from being negatives of each other: no two pairs of an epoch share a video.
         keep_unlabelled: Keep videos without label (after ``label_fraction``), as -1.
+        frame_store: Read the store; False reads the image files in any case.
         filter_cfg: ``dict(labels=[…])`` keeps the videos with one of these annotation labels.
         pipeline: The transforms.
         **kwargs: Those of :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
         FileNotFoundError: No annotation file, or frames are gone.
-        ValueError: The annotation is of another version, or a setting does not fit it.
+        ValueError: The annotation or the store is damaged or of another version, or a setting does not fit.
+
+    Warns:
+        UserWarning: A store lacks videos that it should have.
     """
 
     METAINFO: ClassVar[dict] = {'dataset_type': 'VideoClusters', 'task_name': 'pretraining'}
@@ -63,6 +73,7 @@ class VideoClusterDataset(BaseDataset):
         frame_range: tuple[float, float] = (0.0, 1.0),
         samples_per_video: int = 1,
         keep_unlabelled: bool = True,
+        frame_store: bool = True,
         filter_cfg: dict | None = None,
         pipeline: Sequence = (),
         **kwargs: Any,
@@ -80,6 +91,7 @@ class VideoClusterDataset(BaseDataset):
         self.frame_range = frame_range
         self.samples_per_video = samples_per_video
         self.keep_unlabelled = keep_unlabelled
+        self.frame_store = frame_store
         self._seeder = SampleSeeder(seed)
         super().__init__(
             ann_file=ann_file,
@@ -117,8 +129,12 @@ class VideoClusterDataset(BaseDataset):
             self.data_fraction,
             self.seed,
         )
+        entries = [entries[i] for i in kept]
+        places: dict[str, Place] = {}
+        if self.frame_store:
+            self._shards, places = find_stored(self.data_root, entries)
         data_list = []
-        for entry in (entries[i] for i in kept):
+        for entry in entries:
             label = entry['label']
             if label is not None and label not in to_index:
                 raise ValueError(
@@ -126,9 +142,12 @@ class VideoClusterDataset(BaseDataset):
                     f'{sorted(to_index)}: add it to label_map or classes, set label_map=None if the '
                     f'map is for other data, or leave its videos out with filter_cfg=dict(labels=[…]).'
                 )
+            part = frames_in_range(len(entry['frames']), self.frame_range)
+            place = places.get(entry['video_id'])
             data_list.append(
                 dict(
-                    frames=[entry['frames'][i] for i in frames_in_range(len(entry['frames']), self.frame_range)],
+                    frames=[entry['frames'][i] for i in part],
+                    stored=None if place is None else frames_at(place, part.start, len(part)),
                     video_id=entry['video_id'],
                     patient_id=entry['patient_id'],
                     gt_label=-1 if label is None else to_index[label],
@@ -137,7 +156,7 @@ class VideoClusterDataset(BaseDataset):
         self._hide_labels(data_list)
         if not self.keep_unlabelled:
             data_list = [video for video in data_list if video['gt_label'] >= 0]
-        self._check_frames(data_list)
+        check_files(self.data_root, [item for item in data_list if item['stored'] is None], self.ann_file)
         if not data_list:
             self.serialize_data = False  # MMEngine cannot serialise an empty list
         return data_list
@@ -173,26 +192,6 @@ class VideoClusterDataset(BaseDataset):
         for i in set(range(len(labelled))) - set(keep):
             labelled[i]['gt_label'] = -1
 
-    def _check_frames(self, data_list: list[dict]) -> None:
-        """Find missing frames now, by listing each folder once, rather than in the middle of the night."""
-        missing = []
-        present: dict[Path, set[str]] = {}
-        for item in data_list:
-            for frame in item['frames']:
-                path = Path(self.data_root, frame)
-                if path.parent not in present:
-                    present[path.parent] = (
-                        {entry.name for entry in path.parent.iterdir()} if path.parent.is_dir() else set()
-                    )
-                if path.name not in present[path.parent]:
-                    missing.append((item['video_id'], path))
-        if missing:
-            num_videos = len({video_id for video_id, _ in missing})
-            raise FileNotFoundError(
-                f'{len(missing)} frames of {num_videos} videos that {self.ann_file} lists are gone, first '
-                f'{missing[0][1]} of video {missing[0][0]!r}: run the converter again, it redoes what is incomplete.'
-            )
-
     def get_data_info(self, idx: int) -> dict:
         """An annotation with full paths; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""
         info = super().get_data_info(idx)
@@ -201,11 +200,19 @@ class VideoClusterDataset(BaseDataset):
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on one item under its own seed."""
-        info = self.get_data_info(idx)
+        info = self._item(idx)
         if self.test_mode:  # nothing is drawn
             return self.pipeline(info)
         with self._seeder(self.sample_key(info), len(self)):
             return self.pipeline(info)
+
+    def _item(self, idx: int) -> dict:
+        """What enters the pipeline: as :meth:`get_data_info`, but for frames from the store."""
+        info = super().get_data_info(idx)  # without making paths that nobody needs
+        if info['stored'] is None:
+            return self.get_data_info(idx)
+        info['frames'] = self._shards.read(*info['stored'])
+        return info
 
     def sample_key(self, info: dict) -> str:
         """What the draws of an item depend on, besides run seed and epoch."""

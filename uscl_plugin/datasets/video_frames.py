@@ -9,6 +9,7 @@ from mmpretrain.registry import DATASETS
 
 from uscl_plugin.evaluation.folds import check_folds, read_folds
 
+from .media.frame_store import frames_at
 from .video_clusters import VideoClusterDataset
 
 
@@ -18,7 +19,8 @@ class VideoFrameDataset(VideoClusterDataset):
 
     An item starts as a dict with ``img_path``, ``gt_label``, ``video_id``, ``patient_id`` (None: unknown) and ``split``
     (the side it is on), which MMPretrain's ``LoadImageFromFile`` takes, and then goes through the pipeline under its
-    own seed (see :class:`VideoClusterDataset`). Frames without label are left out.
+    own seed (see :class:`VideoClusterDataset`). ``LoadFrame`` in its place takes the frame from the frame store, where
+    there is one. Frames without label are left out.
 
     Args:
         data_root: The folder that a converter wrote.
@@ -66,7 +68,8 @@ class VideoFrameDataset(VideoClusterDataset):
             sides = [self._side.get(video['video_id'], self._side.get(path)) for path in video['frames']]
             for k in spread_evenly(len(sides), self.frames_per_video):
                 if sides[k] or not self._side:
-                    frames.append({'img_path': video['frames'][k], 'split': sides[k], **shared})
+                    stored = video['stored'] and frames_at(video['stored'], k, 1)
+                    frames.append({'img_path': video['frames'][k], 'split': sides[k], 'stored': stored, **shared})
         if not frames:
             raise ValueError(f'{self.ann_file}: no labelled frame with fold={self.fold} and split={self.split!r}.')
         return frames
@@ -94,6 +97,13 @@ class VideoFrameDataset(VideoClusterDataset):
         info = super(VideoClusterDataset, self).get_data_info(idx)
         info['frame'] = info['img_path']
         info['img_path'] = str(Path(self.data_root, info['img_path']))
+        return info
+
+    def _item(self, idx: int) -> dict:
+        """As :meth:`get_data_info`, with ``img`` from the store where it is there, for ``LoadFrame``."""
+        info = self.get_data_info(idx)
+        if info['stored'] is not None:
+            info['img'] = self._shards.read(*info['stored'])[0]
         return info
 
     def sample_key(self, info: dict) -> str:

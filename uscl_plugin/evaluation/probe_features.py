@@ -19,10 +19,11 @@ from .features import extract_features
 from .finetuning import FoldOutcome
 from .folds import Folds, group_of
 from .predictions import Predictions
-from .pretraining import read_frames
 from .probes import as_linear_layer, run_probe
 
 if TYPE_CHECKING:
+    from uscl_plugin.datasets.video_frames import VideoFrameDataset
+
     from .cross_validation import EvaluationOptions
 
 
@@ -74,9 +75,10 @@ class ProbeFeatures:
 
     def _extract(self, backbone: PretrainedBackbone) -> np.ndarray:
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        paths = [str(Path(self.options.data).expanduser() / path) for path in self._frames.paths]
+        dataset = frame_dataset(self.options, pipeline=[dict(type='LoadFrame')], test_mode=True)
         title = f'Features of {backbone.name}'
-        frames = track(read_frames(paths), title, len(paths), console=Console(stderr=True), transient=True)
+        images = (dataset[k]['img'] for k in range(len(dataset)))
+        frames = track(images, title, len(dataset), console=Console(stderr=True), transient=True)
         shared: dict[str, Any] = dict(mean=backbone.mean, std=backbone.std, to_rgb=backbone.to_rgb)
         features = extract_features(backbone.network.to(device), frames, self.options.size, **shared)
         backbone.network.cpu()
@@ -112,12 +114,17 @@ class ProbeFeatures:
         return f'{self.identity} at {self.options.size} px, {given}'
 
 
-def list_frames(options: 'EvaluationOptions') -> Predictions:
-    """All labelled frames of the data, with uniform probabilities."""
+def frame_dataset(options: 'EvaluationOptions', **settings: Any) -> 'VideoFrameDataset':
+    """The labelled frames of the data, as far as they are evaluated."""
     from mmpretrain.registry import DATASETS
 
     config = dict(type='VideoFrameDataset', data_root=options.data, frames_per_video=options.frames_per_video)
-    dataset = DATASETS.build(config | dict(pipeline=[]))
+    return DATASETS.build(config | settings)
+
+
+def list_frames(options: 'EvaluationOptions') -> Predictions:
+    """All labelled frames of the data, with uniform probabilities."""
+    dataset = frame_dataset(options, pipeline=[])
     used = sorted({dataset.get_data_info(k)['gt_label'] for k in range(len(dataset))})
     rows = [dataset.get_data_info(k) for k in range(len(dataset))]
     return Predictions(

@@ -113,7 +113,7 @@ class CamClassifier:
         _load_strictly(self.network, saved, checkpoint, name)
         self.network.eval()
         dataset = cfg.test_dataloader.dataset
-        steps = remove_transform(dataset.pipeline, 'LoadImageFromFile')
+        steps = remove_transform(remove_transform(dataset.pipeline, 'LoadFrame'), 'LoadImageFromFile')
         self.pipeline = Compose([TRANSFORMS.build(step) for step in steps])
         self._only_resizes = all(
             step['type'] == 'PackInputs' or (step['type'] == 'Resize' and not step.get('keep_ratio')) for step in steps

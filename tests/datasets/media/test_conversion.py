@@ -14,6 +14,7 @@ from uscl_plugin.datasets.media import conversion, video_store
 from uscl_plugin.datasets.media.command import run_command
 from uscl_plugin.datasets.media.conversion import convert_sources
 from uscl_plugin.datasets.media.errors import SourceError
+from uscl_plugin.datasets.media.frame_store import read_index
 from uscl_plugin.datasets.media.sources import VideoSource, find_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings
 
@@ -68,7 +69,7 @@ def test_same_bytes_for_any_number_of_workers_and_any_folder(source, tmp_path):
     convert(source, tmp_path / 'one')
     convert(source, tmp_path / 'deeper/two', workers=2)
     assert digests(tmp_path / 'one') == digests(tmp_path / 'deeper/two')
-    assert len(digests(tmp_path / 'one')) == 4 * (3 + 1) + 1
+    assert len(digests(tmp_path / 'one')) == 4 * (3 + 1) + 1 + 2  # frames and manifests, annotation, store
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in (tmp_path / 'one').rglob('*.json'))
 
 
@@ -226,3 +227,30 @@ def test_ctrl_c_finishes_the_videos_under_way(source, tmp_path, monkeypatch, cap
     assert any(name.startswith('b__clip2') for name in list_done(out))
     assert not list(out.glob('frames/.tmp-*')) and not (out / 'annotations.json').exists()
     check_goes_on(source, out, capsys)
+
+
+def test_frame_store_follows_the_videos(source, tmp_path, capsys):
+    out = tmp_path / 'out'
+    convert(source, out)
+    assert 'Frame store of 4 clips' in capsys.readouterr().out
+    first = read_index(out)
+    write_clip(source / 'a/x.gif', 48, 25)
+    convert(source, out)
+    second = read_index(out)
+    assert set(second.videos) == {'a/x.gif', 'b/clip2.avi', 'b/clip10.mp4', 'y.mpeg'} and not second.left_out
+    assert second.videos['a/x.gif'].shape[0] == 6 and first.videos['a/x.gif'].shape[0] == 3
+    assert second.videos['y.mpeg'].crc32 == first.videos['y.mpeg'].crc32
+
+
+def test_without_room_for_the_store_the_images_remain(source, tmp_path, monkeypatch):
+    convert(source, tmp_path / 'out')
+    write_clip(source / 'a/x.gif', 48, 25)
+
+    def fail(*args, **kwargs):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(conversion, 'pack_frames', fail)
+    with pytest.raises(SourceError, match=r'frame store of .* cannot be written .*No space left.*image files'):
+        convert(source, tmp_path / 'out')
+    assert read_index(tmp_path / 'out') is None  # not the one from before the change
+    assert len(read_annotations(tmp_path / 'out/annotations.json')['data_list'][0]['frames']) == 6

@@ -8,13 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from uscl_plugin.datasets.annotations import write_annotations
 
 from .errors import ClipError, SourceError
 from .frame_folder import natural_key
-from .report import print_report
+from .frame_packing import discard_store, pack_frames
+from .frame_store import StoreIndex
+from .report import print_report, print_store
 from .sources import VideoSource
 from .video_store import StoreSettings, find_complete, remove_leftovers, store_name, store_video
 from .worker_pool import run_isolated
@@ -48,7 +57,7 @@ def convert_sources(
     workers: int | None = None,
     **metainfo: Any,
 ) -> int:
-    """Convert videos, write ``annotations.json`` and ``skipped.csv``, and print a report.
+    """Convert videos, write ``annotations.json``, ``skipped.csv`` and the frame store, and print a report.
 
     One run at a time may write to a folder.
 
@@ -90,6 +99,8 @@ def convert_sources(
     except OSError as error:
         raise SourceError(f'cannot write to {out} ({error}): free some space there or give another --out.') from error
     print_report(outcomes, classes, out)
+    if entries:
+        print_store(pack_with_progress(out, entries, workers), out)
     return 0 if entries else 1
 
 
@@ -106,9 +117,10 @@ def convert_videos(sources: Sequence[VideoSource], out: Path, settings: StoreSet
                 tasks.append((outcome, folder))
             else:
                 outcome.frames = [f'{FRAMES}/{folder.name}/{name}' for name in names]
-    columns = (TextColumn('converting'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    if tasks:
+        discard_store(out)
     # No refresh thread: worker processes are forked while the bar is shown.
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
+    with Progress(*_columns('converting'), console=Console(stderr=True), auto_refresh=False) as progress:
         bar = progress.add_task('', total=len(outcomes), completed=len(outcomes) - len(tasks))
         arguments = [(outcome.source, folder, settings) for outcome, folder in tasks]
         for number, result in run_isolated(_convert, arguments, min(workers, max(len(tasks), 1))):
@@ -118,6 +130,29 @@ def convert_videos(sources: Sequence[VideoSource], out: Path, settings: StoreSet
             outcome.is_new = outcome.reason is None
             progress.update(bar, advance=1, refresh=True)
     return outcomes
+
+
+def pack_with_progress(out: Path, entries: Sequence[dict], workers: int | None = None) -> StoreIndex:
+    """Bring the frame store of a dataset folder up to date, with a progress bar on stderr.
+
+    Raises:
+        SourceError: It cannot be written; the folder can be used without it.
+    """
+    with Progress(*_columns('packing'), console=Console(stderr=True)) as progress:
+        bar = progress.add_task('', total=len(entries))
+        try:
+            index = pack_frames(out, entries, workers, advance=lambda: progress.advance(bar))
+        except OSError as error:
+            raise SourceError(
+                f'the frame store of {out} cannot be written ({error}): free some space there and run the same command '
+                f'again; until then training reads the image files, which are complete.'
+            ) from error
+        progress.update(bar, completed=len(entries))  # also when it was up to date
+    return index
+
+
+def _columns(title: str) -> tuple[ProgressColumn, ...]:
+    return TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
 def _convert(task: tuple[VideoSource, Path, StoreSettings]) -> tuple[list[str], str | None]:

@@ -19,11 +19,12 @@ from rich.table import Table
 from uscl_plugin.datasets.annotations import write_annotations
 
 from .array_pickle import load_arrays
-from .conversion import FRAMES, Outcome
+from .conversion import FRAMES, Outcome, pack_with_progress
 from .errors import SourceError
+from .frame_packing import discard_store
 from .frame_writer import frame_name, is_grey, shrink, to_grey, write_png
 from .pocus_clone import CLASSES  # 0 covid, 1 pneumonia, 2 regular, as in the released code (my_dataset.py)
-from .report import print_report
+from .report import print_report, print_store
 from .sources import VideoSource, find_root
 from .video_store import TEMPORARY_PREFIX, StoreSettings, remove_leftovers
 
@@ -78,6 +79,7 @@ def convert_folds(files: Sequence[Path], out: str | Path, settings: StoreSetting
             record = _find_complete(file, frames / f'fold{number}', settings, seen)
             is_new = record is None
             if record is None:
+                discard_store(out)
                 record = _store_fold(file, frames / f'fold{number}', settings, seen)
             new_images = _list_new(record, number, seen)
             for image, video_id in new_images.items():
@@ -100,6 +102,7 @@ def convert_folds(files: Sequence[Path], out: str | Path, settings: StoreSetting
         raise SourceError(f'cannot write to {out} ({error}): free some space there or give another --out.') from error
     print_report(outcomes, CLASSES, Path(out))
     _print_folds(records)
+    print_store(pack_with_progress(Path(out), entries), Path(out))
     return 0
 
 

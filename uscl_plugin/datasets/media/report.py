@@ -10,8 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .frame_store import STORE
+
 if TYPE_CHECKING:
     from .conversion import Outcome
+    from .frame_store import StoreIndex
 
 UNLABELLED = '(unlabelled)'
 
@@ -46,6 +49,15 @@ def print_report(outcomes: Sequence[Outcome], classes: Sequence[str], out: Path)
     console.print(f'{where}.', markup=False)
     if skipped:
         console.print(f'The skipped clips are listed in {out / "skipped.csv"}.', markup=False)
+
+
+def print_store(index: StoreIndex, out: Path) -> None:
+    """Print to stdout what is in the frame store of a dataset folder, and which videos are not."""
+    console = Console(highlight=False, soft_wrap=True)
+    for video_id, reason in index.left_out.items():
+        console.print(f'not in the frame store: {video_id}, {reason}', markup=False)
+    size = f'{index.num_bytes / 1e6:.0f} MB' if index.num_bytes >= 1e6 else f'{index.num_bytes / 1e3:.0f} kB'
+    console.print(f'Frame store of {len(index.videos)} clips ({size}) in {out / STORE}.', markup=False)
 
 
 def count_cells(outcomes: Sequence[Outcome]) -> tuple[str, str, str, str]:

@@ -1,0 +1,147 @@
+"""Compare ways to keep frames: the memory-mapped store, folders of PNG and JPEG, LMDB (if it is installed).
+
+Every way holds the same frames of a dataset folder (JPEG at quality 95, with its loss; LMDB holds the decoded pixels,
+as the store does) and is asked for three random frames of a random video. Reading alternates between the ways. Sizes
+are of the files; "open" is how many files a process has open after it has read from every video.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.datasets.media.command import positive_int
+from uscl_plugin.datasets.media.frame_packing import pack_frames
+from uscl_plugin.datasets.media.frame_store import find_stored
+
+Reader = Callable[[int, int], np.ndarray]  # video, frame → pixels
+QUALITY = 95
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('data', metavar='DIR', help='folder that a converter wrote')
+    parser.add_argument('--samples', type=positive_int, default=500, help='of three frames, a round (default: 500)')
+    parser.add_argument('--repeats', type=positive_int, default=5, help='rounds (default: 5)')
+    parser.add_argument('--json', metavar='FILE', help='write the figures to this file, too')
+    args = parser.parse_args(argv)
+    root = Path(args.data).expanduser()
+    try:
+        entries = read_annotations(root / 'annotations.json')['data_list']
+        pack_frames(root, entries)
+        _, places = find_stored(root, entries)
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    entries = [entry for entry in entries if entry['video_id'] in places]
+    with tempfile.TemporaryDirectory() as scratch:
+        ways = make_ways(root, entries, Path(scratch))
+        times = {name: [] for name in ways}
+        for repeat in range(args.repeats + 1):  # the first round warms up
+            for name, (_, read) in ways.items():
+                seconds = time_reads(read, [len(entry['frames']) for entry in entries], args.samples, repeat)
+                if repeat:
+                    times[name].append(1e6 * seconds)
+        rows = {}
+        for name, (size, read) in ways.items():
+            before = num_open()
+            for video in range(len(entries)):
+                read(video, 0)
+            rows[name] = {'bytes': size, 'microseconds': times[name], 'open': num_open() - before + (name in HELD_OPEN)}
+    show(rows, len(entries), sum(len(entry['frames']) for entry in entries))
+    if args.json:
+        Path(args.json).write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
+    return 0
+
+
+HELD_OPEN = ('store', 'LMDB')  # one file each, opened (and mapped) before it is counted
+
+
+def make_ways(root: Path, entries: list[dict], scratch: Path) -> dict[str, tuple[int, Reader]]:
+    """Size and reader of every way; ``scratch`` gets the files that are not there yet."""
+    shards, places = find_stored(root, entries)
+    videos = [shards.read(*places[entry['video_id']]) for entry in entries]  # as a source for the others
+    png = [[root / frame for frame in entry['frames']] for entry in entries]
+    jpeg = [[scratch / f'{v}-{k}.jpg' for k in range(len(video))] for v, video in enumerate(videos)]
+    for paths, video in zip(jpeg, videos, strict=True):
+        for path, frame in zip(paths, video, strict=True):
+            cv2.imwrite(str(path), frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+
+    def size(paths: list[list[Path]]) -> int:
+        return sum(path.stat().st_size for group in paths for path in group)
+
+    def image_reader(paths: list[list[Path]]) -> Reader:
+        return lambda v, k: mmcv.imfrombytes(paths[v][k].read_bytes(), flag='unchanged')
+
+    def from_store(v: int, k: int) -> np.ndarray:
+        return shards.read(*places[entries[v]['video_id']])[k].copy()  # the copy touches every pixel
+
+    ways: dict[str, tuple[int, Reader]] = {
+        'store': (sum(video.nbytes for video in videos), from_store),
+        'PNG': (size(png), image_reader(png)),
+        f'JPEG {QUALITY}': (size(jpeg), image_reader(jpeg)),
+    }
+    try:
+        import lmdb
+    except ImportError:
+        print('LMDB is left out: pip install lmdb', file=sys.stderr)
+        return ways
+    total = sum(video.nbytes for video in videos)
+    environment = lmdb.open(str(scratch / 'frames.lmdb'), subdir=False, map_size=2 * total + (64 << 20), lock=False)
+    with environment.begin(write=True) as write:
+        for v, video in enumerate(videos):
+            for k, frame in enumerate(video):
+                write.put(f'{v}/{k}'.encode(), frame.tobytes())
+    transaction = environment.begin(buffers=True)
+
+    def from_lmdb(v: int, k: int) -> np.ndarray:
+        return np.frombuffer(transaction.get(f'{v}/{k}'.encode()), np.uint8).reshape(videos[v].shape[1:]).copy()
+
+    ways['LMDB'] = ((scratch / 'frames.lmdb').stat().st_blocks * 512, from_lmdb)
+    return ways
+
+
+def time_reads(read: Reader, lengths: list[int], samples: int, seed: int) -> float:
+    """Seconds to read three frames of a video, mean of ``samples``."""
+    rng = np.random.default_rng(seed)
+    wanted = [(v, rng.integers(lengths[v], size=3).tolist()) for v in rng.integers(len(lengths), size=samples)]
+    began = time.perf_counter()
+    for video, frames in wanted:
+        for k in frames:
+            read(int(video), k)
+    return (time.perf_counter() - began) / samples
+
+
+def num_open() -> int:
+    """Files that this process has open (Linux; elsewhere 0)."""
+    folder = Path('/proc/self/fd')
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def show(rows: dict[str, dict], num_videos: int, num_frames: int) -> None:
+    """Print the table."""
+    table = Table(title=f'{num_videos} videos, {num_frames} frames')
+    for column in ('', 'three frames, µs', 'size, MB', 'files', 'open'):
+        table.add_column(column, justify='right' if column else 'left')
+    for name, row in rows.items():
+        times = row['microseconds']
+        spread = f'{statistics.median(times):.0f} ({min(times):.0f} to {max(times):.0f})'
+        files = '1' if name in HELD_OPEN else str(num_frames)
+        table.add_row(name, spread, f'{row["bytes"] / 1e6:.0f}', files, str(row['open']))
+    Console().print(table)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Pack the frames of dataset folders into their memory-mapped stores, or check the stores.
+
+The converters do this by themselves. It is for folders whose annotations.json was written otherwise, and for checking
+a copy: --verify compares every video's bytes with the checksum that they were written with.
+
+    python tools/dataset_converters/pack_frames.py data/mine
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.datasets.media.command import positive_int, run_command
+from uscl_plugin.datasets.media.conversion import pack_with_progress
+from uscl_plugin.datasets.media.errors import SourceError
+from uscl_plugin.datasets.media.frame_store import damaged_videos, read_index
+from uscl_plugin.datasets.media.report import print_store
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('data', nargs='+', metavar='DIR', help='folder with an annotations.json')
+    parser.add_argument('--verify', action='store_true', help='check the stores, write nothing')
+    parser.add_argument('--workers', type=positive_int, metavar='N', help='threads (default: one for every core)')
+    args = parser.parse_args(argv)
+    return run_command(lambda: max([_run(Path(folder).expanduser(), args) for folder in args.data]))
+
+
+def _run(folder: Path, args: argparse.Namespace) -> int:
+    try:
+        entries = read_annotations(folder / 'annotations.json')['data_list']
+        index = read_index(folder) if args.verify else pack_with_progress(folder, entries, args.workers)
+        damaged = damaged_videos(folder) if args.verify else []
+    except (OSError, ValueError) as error:
+        raise SourceError(str(error), exit_code=1) from error
+    if index is None:
+        raise SourceError(f'{folder} has no frame store: run this tool without --verify.', exit_code=1)
+    if damaged:
+        remedy = f'delete {folder / "store"} and run this tool without --verify.'
+        raise SourceError(f'{folder}: {len(damaged)} videos are damaged, first {damaged[0]!r}: {remedy}', exit_code=1)
+    print_store(index, folder)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,243 @@
+"""Frames of all videos, decoded, in a few files that are mapped into memory.
+
+.. code-block:: none
+
+    DIR/store/index.json               what is where, with version and checksums
+    DIR/store/<digest>-00000.bin …     uint8 pixels, frame after frame, video after video, nothing between
+
+Grey frames have one byte a pixel, coloured ones three (blue, green, red, as everywhere in mmcv). A video lies in one
+shard. Shards are written once and never changed, so any number of processes may read them at the same time; the pages
+of a mapped file are shared by all of them and belong to the system's cache, not to a process.
+"""
+
+import json
+import warnings
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+STORE, INDEX = 'store', 'index.json'
+FORMAT, VERSION = 'uscl_plugin frame store', 1
+
+Place = tuple[int, int, tuple[int, ...]]  # shard, first byte, shape: what `FrameShards.read` takes
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """Where the frames of a video are.
+
+    Attributes:
+        shard: Number of the file.
+        offset: Its first byte.
+        shape: (T, H, W) grey or (T, H, W, 3) colour.
+        crc32: Of all its bytes.
+        frames: Digest of the names of the frames, see :func:`names_digest`.
+    """
+
+    shard: int
+    offset: int
+    shape: tuple[int, ...]
+    crc32: int
+    frames: str
+
+    @property
+    def place(self) -> Place:
+        """Where all frames are."""
+        return self.shard, self.offset, self.shape
+
+
+@dataclass(frozen=True)
+class StoreIndex:
+    """The content of ``index.json``.
+
+    Attributes:
+        shards: File names and sizes in bytes.
+        videos: By video id.
+        left_out: Videos that stay image files, with the reason.
+        stamp: Digest of the files that it was packed from, see :mod:`.frame_packing`.
+    """
+
+    shards: list[tuple[str, int]]
+    videos: dict[str, StoredVideo]
+    left_out: dict[str, str]
+    stamp: str
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all shards."""
+        return sum(size for _, size in self.shards)
+
+
+class FrameShards:
+    """The shards of one folder, each mapped when it is first read in a process.
+
+    It holds no more than the names of the shards, however many videos there are.
+
+    Args:
+        data_root: The folder that holds ``store``.
+        names: File names of the shards.
+    """
+
+    def __init__(self, data_root: str | Path, names: list[str]) -> None:
+        self.folder = Path(data_root) / STORE
+        self.names = list(names)
+        self._maps: dict[int, np.memmap] = {}
+
+    def read(self, shard: int, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+        """A part of a shard: nothing is copied, and nothing is read before its pixels are used.
+
+        Args:
+            shard: Number of the shard.
+            offset: First byte.
+            shape: Of the array.
+
+        Returns:
+            Read-only uint8 array.
+
+        Raises:
+            FileNotFoundError: The shard is gone.
+        """
+        if shard not in self._maps:
+            path = self.folder / self.names[shard]
+            try:
+                self._maps[shard] = np.memmap(path, np.uint8, 'r')
+            except FileNotFoundError as error:
+                raise FileNotFoundError(
+                    f'{path} is gone, it was moved or packed anew while this run was going on: start the run again.'
+                ) from error
+        return np.ndarray(shape, np.uint8, self._maps[shard], offset)
+
+    def __getstate__(self) -> dict:
+        """Without the maps: a process that gets a copy opens its own."""
+        return {**vars(self), '_maps': {}}
+
+
+def frames_at(place: Place, start: int, count: int) -> Place:
+    """Where ``count`` frames are, from frame ``start`` of those at ``place`` on.
+
+    >>> frames_at((0, 100, (5, 2, 3)), 1, 2)
+    (0, 106, (2, 2, 3))
+    """
+    shard, offset, shape = place
+    return shard, offset + start * prod(shape[1:]), (count, *shape[1:])
+
+
+def names_digest(frames: list[str]) -> str:
+    """Digest of the frames that an annotation lists for a video."""
+    return sha256('\n'.join(frames).encode()).hexdigest()[:16]
+
+
+def read_index(data_root: str | Path) -> StoreIndex | None:
+    """Read the index of a folder and check that its shards are whole in size.
+
+    Args:
+        data_root: The folder that a converter wrote.
+
+    Returns:
+        The index; None if the folder has no store.
+
+    Raises:
+        ValueError: The store is of another version, or damaged.
+    """
+    path = Path(data_root) / STORE / INDEX
+    remedy = f'run the converter again, or delete {path.parent} (then the image files are read).'
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ValueError(f'{path} is not valid JSON ({error}): {remedy}') from error
+    if not isinstance(content, dict) or content.get('format') != FORMAT or content.get('version') != VERSION:
+        version = content.get('version') if isinstance(content, dict) else None
+        raise ValueError(f'{path} has version {version}, this version of uscl_plugin reads {VERSION}: {remedy}')
+    try:
+        index = _parse(content)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is damaged ({error!r}): {remedy}') from error
+    for name, size in index.shards:
+        shard = path.with_name(name)
+        found = shard.stat().st_size if shard.is_file() else None
+        if found != size:
+            raise ValueError(f'{shard} should have {size} bytes, {_found(found)}: {remedy}')
+    return index
+
+
+def find_stored(data_root: str | Path, entries: Sequence[dict]) -> tuple[FrameShards, dict[str, Place]]:
+    """Find videos in the store of a folder.
+
+    Args:
+        data_root: The folder.
+        entries: Entries of its annotation.
+
+    Returns:
+        The shards, and the places of those videos that are stored as the annotation lists them, by id; nothing where
+        the folder has no store.
+
+    Raises:
+        ValueError: See :func:`read_index`.
+
+    Warns:
+        UserWarning: Videos are missing that could be in it.
+    """
+    index = read_index(data_root) or StoreIndex([], {}, {entry['video_id']: 'no store' for entry in entries}, '')
+    places, missing = {}, []
+    for entry in entries:
+        video_id = entry['video_id']
+        stored = index.videos.get(video_id)
+        if stored is not None and stored.frames == names_digest(entry['frames']):
+            places[video_id] = stored.place
+        elif video_id not in index.left_out:
+            missing.append(video_id)
+    if missing:
+        warnings.warn(
+            f'the frame store of {data_root} lacks {len(missing)} of {len(entries)} videos as the annotation lists '
+            f'them, first {missing[0]!r}, so their image files are read, which is slower: pack it anew with '
+            f'tools/dataset_converters/pack_frames.py {data_root}.',
+            stacklevel=2,
+        )
+    return FrameShards(data_root, [name for name, _ in index.shards]), places
+
+
+def write_index(path: Path, index: StoreIndex) -> None:
+    """Write ``index.json`` under any name."""
+    videos = {video_id: {**vars(video), 'shape': list(video.shape)} for video_id, video in index.videos.items()}
+    content = {'format': FORMAT, 'version': VERSION, **vars(index), 'videos': videos}
+    path.write_text(json.dumps(content, ensure_ascii=False) + '\n', encoding='utf-8')
+
+
+def damaged_videos(data_root: str | Path) -> list[str]:
+    """Ids of the videos whose stored bytes do not have the checksum that they were written with.
+
+    Raises:
+        ValueError: See :func:`read_index`.
+    """
+    index = read_index(data_root)
+    if index is None:
+        return []
+    shards = FrameShards(data_root, [name for name, _ in index.shards])
+    return [name for name, video in index.videos.items() if zlib.crc32(shards.read(*video.place).data) != video.crc32]
+
+
+def _parse(content: dict[str, Any]) -> StoreIndex:
+    shards = [(str(name), int(size)) for name, size in content['shards']]
+    if any(Path(name).name != name for name, _ in shards):
+        raise ValueError('a shard lies in another folder')
+    videos = {
+        name: StoredVideo(**{**video, 'shape': tuple(video['shape'])}) for name, video in content['videos'].items()
+    }
+    for name, video in videos.items():
+        values = (video.shard, video.offset, *video.shape)
+        is_whole = all(isinstance(value, int) and value >= 0 for value in values) and len(video.shape) in (3, 4)
+        if not is_whole or video.offset + prod(video.shape) > shards[video.shard][1]:
+            raise ValueError(f'video {name!r} does not lie within its shard')
+    return StoreIndex(shards, videos, dict(content['left_out']), str(content['stamp']))
+
+
+def _found(size: int | None) -> str:
+    return 'but is not there' if size is None else f'but has {size}'

@@ -1,0 +1,45 @@
+"""Load one frame, from the frame store of its data set or from its image file."""
+
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
+
+from .frames import LoadVideoFrames
+
+
+@TRANSFORMS.register_module()
+class LoadFrame(BaseTransform):
+    """What ``LoadImageFromFile`` is for image files, for the frames of a ``VideoFrameDataset``.
+
+    **Required Keys:**
+
+    - img_path (str): the image file
+    - img (np.ndarray, optional): the frame as it is stored, (H, W) or (H, W, 3) uint8; then no file is read
+    - video_id (str, optional): for messages
+
+    **Added Keys:**
+
+    - img (np.ndarray): (H, W, 3) uint8, BGR
+    - img_shape, ori_shape (tuple[int, int]): its height and width
+
+    Args:
+        color_type: See :class:`LoadVideoFrames`.
+
+    Raises:
+        FileNotFoundError: The file is gone.
+        ValueError: It is no readable image.
+    """
+
+    def __init__(self, color_type: str = 'color') -> None:
+        self._load = LoadVideoFrames(color_type)
+
+    def transform(self, results: dict) -> dict:
+        """Add ``img`` and its size; see the class."""
+        source = results['img_path'] if results.get('img') is None else results['img']
+        one = {'frames': [source], 'frame_inds': [0], 'video_id': results.get('video_id', '(no id)')}
+        img = self._load.transform(one)['imgs'][0]
+        results['img'] = img if img.flags.writeable else img.copy()  # a colour frame of the store is read-only
+        results['img_shape'] = results['ori_shape'] = img.shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}(color_type={self._load.color_type!r})'
