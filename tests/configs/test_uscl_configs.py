@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import default_collate
 from mmengine.optim import CosineAnnealingLR
-from mmengine.registry import init_default_scope
+from mmengine.registry import FUNCTIONS, init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
 FOLDER = Path(__file__).parents[2] / 'configs' / 'uscl'
@@ -95,9 +94,10 @@ def test_every_config_builds_and_computes_its_losses(name, clusters):
 
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
-    batch = default_collate([dataset[i] for i in range(2)])
+    collate = FUNCTIONS.get(cfg.train_dataloader.collate_fn.type)
+    batch = model.data_preprocessor(collate([dataset[i] for i in range(2)]))
     batch['inputs'] = [view[..., :64, :64] for view in batch['inputs']]
-    losses = model(**model.data_preprocessor(batch), mode='loss')
+    losses = model(**batch, mode='loss')
     # untrained: near log(2N - 1) with N = 2, and 2 λ log(K)
     assert losses['loss_contrastive'].item() == pytest.approx(math.log(3), abs=0.6)
     assert losses['loss_cls'].item() == pytest.approx(0.4 * math.log(cfg.model.head.num_classes), rel=0.5)

@@ -19,7 +19,7 @@ from uscl_plugin.engine.checkpoints import CheckpointError, backbone_state, load
 from .cohesion import Cohesion, measure_cohesion
 from .features import extract_features, split_frames
 
-_SIZED = ('RandomResizedCrop', 'ResizedCrop', 'Resize', 'CenterCrop', 'RandomCrop')
+_SIZED = ('DrawViews', 'RandomResizedCrop', 'ResizedCrop', 'Resize', 'CenterCrop', 'RandomCrop')
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,9 @@ def set_input_size(pipeline: Iterable[dict], size: int) -> None:
 
 
 def color_type(pipeline: Iterable[dict]) -> str:
-    """How a pipeline loads frames, ``'color'`` or ``'grayscale'``."""
-    return next(
-        (s.get('color_type', 'color') for s in _flatten(pipeline) if s.get('type') == 'LoadVideoFrames'), 'color'
-    )
+    """How a pipeline loads frames, ``'color'`` (also where it leaves grey at one channel) or ``'grayscale'``."""
+    loads = (step for step in _flatten(pipeline) if step.get('type') == 'LoadVideoFrames')
+    return 'grayscale' if next(loads, {}).get('color_type') == 'grayscale' else 'color'
 
 
 def _flatten(pipeline: Iterable) -> Iterator[dict]:

@@ -1,6 +1,7 @@
 """The algorithm, its head and its loss, and the methods it is compared with, registered with MMPretrain."""
 
 from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
+from .data_preprocessors import SPGDataPreprocessor
 from .heads import USCLHead
 from .losses import LightlyNTXentLoss
 from .uscl import USCL
@@ -10,6 +11,7 @@ __all__ = [
     'FixMatch',
     'LightlyNTXentLoss',
     'PiModel',
+    'SPGDataPreprocessor',
     'TemporalEnsembling',
     'TrainingSetHook',
     'USCLHead',

@@ -7,7 +7,9 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 
+from uscl_plugin.datasets.transforms import PlannedView, collate_frames
 from uscl_plugin.evaluation.pretraining import color_type, dataset_config, read_frames
+from uscl_plugin.models.data_preprocessors import make_views
 
 
 def spg_rows(
@@ -35,7 +37,7 @@ def spg_rows(
     for index in np.unique(np.linspace(0, len(dataset) - 1, max(count, 0)).round().astype(int)):
         item = dataset[int(index)]
         meta = item['data_samples'].metainfo
-        views = [item['inputs']] if isinstance(item['inputs'], Tensor) else item['inputs']
+        views = _made_views(item)
         if len(views) > 2 or len(meta.get('frame_inds', ())) not in (1, 2, 3):
             return []
         info = dataset.get_data_info(int(index))
@@ -56,7 +58,16 @@ def mixes_first(cfg: Config) -> bool:
     """Whether the pipeline mixes frames before it augments them (the paper) or after (the released code)."""
     steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
     augment = steps.index('TransformBroadcaster') if 'TransformBroadcaster' in steps else len(steps)
-    return 'MixFrames' in steps[:augment]
+    return 'DrawViews' in steps or 'MixFrames' in steps[:augment]
+
+
+def _made_views(item: dict) -> list[Tensor]:
+    """The views of an item, each (3, S, S) in [0, 255]; made here where that is left to the model."""
+    inputs = [item['inputs']] if isinstance(item['inputs'], Tensor) else item['inputs']
+    if not isinstance(inputs[0], PlannedView):
+        return inputs
+    batch = collate_frames([item])
+    return [view[0].expand(3, -1, -1) for view in make_views(batch['inputs'], batch['view_params'])]
 
 
 def _as_image(view: Tensor) -> np.ndarray:

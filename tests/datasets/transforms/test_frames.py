@@ -87,5 +87,5 @@ def test_missing_and_broken_files_are_named(tmp_path):
             load(dict(frames=[str(tmp_path / name)], frame_inds=[0], video_id='v'))
     with pytest.raises(ValueError, match=r'has shape .* and dtype float64'):
         load(dict(frames=[np.zeros((4, 4))], frame_inds=[0]))
-    with pytest.raises(ValueError, match=r"color_type should be 'color' or 'grayscale'"):
+    with pytest.raises(ValueError, match=r"color_type should be 'color', 'grayscale' or 'unchanged'"):
         LoadVideoFrames('rgb')

@@ -1,9 +1,26 @@
-"""Sample pair generation (SPG) as plain mmcv transforms: they need mmengine and mmcv, and no other host."""
+"""Sample pair generation (SPG) as plain mmcv transforms: they need mmengine and mmcv, and no other host.
 
+Only :class:`DrawViews` and :class:`PackFrames`, the device path of MMPretrain, need that when they are made.
+"""
+
+from .collate_frames import PackFrames, PlannedView, collate_frames
+from .draw_views import DrawViews
 from .frame_as_image import FrameAsImage
 from .frames import LoadVideoFrames, SampleVideoFrames
 from .load_frame import LoadFrame
 from .mixing import MixFrames, mix
 from .packing import PackViews
 
-__all__ = ['FrameAsImage', 'LoadFrame', 'LoadVideoFrames', 'MixFrames', 'PackViews', 'SampleVideoFrames', 'mix']
+__all__ = [
+    'DrawViews',
+    'FrameAsImage',
+    'LoadFrame',
+    'LoadVideoFrames',
+    'MixFrames',
+    'PackFrames',
+    'PackViews',
+    'PlannedView',
+    'SampleVideoFrames',
+    'collate_frames',
+    'mix',
+]

@@ -2,6 +2,7 @@
 
 import os
 
+import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -59,10 +60,12 @@ class LoadVideoFrames(BaseTransform):
 
     **Added Keys:**
 
-    - imgs (list[np.ndarray]): the frames at ``frame_inds``, each (H, W, 3) uint8, BGR
+    - imgs (list[np.ndarray]): the frames at ``frame_inds``, each (H, W, 3) uint8, BGR; with 'unchanged' (H, W, 1) where
+      they are stored as grey
 
     Args:
-        color_type: 'color' keeps colour; 'grayscale' reads grey and repeats it in the three channels.
+        color_type: 'color' keeps colour; 'grayscale' reads grey and repeats it in the three channels; 'unchanged'
+            leaves grey at one channel, and hands arrays on without a copy.
 
     Raises:
         FileNotFoundError: A frame is not there any more.
@@ -70,9 +73,13 @@ class LoadVideoFrames(BaseTransform):
     """
 
     def __init__(self, color_type: str = 'color') -> None:
-        if color_type not in ('color', 'grayscale'):
-            raise ValueError(f"color_type should be 'color' or 'grayscale', got {color_type!r}.")
+        if color_type not in ('color', 'grayscale', 'unchanged'):
+            raise ValueError(f"color_type should be 'color', 'grayscale' or 'unchanged', got {color_type!r}.")
         self.color_type = color_type
+        # cv2's own 'unchanged' would keep 16 bits and transparency, and ignore the orientation of a photo
+        self._decoding = (
+            {'flag': cv2.IMREAD_ANYCOLOR, 'backend': 'cv2'} if color_type == 'unchanged' else {'flag': color_type}
+        )
 
     def _read(self, source: str | os.PathLike | np.ndarray, video_id: str) -> np.ndarray:
         img: np.ndarray | None
@@ -86,13 +93,15 @@ class LoadVideoFrames(BaseTransform):
                     f'frame {os.fspath(source)} of video {video_id!r} is missing: it was moved or deleted after the '
                     f'conversion; run the converter again, which redoes only incomplete videos.'
                 ) from error
-            img = mmcv.imfrombytes(content, flag=self.color_type) if content else None
+            img = mmcv.imfrombytes(content, **self._decoding) if content else None
         if img is None or img.dtype != np.uint8 or img.ndim not in (2, 3) or img.shape[2:] not in ((), (1,), (3,)):
             what = 'cannot be decoded as an image' if img is None else f'has shape {img.shape} and dtype {img.dtype}'
             name = 'given as an array' if isinstance(source, np.ndarray) else os.fspath(source)
             raise ValueError(f'frame {name} of video {video_id!r} {what}: run the converter again on this video.')
         if self.color_type == 'grayscale' and img.shape[2:] == (3,):
             img = mmcv.bgr2gray(img)
+        if self.color_type == 'unchanged':
+            return img.reshape(*img.shape[:2], -1)
         if img.shape[2:] != (3,):
             img = np.repeat(img.reshape(*img.shape[:2], 1), 3, axis=2)
         return img

@@ -1,12 +1,13 @@
 """Watch a pretraining run on videos that it does not train on."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from mmengine.dataset import default_collate
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.registry import DATASETS, HOOKS
+from mmengine.registry import DATASETS, FUNCTIONS, HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, SequentialSampler
 
@@ -56,6 +57,7 @@ class HeldOutHook(Hook):
         config = dataset_config(runner.cfg, self.data_root, split)
         self._dataset = DATASETS.build(config, default_args=dict(_scope_='mmpretrain'))
         self._dataset.set_epoch(0, run_seed=0)
+        self._collate = _collate_function(runner.cfg.train_dataloader)
         if len(self._dataset) < 2:
             raise ValueError(
                 f'HeldOutHook: split {split!r} of {self.data_root} holds {len(self._dataset)} video, but one pair has '
@@ -104,7 +106,7 @@ class HeldOutHook(Hook):
         loss = LightlyNTXentLoss(model.head.loss_contrastive.temperature, gather_distributed=False)
         sampler = PairBatchSampler(SequentialSampler(self._dataset), batch_size)
         total, count = 0.0, 0
-        for batch in DataLoader(self._dataset, batch_sampler=sampler, collate_fn=default_collate):
+        for batch in DataLoader(self._dataset, batch_sampler=sampler, collate_fn=self._collate):
             with torch.inference_mode():
                 views = model.data_preprocessor(batch)['inputs']
                 _, projection = model.embed(views)
@@ -118,3 +120,10 @@ class HeldOutHook(Hook):
             return
         runner.message_hub.update_info('held_out_best', value)
         runner.save_checkpoint(runner.work_dir, f'best_held_out_{self.save_best}.pth', by_epoch=True)
+
+
+def _collate_function(loader: dict) -> Callable[[Sequence], Any]:
+    """How a data loader's config puts batches together; views that are tensors need stacking where it says nothing."""
+    settings = dict(loader.get('collate_fn') or {'type': 'default_collate'})
+    kind = settings.pop('type')
+    return partial(FUNCTIONS.get(kind) if isinstance(kind, str) else kind, **settings)

@@ -1,0 +1,126 @@
+"""Draw all random numbers of both views of a video, and leave the pixels to the model's data preprocessor."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform, RandomFlip
+from mmengine.registry import TRANSFORMS
+
+from . import view_params as columns
+from .mixing import MixFrames
+
+
+@TRANSFORMS.register_module()
+class DrawViews(BaseTransform):
+    """Draw how two views are made of the frames: mixture, crop, flip, rotation, colour jitter.
+
+    It stands for ``MixFrames(out_dtype='uint8')`` and, for each view in turn, MMPretrain's RandomResizedCrop, mmcv's
+    RandomFlip, MMPretrain's Rotate (uniform in ±degrees) and ColorJitter. Their own methods draw here, in the same
+    order from the same generators: under the same seed, both ways draw the same numbers. No pixel is touched; that is
+    for :class:`~uscl_plugin.models.SPGDataPreprocessor`, a batch at a time.
+
+    **Required Keys:**
+
+    - imgs (list[np.ndarray]): one to three frames in time order, (H, W, 1) or (H, W, 3) uint8, of one height and width
+
+    **Added Keys:**
+
+    - view_params (np.ndarray): (2, 19) float32, see :mod:`uscl_plugin.datasets.transforms.view_params`
+    - mix_ratios (tuple[float, ...]): (ξ1, ξ2); empty when nothing is mixed
+
+    Args:
+        scale: Side of the views in pixels, or (height, width).
+        alpha: First parameter of the Beta distribution of the mixing ratios, > 0.
+        beta: Second parameter, > 0.
+        shared_ratio: ``False`` draws ξ1 and ξ2 apart (paper), ``True`` uses one for both (released code).
+        crop_ratio_range: Range of the crop's share of the frame's area.
+        aspect_ratio_range: Range of the crop's width over its height.
+        flip_prob: Probability of a horizontal flip.
+        degrees: Largest angle of the rotation, either way.
+        brightness: As of MMPretrain's ColorJitter, like the next three.
+        contrast: Likewise.
+        saturation: Likewise.
+        hue: Likewise.
+
+    Raises:
+        ValueError: A setting or the number or the sizes of the frames are wrong.
+    """
+
+    def __init__(
+        self,
+        scale: int | Sequence[int],
+        alpha: float = 0.5,
+        beta: float = 0.5,
+        shared_ratio: bool = False,
+        crop_ratio_range: tuple[float, float] = (0.8, 1.0),
+        aspect_ratio_range: tuple[float, float] = (0.8, 1.25),
+        flip_prob: float = 0.5,
+        degrees: float = 10.0,
+        brightness: float | Sequence[float] = 0.8,
+        contrast: float | Sequence[float] = 0.8,
+        saturation: float | Sequence[float] = 0.8,
+        hue: float | Sequence[float] = 0.2,
+    ) -> None:
+        from mmpretrain.datasets.transforms import (
+            ColorJitter,
+            RandomResizedCrop,
+            Rotate,
+        )  # the others need no MMPretrain
+
+        size = (scale, scale) if isinstance(scale, int) else tuple(scale)
+        if len(size) != 2 or min(size) < 1:
+            raise ValueError(f'scale should be a side in pixels or (height, width), got {scale!r}.')
+        if not 0 <= flip_prob <= 1:
+            raise ValueError(f'flip_prob should be in [0, 1], got {flip_prob}.')
+        if degrees < 0:
+            raise ValueError(f'degrees should not be negative, got {degrees}.')
+        self.scale = size
+        self.mix = MixFrames(alpha, beta, shared_ratio)
+        self.crop = RandomResizedCrop(size, tuple(crop_ratio_range), tuple(aspect_ratio_range))
+        self.flip = RandomFlip(prob=float(flip_prob), direction='horizontal')
+        self.rotate = Rotate(
+            magnitude_level=1, magnitude_range=(0, degrees), magnitude_std='inf', total_level=1, prob=1.0
+        )
+        self.jitter = ColorJitter(brightness, contrast, saturation, hue)
+
+    def _sample_params(self, frame: np.ndarray) -> list[float]:
+        """What follows the mixture, drawn in the order in which the transforms would run."""
+        crop = self.crop.rand_crop_params(frame)
+        flip = self.flip._choose_direction() is not None
+        is_still = self.rotate.random_disable()  # never at prob=1, but it draws
+        angle = self.rotate.random_negative(self.rotate.random_magnitude())
+        order, *drawn = self.jitter._rand_params()
+        factors = [
+            neutral if factor is None else factor
+            for factor, neutral in zip(drawn, columns.NEUTRAL_FACTORS, strict=True)
+        ]
+        return [*crop, flip, 0.0 if is_still else angle, *order, *factors, *self.scale]
+
+    def transform(self, results: dict) -> dict:
+        """Add ``view_params`` and ``mix_ratios``; see the class."""
+        imgs = results['imgs']
+        sizes = {img.shape[:2] for img in imgs}
+        if not 1 <= len(imgs) <= columns.MAX_FRAMES or len(sizes) != 1:
+            raise ValueError(
+                f'DrawViews takes one to three frames of one size, got {len(imgs)} of sizes {sorted(sizes)} for video '
+                f'{results.get("video_id", "(no id)")!r}: sample with SampleVideoFrames(num_frames=3) and resize first.'
+            )
+        params = np.zeros((2, columns.NUM_PARAMS), np.float32)
+        ratios: tuple[float, ...] = ()
+        if len(imgs) == 3:
+            ratios = self.mix._sample_params()
+            params[:, 1] = 1 - np.array(ratios, np.float32)  # the anchor
+            params[0, 0], params[1, 2] = ratios
+        else:
+            params[0, 0] = params[1, len(imgs) - 1] = 1
+        for row in params:
+            row[columns.WEIGHTS.stop :] = self._sample_params(imgs[0])
+        results['view_params'] = params
+        results['mix_ratios'] = ratios
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}(scale={self.scale}, mix={self.mix}, crop={self.crop}, flip={self.flip}, '
+            f'rotate={self.rotate}, jitter={self.jitter})'
+        )
