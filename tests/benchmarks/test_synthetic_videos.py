@@ -1,0 +1,28 @@
+import cv2
+import numpy as np
+
+from uscl_plugin.benchmarks.synthetic_videos import speckle, write_synthetic_videos
+from uscl_plugin.datasets.annotations import read_annotations
+
+
+def test_speckle_has_rayleigh_contrast():
+    """Fully developed speckle: the amplitude's mean over its standard deviation is 1.91, whatever the grain."""
+    grey = speckle(512, 512, np.random.default_rng(0)).astype(float)
+    amplitude = 10 ** (grey[grey > 0] * 50 / 255 / 20)
+    assert abs(amplitude.mean() / amplitude.std() - 1.91) < 0.1
+
+
+def test_clips_are_as_asked_and_the_same_each_time(tmp_path):
+    folders = [write_synthetic_videos(tmp_path / name, videos=3, frames=4, size=40) for name in 'ab']
+    entries = [read_annotations(folder / 'annotations.json')['data_list'] for folder in folders]
+    assert entries[0] == entries[1]
+    assert [len(entry['frames']) for entry in entries[0]] == [4, 4, 4]
+    assert len({entry['label'] for entry in entries[0]}) == 2
+    stacks = []
+    for entry in entries[0]:
+        frames = [cv2.imread(str(folders[0] / name), cv2.IMREAD_UNCHANGED) for name in entry['frames']]
+        again = [cv2.imread(str(folders[1] / name), cv2.IMREAD_UNCHANGED) for name in entry['frames']]
+        assert all(frame.shape == (40, 40) for frame in frames)
+        np.testing.assert_array_equal(frames, again)
+        stacks.append(np.stack(frames))
+    assert not np.array_equal(stacks[0], stacks[1])

@@ -1,0 +1,150 @@
+"""Time what a pretraining config says."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from mmengine.utils.dl_utils import set_multi_processing
+from mmpretrain.registry import MODELS
+from torch import nn
+from torch.utils.data import DataLoader
+
+from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.evaluation.pretraining import set_input_size
+
+from .workload import CountedBatches, Workload
+
+
+class AsPrepared(nn.Module):
+    """Stands in for a data preprocessor where batches have been through it."""
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Return ``data`` as it is."""
+        return data
+
+
+def benchmark_config(
+    path: str | Path,
+    data_root: str | Path,
+    size: int,
+    batch_size: int,
+    workers: int | None = None,
+    options: dict | None = None,
+) -> Config:
+    """Point a pretraining config at the data to be timed on.
+
+    All videos are used and keep their labels, whatever classes and splits the config has for its own data.
+
+    Args:
+        path: Of the config.
+        data_root: Folder that a converter wrote.
+        size: Side of a view in pixels.
+        batch_size: Videos in a batch.
+        workers: Processes that load; None keeps the config's.
+        options: Changes to the config, made last.
+
+    Raises:
+        ValueError: The config trains on another type of data.
+    """
+    cfg = Config.fromfile(path)
+    loader: Any = cfg.get('train_dataloader') or {}
+    dataset: Any = loader.get('dataset') or {}
+    if dataset.get('type') != 'VideoClusterDataset':
+        raise ValueError(f'{path} should train on a VideoClusterDataset, not wrapped, got {dataset.get("type")!r}.')
+    dataset.update(data_root=str(data_root), split=None, label_map=None, classes=None, filter_cfg=None)
+    dataset.update(label_fraction=1.0, data_fraction=1.0)
+    loader.batch_size = batch_size
+    if workers is not None:
+        loader.update(num_workers=workers, persistent_workers=workers > 0)
+    set_input_size(dataset.pipeline, size)
+    if 'num_classes' in cfg.model.get('head', {}):
+        classes = read_annotations(Path(data_root) / dataset.get('ann_file', 'annotations.json'))['metainfo']['classes']
+        cfg.model.head.num_classes = max(1, len(classes))
+    cfg.merge_from_dict(options or {})
+    return cfg
+
+
+class ConfigWorkload(Workload):
+    """The loader, preprocessor, model and optimiser of a config, built as MMEngine's runner builds them.
+
+    Hooks are left out. The loader's order is replaced by :class:`CountedBatches`, everything else of it stays.
+
+    Args:
+        cfg: See :func:`benchmark_config`.
+        name: As reports show it.
+        device: Of the network.
+        seed: Of weights and draws.
+
+    Attributes:
+        view_size: Height and width in pixels of what the network gets.
+    """
+
+    def __init__(self, cfg: Config, name: str, device: torch.device, seed: int = 0) -> None:
+        self.name, self.device, self._seed, self._epoch = name, device, seed, 0
+        env = cfg.get('env_cfg') or {}
+        set_multi_processing(**(env.get('mp_cfg') or {}))
+        self._cudnn_benchmark = bool(env.get('cudnn_benchmark'))
+        loader = cfg.train_dataloader.to_dict()
+        self.batch_size, self.workers = loader['batch_size'], loader.get('num_workers', 0)
+        self._loader = _build_loader(loader, seed)
+        self._videos = cast(Any, self._loader.dataset)
+        single = {'num_workers': 0, 'persistent_workers': False, 'prefetch_factor': None, 'timeout': 0}
+        self._single = _build_loader({**loader, **single}, seed)
+        torch.manual_seed(seed)
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        self._model = model.to(device).train()
+        if hasattr(model, 'start_training'):  # what its hook does in a run
+            model.start_training(len(self._videos), 1)
+        self._optim = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
+        self._preprocessor = model.data_preprocessor
+        if compiling := cfg.get('compile'):
+            model.train_step = torch.compile(model.train_step, **(compiling if isinstance(compiling, dict) else {}))
+        inputs = self.prepare(next(iter(self.batches(1, one_core=True))))['inputs']
+        views = inputs if isinstance(inputs, list | tuple) else [inputs]
+        self.views, self.view_size = len(views), tuple(views[0].shape[-2:])
+
+    def video_ids(self) -> list[str]:
+        """The videos that are trained on."""
+        return [self._videos.get_data_info(i)['video_id'] for i in range(len(self._videos))]
+
+    def batches(self, count: int, one_core: bool = False) -> Iterable[Any]:
+        """See :class:`Workload`; every pass is an epoch with draws of its own."""
+        loader = self._single if one_core else self._loader
+        loader.batch_sampler.count = count  # type: ignore[union-attr]
+        self._epoch += 1
+        dataset: Any = loader.dataset
+        dataset.set_epoch(self._epoch, self._seed)
+        return loader
+
+    @torch.no_grad()
+    def prepare(self, batch: Any) -> Any:
+        """Run the data preprocessor."""
+        return self._preprocessor(batch, True)
+
+    def train(self, batches: Iterable[Any]) -> None:
+        """Run the model's own ``train_step`` on every batch."""
+        self._run(batches, self._preprocessor)
+
+    def train_prepared(self, batches: Iterable[Any]) -> None:
+        """Likewise, without the data preprocessor."""
+        self._run(batches, AsPrepared())
+
+    def _run(self, batches: Iterable[Any], preprocessor: nn.Module) -> None:
+        torch.backends.cudnn.benchmark = self._cudnn_benchmark
+        self._model.data_preprocessor = preprocessor
+        for batch in batches:
+            self._model.train_step(batch, self._optim)
+        self._model.data_preprocessor = self._preprocessor
+
+
+def _build_loader(loader: dict, seed: int) -> DataLoader:
+    loader = {key: value for key, value in loader.items() if key not in ('drop_last', 'shuffle')}
+    # The order and the number of the batches are the benchmark's; a sampler of the same length has no part in it.
+    loader |= {'sampler': {'type': 'DefaultSampler', 'shuffle': False}, 'batch_sampler': {'type': CountedBatches}}
+    return Runner.build_dataloader(loader, seed=seed)

@@ -1,0 +1,138 @@
+"""Time the authors' released code: its data set, augmentations, model, loss and training loop, as they are."""
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from uscl_plugin.datasets.annotations import read_annotations
+
+from .released_code import ReleasedCode, quiet
+from .workload import CountedBatches, Workload
+
+JPEG_QUALITY = 95
+# What had to be changed, for reports. Everything else runs as released.
+ADAPTED = (
+    f'frames: JPEG files (quality {JPEG_QUALITY}) with the pixels and size of ours, one folder a video',
+    "labels: all 0 (the code reads them from columns 35 to 38 of its authors' paths)",
+    'order of videos: as many full batches as are timed, instead of epochs of 80 % of the videos',
+    "epochs of one loop: 1; no validation, no saved checkpoint (the code writes to its authors' home folder)",
+    'printed lines are dropped',
+)
+
+
+class ReleasedWorkload(Workload):
+    """The released code on the same videos.
+
+    Args:
+        code: See :func:`.released_code.import_released`.
+        frames: Folder of folders of frames, see :func:`write_jpeg_folders`.
+        size: Side of a view in pixels.
+        batch_size: Videos in a batch.
+        device: Of the network; the code takes a CUDA device where there is one.
+        workers: Processes that load; None takes its config's.
+    """
+
+    name = 'released'
+
+    def __init__(
+        self,
+        code: ReleasedCode,
+        frames: Path,
+        size: int,
+        batch_size: int,
+        device: torch.device,
+        workers: int | None = None,
+    ) -> None:
+        self._code, self.device, self.batch_size = code, device, batch_size
+        settings = code.config['dataset'] | {'input_shape': f'({size},{size},3)'}  # the code evaluates a string
+        self.workers = settings['num_workers'] if workers is None else workers
+        wrapper = code.data.DataSetWrapper(batch_size, [], [], 0, **settings)
+        transform = code.data.SimCLRDataTransform(wrapper._get_simclr_pipeline_transform())
+        videos = range(sum(folder.is_dir() for folder in frames.iterdir()))
+        dataset = code.data.USDataset_video(str(frames), transform=transform, LabelList=videos, DataList=list(videos))
+        dataset.label_name = defaultdict(int)
+        self._loader = _build_loader(dataset, batch_size, self.workers)
+        self._single = _build_loader(dataset, batch_size, 0)
+        self._config = code.config | {'batch_size': batch_size, 'epochs': 1}
+
+    @property
+    def precision(self) -> str:
+        """What its loop computes in: half precision needs apex, without which it goes on in single precision."""
+        has_apex = self._code.simclr.apex_support and self._config['fp16_precision']
+        return 'apex O2' if has_apex else 'float32'
+
+    def batches(self, count: int, one_core: bool = False) -> Iterable[Any]:
+        """See :class:`.workload.Workload`."""
+        loader = self._single if one_core else self._loader
+        loader.batch_sampler.count = count  # type: ignore[union-attr]
+        return loader
+
+    def prepare(self, batch: Any) -> Any:
+        """Move the views to the device, as the loop does."""
+        first, first_label, second, second_label, *frames = batch
+        return [first.to(self.device), first_label, second.to(self.device), second_label, *frames]
+
+    def train(self, batches: Iterable[Any]) -> None:
+        """Run the authors' own ``SimCLR.train`` on the batches, for one epoch, with a new model."""
+        simclr: Any = self._code.simclr
+
+        class Training(simclr.SimCLR):
+            def _validate(self, model: Any, valid_loader: Any) -> float:
+                return math.inf  # never better than before, so nothing is saved
+
+        class Data:
+            @staticmethod
+            def get_data_loaders() -> tuple[Any, list]:
+                return batches, []
+
+        save, simclr._save_config_file = simclr._save_config_file, lambda folder: None
+        try:
+            with quiet():
+                Training(Data, self._config, 0.2, 0).train()  # λ = 0.2, its default
+        finally:
+            simclr._save_config_file = save
+
+    def train_prepared(self, batches: Iterable[Any]) -> None:
+        """The same loop: what is on the device stays there."""
+        self.train(batches)
+
+
+def write_jpeg_folders(data_root: str | Path, video_ids: Collection[str], out: Path) -> Path:
+    """Write the frames of a dataset folder as the released code reads them: ``OUT/VIDEO/000000.jpg``.
+
+    Args:
+        data_root: Folder that a converter wrote.
+        video_ids: The videos to write.
+        out: Folder to make.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: A frame cannot be read.
+    """
+    wanted = set(video_ids)
+    entries = [
+        e for e in read_annotations(Path(data_root) / 'annotations.json')['data_list'] if e['video_id'] in wanted
+    ]
+    for number, entry in enumerate(entries):
+        folder = out / f'video_{number:05d}'
+        folder.mkdir(parents=True)
+        for k, frame in enumerate(entry['frames']):
+            image = cv2.imread(str(Path(data_root) / frame), cv2.IMREAD_UNCHANGED)
+            if image is None:
+                raise ValueError(f'{Path(data_root) / frame} cannot be read: run the converter again.')
+            _, encoded = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            (folder / f'{k:06d}.jpg').write_bytes(encoded.tobytes())
+    return out
+
+
+def _build_loader(dataset: Dataset, batch_size: int, workers: int) -> DataLoader:
+    batches = CountedBatches(dataset, batch_size)
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)

@@ -1,0 +1,67 @@
+"""A dataset folder of made-up ultrasound clips, for timing: only the decoding of their pixels matters."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from uscl_plugin.datasets.annotations import write_annotations
+from uscl_plugin.datasets.media.frame_packing import pack_frames
+from uscl_plugin.datasets.media.frame_writer import frame_name, write_png
+from uscl_plugin.datasets.media.video_store import store_name
+
+CLASSES = ('speckle_a', 'speckle_b')
+_GRAIN = 1.5  # standard deviation of a speckle in pixels
+
+
+def speckle(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """Fully developed speckle: the magnitude of filtered complex Gaussian noise, log-compressed as on a scanner.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        rng: Source of the noise.
+
+    Returns:
+        (height, width) uint8.
+    """
+    noise = rng.standard_normal((2, height, width), dtype=np.float32)
+    real, imaginary = (cv2.GaussianBlur(part, (0, 0), _GRAIN) for part in noise)
+    decibel = 20 * np.log10(np.hypot(real, imaginary) + 1e-6)
+    return np.clip(255 * (decibel - decibel.max() + 50) / 50, 0, 255).astype(np.uint8)  # 50 dB dynamic range
+
+
+def write_synthetic_videos(
+    folder: str | Path, videos: int = 64, frames: int = 22, size: int = 256, seed: int = 0
+) -> Path:
+    """Write grey speckle clips in the converters' format: PNG frames, their packed store and the annotation.
+
+    Each clip is one speckle pattern that drifts by a few pixels a frame. The same arguments give the same frames.
+
+    Args:
+        folder: To write into; made if need be.
+        videos: Number of clips V.
+        frames: Of each clip.
+        size: Side of a frame in pixels.
+        seed: Of the noise.
+
+    Returns:
+        The folder.
+    """
+    folder = Path(folder)
+    entries = []
+    for number in range(videos):
+        rng = np.random.default_rng([seed, number])
+        video_id = f'{CLASSES[number % 2]}/clip_{number:04d}'
+        pattern, step = speckle(size + 4 * frames, size + 4 * frames, rng), rng.integers(0, 4, 2)
+        place = Path('frames', store_name(video_id))
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        names = []
+        for k in range(frames):
+            top, left = k * step
+            write_png(folder / place / frame_name(k), pattern[top : top + size, left : left + size])
+            names.append((place / frame_name(k)).as_posix())
+        entries.append({'video_id': video_id, 'patient_id': None, 'label': CLASSES[number % 2], 'frames': names})
+    write_annotations(folder / 'annotations.json', entries, CLASSES, source='synthetic speckle')
+    pack_frames(folder, entries)
+    return folder

@@ -1,0 +1,173 @@
+"""Time loader, network and both together, of several workloads in turn."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import repeat
+from math import ceil
+
+import torch
+
+from .spread import Spread, paired_ratios
+from .timed_batches import TimedBatches, synchronise
+from .workload import Workload
+
+# What is timed, by its key in reports. Views are ready for the network when the preprocessor has had them; the figures
+# on one core load in this process, with one thread, however many workers there are otherwise.
+FIGURES = {
+    'loader': 'loader',
+    'loader_preprocessor': 'loader + preprocessor',
+    'loader_one_core': 'loader, one core',
+    'loader_preprocessor_one_core': 'both, one core',
+    'network': 'network',
+    'end_to_end': 'end to end',
+}
+
+
+@dataclass
+class Throughput:
+    """The figures of one workload, R repeats each.
+
+    Attributes:
+        views: Of a video.
+        videos_per_second: By key of :data:`FIGURES`.
+        batches: How many were timed in each repeat, by key of :data:`FIGURES`.
+        seconds: That they took, likewise.
+        waiting_share: Share of the end-to-end time in which the network waited.
+        peak_memory: Bytes on the CUDA device in the end-to-end loop, with what other workloads keep there; else None.
+    """
+
+    views: int
+    videos_per_second: dict[str, list[float]] = field(default_factory=lambda: {key: [] for key in FIGURES})
+    batches: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {key: [] for key in FIGURES})
+    waiting_share: list[float] = field(default_factory=list)
+    peak_memory: int | None = None
+
+    @property
+    def efficiency(self) -> Spread:
+        """End to end, as a share of the network alone: 1 where it never waits."""
+        return paired_ratios(self.videos_per_second['end_to_end'], self.videos_per_second['network'])
+
+
+def ratios(found: Throughput, baseline: Throughput) -> dict[str, Spread]:
+    """Videos a second of one workload over those of another that was timed in turn with it, by key."""
+    return {
+        key: paired_ratios(found.videos_per_second[key], baseline.videos_per_second[key])
+        for key in FIGURES
+        if found.videos_per_second[key] and baseline.videos_per_second[key]
+    }
+
+
+def measure_throughput(
+    workloads: Sequence[Workload],
+    repeats: int = 5,
+    min_batches: int = 4,
+    min_seconds: float = 2.0,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Throughput]:
+    """Time all workloads alternately; the order is turned round after every repeat.
+
+    A measurement is one pass of a loader over a set number of batches, whole rounds of its workers, from the first
+    request to the last batch (or step): what is loaded in it is used in it. Waiting for the first batch is part of it,
+    as at the start of every epoch of a run.
+
+    Args:
+        workloads: With different names.
+        repeats: Measurements of each figure.
+        min_batches: In a measurement, at least.
+        min_seconds: That a measurement takes, about, at least.
+        report: Called with a line on the progress.
+
+    Returns:
+        The figures by name.
+    """
+    found = {workload.name: Throughput(workload.views) for workload in workloads}
+    timers = [timer for workload in workloads for timer in _timers(workload, found[workload.name])]
+    timers.sort(key=lambda timer: list(FIGURES).index(timer.key))  # loaders first, before networks start their threads
+    for timer in timers:
+        report(f'warming up: {timer.workload.name}, {FIGURES[timer.key]}')
+        timer.warm_up(min_batches, min_seconds)
+    keys = [key for key in FIGURES if any(timer.key == key for timer in timers)]
+    for number in range(repeats):
+        for key in keys:
+            turn = [timer for timer in timers if timer.key == key]
+            for timer in turn if number % 2 == 0 else reversed(turn):
+                timer.measure()
+        report(f'repeat {number + 1} of {repeats}')
+    return found
+
+
+class _Timer:
+    """One figure of one workload."""
+
+    def __init__(self, key: str, workload: Workload, result: Throughput, run: Callable[[int], float]) -> None:
+        self.key, self.workload, self.result, self.run = key, workload, result, run
+
+    def warm_up(self, min_batches: int, min_seconds: float) -> None:
+        """Run twice, and choose from the second how many batches to time."""
+        workers = 0 if self.key.endswith('one_core') or self.key == 'network' else self.workload.workers
+        round_ = max(1, workers)
+        first = 1 if self.key in ('network', 'end_to_end') else round_
+        self.run(first)
+        each = self.run(first) / first
+        enough = max(min_batches, ceil(min_seconds / each))
+        self.result.batches[self.key] = ceil(enough / round_) * round_
+        self.result.waiting_share.clear()
+
+    def measure(self) -> None:
+        """Take one measurement."""
+        batches = self.result.batches[self.key]
+        seconds = self.run(batches)
+        self.result.seconds[self.key].append(seconds)
+        self.result.videos_per_second[self.key].append(batches * self.workload.batch_size / seconds)
+
+
+def _timers(workload: Workload, result: Throughput) -> Iterator[_Timer]:
+    prepared = workload.prepare(next(iter(workload.batches(1, one_core=True))))
+    raw = next(iter(workload.batches(1, one_core=True)))
+
+    def network(count: int) -> float:
+        timed = TimedBatches(repeat(prepared, count), count, workload.device, [prepared])
+        workload.train_prepared(timed)
+        return timed.seconds
+
+    def end_to_end(count: int) -> float:
+        if workload.device.type == 'cuda':
+            torch.cuda.reset_peak_memory_stats(workload.device)
+        timed = TimedBatches(workload.batches(count), count, workload.device, [raw])
+        workload.train(timed)
+        result.waiting_share.append(timed.waited / timed.seconds)
+        if workload.device.type == 'cuda':
+            result.peak_memory = torch.cuda.max_memory_allocated(workload.device)
+        return timed.seconds
+
+    for one_core in (False, True):
+        for prepare in (False, True):
+            key = 'loader' + '_preprocessor' * prepare + '_one_core' * one_core
+            yield _Timer(key, workload, result, partial(_load, workload, prepare=prepare, one_core=one_core))
+    yield _Timer('network', workload, result, network)
+    yield _Timer('end_to_end', workload, result, end_to_end)
+
+
+def _load(workload: Workload, count: int, prepare: bool, one_core: bool) -> float:
+    """Seconds that ``count`` batches take."""
+    with _one_thread() if one_core else nullcontext():
+        start = time.perf_counter()
+        for batch in workload.batches(count, one_core):
+            if prepare:
+                workload.prepare(batch)
+        synchronise(workload.device)
+        return time.perf_counter() - start
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
