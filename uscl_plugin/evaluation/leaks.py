@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uscl_plugin.checks.clips import read_manifest, source_digest
+from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.engine.input_metadata import config_literals
 
 from .backbones import split_spec
+from .folds import group_of
 
 if TYPE_CHECKING:
     from .cross_validation import EvaluationOptions
@@ -38,8 +41,30 @@ def find_leak(options: 'EvaluationOptions', metainfo: Mapping[str, Any], data: P
         return 'the folds came with the data, and need not keep patients together'
     if options.folds != 'split' and options.group_by in _SPLIT_APART:
         return f'{_SPLIT_APART[options.group_by]} on both sides'
-    found = (pretraining_leak(split_spec(spec)[1], data, options.folds) for spec in options.checkpoints)
-    return '; '.join(filter(None, found))
+    found = [pretraining_leak(split_spec(spec)[1], data, options.folds) for spec in options.checkpoints]
+    return '; '.join(filter(None, [*found, equal_clips_leak(data, options.folds)]))
+
+
+def equal_clips_leak(data: Path, folds: str) -> str:
+    """Which labelled clips are one file, by what the converter stored of its source, and may be on both sides.
+
+    Altered copies are found by ``tools/analysis/check_dataset.py``.
+
+    Args:
+        data: The data folder.
+        folds: The folds that were asked for: ``'split'`` parts the clips by that column, others part patients.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    for entry in read_annotations(data / 'annotations.json')['data_list']:
+        part = entry['split'] if folds == 'split' else group_of(entry)
+        digest = source_digest(read_manifest((data / entry['frames'][0]).parent))
+        if entry['label'] is None or part is None or digest is None:
+            continue
+        video, other = first.setdefault(digest, (entry['video_id'], part))
+        if other != part:
+            where = f'in {other} and in {part}' if folds == 'split' else f'of {other} and of {part}'
+            return f'the clips {video!r} and {entry["video_id"]!r} are the same file, {where}, and may be on both sides'
+    return ''
 
 
 def pretraining_leak(checkpoint: str, data: Path, folds: str) -> str:

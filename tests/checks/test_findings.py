@@ -1,0 +1,170 @@
+import json
+
+import numpy as np
+import pytest
+from check_data import texture, write_data
+
+from uscl_plugin.checks.check import check_datasets
+from uscl_plugin.checks.confounding import guess_class
+from uscl_plugin.evaluation.folds import Folds, write_folds
+from uscl_plugin.evaluation.leaks import equal_clips_leak
+
+
+def clean(prefix='', seed=0, splits=True):
+    """Twelve clips of six patients and two classes, patients on one side each."""
+    return {
+        f'{prefix}v{k}': (
+            texture(seed + k, 4),
+            'ab'[k // 2 % 2],
+            f'{prefix}p{k // 2}',
+            ('test' if k >= 8 else 'train') if splits else None,
+        )
+        for k in range(12)
+    }
+
+
+def found(result, kind):
+    return [(f.severity, f.message) for f in result.findings if f.kind == kind]
+
+
+def test_clean_data_give_nothing_but_a_note(tmp_path):
+    result = check_datasets([write_data(tmp_path / 'a', clean()), write_data(tmp_path / 'b', clean('q', 50))])
+    assert {f.kind for f in result.findings} == {'one class a patient'}
+
+
+def test_patient_on_two_sides_of_the_split_is_named(tmp_path):
+    clips = clean()
+    clips['v9'] = (*clips['v9'][:2], 'p0', 'test')
+    [(severity, message)] = found(check_datasets([write_data(tmp_path, clips)]), 'patient on two sides')
+    assert severity == 'error'
+    assert all(part in message for part in ("'p0'", 'train (v0, v1)', 'test (v9)', 'the split column'))
+
+
+@pytest.mark.parametrize(('test', 'kind', 'names'), [
+    (['v8', 'v1'], 'patient on two sides', ("'p0'", 'train (v0)', 'test (v1)', 'fold 1')),
+    (['v8', 'v0'], 'video on two sides', ("'v0'", 'patient p0', 'train and in test', 'fold 1')),
+])  # fmt: skip
+def test_leak_in_a_fold_is_named(test, kind, names, tmp_path):
+    data = write_data(tmp_path / 'data', clean(splits=False))
+    good = {'train': ['v0', 'v1', 'v2'], 'val': [], 'test': ['v8', 'v9']}
+    write_folds(tmp_path / 'f.json', Folds([good, {'train': ['v0', 'v2'], 'val': [], 'test': test}]))
+    [(severity, message)] = found(check_datasets([data], tmp_path / 'f.json'), kind)
+    assert severity == 'error'
+    assert all(part in message for part in names)
+
+
+def test_frames_of_one_video_on_two_sides(tmp_path):
+    data = write_data(tmp_path / 'data', clean(splits=False))
+    frames = [f'frames/000/{k:06d}.png' for k in range(4)]
+    write_folds(tmp_path / 'f.json', Folds([{'train': frames[:2], 'val': [], 'test': frames[2:]}], 'frame', 'frame'))
+    [(severity, message)] = found(check_datasets([data], tmp_path / 'f.json'), 'video on two sides')
+    assert (severity, "'v0'" in message) == ('error', True)
+
+
+@pytest.mark.parametrize(('patient', 'split', 'severity', 'says'), [
+    ('p9', 'test', 'error', 'in train and in test of the split column'),
+    ('p9', 'train', 'warning', 'on the same side, but of patient p0 and patient p9'),
+    ('p0', 'train', 'warning', 'of the same patient, on the same side'),
+    ('p9', None, 'error', 'of patient p0 and patient p9: folds by patient may part them'),
+    (None, None, 'error', 'patient unknown'),
+])  # fmt: skip
+@pytest.mark.parametrize('kind', ['equal frames', 'near-equal'])
+def test_copy_is_as_bad_as_its_side(patient, split, severity, says, kind, tmp_path):
+    clips = clean()
+    frames = clips['v0'][0]
+    clips['copy'] = (frames if kind == 'equal frames' else [f // 2 for f in frames], 'a', patient, split)
+    [(got, message)] = found(check_datasets([write_data(tmp_path, clips)]), f'{kind} clips')
+    assert got == severity
+    assert all(part in message for part in ('v0 (patient p0)', 'copy (', says))
+
+
+def test_folds_decide_about_copies(tmp_path):
+    clips = clean(splits=False) | {'copy': (clean()['v0'][0], 'a', 'p9')}
+    data = write_data(tmp_path / 'data', clips)
+    write_folds(tmp_path / 'f.json', Folds([{'train': ['v0', 'v2'], 'val': ['copy'], 'test': ['v8']}]))
+    [(severity, message)] = found(check_datasets([data], tmp_path / 'f.json'), 'equal frames clips')
+    assert (severity, 'in train and in val of fold 0' in message) == ('error', True)
+
+
+def test_copies_and_shared_ids_between_folders(tmp_path):
+    second = clean('q', 50)
+    second['q-copy'] = ([f[:, ::-1] for f in clean()['v3'][0]], 'a', 'p1', 'train')
+    result = check_datasets([write_data(tmp_path / 'one', clean()), write_data(tmp_path / 'two', second)])
+    [(severity, message)] = found(result, 'mirrored clips')
+    assert (severity, 'v3 (patient p1)' in message, 'q-copy' in message) == ('error', True, True)
+    [(severity, message)] = found(result, 'patient id in two folders')
+    assert (severity, ': p1.' in message, 'suspicion' in message) == ('note', True, True)
+
+
+def test_poor_clips_and_classes_are_named(tmp_path):
+    clips = clean(splits=False)
+    clips |= {
+        'black': ([np.zeros((96, 120), np.uint8), *texture(70, 3)], 'a', 'p0'),
+        'still': (texture(71, 1) * 5, 'a', 'p0'),
+        'short': (texture(72, 2), 'a', 'p0'),
+        'long': (texture(73, 120), None, 'p0'),
+        'longer': (texture(74, 130), None, 'p0'),
+    }
+    result = check_datasets([write_data(tmp_path, clips, classes=['a', 'b', 'c'])])
+    kinds = ['blank frames', 'still', 'few frames', 'empty class', 'unlabelled', 'uneven lengths']
+    messages = {kind: found(result, kind) for kind in kinds}
+    assert {kind: len(found_) for kind, found_ in messages.items()} == dict.fromkeys(kinds, 1)
+    assert 'black (patient p0) has blank frames: 1 of 4 (0)' in messages['blank frames'][0][1]
+    assert 'still (patient p0)' in messages['still'][0][1]
+    assert 'short (patient p0) has 2 frames' in messages['few frames'][0][1]
+    assert "'c'" in messages['empty class'][0][1]
+    assert '2 of 17 videos have no label' in messages['unlabelled'][0][1]
+    assert '4 to 130' not in messages['uneven lengths'][0][1]
+    assert '2 to 130 frames' in messages['uneven lengths'][0][1]
+    assert not result.count('error')
+
+
+def test_frame_size_that_gives_the_class_away(tmp_path):
+    sizes = {'a': (96, 120), 'b': (80, 120)}
+    clips = {f'v{k}': (texture(k, 3, *sizes['ab'[k % 2]]), 'ab'[k % 2], f'p{k}') for k in range(20)}
+    [(severity, message)] = found(check_datasets([write_data(tmp_path, clips)]), 'confounding')
+    assert severity == 'warning'
+    assert all(part in message for part in ('frame size', '100.0%', 'all 10 clips of 96×120 are a'))
+
+
+@pytest.mark.parametrize('informative', [True, False])
+def test_guess_is_as_good_as_what_the_property_tells(informative):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(['a', 'b', 'b', 'b'], 30)
+    groups = np.array([f'p{k // 2}' for k in range(120)])
+    values = np.where(rng.random(120) < 0.9, labels, 'x') if informative else rng.choice(['s', 't'], 120)
+    accuracy, chance, p_value = guess_class(values, labels, groups)
+    assert chance.mean() == pytest.approx(0.5, abs=0.05)
+    assert (accuracy > 0.85 and p_value < 0.01) if informative else (accuracy < 0.65 and p_value > 0.05)
+
+
+def test_labels_are_shuffled_between_patients_not_clips():
+    """Two scanners, one patient each a class: knowing the patient is not knowing the class."""
+    labels = np.repeat(['a', 'b', 'a', 'b'], 25)
+    groups = np.repeat(['p0', 'p1', 'p2', 'p3'], 25)
+    accuracy, chance, p_value = guess_class(labels, labels, groups)
+    assert accuracy == chance.max() == 1  # some permutation gives the same labels, so four patients prove nothing
+    assert p_value > 0.1
+
+
+def test_one_patient_a_class_teaches_nothing():
+    assert guess_class(np.array(['s', 't']), np.array(['a', 'b']), np.array(['p', 'q'])) is None
+
+
+@pytest.mark.parametrize(('folds', 'patients', 'splits', 'says'), [
+    ('5', ('p0', 'p9'), (None, None), "'v0' and 'copy' are the same file, of p0 and of p9"),
+    ('5', ('p0', 'p0'), ('train', 'test'), ''),
+    ('split', ('p0', 'p0'), ('train', 'test'), 'in train and in test'),
+    ('split', ('p0', 'p9'), ('train', 'train'), ''),
+    ('split', ('p0', 'p9'), ('train', None), ''),
+])  # fmt: skip
+def test_evaluation_refuses_equal_files_on_both_sides(folds, patients, splits, says, tmp_path):
+    frames = texture(0, 2)
+    clips = {name: (frames, 'a', p, s) for name, p, s in zip(('v0', 'copy'), patients, splits, strict=True)}
+    write_data(tmp_path, clips)
+    for folder in (tmp_path / 'frames').iterdir():
+        (folder / 'video.json').write_text(json.dumps({'source': {'sha256': 'f00d'}}))
+    leak = equal_clips_leak(tmp_path, folds)
+    assert (says in leak) if says else leak == ''
+    [(_, message)] = found(check_datasets([tmp_path]), 'same file twice')
+    assert 'v0' in message and 'copy' in message

@@ -1,0 +1,102 @@
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uscl_plugin.datasets.annotations import read_annotations, write_annotations
+
+SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis' / 'check_dataset.py'
+spec = importlib.util.spec_from_file_location('check_dataset_tool', SCRIPT)
+tool = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tool)
+
+
+@pytest.fixture
+def data(make_clusters, tmp_path):
+    """Six videos of three patients, nothing wrong with them."""
+    return make_clusters(tmp_path / 'data', {f'v{k}': (4, 'ab'[k % 2], f'p{k // 2}') for k in range(6)})
+
+
+def test_clean_data_are_exit_status_0(data, capsys):
+    assert tool.main([str(data)]) == 0
+    assert '0 errors, 0 warnings' in (out := capsys.readouterr().out) or 'Nothing found.' in out
+
+
+def test_leak_is_1_on_screen_in_json_and_on_the_page(data, tmp_path, capsys):
+    content = read_annotations(data / 'annotations.json')
+    entries = content['data_list']
+    for entry in entries:
+        entry['split'] = 'test' if entry['patient_id'] == 'p2' else 'train'
+    shutil.copytree(data / Path(entries[0]['frames'][0]).parent, data / 'frames' / 'copy')
+    frames = [f'frames/copy/{Path(frame).name}' for frame in entries[0]['frames']]
+    copy = dict(video_id='<copy>', patient_id='p1', label='a', split='test', frames=frames)
+    write_annotations(data / 'annotations.json', [*entries, copy], content['metainfo']['classes'])
+    page, facts = tmp_path / 'out' / 'check.html', tmp_path / 'out' / 'check.json'
+    assert tool.main([str(data), '--html', str(page), '--json', str(facts)]) == 1
+    out = capsys.readouterr().out
+    assert 'v0 (patient p0) and <copy> (patient p1) have equal frames, in train and in test' in out
+    assert "patient 'p1' is in train (v2, v3) and in test (<copy>)" in out
+    found = json.loads(facts.read_text())
+    assert found['counts']['error'] == 2
+    assert found['findings'][0]['clips'] == [{'data': str(data), 'video_id': name} for name in ('v0', '<copy>')]
+    html = page.read_text()
+    assert html.count('<figure>') == 1 and '&lt;copy&gt;' in html and '<copy>' not in html
+
+
+def test_warnings_are_1_only_if_strict(make_clusters, tmp_path):
+    data = make_clusters(tmp_path / 'data', {'v0': (2, 'a', 'p0'), 'v1': (4, 'a', 'p1')})
+    assert tool.main([str(data)]) == 0
+    assert tool.main([str(data), '--strict']) == 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'says'),
+    [
+        (['{none}'], 'none/annotations.json does not exist: convert your clips'),
+        (['{data}', '{data}/.'], 'is given twice'),
+        (['{data}', '--folds', '{none}.json'], 'none.json does not exist: tools/evaluate.py writes'),
+        (['{data}', '--folds', '{other}'], "fold 0 of {other} lists the video 'v77', which the data do not have"),
+        (['{empty}'], 'annotations.json lists no video: run the converter'),
+        (['{gone}'], 'are gone, first'),
+        (['{broken}'], "of video 'v1' cannot be decoded as an image: run the converter again"),
+    ],
+)
+def test_what_cannot_run_is_2_and_says_why(arguments, says, data, make_clusters, tmp_path, capsys):
+    paths = {name: tmp_path / name for name in ('data', 'none', 'empty', 'gone', 'broken')}
+    paths['other'] = tmp_path / 'other.json'
+    fold = {'train': ['v0'], 'val': [], 'test': ['v77']}
+    paths['other'].write_text(json.dumps({'kind': 'uscl_folds', 'folds': [fold]}))
+    write_annotations(paths['empty'] / 'annotations.json', [], [])
+    for name in ('gone', 'broken'):
+        make_clusters(paths[name], {'v1': (3, 'a')})
+    (paths['gone'] / 'frames' / 'v1' / '000001.png').unlink()
+    (paths['broken'] / 'frames' / 'v1' / '000001.png').write_bytes(b'no picture')
+    assert tool.main([argument.format(**paths) for argument in arguments]) == 2
+    assert says.format(**paths) in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_planted_copy_of_a_real_clip_is_the_only_leak(real_data, tmp_path, capsys):
+    """Ten clips of one scanner, converted, and one of them again at another frame rate and size."""
+    for number, source in enumerate(sorted((real_data / 'covid_blues' / 'lus_videos').glob('patient_*_R1.mp4'))[:10]):
+        folder = tmp_path / 'clips' / 'a'
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, folder)
+        if number == 4:
+            shutil.copytree(folder, tmp_path / 'one' / 'a')
+            for other in sorted((tmp_path / 'one' / 'a').iterdir())[:-1]:
+                other.unlink()
+    converter = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'videos_to_clusters.py'
+    for name, options in (('clips', []), ('one', ['--fps', '2', '--size', '160'])):
+        command = [sys.executable, converter, tmp_path / name, '--out', tmp_path / f'{name}_data', *options]
+        subprocess.run(command, check=True, capture_output=True)
+    for folder in (tmp_path / 'one_data').glob('frames/*/video.json'):
+        folder.unlink()  # whose SHA-256 would give it away
+    copied = next((tmp_path / 'one' / 'a').iterdir()).name
+    assert tool.main([str(tmp_path / 'clips_data'), str(tmp_path / 'one_data')]) == 1
+    out = capsys.readouterr().out
+    assert out.count('look the same') == 1 and out.count(f'a/{copied} (patient') == 2

@@ -1,0 +1,73 @@
+"""A fingerprint of a frame that survives copying: low spatial frequencies, weighted by frequency, of unit length.
+
+It is the perceptual hash of the discrete cosine transform, with real coefficients instead of their signs: on ultrasound
+the sector and its black surroundings settle most signs, so that 64 bits hardly tell two clips of a scanner apart.
+Cropping, resizing and the transform are linear and separable: a cropped frame's fingerprint comes from the thumbnail.
+"""
+
+import cv2
+import numpy as np
+
+SIDE = 48  # of a thumbnail, in pixels
+FINE, COARSE = 16, 8  # frequencies along each axis
+BLANK_CONTRAST = 2.0  # standard deviation of a thumbnail in grey values, below which there is nothing to compare
+Crop = tuple[float, float, float, float]
+NO_CROP: Crop = (0.0, 0.0, 0.0, 0.0)
+
+
+def thumbnail(frame: np.ndarray) -> np.ndarray:
+    """Shrink a frame, whatever its shape, to a square: (H, W) uint8 → (SIDE, SIDE) uint8."""
+    return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
+def cosine_basis(num: int, before: float = 0.0, after: float = 0.0, side: int = SIDE) -> np.ndarray:
+    """Lowest frequencies of a line of pixels that is cropped and stretched to its old length.
+
+    Args:
+        num: How many frequencies, from 0.
+        before: Share of the line that is cut off at its start.
+        after: And at its end.
+        side: Pixels of the line.
+
+    Returns:
+        (num, side) float32, orthonormal rows where nothing is cropped.
+    """
+    pixel = np.arange(side) + 0.5
+    position = np.clip(before * side + (1 - before - after) * pixel - 0.5, 0, side - 1)
+    left = np.minimum(position.astype(int), side - 2)
+    stretch = np.zeros((side, side))
+    stretch[np.arange(side), left] = 1 - (position - left)
+    stretch[np.arange(side), left + 1] = position - left
+    cosines = np.cos(np.pi * np.arange(num)[:, None] * pixel / side) * np.sqrt(2 / side)
+    cosines[0] /= np.sqrt(2)
+    return (cosines @ stretch).astype(np.float32)
+
+
+def fingerprints(thumbnails: np.ndarray, num: int = FINE, crop: Crop = NO_CROP) -> np.ndarray:
+    """Fingerprints of frames; the dot product of two is their similarity, 1 at most.
+
+    The weight of a coefficient is its frequency, which evens out the spectrum of natural pictures; without the mean and
+    with unit length, neither brightness nor contrast matters.
+
+    Args:
+        thumbnails: (N, SIDE, SIDE) uint8, see :func:`thumbnail`.
+        num: Frequencies along each axis.
+        crop: Shares that are cut off at the top, bottom, left and right.
+
+    Returns:
+        (N, num² - 1) float32; zeros for a blank frame, which is similar to nothing.
+    """
+    top, bottom, left, right = crop
+    values = thumbnails.astype(np.float32)
+    rows, columns = cosine_basis(num, top, bottom), cosine_basis(num, left, right)
+    coefficients = (rows @ values @ columns.T).reshape(len(values), num * num)[:, 1:]
+    coefficients *= np.hypot(*np.mgrid[:num, :num]).astype(np.float32).ravel()[1:]
+    length = np.linalg.norm(coefficients, axis=1, keepdims=True)
+    blank = (values.std(axis=(1, 2)) < BLANK_CONTRAST)[:, None] | (length == 0)
+    return np.where(blank, 0, coefficients / np.where(blank, 1, length)).astype(np.float32)
+
+
+def mirror(prints: np.ndarray) -> np.ndarray:
+    """Fingerprints of the same frames, mirrored left to right: odd horizontal frequencies change their sign."""
+    num = round(np.sqrt(prints.shape[1] + 1))
+    return prints * np.tile(np.where(np.arange(num) % 2, -1, 1), num)[1:].astype(np.float32)
