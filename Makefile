@@ -9,8 +9,9 @@ CONSTRAINTS := requirements/constraints-$(FAMILY).txt
 STAMP := $(VENV)/.installed
 DEMO := work_dirs/demo
 EPOCHS := 200
-# Test processes; files of tests are not divided among them.
+# Test processes; files of tests are not divided among them, nor sorted by their number of tests: the longest has one.
 WORKERS ?= 2
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test test-fast lint clean-demo
 
@@ -40,10 +41,10 @@ clean-demo:
 
 # Nothing is compiled: the tests run without a compiler.
 test: setup
-	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest $(SPREAD)
 
 test-fast: setup
-	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest $(SPREAD) -m "not slow"
 
 lint: setup
 	$(BIN)/ruff format --check .

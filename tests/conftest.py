@@ -1,5 +1,7 @@
 """Fixtures shared by all tests: a small synthetic data set, and where real data lie."""
 
+import gc
+import multiprocessing
 import os
 import socket
 import time
@@ -9,12 +11,27 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yapf.yapflib.yapf_api
+from threadpoolctl import threadpool_limits
 
 from uscl_plugin.datasets.annotations import write_annotations
 
-torch.set_num_threads(1)  # the networks of the tests are too small to share
+# The networks of the tests are too small to share, and waiting threads cost as much as working ones.
+torch.set_num_threads(1)
+os.environ['OMP_NUM_THREADS'] = '1'  # of the processes that tests start
+# Those that a test starts with the method 'forkserver' find everything imported.
+multiprocessing.set_forkserver_preload(['uscl_plugin'])
+# MMEngine lays out a config, which takes 0.3 s, whenever a run logs or dumps one: nobody reads those of the tests.
+yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_finish():
+    """Everything is imported: BLAS takes one thread, and no garbage collection looks at the hosts' modules again."""
+    threadpool_limits(1)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

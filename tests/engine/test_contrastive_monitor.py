@@ -224,7 +224,7 @@ def _worker(rank, port, results):
 def test_ranks_share_the_queue_and_log_their_own_pairs(free_port):
     with mp.Manager() as manager:
         results = manager.dict()
-        mp.spawn(_worker, (free_port, results), nprocs=2)
+        mp.start_processes(_worker, (free_port, results), nprocs=2, start_method='forkserver')
         results = dict(results)
     for given, logged, videos in results.values():
         for (positive, negative), values in zip(given, logged, strict=True):

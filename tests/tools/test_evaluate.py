@@ -22,6 +22,22 @@ def evaluate(root):
     return lambda *args: module.main([str(arg) for arg in args])
 
 
+@pytest.fixture(scope='module')
+def finished(evaluate, patients, tmp_path_factory):
+    """Results of an untrained network, complete; for reading alone."""
+    out = tmp_path_factory.mktemp('finished') / 'out'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')  # the tool sets it for the whole process
+        assert evaluate('random', '--data', patients, '--out', out, *TINY) == 0
+    return out
+
+
+@pytest.fixture
+def out(finished, tmp_path):
+    """A copy of those results, as good as a first run of the test's own."""
+    return shutil.copytree(finished, tmp_path / 'out')
+
+
 @pytest.mark.parametrize('protocol', ['linear', 'knn', 'finetune3', 'finetune'])
 def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_path, capsys, protocol):
     out = tmp_path / 'out'
@@ -46,10 +62,10 @@ def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_
     assert 'wrote' in capsys.readouterr().out
 
 
-def test_finished_folds_are_not_run_again_and_methods_can_be_added(evaluate, patients, tmp_path, capsys):
-    out = tmp_path / 'out'
+def test_finished_folds_are_not_run_again_and_methods_can_be_added(evaluate, patients, out, capsys):
     run = ['--data', patients, '--out', out, *TINY]
-    assert evaluate('random', *run, '--seeds', '2') == 0
+    assert evaluate('random', *run, '--seeds', '2') == 0  # one seed is there
+    assert capsys.readouterr().out.count('finished already') == 3
     table = (out / 'table.md').read_text().split('\n', 1)[1]
     times = {path: path.stat().st_mtime_ns for path in out.glob('cells/**/*.npz')}
     assert len(times) == 2 * 3 * 3
@@ -70,10 +86,8 @@ def test_finished_folds_are_not_run_again_and_methods_can_be_added(evaluate, pat
     assert (differences[0]['first'], differences[0]['second']) == ('random', 'other')
 
 
-def test_results_of_other_settings_are_not_mixed(evaluate, patients, tmp_path, capsys):
-    out = tmp_path / 'out'
+def test_results_of_other_settings_are_not_mixed(evaluate, patients, out, capsys):
     run = ['random', '--data', patients, '--out', out]
-    assert evaluate(*run, *TINY) == 0
     before = (out / 'metrics.json').read_text()
     assert evaluate(*run, *TINY, '--size', '48') == 1
     assert 'holds results of another size: give another --out' in capsys.readouterr().err
@@ -111,22 +125,21 @@ def test_other_images_under_the_same_names_are_noticed(evaluate, patients, tmp_p
         ('cells/random/seed0/fold1/cell.json', b'{}'),
     ],
 )
-def test_damaged_results_are_made_again(evaluate, patients, tmp_path, capsys, name, content):
-    run = ['random', '--data', patients, '--out', tmp_path / 'out', *TINY]
-    assert evaluate(*run) == 0
-    table = (tmp_path / 'out' / 'table.md').read_text()
-    (tmp_path / 'out' / name).write_bytes(content)
-    (tmp_path / 'out' / 'features' / 'random_seed0.npz').write_bytes(content)
-    capsys.readouterr()
-    assert evaluate(*run) == 0
-    assert capsys.readouterr().out.count('finished already') == 2
-    assert (tmp_path / 'out' / 'table.md').read_text() == table
-
-
-def test_a_checkpoint_that_has_seen_the_patients_is_a_leak(evaluate, make_clusters, patients, tmp_path, capsys):
-    out = tmp_path / 'out'
+def test_damaged_results_are_made_again(evaluate, patients, finished, out, capsys, name, content):
+    (out / name).write_bytes(content)
+    (out / 'features' / 'random_seed0.npz').write_bytes(content)
+    (out / 'table.md').unlink()
     assert evaluate('random', '--data', patients, '--out', out, *TINY) == 0
-    model = out / 'cells/random/seed0/fold0/model.pth'  # trained on two thirds of the patients
+    assert capsys.readouterr().out.count('finished already') == 2
+    # the same but for the command, which names the folder
+    tables = [(folder / 'table.md').read_text().replace(str(folder), 'OUT') for folder in (finished, out)]
+    assert tables[0] == tables[1]
+
+
+def test_a_checkpoint_that_has_seen_the_patients_is_a_leak(
+    evaluate, make_clusters, patients, finished, tmp_path, capsys
+):
+    model = finished / 'cells/random/seed0/fold0/model.pth'  # trained on two thirds of the patients
     run = [f'seen={model}', '--data', patients, '--out', tmp_path / 'again', *TINY]
     assert evaluate(*run) == 1
     assert 'so it has seen patients that it would be tested on: the figures would pretend' in capsys.readouterr().err
@@ -161,10 +174,8 @@ def test_a_leak_needs_permission_and_is_announced(evaluate, patients, tmp_path, 
     assert 'these figures pretend' in (tmp_path / 'out' / 'table.md').read_text()
 
 
-def test_the_hosts_own_test_tool_gives_the_same_figures(evaluate, patients, tmp_path, capsys):
-    out = tmp_path / 'out'
-    assert evaluate('random', '--data', patients, '--out', out, *TINY) == 0
-    cell = out / 'cells/random/seed0/fold1'
+def test_the_hosts_own_test_tool_gives_the_same_figures(finished, tmp_path):
+    cell = finished / 'cells/random/seed0/fold1'
     metrics = tmp_path / 'found.pkl'
     arguments = ['--work-dir', str(tmp_path / 'work'), '--out', str(metrics), '--out-item', 'metrics']
     assert run_host_tool('test', [str(cell / 'config.py'), str(cell / 'model.pth'), *arguments]) == 0
@@ -205,10 +216,8 @@ def test_wrong_requests_are_one_line(evaluate, patients, tmp_path, capsys, argum
     assert shown.count('\n') == 1
 
 
-def test_nan_features_name_the_frame_and_keep_what_is_done(evaluate, patients, tmp_path, capsys):
-    out = tmp_path / 'out'
+def test_nan_features_name_the_frame_and_keep_what_is_done(evaluate, patients, out, tmp_path, capsys):
     run = ['--data', patients, '--out', out, *TINY]
-    assert evaluate('random', *run) == 0
     from uscl_plugin.evaluation.backbones import load_backbone
 
     state = load_backbone('random').network.state_dict()
