@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import islice
+from math import ceil
 
 from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS
@@ -15,37 +17,54 @@ class PairBatchSampler(BatchSampler):
     One video gives one positive pair and no negative one, so a contrastive loss cannot use it. A video that falls into
     such a batch is left out of that epoch (another one in the next, as the order changes), and this is logged once.
 
+    With several processes, each takes the same number of steps with batches of the same size: what gathers negatives
+    and averages gradients relies on it. Videos that do not divide among the processes are left out of that epoch,
+    too. A sampler that rounds up (MMEngine's default) would repeat others in their place, and a video that is twice
+    in a global batch is its own negative.
+
     Args:
-        sampler: Gives the order of the videos.
-        batch_size: Videos in a batch, at least 2.
+        sampler: Gives the order of the videos. If it shares a ``dataset`` out among ``world_size`` processes, as
+            MMEngine's samplers do, it gives this one every ``world_size``-th of them.
+        batch_size: Videos in a batch of one process, at least 2.
 
     Raises:
-        ValueError: Fewer than two videos in the data set or in a batch.
+        ValueError: Fewer than two videos in a batch, or in the data set for each process.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int) -> None:
         if batch_size < 2:
             raise ValueError(f'batch_size should be at least 2 videos, got {batch_size}: one pair has no negatives.')
-        if len(sampler) < 2:  # type: ignore[arg-type]
+        world_size = getattr(sampler, 'world_size', 1)
+        num_videos = len(sampler.dataset) if world_size > 1 else len(sampler)  # type: ignore[attr-defined, arg-type]
+        share = num_videos // world_size
+        if share < 2:
+            where = f' in {world_size} processes' if world_size > 1 else ''
             raise ValueError(
-                f'{len(sampler)} video(s) to train on, but a contrastive loss needs at least 2: '  # type: ignore[arg-type]
-                f'check data_root, split and data_fraction.'
+                f'{num_videos} video(s) to train on{where}, but a contrastive loss needs at least 2'
+                f'{" in each" if where else ""}: check data_root, split and data_fraction.'
             )
         super().__init__(sampler, batch_size, drop_last=False)
-        self.num_dropped = int(len(sampler) % batch_size == 1)  # type: ignore[arg-type]
+        self.num_used = share - int(share % batch_size == 1)  # of this process
+        self.num_dropped = num_videos - world_size * self.num_used  # of the data set
         if self.num_dropped:
+            each = f' in each of {world_size} processes' if world_size > 1 else ''
+            reason = (
+                f'the last batch of size {batch_size} would hold one video{each}, and one pair has no negatives'
+                if self.num_used < share
+                else f'they do not divide among {world_size} processes'
+            )
             print_log(
-                f'1 of {len(sampler)} videos is left out of each epoch: the last batch of size '  # type: ignore[arg-type]
-                f'{batch_size} would hold one video, and one pair has no negatives.',
+                f'{self.num_dropped} of {num_videos} videos {"is" if self.num_dropped == 1 else "are"} left out of '
+                f'each epoch: {reason}.',
                 logger='current',
                 level=logging.WARNING,
             )
 
     def __iter__(self) -> Iterator[list[int]]:
         """Lists of dataset indices."""
-        for batch in super().__iter__():
-            if len(batch) > 1:
-                yield batch
+        indices = list(islice(self.sampler, self.num_used))
+        for start in range(0, len(indices), self.batch_size):
+            yield indices[start : start + self.batch_size]
 
     def __len__(self) -> int:
-        return super().__len__() - self.num_dropped
+        return ceil(self.num_used / self.batch_size)

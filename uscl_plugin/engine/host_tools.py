@@ -4,11 +4,13 @@ import importlib
 import importlib.util
 import runpy
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from mmengine.config import Config
 
 from .checkpoints import only_plain_checkpoints
+from .distributed import LaunchError, process_group
 
 # Import name of a host, which is also its default_scope, to the extra and package that bring it.
 HOSTS = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
@@ -73,7 +75,10 @@ def host_tool(scope: str, tool: str) -> Path:
 
 
 def run_host_tool(tool: str, argv: list[str]) -> int:
-    """Run the tool of the host that the config names, in this process and with unchanged arguments.
+    """Run the tool of the host that the config names, in this process and with its arguments.
+
+    With ``--launcher`` on a machine that has a CPU only, it starts the process group, see
+    :func:`uscl_plugin.engine.distributed.process_group`; arguments are otherwise unchanged.
 
     Checkpoints load without executing pickled code, whatever the host asks for; for one that you trust and that does
     not load so (MMEngine's own with its log histories), set ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0``.
@@ -90,21 +95,23 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     if config is None and {'-h', '--help'} & set(argv):
         print(USAGE[tool] + '\n       --help after a CONFIG lists the options of its host')
         return 0
-    try:
-        if config is None:
-            raise HostToolError(f'no config among the arguments; {USAGE[tool]}')
-        scope, needs_stand_in = config_needs(config)
-        path = host_tool(scope, tool)
-    except (FileNotFoundError, HostToolError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    if needs_stand_in:  # before the tool: MMDetection's imports modules that need the ops before it reads the config
-        importlib.import_module(STAND_IN)
-    # The hosts load `load_from`, `--resume` and `init_cfg` checkpoints, and would run pickled code in them.
-    only_plain_checkpoints()
-    before, sys.argv = sys.argv, [str(path), *argv]
-    try:
-        runpy.run_path(str(path), run_name='__main__')
-    finally:
-        sys.argv = before
+    with ExitStack() as stack:
+        try:
+            if config is None:
+                raise HostToolError(f'no config among the arguments; {USAGE[tool]}')
+            scope, needs_stand_in = config_needs(config)
+            path = host_tool(scope, tool)
+            argv = stack.enter_context(process_group(config, argv))
+        except (FileNotFoundError, HostToolError, LaunchError) as error:
+            print(f'error: {error}', file=sys.stderr)
+            return 1
+        if needs_stand_in:  # before the tool: MMDetection's imports what needs the ops before it reads the config
+            importlib.import_module(STAND_IN)
+        # The hosts load `load_from`, `--resume` and `init_cfg` checkpoints, and would run pickled code in them.
+        only_plain_checkpoints()
+        before, sys.argv = sys.argv, [str(path), *argv]
+        try:
+            runpy.run_path(str(path), run_name='__main__')
+        finally:
+            sys.argv = before
     return 0

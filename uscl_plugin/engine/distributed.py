@@ -1,0 +1,163 @@
+"""Training on several processes without a GPU, which MMEngine's launchers take for granted."""
+
+import argparse
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from torch import distributed as torch_dist
+
+# Launcher to the variables that MMEngine reads for it, and to the command that sets them.
+LAUNCHERS = {
+    'pytorch': (('RANK', 'WORLD_SIZE', 'LOCAL_RANK'), 'torchrun --nproc_per_node 2 tools/train.py CONFIG'),
+    'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'srun --ntasks 2 python tools/train.py CONFIG'),
+}
+_WRAPPER = 'MMDistributedDataParallel'
+
+
+class LaunchError(ValueError):
+    """The processes of a run cannot find each other; the message is one sentence with the remedy."""
+
+
+@contextmanager
+def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
+    """Let the processes that a launcher started find each other, where MMEngine cannot.
+
+    MMEngine's launchers choose a CUDA device before they start the process group, and its runner gives the wrapped
+    model one; the runner leaves both as they are where they exist already. So, on a machine that has a CPU only, this
+    starts the group with gloo, adds a wrapper without device to the tool's options, and ends the group afterwards.
+    Nothing is changed with a GPU, without a launcher, or where a process group exists.
+
+    Args:
+        config: The config file of the run.
+        argv: The arguments of a host's tool. Their ``--cfg-options`` count like the config's own settings, of which
+            ``env_cfg.dist_cfg`` (``backend``, ``timeout`` in seconds), ``model_wrapper_cfg`` and
+            ``find_unused_parameters`` are kept to.
+
+    Yields:
+        The arguments to run the tool with.
+
+    Raises:
+        LaunchError: The launcher's environment variables are missing, or the run needs a GPU.
+    """
+    launcher, options = _launch_options(argv)
+    check_launch(launcher, os.environ)
+    if launcher == 'none' or torch_dist.is_initialized() or get_device() != 'cpu':
+        yield argv
+        return
+    if launcher not in LAUNCHERS:
+        raise LaunchError(f'--launcher {launcher} needs GPUs: on a CPU, use one of {", ".join(LAUNCHERS)}.')
+    cfg = Config.fromfile(config, import_custom_modules=False)
+    cfg.merge_from_dict(options)
+    wrapper = cpu_wrapper_options(cfg)
+    if launcher == 'slurm':
+        os.environ.update(slurm_environment(os.environ))
+    dist_cfg = (cfg.get('env_cfg') or {}).get('dist_cfg') or {}
+    backend, timeout = dist_cfg.get('backend', 'nccl'), dist_cfg.get('timeout')
+    torch_dist.init_process_group(
+        'gloo' if backend == 'nccl' else backend, timeout=None if timeout is None else timedelta(seconds=timeout)
+    )
+    try:
+        yield [*argv, '--cfg-options', *wrapper] if wrapper else argv
+    finally:
+        torch_dist.destroy_process_group()
+
+
+def check_launch(launcher: str, environ: Mapping[str, str]) -> None:
+    """Refuse a launch that would end in a lookup error, or in several runs that know nothing of each other.
+
+    Args:
+        launcher: 'none', or what ``--launcher`` names.
+        environ: The environment variables.
+
+    Raises:
+        LaunchError: The variables of the launcher are missing, or torchrun started several processes without it.
+    """
+    world_size = environ.get('WORLD_SIZE', '1')
+    if launcher == 'none' and 'TORCHELASTIC_RUN_ID' in environ and world_size != '1':
+        raise LaunchError(
+            f'torchrun started {world_size} processes, but without --launcher each would train a model of its own into '
+            f'the same folder: add --launcher pytorch.'
+        )
+    names, command = LAUNCHERS.get(launcher, ((), ''))
+    missing = [name for name in names if name not in environ]
+    if missing:
+        raise LaunchError(
+            f'--launcher {launcher} found no {", ".join(missing)} in the environment: start the run with '
+            f'{command} --launcher {launcher}, or leave --launcher out to train in one process.'
+        )
+
+
+def cpu_wrapper_options(cfg: Config) -> list[str]:
+    """Options that give the runner a model wrapper without device, and otherwise its own default.
+
+    Args:
+        cfg: The config of the run, options merged.
+
+    Returns:
+        Arguments of ``--cfg-options``; none for a wrapper of another kind, or one whose devices are set.
+
+    Raises:
+        LaunchError: The run asks for synchronised batch norm, which PyTorch has for GPUs only.
+    """
+    if cfg.get('sync_bn') is not None:
+        raise LaunchError(
+            f'sync_bn={cfg.sync_bn!r} needs GPUs, as PyTorch synchronises no batch norm on a CPU: leave it out.'
+        )
+    wrapper = cfg.get('model_wrapper_cfg')
+    if wrapper is None:  # what the runner does where there is a GPU, device aside
+        wrapper_options = {
+            'type': _WRAPPER,
+            'broadcast_buffers': False,
+            'find_unused_parameters': cfg.get('find_unused_parameters', False),
+            'device_ids': None,
+        }
+    elif wrapper.get('type', _WRAPPER) == _WRAPPER and 'device_ids' not in wrapper:
+        wrapper_options = {'device_ids': None}
+    else:
+        wrapper_options = {}
+    return [f'model_wrapper_cfg.{name}={value}' for name, value in wrapper_options.items()]
+
+
+def slurm_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Slurm's variables in the names that torch.distributed reads; the first node is where the processes meet.
+
+    Args:
+        environ: The environment variables. MASTER_ADDR and MASTER_PORT (29500 if unset) are kept to.
+
+    Raises:
+        LaunchError: Neither MASTER_ADDR is set nor does Slurm's ``scontrol`` name the nodes.
+    """
+    address = environ.get('MASTER_ADDR')
+    if address is None:
+        nodes = environ['SLURM_NODELIST']
+        try:
+            listed = subprocess.run(
+                ['scontrol', 'show', 'hostnames', nodes], capture_output=True, text=True, check=True
+            ).stdout.split()
+            address = listed[0]
+        except (OSError, subprocess.CalledProcessError, IndexError) as error:
+            raise LaunchError(
+                f'scontrol does not name the nodes of {nodes!r} ({error}): set MASTER_ADDR to the name of the first.'
+            ) from error
+    return {
+        'RANK': environ['SLURM_PROCID'],
+        'WORLD_SIZE': environ['SLURM_NTASKS'],
+        'LOCAL_RANK': environ.get('SLURM_LOCALID', '0'),
+        'MASTER_ADDR': address,
+        'MASTER_PORT': environ.get('MASTER_PORT', '29500'),
+    }
+
+
+def _launch_options(argv: list[str]) -> tuple[str, dict]:
+    """Launcher and ``--cfg-options`` among the arguments of a host's tool, read as that does."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('--launcher', default='none')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    found, _ = parser.parse_known_args(argv)
+    return found.launcher, found.cfg_options
