@@ -22,3 +22,4 @@ train_dataloader = dict(
     ),
 )
 custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook')]
+auto_scale_lr = dict(base_batch_size=64)  # frames

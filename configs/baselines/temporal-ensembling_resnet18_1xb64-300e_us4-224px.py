@@ -21,3 +21,4 @@ train_dataloader = dict(
     dataset=dict(samples_per_video=2, pipeline=pipeline),  # as many views an epoch as USCL
 )
 custom_hooks = [dict(type='SampleSeedHook'), dict(type='TrainingSetHook'), dict(type='PlainCheckpointHook')]
+auto_scale_lr = dict(base_batch_size=64)  # frames

@@ -40,6 +40,7 @@ def small_loaders(cfg, **data):
         loader = cfg.get(f'{name}_dataloader')
         if loader is not None:
             loader.update(num_workers=0, persistent_workers=False)
+            loader.pop('pin_memory', None)
             loader.dataset.update(**data)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=100, save_last=False)
     cfg.visualizer.vis_backends = []
@@ -58,6 +59,9 @@ def small_pretraining(cfg, data):
         cfg.model.head.num_classes = 2
     if 'queue_len' in cfg.model:
         cfg.model.queue_len = 8
+    if cfg.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():  # MMEngine refuses it there
+        cfg.optim_wrapper.type = 'OptimWrapper'
+        del cfg.optim_wrapper['dtype']
     cfg.train_cfg.max_epochs = 2 if cfg.train_dataloader.get('drop_last') else 1
     small_loaders(cfg, data_root=data)
 
