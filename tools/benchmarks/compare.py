@@ -18,6 +18,7 @@ NAME=CONFIG.py; NAME=WEIGHTS.pth.
 import argparse
 import json
 import shlex
+import signal
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -140,4 +141,5 @@ def _write(out: Path, comparison: Comparison, resamples: int, command: str) -> N
 
 
 if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, which ends the training under way, too
     sys.exit(main())
