@@ -1,0 +1,48 @@
+"""Training losses of variants of one run, over several seeds each."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .figures import DARK, METHOD_STYLES, new_figure, shorten, tidy
+
+Curve = tuple[np.ndarray, np.ndarray]  # iterations, values
+
+
+def loss_comparison(variants: Mapping[str, Sequence[Curve]], title: str) -> Figure:
+    """Mean loss of each variant over its seeds, and the range of the seeds of the first.
+
+    Args:
+        variants: Name → a curve a seed, all with the same iterations.
+        title: Says what was trained.
+    """
+    figure = new_figure(8, 3.6)
+    axes = figure.subplots()
+    for k, (name, curves) in enumerate(variants.items()):
+        colour, line = METHOD_STYLES[k % len(METHOD_STYLES)]
+        iterations = curves[0][0]
+        values = np.stack([curve[1] for curve in curves])  # (seeds, iterations)
+        if k == 0:
+            axes.fill_between(iterations, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
+        axes.plot(iterations, values.mean(0), color=colour, linestyle=line, linewidth=1.6, label=shorten(name, 40))
+    axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
+    axes.set_xlabel('Step', fontsize=9, color=DARK)
+    axes.set_ylabel('Loss, mean of the seeds', fontsize=9, color=DARK)
+    axes.grid(axis='y', color='#e1e6eb', linewidth=0.8)
+    axes.legend(frameon=False, fontsize=8.5, labelcolor=DARK)
+    tidy(axes)
+    return figure
+
+
+def final_losses(curves: Sequence[Curve], share: float = 0.1) -> np.ndarray:
+    """Mean loss over the last part of each curve.
+
+    Args:
+        curves: One a seed.
+        share: Of the curve, in (0, 1].
+
+    Returns:
+        (seeds,) float64.
+    """
+    return np.array([values[-max(1, round(share * len(values))) :].mean() for _, values in curves])
