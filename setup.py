@@ -27,7 +27,7 @@ FAMILIES = {
         'setuptools<82',  # mmengine 0.10.7 imports pkg_resources, which setuptools 82 removed
     ],
 }
-TEST = ['pytest>=8', 'pytest-xdist>=3.5', 'hypothesis>=6']
+TEST = ['pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
 
 setup(
     name='uscl_plugin',

@@ -65,7 +65,7 @@ def two_processes():
         port = listener.getsockname()[1]
     with mp.Manager() as manager:
         results = manager.dict()
-        mp.spawn(_worker, (port, results), nprocs=2)
+        mp.start_processes(_worker, (port, results), nprocs=2, start_method='forkserver')
         return [results[rank] for rank in range(2)]
 
 

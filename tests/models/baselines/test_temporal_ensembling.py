@@ -197,7 +197,7 @@ def test_two_processes_have_the_same_ensemble_of_all_samples(free_port):
     logits = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0))  # epoch, rank, sample, class
     with mp.Manager() as manager:
         results = manager.dict()
-        mp.spawn(_worker, (free_port, logits, results), nprocs=2)
+        mp.start_processes(_worker, (free_port, logits, results), nprocs=2, start_method='forkserver')
         found = [results[rank] for rank in range(2)]
     np.testing.assert_array_equal(*found)
     for index in range(5):

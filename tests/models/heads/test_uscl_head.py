@@ -135,7 +135,7 @@ def test_mean_over_the_labelled_of_both_processes(free_port):
     logits = torch.randn(4, 3, dtype=torch.float64)
     with mp.Manager() as manager:
         results = manager.dict()
-        mp.spawn(_worker, (free_port, logits, results), nprocs=2)
+        mp.start_processes(_worker, (free_port, logits, results), nprocs=2, start_method='forkserver')
         found = [results[rank] for rank in range(2)]
     for labels, *ranks in zip(CASES, *found, strict=True):
         whole = logits.clone().requires_grad_()

@@ -90,7 +90,7 @@ def test_two_processes_give_the_gradient_of_one_with_the_whole_batch(free_port):
     loss.backward()
     with mp.Manager() as manager:
         results = manager.dict()
-        mp.spawn(_worker, (free_port, z1, z2, results), nprocs=2)
+        mp.start_processes(_worker, (free_port, z1, z2, results), nprocs=2, start_method='forkserver')
         losses, grads, singles = zip(*(results[rank] for rank in range(2)), strict=True)
     assert np.mean(losses) == pytest.approx(loss.item(), rel=1e-9)
     assert np.mean(singles) == pytest.approx(by_hand(z1[:2], z2[:2], 0.5), rel=1e-9)
