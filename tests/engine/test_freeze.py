@@ -93,3 +93,20 @@ def test_errors(classifier):
         FreezeHook(['backbone.layer5']).before_train(FakeRunner(classifier))
     with pytest.raises(ValueError, match=r'batch_norm should be one of released, frozen'):
         FreezeHook(['head'], 'eval')
+
+
+@pytest.mark.parametrize(
+    ('trainable', 'without'),
+    [
+        (['backbone.layer4.1', 'head'], ['backbone.layer3', 'backbone.layer4.0']),
+        (['head'], ['backbone.layer4.1']),
+        (['backbone.layer4', 'head'], ['backbone.layer3']),
+    ],
+)
+def test_frozen_stages_keep_no_graph(classifier, trainable, without):
+    FreezeHook(trainable).before_train(FakeRunner(classifier))
+    modules, kept = dict(classifier.named_modules()), {}
+    for name in [*without, trainable[0]]:
+        modules[name].register_forward_hook(lambda module, _, out, name=name: kept.update({name: out.requires_grad}))
+    classifier.train()(torch.randn(2, 3, 32, 32))
+    assert kept == dict.fromkeys(without, False) | {trainable[0]: True}
