@@ -40,6 +40,7 @@ setup(
     packages=find_packages(include=['uscl_plugin', 'uscl_plugin.*']),
     install_requires=[
         'av>=12',
+        'filelock>=3.12',
         'grad-cam>=1.5.4',
         'lightly>=1.5.14',
         'matplotlib>=3.7',

@@ -23,7 +23,7 @@ def make_videos(folder: Path, count: int) -> Path:
     for i in range(count):
         frames = [f'frames/{i:05d}.mp4-0123abcd/{k:06d}.png' for k in range(FRAMES)]
         entries.append({'video_id': f'{i:05d}.mp4', 'patient_id': f'p{i // 3}', 'frames': frames})
-        videos[f'{i:05d}.mp4'] = StoredVideo(0, i * size, (FRAMES, SIDE, SIDE), 0, names_digest(frames))
+        videos[f'{i:05d}.mp4'] = StoredVideo(0, i * size, (FRAMES, SIDE, SIDE), 0, names_digest(frames), (1, 1))
     (folder / 'store').mkdir(parents=True)
     write_annotations(folder / 'annotations.json', entries, [])
     write_index(folder / 'store/index.json', StoreIndex([('0.bin', count * size)], videos, {}, ''))

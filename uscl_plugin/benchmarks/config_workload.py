@@ -139,7 +139,8 @@ class ConfigWorkload(Workload):
         torch.backends.cudnn.benchmark = self._cudnn_benchmark
         self._model.data_preprocessor = preprocessor
         for batch in batches:
-            self._model.train_step(batch, self._optim)
+            for value in self._model.train_step(batch, self._optim).values():
+                value.item()  # as MMEngine's runner does in every step, which waits for the device
         self._model.data_preprocessor = self._preprocessor
 
 

@@ -88,7 +88,7 @@ def guess_class(
     if min(len(set(groups[labels == label].tolist())) for label in np.unique(labels)) < 2:
         return None
     value, label, group = (np.unique(column, return_inverse=True)[1] for column in (values, labels, groups))
-    unit = np.unique(np.char.add(np.char.add(groups, '\0'), labels), return_inverse=True)[1]
+    unit = np.unique(np.char.add(np.char.add(groups, '\x1f'), labels), return_inverse=True)[1]
     of_unit = np.zeros(unit.max() + 1, int)
     of_unit[unit] = label
     random = np.random.RandomState(seed)

@@ -101,6 +101,7 @@ def collect_frames(cfg: Config, data_root: str | None = None, split: str | None 
         Whole videos, also where the config trains on a part of each (``frame_range``).
     """
     changes: dict[str, Any] = {'frame_range': (0.0, 1.0), 'label_fraction': 1.0, 'label_map': None, 'classes': None}
+    changes['frame_store'] = False  # the image files are read, and should be missed now rather than after some epochs
     dataset = DATASETS.build(dataset_config(cfg, data_root, split, pipeline=[], **changes))
     paths: list[str] = []
     video, query = [], []

@@ -69,7 +69,9 @@ def test_same_bytes_for_any_number_of_workers_and_any_folder(source, tmp_path):
     convert(source, tmp_path / 'one')
     convert(source, tmp_path / 'deeper/two', workers=2)
     assert digests(tmp_path / 'one') == digests(tmp_path / 'deeper/two')
-    assert len(digests(tmp_path / 'one')) == 4 * (3 + 1) + 1 + 2  # frames and manifests, annotation, store
+    assert (
+        len(digests(tmp_path / 'one')) == 4 * (3 + 1) + 1 + 3
+    )  # frames and manifests, annotation, store with its lock
     assert not any(str(tmp_path).encode() in path.read_bytes() for path in (tmp_path / 'one').rglob('*.json'))
 
 
@@ -144,8 +146,9 @@ def test_odd_error_loses_one_clip(source, tmp_path, monkeypatch, capsys):
     def fail_on_gif(video_id, *args):
         if video_id.endswith('.gif'):
             raise RuntimeError('on purpose')
-        return ['000000.png']
+        return store_video(video_id, *args)
 
+    store_video = video_store.store_video
     monkeypatch.setattr(conversion, 'store_video', fail_on_gif)
     assert convert(source, tmp_path / 'out') == 0
     assert 'skipped a/x.gif: could not be converted (RuntimeError: on purpose)' in capsys.readouterr().out
@@ -250,7 +253,9 @@ def test_without_room_for_the_store_the_images_remain(source, tmp_path, monkeypa
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(conversion, 'pack_frames', fail)
-    with pytest.raises(SourceError, match=r'frame store of .* cannot be written .*No space left.*image files'):
+    with pytest.raises(
+        SourceError, match=r'frame store of .* cannot be written .*No space left.*: free some space.*image files'
+    ):
         convert(source, tmp_path / 'out')
     assert read_index(tmp_path / 'out') is None  # not the one from before the change
     assert len(read_annotations(tmp_path / 'out/annotations.json')['data_list'][0]['frames']) == 6

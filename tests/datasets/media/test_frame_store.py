@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -112,7 +113,7 @@ def test_only_a_changed_folder_is_packed_anew(folder, monkeypatch):
     shards, places = find_stored(folder, entries_of(folder))
     np.testing.assert_array_equal(shards.read(*places['one'])[0], image)
     np.testing.assert_array_equal(held, before)  # who reads the older one goes on with it
-    assert {file.name for file in (folder / 'store').iterdir()} == {second.shards[0][0], 'index.json'}
+    assert {file.name for file in (folder / 'store').iterdir()} == {second.shards[0][0], 'index.json', '.lock'}
 
 
 def test_an_interrupted_packing_leaves_the_earlier_store(folder, monkeypatch):
@@ -152,7 +153,7 @@ def test_damage_is_found(folder):
     with pytest.raises(ValueError, match=rf'{shard.name} should have \d+ bytes, but has \d+: run the converter again'):
         read_index(folder)
     shard.unlink()
-    with pytest.raises(ValueError, match=rf'{shard.name} should have \d+ bytes, but is not there'):
+    with pytest.raises(ValueError, match=rf'{shard.name} should have \d+ bytes, but is not there .*try again'):
         read_index(folder)
     assert pack_frames(folder, entries_of(folder)) == index  # the remedy
     assert damaged_videos(folder) == []
@@ -166,9 +167,18 @@ def test_damage_is_found(folder):
         ({'shards': [['../x.bin', 3]]}, 'another folder'),
         ({'shards': []}, 'damaged'),
         ({'videos': {'v': {'shard': 0}}}, 'damaged'),
-        ({'videos': {'v': dict(shard=0, offset=10**9, shape=[1, 2, 2], crc32=0, frames='')}}, 'within its shard'),
-        ({'videos': {'v': dict(shard=0, offset=-1, shape=[1, 2, 2], crc32=0, frames='')}}, 'within its shard'),
-        ({'videos': {'v': dict(shard=0, offset=0, shape=[1, 2], crc32=0, frames='')}}, 'within its shard'),
+        (
+            {'videos': {'v': dict(shard=0, offset=10**9, shape=[1, 2, 2], crc32=0, frames='', end_bytes=[1, 1])}},
+            'within its shard',
+        ),
+        (
+            {'videos': {'v': dict(shard=0, offset=-1, shape=[1, 2, 2], crc32=0, frames='', end_bytes=[1, 1])}},
+            'within its shard',
+        ),
+        (
+            {'videos': {'v': dict(shard=0, offset=0, shape=[1, 2], crc32=0, frames='', end_bytes=[1, 1])}},
+            'within its shard',
+        ),
         ('no json', 'not valid JSON'),
         ([], 'has version None'),
     ],
@@ -183,3 +193,76 @@ def test_a_wrong_index_names_the_file_and_the_remedy(folder, change, message):
     with pytest.raises(ValueError, match=message) as error:
         read_index(folder)
     assert 'index.json' in str(error.value) and 'or delete' in str(error.value)
+
+
+def test_a_store_without_image_files_survives_a_packing(folder):
+    """It is the only copy then."""
+    entries = [entry for entry in entries_of(folder) if entry['video_id'] != 'broken']
+    index = pack_frames(folder, entries)
+    shutil.rmtree(folder / 'frames/grey')
+    with pytest.raises(
+        FileNotFoundError, match=r"frames/grey/000000.png of video 'grey' is gone, so nothing is packed"
+    ):
+        pack_frames(folder, entries)
+    assert read_index(folder) == index and damaged_videos(folder) == []
+    assert set(find_stored(folder, entries)[1]) == {'grey', 'colour', 'one'}
+
+
+def test_data_sets_go_on_with_the_older_store(folder):
+    """Those built before a packing with another layout, also in what they have not read yet."""
+    pack_frames(folder, entries_of(folder))
+    shards, places = find_stored(folder, entries_of(folder))
+    expected = cv2.imread(str(folder / entries_of(folder)[1]['frames'][0]))
+    cv2.imwrite(str(folder / entries_of(folder)[0]['frames'][0]), np.zeros((5, 5), np.uint8))  # 'grey' is left out now
+    second = pack_frames(folder, entries_of(folder))
+    assert 'grey' in second.left_out and second.videos['colour'].offset == 0 < places['colour'][1]
+    np.testing.assert_array_equal(shards.read(*places['colour'])[0], expected)
+
+
+def test_image_files_that_were_changed_are_read(folder):
+    """Such as pictures whose burnt-in text was blanked."""
+    pack_frames(folder, entries_of(folder))
+    for frame in entries_of(folder)[1]['frames']:
+        cv2.imwrite(str(folder / frame), np.zeros((20, 30, 3), np.uint8))
+    with pytest.warns(
+        UserWarning, match="lacks 1 of 5 videos as the annotation and the image files have them.*'colour'"
+    ):
+        _, places = find_stored(folder, entries_of(folder))
+    assert set(places) == {'grey', 'one'}
+
+
+def test_two_packings_at_the_same_time_leave_one_store(folder):
+    entries, inner = entries_of(folder), []
+
+    def pack_again():
+        if not inner:  # while the first is under way
+            inner.append(pool.submit(pack_frames, folder, entries))
+
+    with ThreadPoolExecutor(1) as pool:
+        index = pack_frames(folder, entries, advance=pack_again)
+        assert inner[0].result(timeout=20) == index
+    assert damaged_videos(folder) == [] and read_index(folder) == index
+
+
+def test_what_cannot_be_read_now_is_no_broken_frame(folder, monkeypatch):
+    def fail(*_):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(frame_packing.np, 'fromfile', fail)
+    with pytest.raises(PermissionError):
+        pack_frames(folder, entries_of(folder))
+    assert not list((folder / 'store').glob('*.bin')) and not list((folder / 'store').glob('.*.tmp'))
+    monkeypatch.undo()
+    assert set(pack_frames(folder, entries_of(folder)).videos) == {'grey', 'colour', 'one'}
+
+
+def test_other_files_in_the_store_stay(folder):
+    (folder / 'store/@eaDir').mkdir(parents=True)
+    pack_frames(folder, entries_of(folder))
+    assert (folder / 'store/@eaDir').is_dir()
+
+
+def test_nothing_that_can_be_stored(folder):
+    index = pack_frames(folder, entries_of(folder)[3:])
+    assert index.shards == [] and set(index.left_out) == {'mixed', 'broken'}
+    assert find_stored(folder, entries_of(folder)[3:])[1] == {}

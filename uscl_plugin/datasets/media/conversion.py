@@ -1,6 +1,7 @@
 """Convert all videos of a source into a dataset folder, in parallel, going on where an earlier run stopped."""
 
 import csv
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -143,12 +144,17 @@ def pack_with_progress(out: Path, entries: Sequence[dict], workers: int | None =
         try:
             index = pack_frames(out, entries, workers, advance=lambda: progress.advance(bar))
         except OSError as error:
+            remedy = 'free some space there and run the same command again; until then ' if _is_full(error) else ''
             raise SourceError(
-                f'the frame store of {out} cannot be written ({error}): free some space there and run the same command '
-                f'again; until then training reads the image files, which are complete.'
+                f'the frame store of {out} cannot be written ({error}): {remedy}training reads the image files.',
+                exit_code=1,
             ) from error
         progress.update(bar, completed=len(entries))  # also when it was up to date
     return index
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _columns(title: str) -> tuple[ProgressColumn, ...]:

@@ -1,20 +1,21 @@
 """Pack the frames of a dataset folder into its memory-mapped store (see :mod:`.frame_store`)."""
 
 import os
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
+from filelock import FileLock
 
-from .frame_store import INDEX, STORE, StoredVideo, StoreIndex, names_digest, read_index, write_index
+from .frame_store import INDEX, STORE, StoreIndex, end_bytes, names_digest, read_index, write_index
+from .shard_writer import ShardWriter
 
 SHARD_BYTES = 1 << 30  # files of this size are few, and still easy to copy
+_BLOCK = 64  # frames that are in memory at the same time
 
 
 def pack_frames(
@@ -24,10 +25,11 @@ def pack_frames(
     shard_bytes: int = SHARD_BYTES,
     advance: Callable[[], None] = lambda: None,
 ) -> StoreIndex:
-    """Write the store of a folder, unless it is up to date; readers of an older one are not disturbed.
+    """Write the store of a folder, unless it is up to date. Data sets that have been built go on with the older one.
 
     Frames are stored as an image reader gives them: without loss, turned as their metadata say, eight bits. A video
-    whose frames differ in size or kind, or cannot be read, is left out: its image files are read instead.
+    whose frames differ in size or kind, or cannot be decoded, is left out: its image files are read instead. Where
+    two processes pack a folder, the second waits for the first.
 
     Args:
         data_root: The folder that a converter wrote.
@@ -40,38 +42,38 @@ def pack_frames(
         What is in the store now.
 
     Raises:
-        OSError: The store cannot be written; an earlier one stays, unless :func:`discard_store` was called.
+        FileNotFoundError: Image files are gone; the store, which may hold the only copy, stays as it is.
+        OSError: Something cannot be read or written; an earlier store stays, unless :func:`discard_store` was called.
     """
     root, folder = Path(data_root), Path(data_root) / STORE
     stamp, changed = _stamp(root, entries)
-    earlier = _read_earlier(root)
-    if earlier is not None and earlier.stamp == stamp and changed <= (folder / INDEX).stat().st_mtime_ns:
+    if earlier := _find_current(root, stamp, changed):  # also where nothing may be written
         return earlier
     folder.mkdir(exist_ok=True)
-    writer = _ShardWriter(folder, stamp[:8], shard_bytes)
-    videos, left_out = {}, {}
-    try:
-        with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:  # decoding releases the interpreter's lock
-            for entry in entries:
-                name, frames = entry['video_id'], entry['frames']
-                read = list(pool.map(partial(_read_image, root), frames))
-                images = [image for image in read if image is not None]
-                shapes = {image.shape for image in images}
-                if len(images) < len(read):
-                    left_out[name] = 'a frame is missing or cannot be decoded'
-                elif len(shapes) > 1:
-                    left_out[name] = f'its frames differ in size or kind: {sorted(shapes)[:3]}'
-                else:
-                    videos[name] = writer.write(images, names_digest(frames))
-                advance()
-        index = StoreIndex(writer.close(), videos, left_out, stamp)
-    except BaseException:
-        writer.abandon()
-        raise
-    temporary = folder / f'.{INDEX}.tmp'
-    write_index(temporary, index)
-    temporary.replace(folder / INDEX)
-    _remove_others(folder, {name for name, _ in index.shards})
+    with FileLock(folder / '.lock'):
+        if earlier := _find_current(root, stamp, changed):  # another process has done it
+            return earlier
+        writer = ShardWriter(folder, shard_bytes)
+        videos, left_out = {}, {}
+        try:
+            with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:  # decoding releases the interpreter's lock
+                for entry in entries:
+                    name, frames = entry['video_id'], entry['frames']
+                    images = _read_images(pool, root, frames)
+                    written = writer.write(images, names_digest(frames), end_bytes(root, frames))
+                    if isinstance(written, str):
+                        left_out[name] = written
+                    else:
+                        videos[name] = written
+                    advance()
+            index = StoreIndex(writer.close(), videos, left_out, stamp)
+        except BaseException:
+            writer.abandon()
+            raise
+        temporary = folder / f'.{INDEX}.tmp'
+        write_index(temporary, index)
+        temporary.replace(folder / INDEX)
+        _remove_others(folder, {name for name, _ in index.shards})
     return index
 
 
@@ -80,54 +82,13 @@ def discard_store(data_root: str | Path) -> None:
     (Path(data_root) / STORE / INDEX).unlink(missing_ok=True)
 
 
-class _ShardWriter:
-    def __init__(self, folder: Path, prefix: str, shard_bytes: int) -> None:
-        self.folder, self.prefix, self.shard_bytes = folder, prefix, shard_bytes
-        self._names: list[str] = []
-        self._sizes: list[int] = []
-        self._file: BinaryIO | None = None
-
-    def write(self, images: list[np.ndarray], frames: str) -> StoredVideo:
-        """Append a video; ``frames`` is the digest of their names."""
-        if self._file is None or self._sizes[-1] >= self.shard_bytes:
-            self._finish()
-            self._names.append(f'{self.prefix}-{len(self._names):05d}.bin')
-            self._sizes.append(0)
-            self._file = (self.folder / f'.{self._names[-1]}.tmp').open('wb')
-        offset, crc32 = self._sizes[-1], 0
-        for image in images:
-            content = np.ascontiguousarray(image)
-            crc32 = zlib.crc32(content.data, crc32)
-            self._file.write(content.data)
-            self._sizes[-1] += content.nbytes
-        return StoredVideo(len(self._names) - 1, offset, (len(images), *images[0].shape), crc32, frames)
-
-    def close(self) -> list[tuple[str, int]]:
-        """Give the shards their names; names and sizes."""
-        self._finish()
-        for name in self._names:
-            (self.folder / f'.{name}.tmp').replace(self.folder / name)
-        return list(zip(self._names, self._sizes, strict=True))
-
-    def abandon(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        for name in self._names:
-            (self.folder / f'.{name}.tmp').unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
+def _read_images(pool: ThreadPoolExecutor, root: Path, frames: Sequence[str]) -> Iterator[np.ndarray | None]:
+    for start in range(0, len(frames), _BLOCK):
+        yield from pool.map(partial(_read_image, root), frames[start : start + _BLOCK])
 
 
 def _read_image(root: Path, frame: str) -> np.ndarray | None:
-    try:
-        content = np.fromfile(root / frame, np.uint8)
-    except OSError:
-        return None
+    content = np.fromfile(root / frame, np.uint8)
     return cv2.imdecode(content, cv2.IMREAD_ANYCOLOR) if content.size else None  # (H, W) or (H, W, 3) BGR, uint8
 
 
@@ -139,21 +100,30 @@ def _stamp(root: Path, entries: Sequence[dict]) -> tuple[str, int]:
         for frame in entry['frames']:
             try:
                 status = (root / frame).stat()
-                size, changed = status.st_size, max(changed, status.st_mtime_ns)
-            except OSError:
-                size = -1
-            digest.update(f'{frame}\0{size}\n'.encode())
+            except FileNotFoundError as error:
+                raise FileNotFoundError(
+                    f'{root / frame} of video {entry["video_id"]!r} is gone, so nothing is packed: a store is made of '
+                    f'image files. One that is there without them can be used as it is'
+                ) from error
+            changed = max(changed, status.st_mtime_ns)
+            digest.update(f'{frame}\0{status.st_size}\n'.encode())
     return digest.hexdigest()[:16], changed
 
 
-def _read_earlier(root: Path) -> StoreIndex | None:
+def _find_current(root: Path, stamp: str, changed: int) -> StoreIndex | None:
     try:
-        return read_index(root)
-    except ValueError:  # damaged or of another version: it is replaced
+        index = read_index(root)
+        is_newer = changed <= (root / STORE / INDEX).stat().st_mtime_ns
+    except (FileNotFoundError, ValueError):  # damaged or of another version: it is replaced
         return None
+    return index if index is not None and index.stamp == stamp and is_newer else None
 
 
 def _remove_others(folder: Path, keep: set[str]) -> None:
-    for file in folder.iterdir():
-        if file.name != INDEX and file.name not in keep:
-            file.unlink()
+    """Remove older shards and what killed runs have left. Anything else stays, and what cannot be removed."""
+    for file in [*folder.glob('*.bin'), *folder.glob('.*.tmp')]:
+        if file.name not in keep:
+            try:
+                file.unlink()
+            except OSError:
+                continue

@@ -38,6 +38,7 @@ class StoredVideo:
         shape: (T, H, W) grey or (T, H, W, 3) colour.
         crc32: Of all its bytes.
         frames: Digest of the names of the frames, see :func:`names_digest`.
+        end_bytes: Sizes of the first and the last image file, see :func:`end_bytes`.
     """
 
     shard: int
@@ -45,6 +46,7 @@ class StoredVideo:
     shape: tuple[int, ...]
     crc32: int
     frames: str
+    end_bytes: tuple[int, ...]
 
     @property
     def place(self) -> Place:
@@ -75,19 +77,23 @@ class StoreIndex:
 
 
 class FrameShards:
-    """The shards of one folder, each mapped when it is first read in a process.
+    """The shards of one folder, mapped when this is made, so that a folder packed anew later changes nothing here.
 
-    It holds no more than the names of the shards, however many videos there are.
+    It holds no more than the names and the maps of the shards, however many videos there are. A process that gets a
+    copy maps them when it first reads.
 
     Args:
         data_root: The folder that holds ``store``.
         names: File names of the shards.
+
+    Raises:
+        FileNotFoundError: A shard is gone.
     """
 
     def __init__(self, data_root: str | Path, names: list[str]) -> None:
         self.folder = Path(data_root) / STORE
         self.names = list(names)
-        self._maps: dict[int, np.memmap] = {}
+        self._maps = {shard: self._map(shard) for shard in range(len(names))}
 
     def read(self, shard: int, offset: int, shape: tuple[int, ...]) -> np.ndarray:
         """A part of a shard: nothing is copied, and nothing is read before its pixels are used.
@@ -104,14 +110,17 @@ class FrameShards:
             FileNotFoundError: The shard is gone.
         """
         if shard not in self._maps:
-            path = self.folder / self.names[shard]
-            try:
-                self._maps[shard] = np.memmap(path, np.uint8, 'r')
-            except FileNotFoundError as error:
-                raise FileNotFoundError(
-                    f'{path} is gone, it was moved or packed anew while this run was going on: start the run again.'
-                ) from error
+            self._maps[shard] = self._map(shard)
         return np.ndarray(shape, np.uint8, self._maps[shard], offset)
+
+    def _map(self, shard: int) -> np.memmap:
+        path = self.folder / self.names[shard]
+        try:
+            return np.memmap(path, np.uint8, 'r')
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'{path} is gone, it was moved or packed anew while this run was going on: start the run again.'
+            ) from error
 
     def __getstate__(self) -> dict:
         """Without the maps: a process that gets a copy opens its own."""
@@ -131,6 +140,16 @@ def frames_at(place: Place, start: int, count: int) -> Place:
 def names_digest(frames: list[str]) -> str:
     """Digest of the frames that an annotation lists for a video."""
     return sha256('\n'.join(frames).encode()).hexdigest()[:16]
+
+
+def end_bytes(data_root: str | Path, frames: list[str]) -> tuple[int, int]:
+    """Sizes of the first and the last image file of a video.
+
+    Raises:
+        OSError: They are not there.
+    """
+    root = Path(data_root)
+    return (root / frames[0]).stat().st_size, (root / frames[-1]).stat().st_size
 
 
 def read_index(data_root: str | Path) -> StoreIndex | None:
@@ -164,7 +183,8 @@ def read_index(data_root: str | Path) -> StoreIndex | None:
         shard = path.with_name(name)
         found = shard.stat().st_size if shard.is_file() else None
         if found != size:
-            raise ValueError(f'{shard} should have {size} bytes, {_found(found)}: {remedy}')
+            what = 'but is not there (or is being packed anew: try again)' if found is None else f'but has {found}'
+            raise ValueError(f'{shard} should have {size} bytes, {what}: {remedy}')
     return index
 
 
@@ -183,30 +203,40 @@ def find_stored(data_root: str | Path, entries: Sequence[dict]) -> tuple[FrameSh
         ValueError: See :func:`read_index`.
 
     Warns:
-        UserWarning: Videos are missing that could be in it.
+        UserWarning: Videos are missing that could be in it, or their image files are others than those packed.
     """
     index = read_index(data_root) or StoreIndex([], {}, {entry['video_id']: 'no store' for entry in entries}, '')
     places, missing = {}, []
     for entry in entries:
         video_id = entry['video_id']
         stored = index.videos.get(video_id)
-        if stored is not None and stored.frames == names_digest(entry['frames']):
+        if stored is not None and _is_current(data_root, entry['frames'], stored):
             places[video_id] = stored.place
         elif video_id not in index.left_out:
             missing.append(video_id)
     if missing:
         warnings.warn(
-            f'the frame store of {data_root} lacks {len(missing)} of {len(entries)} videos as the annotation lists '
-            f'them, first {missing[0]!r}, so their image files are read, which is slower: pack it anew with '
+            f'the frame store of {data_root} lacks {len(missing)} of {len(entries)} videos as the annotation and the '
+            f'image files have them, first {missing[0]!r}, so these files are read, which is slower: pack it anew with '
             f'tools/dataset_converters/pack_frames.py {data_root}.',
             stacklevel=2,
         )
     return FrameShards(data_root, [name for name, _ in index.shards]), places
 
 
+def _is_current(data_root: str | Path, frames: list[str], stored: StoredVideo) -> bool:
+    """Whether a video was packed from the listed frames, as far as their names and two files' sizes tell."""
+    if stored.frames != names_digest(frames):
+        return False
+    try:
+        return end_bytes(data_root, frames) == stored.end_bytes
+    except FileNotFoundError:  # a copy without image files
+        return True
+
+
 def write_index(path: Path, index: StoreIndex) -> None:
     """Write ``index.json`` under any name."""
-    videos = {video_id: {**vars(video), 'shape': list(video.shape)} for video_id, video in index.videos.items()}
+    videos = {video_id: vars(video) for video_id, video in index.videos.items()}
     content = {'format': FORMAT, 'version': VERSION, **vars(index), 'videos': videos}
     path.write_text(json.dumps(content, ensure_ascii=False) + '\n', encoding='utf-8')
 
@@ -229,7 +259,8 @@ def _parse(content: dict[str, Any]) -> StoreIndex:
     if any(Path(name).name != name for name, _ in shards):
         raise ValueError('a shard lies in another folder')
     videos = {
-        name: StoredVideo(**{**video, 'shape': tuple(video['shape'])}) for name, video in content['videos'].items()
+        name: StoredVideo(**video | {key: tuple(video[key]) for key in ('shape', 'end_bytes')})
+        for name, video in content['videos'].items()
     }
     for name, video in videos.items():
         values = (video.shard, video.offset, *video.shape)
@@ -237,7 +268,3 @@ def _parse(content: dict[str, Any]) -> StoreIndex:
         if not is_whole or video.offset + prod(video.shape) > shards[video.shard][1]:
             raise ValueError(f'video {name!r} does not lie within its shard')
     return StoreIndex(shards, videos, dict(content['left_out']), str(content['stamp']))
-
-
-def _found(size: int | None) -> str:
-    return 'but is not there' if size is None else f'but has {size}'
