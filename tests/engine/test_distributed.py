@@ -93,6 +93,16 @@ def test_nothing_changes_with_an_accelerator_or_without_launcher(alone, config, 
         assert found == argv and not dist.is_initialized()
 
 
+def test_apple_gpu_is_refused(alone, config, monkeypatch):
+    alone('pytorch')
+    monkeypatch.setattr(distributed, 'get_device', lambda: 'mps')
+    with (
+        pytest.raises(distributed.LaunchError, match='leave it out'),
+        process_group(config(), ['--launcher', 'pytorch']),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ('wrapper', 'added'),
     [

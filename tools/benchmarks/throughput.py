@@ -90,7 +90,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, 110)  # of the table
     console.print(figures_table(result))
+    if result['on_device']:
+        console.print(
+            f'The loader of {", ".join(result["on_device"])} gives frames that are not augmented yet: the like of a '
+            f'loader that augments is loader + preprocessor.'
+        )
+    workers = ', '.join(f'{name} {count}' for name, count in result['workers'].items())
+    console.print(f'Files are in the cache of the system. Workers: {workers}. Hooks of a run are left out.')
     if result['released'] is not None:
+        console.print("The authors' step sends each view through the network twice.")
         console.print(f'released: {result["released"]["precision"]}, {"; ".join(ADAPTED)}.', markup=False)
     if args.json is not None:
         write_text(args.json, json.dumps(result, indent=1) + '\n')
@@ -135,6 +143,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict:
         'batch_size': args.batch_size,
         'repeats': args.repeats,
         'configs': configs,
+        'on_device': [workload.name for workload in ours if workload.makes_views],
         'workers': {workload.name: workload.workers for workload in workloads},
         'data': os.fspath(args.data) if args.data else f'{args.videos} synthetic clips of {args.frames} frames',
         'num_videos': len(ours[0].video_ids()),

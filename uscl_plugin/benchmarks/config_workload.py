@@ -82,6 +82,7 @@ class ConfigWorkload(Workload):
 
     Attributes:
         view_size: Height and width in pixels of what the network gets.
+        makes_views: Whether views are made by the data preprocessor rather than by the loader.
     """
 
     def __init__(self, cfg: Config, name: str, device: torch.device, seed: int = 0) -> None:
@@ -105,7 +106,9 @@ class ConfigWorkload(Workload):
         self._preprocessor = model.data_preprocessor
         if compiling := cfg.get('compile'):
             model.train_step = torch.compile(model.train_step, **(compiling if isinstance(compiling, dict) else {}))
-        inputs = self.prepare(next(iter(self.batches(1, one_core=True))))['inputs']
+        batch = next(iter(self.batches(1, one_core=True)))
+        self.makes_views = 'view_params' in batch
+        inputs = self.prepare(batch)['inputs']
         views = inputs if isinstance(inputs, list | tuple) else [inputs]
         self.views, self.view_size = len(views), tuple(views[0].shape[-2:])
 

@@ -47,6 +47,10 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
     """
     launcher, options = _launch_options(argv)
     check_launch(launcher, os.environ)
+    if launcher != 'none' and get_device() == 'mps':
+        raise LaunchError(
+            '--launcher needs CUDA or a CPU, and this is an Apple GPU: leave it out to train in one process.'
+        )
     if launcher == 'none' or torch_dist.is_initialized() or get_device() != 'cpu':
         yield argv
         return
