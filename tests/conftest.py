@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yapf.yapflib.yapf_api
+from mmengine.registry import DefaultScope
 from threadpoolctl import threadpool_limits
 
 from uscl_plugin.datasets.annotations import write_annotations
@@ -32,6 +33,12 @@ def pytest_collection_finish():
     threadpool_limits(1)
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope='module')
+def no_default_scope():
+    """Each file starts without the scope that the tests of another have left, so that their order does not matter."""
+    DefaultScope._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)

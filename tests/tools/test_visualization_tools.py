@@ -62,7 +62,8 @@ def finetuned(tmp_path):
     (tmp_path / 'finetune.py').write_text(CONFIG)
     for seed, name in enumerate(('a', 'b')):
         torch.manual_seed(seed)
-        network = MODELS.build(Config.fromfile(tmp_path / 'finetune.py').model)
+        # whatever scope the tests before have left
+        network = MODELS.build({**Config.fromfile(tmp_path / 'finetune.py').model, '_scope_': 'mmpretrain'})
         meta = {'dataset_meta': {'classes': ['ill', 'well']}}
         torch.save({'state_dict': network.state_dict(), 'meta': meta}, tmp_path / f'{name}.pth')
     cv2.imwrite(str(tmp_path / 'frame.png'), np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
@@ -173,7 +174,7 @@ class TestBrowsePairs:
         arguments = (path, '--out', tmp_path / 'pairs.png', '--num', 99, '--dpi', 40)
         rows = self.shown(monkeypatch, *arguments, '--epoch', 7, '--seed', 5)
         assert capsys.readouterr().out.endswith('7 videos, epoch 7 of a run with seed 5, mixed, then augmented\n')
-        dataset = DATASETS.build(Config.fromfile(path).train_dataloader.dataset)
+        dataset = DATASETS.build({**Config.fromfile(path).train_dataloader.dataset, '_scope_': 'mmpretrain'})
         dataset.set_epoch(7, 5)
         for row, item in zip(rows, dataset, strict=True):
             assert row['mix_ratios'] == tuple(item['data_samples'].mix_ratios)
