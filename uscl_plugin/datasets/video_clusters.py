@@ -195,7 +195,7 @@ class VideoClusterDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """An annotation with full paths; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""
         info = super().get_data_info(idx)
-        info['frames'] = [str(Path(self.data_root, frame)) for frame in info['frames']]
+        info['frames'] = self._full_paths(info['frames'])
         return info
 
     def prepare_data(self, idx: int) -> Any:
@@ -208,11 +208,13 @@ class VideoClusterDataset(BaseDataset):
 
     def _item(self, idx: int) -> dict:
         """What enters the pipeline: as :meth:`get_data_info`, but for frames from the store."""
-        info = super().get_data_info(idx)  # without making paths that nobody needs
-        if info['stored'] is None:
-            return self.get_data_info(idx)
-        info['frames'] = self._shards.read(*info['stored'])
+        info = super().get_data_info(idx)
+        stored = info['stored']  # then nobody needs paths
+        info['frames'] = self._full_paths(info['frames']) if stored is None else self._shards.read(*stored)
         return info
+
+    def _full_paths(self, frames: list[str]) -> list[str]:
+        return [str(Path(self.data_root, frame)) for frame in frames]
 
     def sample_key(self, info: dict) -> str:
         """What the draws of an item depend on, besides run seed and epoch."""

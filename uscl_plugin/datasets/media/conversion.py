@@ -143,6 +143,8 @@ def pack_with_progress(out: Path, entries: Sequence[dict], workers: int | None =
         bar = progress.add_task('', total=len(entries))
         try:
             index = pack_frames(out, entries, workers, advance=lambda: progress.advance(bar))
+        except FileNotFoundError as error:  # an image file
+            raise SourceError(f'{error}.', exit_code=1) from error
         except OSError as error:
             remedy = 'free some space there and run the same command again; until then ' if _is_full(error) else ''
             raise SourceError(

@@ -102,8 +102,8 @@ def _stamp(root: Path, entries: Sequence[dict]) -> tuple[str, int]:
                 status = (root / frame).stat()
             except FileNotFoundError as error:
                 raise FileNotFoundError(
-                    f'{root / frame} of video {entry["video_id"]!r} is gone, so nothing is packed: a store is made of '
-                    f'image files. One that is there without them can be used as it is'
+                    f'{root / frame} of video {entry["video_id"]!r} is gone, so nothing is packed: restore the image '
+                    f'files or run the converter again; a store that is there without them can be used as it is'
                 ) from error
             changed = max(changed, status.st_mtime_ns)
             digest.update(f'{frame}\0{status.st_size}\n'.encode())
