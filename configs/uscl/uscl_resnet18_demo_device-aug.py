@@ -1,23 +1,8 @@
 # The demo, its pairs made a batch at a time on the model's device.
-_base_ = './uscl_resnet18_1xb32-300e_us4-224px_device-aug.py'
+_base_ = ['./uscl_resnet18_demo.py', '../_base_/datasets/spg_paper_device.py']
 
-spg_pipeline = _base_.spg_pipeline
-spg_pipeline[2]['scale'] = 64  # DrawViews; 224 in the paper
+device_spg_pipeline = _base_.device_spg_pipeline
+device_spg_pipeline[2]['scale'] = 64  # DrawViews; 224 in the paper
 
-model = dict(head=dict(num_classes=3))  # covid, pneumonia, regular
-train_dataloader = dict(
-    num_workers=0,  # one step an epoch: nothing to load ahead
-    persistent_workers=False,
-    pin_memory=False,
-    dataset=dict(
-        data_root='work_dirs/demo/data',
-        split=None,
-        label_map=None,
-        label_fraction=1.0,  # of 15 videos
-        frame_range=(0.0, 0.75),  # the last quarter of each clip stays unseen, for the report
-        pipeline=spg_pipeline,
-    ),
-)
-train_cfg = dict(max_epochs=200)
-param_scheduler = [dict(type='CosineAnnealingLR', T_max=200, eta_min=0, by_epoch=True, begin=10, end=200)]
-default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=2))
+model = dict(data_preprocessor=dict(type='SPGDataPreprocessor', non_blocking=True))
+train_dataloader = dict(collate_fn=dict(type='collate_frames'), dataset=dict(pipeline=device_spg_pipeline))

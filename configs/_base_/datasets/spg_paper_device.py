@@ -1,6 +1,6 @@
 # Sample pair generation as in the paper, as spg_paper.py has it, in two halves: workers only load three frames and draw
 # the random numbers; SPGDataPreprocessor mixes and augments a whole batch on the model's device, GPU or CPU.
-spg_pipeline = [
+device_spg_pipeline = [  # another name, so that a config that has spg_pipeline can have both as bases
     dict(type='SampleVideoFrames', num_frames=3),  # Sec. 3
     dict(type='LoadVideoFrames', color_type='unchanged'),  # grey stays at one channel until it is normalised
     dict(
