@@ -1,6 +1,8 @@
 """Memory of a loading worker against the number of videos, with a store as large as it would be (a file with holes)."""
 
 import gc
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +49,7 @@ def worker_memory(folder: Path) -> float:
     pipeline = [SampleVideoFrames(3), LoadVideoFrames('unchanged'), DrawViews(64), PackFrames()]
     dataset = VideoClusterDataset(str(folder), pipeline=pipeline, samples_per_video=-(-STEPS * 32 // 100))
     gc.collect()
+    gc.freeze()  # else a collection in the worker copies the pages of all objects, at a random moment
     loader = DataLoader(dataset, batch_size=32, shuffle=True, num_workers=1, collate_fn=measure)
     found = [memory for (shape, memory), _ in zip(loader, range(STEPS), strict=False) if shape == (32, 3, 1, 256, 256)]
     assert len(found) == STEPS
@@ -56,6 +59,14 @@ def worker_memory(folder: Path) -> float:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc')
 def test_memory_of_a_worker_does_not_depend_on_the_number_of_videos(tmp_path):
-    few, many = (worker_memory(make_videos(tmp_path / str(count), count)) for count in (100, 10_000))
-    print(f'private memory of a worker: {few:.1f} MB with 100 videos, {many:.1f} MB with 10,000')
-    assert many < few + 2
+    folders = [make_videos(tmp_path / str(count), count) for count in (100, 30_000)]
+    # A process of its own: what other tests left behind would be copied, too, now more and now less.
+    run = subprocess.run([sys.executable, __file__, *folders], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    few, many = json.loads(run.stdout.splitlines()[-1])
+    print(f'private memory of a worker: {few:.1f} MB with 100 videos, {many:.1f} MB with 30,000')
+    assert many < few + 6  # seen: 2; 10 where the entries are not serialised
+
+
+if __name__ == '__main__':
+    print(json.dumps([worker_memory(Path(folder)) for folder in sys.argv[1:]]))
