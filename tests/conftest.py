@@ -35,6 +35,21 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope='session')
+def no_network():
+    """Nothing is downloaded without being asked: whatever asks another machine fails its test."""
+    connect = socket.socket.connect
+
+    def local_only(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ('127.0.0.1', '::1', 'localhost'):
+            raise AssertionError(f'something asked the network for {address}')
+        return connect(self, address)
+
+    socket.socket.connect = local_only
+    yield
+    socket.socket.connect = connect
+
+
 @pytest.fixture(autouse=True, scope='module')
 def no_default_scope():
     """Each file starts without the scope that the tests of another have left, so that their order does not matter."""

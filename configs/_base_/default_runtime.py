@@ -6,16 +6,20 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=3),
+    checkpoint=dict(  # files are there whole or not at all, whenever a run is killed
+        type='CheckpointHook', interval=5, max_keep_ckpts=3, backend_args=dict(backend='atomic')
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 custom_hooks = [
     dict(type='SampleSeedHook'),  # draws depend on (seed, epoch, video) alone
-    dict(type='PlainCheckpointHook'),  # checkpoints hold tensors and plain types only, and load without pickle
+    # Checkpoints are plain tensors; none that carries code is loaded, none that is damaged is resumed from:
+    dict(type='PlainCheckpointHook'),
     # Set data_root (and split) to report contrastive loss and cohesion on videos that are not trained on:
     dict(type='HeldOutHook', data_root=None, split='val', interval=5, save_best=False),
     # Similarity of positive and negative pairs, spread of the representation, negatives of the same video:
     dict(type='ContrastiveMonitorHook', interval=1),
+    dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the videos and saves the batch for replay
 ]
 env_cfg = dict(
     cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')

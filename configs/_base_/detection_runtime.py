@@ -5,9 +5,11 @@ custom_imports = dict(
     imports=['uscl_plugin', 'uscl_plugin.compat.mmcv_ops', 'uscl_plugin.detection'], allow_failed_imports=False
 )
 default_hooks = dict(
-    logger=dict(type='LoggerHook', interval=10), checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2)
+    logger=dict(type='LoggerHook', interval=10),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, backend_args=dict(backend='atomic')),
 )
 custom_hooks = [
+    dict(type='SampleSeedHook'),  # draws depend on (seed, epoch, image) alone
     dict(type='PlainCheckpointHook'),  # checkpoints load without pickle
     dict(type='BackboneCheckHook'),  # all tensors of the backbone must arrive, and mean, std and channel order agree
     dict(type='LesionCheckHook'),  # heads and classes, training and validation, checkpoint and model must agree

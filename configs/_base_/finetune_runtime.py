@@ -9,4 +9,5 @@ custom_hooks = [
     dict(type='PlainCheckpointHook'),  # checkpoints load without pickle
     dict(type='BackboneCheckHook'),  # all tensors of the backbone must arrive, and mean, std and channel order agree
     dict(type='ClassCheckHook'),  # a checkpoint to test must know the classes of the data
+    dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the videos and saves the batch for replay
 ]

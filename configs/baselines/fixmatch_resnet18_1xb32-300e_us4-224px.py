@@ -31,4 +31,4 @@ model = dict(
     **_base_.frame_classifier,
 )
 train_dataloader = dict(dataset=dict(pipeline=pipeline))
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook')]
+custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook'), dict(type='FiniteLossHook')]

@@ -14,4 +14,9 @@ model = dict(
     **_base_.frame_classifier,
 )
 train_dataloader = dict(dataset=dict(pipeline=spg_pipeline))
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='TrainingSetHook'), dict(type='PlainCheckpointHook')]
+custom_hooks = [
+    dict(type='SampleSeedHook'),
+    dict(type='TrainingSetHook'),
+    dict(type='PlainCheckpointHook'),
+    dict(type='FiniteLossHook'),
+]

@@ -21,5 +21,5 @@ train_dataloader = dict(
         pipeline=pipeline,
     ),
 )
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook')]
+custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook'), dict(type='FiniteLossHook')]
 auto_scale_lr = dict(base_batch_size=64)  # frames

@@ -20,5 +20,10 @@ train_dataloader = dict(
     batch_size=64,  # frames, one view each
     dataset=dict(samples_per_video=2, pipeline=pipeline),  # as many views an epoch as USCL
 )
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='TrainingSetHook'), dict(type='PlainCheckpointHook')]
+custom_hooks = [
+    dict(type='SampleSeedHook'),
+    dict(type='TrainingSetHook'),
+    dict(type='PlainCheckpointHook'),
+    dict(type='FiniteLossHook'),
+]
 auto_scale_lr = dict(base_batch_size=64)  # frames

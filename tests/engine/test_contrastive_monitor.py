@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from mmpretrain.registry import MODELS
 from torch import distributed as dist
 
 from uscl_plugin.engine.hooks import ContrastiveMonitorHook
-from uscl_plugin.engine.hooks.contrastive_monitor import NAMES
+from uscl_plugin.engine.hooks.contrastive_monitor import NAMES, CollapseError
 
 QUEUE = 16
 
@@ -232,3 +233,38 @@ def test_ranks_share_the_queue_and_log_their_own_pairs(free_port):
         assert [values[3] for values in logged] == [0, 2 / 16]  # one query of two, with two of eight keys
         assert videos == ['a', 'b0', 'a', 'b1', 'c', 'a', 'c', 'a']
     assert results[0][1] != results[1][1]
+
+
+def collapsing(cfg, **settings):
+    """A run whose backbone ends in zeros and a constant, from the third step on."""
+    cfg = monitored(cfg, collapse=dict(checks=3), **settings)
+    cfg.train_dataloader.dataset.samples_per_video = 2
+    runner = Runner.from_cfg(cfg)
+
+    class Planted(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if runner.iter == 2:
+                for block in runner.model.backbone.layer4:
+                    block.register_forward_hook(lambda module, inputs, output: output * 1e-6 + 1)
+
+    runner.register_hook(Planted())
+    return runner
+
+
+def test_a_collapse_is_reported_once_with_since_when(run_config, monkeypatch):
+    runner, said = collapsing(run_config(2)), []
+    monkeypatch.setattr(runner.logger, 'warning', said.append)
+    runner.train()
+    said = [text for text in said if 'collapsed' in text]
+    assert [text.split()[1] for text in said] == ['representation', 'projections']
+    assert re.match(r'the representation has collapsed: its spread is 0\.0\d+, below 0\.05, since step 3 \(3', said[0])
+    assert 'lower learning rate' in said[0] and 'browse_pairs' in said[0]
+
+
+def test_a_collapse_can_end_the_run(run_config):
+    runner = collapsing(run_config(2), on_collapse='stop')
+    with pytest.raises(CollapseError, match='since step 3'):
+        runner.train()
+    assert runner.iter == 4
+    with pytest.raises(ValueError, match="should be 'warn' or 'stop', got 'end'"):
+        ContrastiveMonitorHook(on_collapse='end')

@@ -44,10 +44,9 @@ def test_patients_stay_together_and_every_video_is_tested_once(seed, num_folds, 
         assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
         assert sorted(name for side in SIDES for name in fold[side]) == sorted(group)
         assert bool(fold['val']) == bool(val_fraction)
-    everywhere = all(
-        {label[name] for name in fold[side]} == set('abc') for fold in folds.folds for side in ('train', 'test')
-    )
-    assert everywhere != any('Not every class' in note for note in folds.warnings)
+        assert {label[name] for name in fold['train']} == set('abc')
+    everywhere = all({label[name] for name in fold['test']} == set('abc') for fold in folds.folds)
+    assert everywhere != any('does not test on' in note for note in folds.warnings)
     assert folds == make_folds(entries, num_folds, seed, val_fraction=val_fraction)
     assert folds.folds != make_folds(entries, num_folds, seed + 1, val_fraction=val_fraction).folds
 
@@ -203,9 +202,55 @@ def test_an_inner_validation_in_every_fold_or_in_none():
 
 def test_split_columns_are_checked_for_classes_and_patients():
     entries = [entry(f'v{k}', 'ab'[k % 2], f'p{k}', 'train') for k in range(4)] + [entry('c', 'c', 'c', 'test')]
-    assert 'Fold 0 tests on c, which it does not train on.' in folds_of_splits(entries).warnings
+    message = r"fold 0 does not train on class 'c' \(patients by class: a 2, b 2, c 1\).*leave it out"
+    with pytest.raises(ValueError, match=message):
+        folds_of_splits(entries)
     unknown = [entry(f'v{k}', 'ab'[k % 2], None, 'train' if k < 4 else 'test') for k in range(6)]
     assert '6 of 6 videos have no patient id' in folds_of_splits(unknown).warnings[0]
     one = [entry('v0', 'a', 'p0', 'train'), entry('v1', 'a', 'p1', 'train'), entry('v2', 'b', 'p2', 'test')]
     with pytest.raises(ValueError, match=r"fold 0 trains on one class alone, 'a'"):
         folds_of_splits(one)
+
+
+def test_a_class_that_a_fold_would_not_train_on_is_an_error():
+    """Class c is in two patients, who are put into one test part: whoever tests it has never seen it."""
+    entries = [entry(f'{label}{k}', label, f'{label}{k}') for label in 'ab' for k in range(4)]
+    entries += [entry('c0', 'c', 'c0'), entry('c1', 'c', 'c1')]
+    names = [e['video_id'] for e in entries]
+    fold = {'train': names[:3] + names[4:7], 'val': [], 'test': [names[3], names[7], 'c0', 'c1']}
+    message = r"fold 1 does not train on class 'c' \(patients by class: a 4, b 4, c 2\).*take fewer folds.*merge"
+    good = {'train': [*names[:3], *names[4:7], 'c1'], 'val': [], 'test': [names[3], names[7], 'c0']}
+    with pytest.raises(ValueError, match=message):
+        check_folds(Folds([good, fold]), entries)
+    in_val = {**good, 'train': good['train'][:-1], 'val': ['c1']}  # to select on is not to train on
+    with pytest.raises(ValueError, match=r"fold 0 does not train on class 'c'"):
+        check_folds(Folds([in_val]), entries)
+    frames = {
+        side: [frame for e in entries if e['video_id'] in ids for frame in e['frames']] for side, ids in fold.items()
+    }
+    with pytest.raises(ValueError, match=r"fold 0 does not train on class 'c'"):
+        check_folds(Folds([frames], unit='frame', group_by='frame'), entries)
+    check_folds(Folds([good]), entries)
+    given = {'metainfo': {'folds': [good, fold]}, 'data_list': entries}
+    with pytest.raises(ValueError, match=message):
+        official_folds(given, val_fraction=0)
+
+
+def test_a_class_that_a_fold_does_not_test_on_is_a_remark():
+    entries = [entry(f'{s}{k}', 'abc'[k % 3], f'{s}{k}', s) for s in ('train', 'test') for k in range(6)]
+    entries = [e for e in entries if e['split'] == 'train' or e['label'] != 'c']
+    notes = folds_of_splits(entries).warnings
+    assert 'Fold 0 does not test on c: it has no measures, and means lack it.' in notes
+    pooled = [{'train': ['v0', 'v1', 'v2', 'v3'], 'test': ['v4', 'v5']}, {'train': ['v1', 'v4', 'v5'], 'test': ['v0']}]
+    given = {'metainfo': {'folds': pooled}, 'data_list': [entry(f'v{k}', 'ab'[k % 2]) for k in range(6)]}
+    assert 'Fold 1 does not test on b: its measures are of the other folds.' in official_folds(given, 0, 0).warnings
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_the_inner_validation_never_takes_a_whole_class(seed):
+    """A class whose patients have more videos of another class counts for that one when patients are held back."""
+    entries = [entry(f'P{p}{k}', 'a' if k else 'c', f'P{p}') for p in range(2) for k in range(3)]
+    entries += [entry(f'{label}{k}', label, f'{label}{k}') for label in 'ab' for k in range(3)]
+    label = {e['video_id']: e['label'] for e in entries}
+    folds = make_folds(entries, 2, seed, val_fraction=0.5)
+    assert all({label[name] for name in fold['train']} == set('abc') for fold in folds.folds)

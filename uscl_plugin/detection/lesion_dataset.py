@@ -7,6 +7,8 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
+from uscl_plugin.datasets.sample_seed import SampleSeeder
+
 _REMEDY = 'convert your images and masks with tools/dataset_converters/lesions_to_coco.py KIND SRC --out DIR'
 
 
@@ -18,6 +20,8 @@ class LesionDataset(CocoDataset):
     and the config's classes must be the same. The file's path goes into the data set's ``metainfo`` (``ann_file``),
     where :class:`LesionCocoMetric` finds it, so that a config names its data folder once for a loader and its metric.
 
+    In training, the draws of an image depend on (run seed, epoch, image) alone; ``SampleSeedHook`` sets seed and epoch.
+
     Args:
         **kwargs: Those of :class:`mmdet.datasets.CocoDataset`.
 
@@ -28,6 +32,21 @@ class LesionDataset(CocoDataset):
     """
 
     METAINFO = {'classes': ('lesion',), 'palette': [(220, 60, 20), (20, 120, 220)]}  # noqa: RUF012 (MMDetection's)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._seeder = SampleSeeder()
+        super().__init__(*args, **kwargs)
+
+    def set_epoch(self, epoch: int, run_seed: int) -> None:
+        """Say which epoch's draws come next, in this process and in its workers."""
+        self._seeder.set(run_seed, epoch)
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on one image under its own seed."""
+        if self.test_mode:
+            return super().prepare_data(idx)
+        with self._seeder(str(self.get_data_info(idx)['img_id']), len(self)):
+            return super().prepare_data(idx)
 
     def load_data_list(self) -> list[dict]:
         """Check the annotation file, then read it as MMDetection does."""

@@ -1,21 +1,19 @@
-"""Read checkpoints without ever executing what a pickle asks for, and recognise the ResNet in them."""
+"""Read checkpoints without ever executing what a pickle asks for."""
 
 import os
 import pickle
 import pickletools
 import re
 import warnings
-from collections import OrderedDict
-from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from safetensors import safe_open
 
+from .checkpoint_error import CheckpointError
 from .plain import to_plain, write_atomically
+from .resnet_state import RESNET_DEPTHS, backbone_state, infer_resnet_depth, resnet_shapes
 
 __all__ = [
     'RESNET_DEPTHS',
@@ -23,13 +21,12 @@ __all__ = [
     'backbone_state',
     'infer_resnet_depth',
     'load_plain_checkpoint',
+    'loads_only_plain',
     'only_plain_checkpoints',
     'resnet_shapes',
     'to_plain',
     'write_atomically',
 ]
-
-RESNET_DEPTHS = (18, 34, 50, 101, 152)
 
 
 def only_plain_checkpoints() -> None:
@@ -41,8 +38,9 @@ def only_plain_checkpoints() -> None:
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
 
 
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used as it is; the message is one sentence with the remedy."""
+def loads_only_plain() -> bool:
+    """Whether :func:`only_plain_checkpoints` holds, or was overruled by whoever trusts a file."""
+    return os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0').lower() in ('1', 'y', 'yes', 'true')
 
 
 def load_plain_checkpoint(path: str | Path) -> dict:
@@ -122,81 +120,3 @@ def _refusal(path: Path, refused: str) -> str:
     if refused.startswith(('mmengine.', 'numpy.')):
         remedy = "save it again from a run that has custom_hooks=[dict(type='PlainCheckpointHook')]"
     return f'{path} carries pickled code and was refused at "{refused}", nothing of it was run: {remedy}.'
-
-
-def backbone_state(checkpoint: Mapping, prefix: str = 'backbone.') -> OrderedDict[str, torch.Tensor]:
-    """Find the backbone's tensors in a checkpoint.
-
-    Args:
-        checkpoint: With a ``state_dict`` whose backbone has ``prefix`` (MMPretrain, MMEngine), or such a state dict, or
-            a state dict with torchvision's bare names, whose ``fc`` is left out.
-        prefix: Of the backbone's names.
-
-    Returns:
-        Torchvision's names to tensors, among them whatever else bears the prefix.
-
-    Raises:
-        CheckpointError: No backbone is in it.
-    """
-    state = checkpoint.get('state_dict', checkpoint)
-    if isinstance(state, Mapping):
-        names = [name for name in state if isinstance(name, str) and isinstance(state[name], torch.Tensor)]
-        found = OrderedDict((name[len(prefix) :], state[name]) for name in names if name.startswith(prefix))
-        if not found and 'conv1.weight' in names:
-            found = OrderedDict((name, state[name]) for name in names if not name.startswith('fc.'))
-        if found:
-            return found
-    else:
-        names = []
-    groups = sorted({name.split('.')[0] for name in names})
-    raise CheckpointError(
-        f'There is no backbone: no tensor is named "{prefix}…" or, as in torchvision, "conv1.weight"; '
-        f'top-level names are {groups[:8] or "none"}: pass a checkpoint of USCL or of a ResNet.'
-    )
-
-
-@lru_cache
-def resnet_shapes(depth: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's ``resnet{depth}`` without ``fc``, buffers included; no memory is taken."""
-    with torch.device('meta'):
-        model = getattr(torchvision.models, f'resnet{depth}')()
-    return {name: tuple(value.shape) for name, value in model.state_dict().items() if not name.startswith('fc.')}
-
-
-def infer_resnet_depth(state: Mapping[str, torch.Tensor]) -> int:
-    """Depth of the torchvision ResNet whose names and shapes ``state`` has, exactly.
-
-    Args:
-        state: Bare names to tensors, without ``fc``.
-
-    Returns:
-        18, 34, 50, 101 or 152.
-
-    Raises:
-        CheckpointError: It is none of them; says what differs from the nearest.
-    """
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    differences = {depth: _differences(shapes, resnet_shapes(depth)) for depth in RESNET_DEPTHS}
-    depth = min(RESNET_DEPTHS, key=lambda candidate: sum(map(len, differences[candidate].values())))
-    if not any(differences[depth].values()):
-        return depth
-    parts = []
-    for kind, names in differences[depth].items():
-        listed = ', '.join(names[:3]) + (', …' if len(names) > 3 else '')
-        parts.append(f'{len(names)} {kind}' + (f' ({listed})' if names else ''))
-    raise CheckpointError(
-        f'The backbone is not a torchvision ResNet (18, 34, 50, 101 or 152); against resnet{depth}, the nearest: '
-        f'{"; ".join(parts)}; convert such a backbone by hand, or pass the checkpoint of a plain ResNet.'
-    )
-
-
-def _differences(shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> dict:
-    return {
-        'missing': [name for name in expected if name not in shapes],
-        'left over': [name for name in shapes if name not in expected],
-        'of another shape': [
-            f'{name} {shapes[name]} instead of {shape}'
-            for name, shape in expected.items()
-            if shapes.get(name, shape) != shape
-        ],
-    }

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.paths import CONFIGS as SHIPPED_CONFIGS
 
 from .backbones import PretrainedBackbone, load_backbone, unique_names, write_backbone
 from .cells import Cell, folder_of
@@ -24,7 +25,7 @@ from .predictions import Predictions, concatenate
 from .probe_features import ProbeFeatures
 from .probes import PROBES
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'pocus'
+CONFIGS = SHIPPED_CONFIGS / 'pocus'
 PROTOCOLS = ('finetune3', 'finetune', 'linear', 'knn')
 # What the classifiers whose test predictions are shown have been trained on, which is not the same.
 TRAINED_ON = {

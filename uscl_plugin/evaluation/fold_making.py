@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from uscl_plugin.datasets.splits import split_videos
 
-from .folds import Folds, check_folds, group_of
+from .folds import SIDES, Folds, check_folds, group_of
 
 GROUPINGS = ('patient', 'video', 'frame')
 _SHUFFLES = 100  # tried for one in which every class is on both sides of every fold
@@ -22,7 +22,8 @@ def make_folds(
 
     Seeds decide between equally good places of a patient, so that where all patients differ in size, other seeds give
     the same folds. Of a hundred shuffles, the first is taken in which every class is in the training and in the test
-    part of every fold. From each training part an inner validation part is taken, grouped alike.
+    part of every fold, or at least in the training part; a fold that does not train on a class is an
+    error. From each training part an inner validation part is taken, grouped alike.
 
     Args:
         entries: The annotation's ``data_list``; videos without label are left out.
@@ -37,6 +38,7 @@ def make_folds(
 
     Raises:
         ValueError: A class has fewer patients (videos, frames) than folds; names it and the largest possible number.
+            Or a fold does not train on a class; see :func:`check_folds`.
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f'val_fraction should be at least 0 and below 1, got {val_fraction}.')
@@ -56,9 +58,7 @@ def make_folds(
     else:
         raise ValueError(f'group_by should be one of {GROUPINGS}, got {group_by!r}.')
     _check_counts(units, num_folds, group_by)
-    tests, complete = _shuffle(units, num_folds, seed)
-    if not complete:
-        notes.append('Not every class is in the training and the test part of every fold; no shuffle was found.')
+    tests = _shuffle(units, num_folds, seed)
     unit = 'frame' if group_by == 'frame' else 'video'
     folds = []
     for test in tests:
@@ -83,7 +83,8 @@ def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: flo
     Without ``test``, ``val`` is tested on; without ``val``, the inner validation part is taken from ``train``.
 
     Raises:
-        ValueError: There is no such split, a split of another name, or a patient on two sides.
+        ValueError: There is no such split, a split of another name, a patient on two sides, or a class that is not
+            trained on.
     """
     entries = [entry for entry in entries if entry['label'] is not None]
     of_split: dict[str | None, list[Mapping]] = defaultdict(list)
@@ -163,15 +164,18 @@ def _unknown_patients(entries: Sequence[Mapping]) -> list[str]:
 
 
 def _even_out(folds: list[dict[str, list[str]]], label: Mapping[str, str], notes: list[str]) -> None:
-    """An inner validation part in every fold or in none, and a word on classes that cannot be learned; in place."""
+    """An inner validation part in every fold or in none, and a word on classes that are not tested on; in place."""
     if any(fold['val'] for fold in folds) and not all(fold['val'] for fold in folds):
         notes.append('Some folds have too few patients for an inner validation part, so none has one.')
         for fold in folds:
             fold['train'], fold['val'] = fold['train'] + fold['val'], []
+    classes = {label[name] for fold in folds for side in SIDES for name in fold[side]}
     for number, fold in enumerate(folds):
-        missing = {label[name] for name in fold['test']} - {label[name] for name in fold['train']}
-        if missing:
-            notes.append(f'Fold {number} tests on {", ".join(sorted(missing))}, which it does not train on.')
+        if missing := classes - {label[name] for name in fold['test']}:
+            effect = (
+                'its measures are of the other folds' if len(folds) > 1 else 'it has no measures, and means lack it'
+            )
+            notes.append(f'Fold {number} does not test on {", ".join(sorted(missing))}: {effect}.')
         if len({label[name] for name in fold['train']}) == 1:
             raise ValueError(
                 f'fold {number} trains on one class alone, {label[fold["train"][0]]!r}: take fewer folds, a smaller '
@@ -193,11 +197,11 @@ def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_b
         )
 
 
-def _shuffle(units: Sequence[tuple[str, str, str]], num_folds: int, seed: int) -> tuple[list[set[str]], bool]:
-    """Test parts, and whether every class is on both sides of each; else those of the first shuffle."""
+def _shuffle(units: Sequence[tuple[str, str, str]], num_folds: int, seed: int) -> list[set[str]]:
+    """Test parts, with every class on both sides of each, else in the training part, else of the first shuffle."""
     names, labels, groups = (np.array(column) for column in zip(*units, strict=True))
     unique, group = np.unique(groups, return_inverse=True)
-    first: list[set[str]] = []
+    found: dict[str, list[set[str]]] = {}
     for attempt in range(_SHUFFLES):
         state = np.random.RandomState((seed * _SHUFFLES + attempt) % 2**32)
         if len(unique) == len(groups):
@@ -210,17 +214,24 @@ def _shuffle(units: Sequence[tuple[str, str, str]], num_folds: int, seed: int) -
             python_warnings.simplefilter('ignore')  # few members in a class: checked before, in terms of patients
             parts = list(splitter.split(names, labels, state.permutation(len(unique))[group]))
         tests = [{str(name) for name in names[test]} for _, test in parts]
-        first = first or tests
         every = len(set(labels))
-        if all(len(set(labels[side])) == every for part in parts for side in part):
-            return tests, True
-    return first, False
+        lacks_training, lacks_test = (any(len(set(labels[part[side]])) < every for part in parts) for side in (0, 1))
+        if not lacks_training and not lacks_test:
+            return tests
+        found.setdefault('any' if lacks_training else 'trainable', tests)
+    return found.get('trainable') or found['any']
 
 
 def _inner_validation(units: Sequence[tuple[str, str, str]], fraction: float, seed: int) -> set[str]:
-    """Units to select on: whole groups, of every class that has two; see :func:`split_videos`."""
+    """Units to select on: whole groups, of every class that has two; see :func:`split_videos`.
+
+    A patient of several classes counts for one there, so another could be held back whole: its patients are not.
+    """
     if fraction == 0:
         return set()
     classes: dict[str, str | None] = {name: label for name, label, _ in units}
     patients: dict[str, str | None] = {name: group for name, _, group in units}
-    return {name for name, side in split_videos(classes, fraction, seed, patients).items() if side == 'val'}
+    chosen = {name for name, side in split_videos(classes, fraction, seed, patients).items() if side == 'val'}
+    trained = {label for name, label, _ in units if name not in chosen}
+    needed = {group for _, label, group in units if label not in trained}
+    return chosen - {name for name, _, group in units if group in needed}

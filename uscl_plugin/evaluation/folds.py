@@ -83,12 +83,19 @@ def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:
         entries: The annotation's ``data_list``.
 
     Raises:
-        ValueError: Names the patient, video or frame that is on two sides, the id that the data do not have, or the
-            fold whose training or test part is empty.
+        ValueError: Names the patient, video or frame that is on two sides, the id that the data do not have, the fold
+            whose training or test part is empty, or the class that a fold does not train on. A class that one does not
+            test on is allowed: figures are those of the test parts of all folds together.
     """
     video_of = {frame: entry['video_id'] for entry in entries for frame in entry['frames']}
     group = {entry['video_id']: group_of(entry) for entry in entries}
+    label = {entry['video_id']: entry['label'] for entry in entries}
     known = group if folds.unit == 'video' else video_of
+    patients: dict[str, set[str]] = {}  # of every class that the folds have
+    used = {name for fold in folds.folds for side in SIDES for name in fold[side] if name in known}
+    for video in sorted(used if folds.unit == 'video' else {video_of[name] for name in used}):
+        if label[video] is not None:
+            patients.setdefault(label[video], set()).add(group[video])
     for number, fold in enumerate(folds.folds):
         side_of: dict[tuple[str, str], str] = {}
         for side in SIDES:
@@ -113,3 +120,11 @@ def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:
                     f'fold {number} has nothing to {side} on: take fewer folds, another seed, or a smaller '
                     f'--val-fraction.'
                 )
+        trained = {label[name if folds.unit == 'video' else video_of[name]] for name in fold['train']}
+        if missing := [name for name in sorted(patients) if name not in trained]:
+            counts = ', '.join(f'{name} {len(found)}' for name, found in sorted(patients.items()))
+            raise ValueError(
+                f'fold {number} does not train on class {missing[0]!r} (patients by class: {counts}), so it '
+                f'could never name it: take fewer folds, add patients of the class to the training part, merge it with '
+                f'another, or leave it out.'
+            )

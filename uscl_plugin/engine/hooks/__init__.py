@@ -1,10 +1,13 @@
 """Hooks for the MMEngine runner."""
 
+from .. import atomic_backend  # noqa: F401 (registers)
 from .backbone_check import BackboneCheckHook
 from .class_check import ClassCheckHook
 from .contrastive_monitor import ContrastiveMonitorHook
+from .finite_loss import FiniteLossHook
 from .freeze import FreezeHook
 from .held_out import HeldOutHook
+from .pair_pictures import PairPictureHook
 from .plain_checkpoint import PlainCheckpointHook
 from .sample_seed import SampleSeedHook
 
@@ -12,8 +15,10 @@ __all__ = [
     'BackboneCheckHook',
     'ClassCheckHook',
     'ContrastiveMonitorHook',
+    'FiniteLossHook',
     'FreezeHook',
     'HeldOutHook',
+    'PairPictureHook',
     'PlainCheckpointHook',
     'SampleSeedHook',
 ]

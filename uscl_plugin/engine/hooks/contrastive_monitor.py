@@ -21,9 +21,14 @@ from uscl_plugin.evaluation.pair_similarity import (
 )
 
 from ..bare_model import bare_model
+from ..collapse import CollapseWatch
 
 NAMES = ('positive_similarity', 'negative_similarity', 'spread', 'similarity_conflict')
 _QUEUE_VIDEOS = 'contrastive_monitor_queue_videos'  # in the message hub
+
+
+class CollapseError(RuntimeError):
+    """The network gives nearly the same for every input; the message says since when."""
 
 
 @HOOKS.register_module()
@@ -46,19 +51,28 @@ class ContrastiveMonitorHook(Hook):
     The log line has the values of its own step. For means over its window, as losses have, extend ``mean_pattern`` of
     the ``log_processor``: ``mean_pattern=r'.*(loss|time|data_time|grad_norm|similarity|spread).*'``.
 
+    A collapse that stays is reported once, with since when and what to do; see :class:`CollapseWatch`.
+
     Args:
         interval: Iterations between measurements. In lines in between, the last values are repeated.
+        on_collapse: 'warn', or 'stop' to end the run (all processes of it).
+        collapse: Settings of :class:`CollapseWatch`, if others than its own.
 
     Raises:
-        ValueError: ``interval`` is below 1, or the model is none of the three.
+        ValueError: ``interval`` is below 1, ``on_collapse`` is another word, or the model is none of the three.
+        CollapseError: The run collapsed, with ``on_collapse='stop'``.
     """
 
     priority = 'NORMAL'  # ahead of LoggerHook, which reads the values in the same step
 
-    def __init__(self, interval: int = 1) -> None:
+    def __init__(self, interval: int = 1, on_collapse: str = 'warn', collapse: dict | None = None) -> None:
         if interval < 1:
             raise ValueError(f'interval should be at least 1, got {interval}.')
+        if on_collapse not in ('warn', 'stop'):
+            raise ValueError(f"on_collapse should be 'warn' or 'stop', got {on_collapse!r}.")
         self.interval = interval
+        self.on_collapse = on_collapse
+        self._collapse = CollapseWatch(**(collapse or {}))
         self._handles: list[RemovableHandle] = []
         self._is_watching = False
         self._features: Tensor | None = None
@@ -95,6 +109,7 @@ class ContrastiveMonitorHook(Hook):
                 found['similarity_conflict'] = conflict
             for name, value in found.items():
                 runner.message_hub.update_scalar(f'train/{name}', value)
+            self._report_collapse(runner, self._collapse.update(found, runner.iter + 1))
         if self._queue is not None:
             self._queue.after_step(videos)
         self._is_watching, self._features, self._projections = False, None, None
@@ -104,6 +119,14 @@ class ContrastiveMonitorHook(Hook):
         for handle in self._handles:
             handle.remove()
         self._handles, self._queue = [], None
+
+    def _report_collapse(self, runner: Runner, message: str | None) -> None:
+        if self.on_collapse == 'stop':  # together, or those that see none would wait for the others
+            messages = [text for text in all_gather_object(message) if text]
+            if messages:
+                raise CollapseError(messages[0])
+        elif message:
+            runner.logger.warning(message)
 
     def _measure(
         self, features: Tensor, projections: Tensor, videos: list[str] | None

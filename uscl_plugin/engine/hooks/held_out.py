@@ -119,7 +119,8 @@ class HeldOutHook(Hook):
         if best is not None and BETTER[str(self.save_best)](value, best) != value:
             return
         runner.message_hub.update_info('held_out_best', value)
-        runner.save_checkpoint(runner.work_dir, f'best_held_out_{self.save_best}.pth', by_epoch=True)
+        name = f'best_held_out_{self.save_best}.pth'
+        runner.save_checkpoint(runner.work_dir, name, by_epoch=True, backend_args=dict(backend='atomic'))
 
 
 def _collate_function(loader: dict) -> Callable[[Sequence], Any]:

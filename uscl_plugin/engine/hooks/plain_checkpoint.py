@@ -1,27 +1,60 @@
-"""Save checkpoints that load everywhere without executing pickled code."""
+"""Checkpoints that load everywhere without executing pickled code; no others are loaded, nor damaged ones resumed."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ..bare_model import bare_model
+from ..checkpoints import CheckpointError, load_plain_checkpoint, loads_only_plain, only_plain_checkpoints
 from ..plain import to_plain
+from ..resuming import newest_checkpoint, remove_leftovers
 
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Turn every checkpoint of the run into tensors and plain Python types before it is saved.
+    """Make every checkpoint of the run plain, and let it read no others.
 
-    MMEngine keeps the smoothed log values as pickled objects, which ``torch.load`` refuses since version 2.6, so that
-    mmengine 0.10.7 cannot resume from its own checkpoints there. Those histories are dropped (after resuming, smoothed
-    log values start anew); weights, optimiser, schedulers and the run's state (``runtime_info``) are kept.
+    **Saving.** MMEngine keeps the smoothed log values as pickled objects, which ``torch.load`` refuses since version
+    2.6, so that mmengine 0.10.7 cannot resume from its own checkpoints there. Those histories are dropped (after
+    resuming, smoothed log values start anew); weights, optimiser, schedulers and the run's state (``runtime_info``) are
+    kept, as tensors and plain Python types.
+
+    **Loading.** MMEngine falls back to executing what a pickle asks for. Before the runner reads anything, the files of
+    ``load_from``, ``resume`` and every ``init_cfg=dict(type='Pretrained', …)`` are checked, and pickled code is
+    forbidden to the whole process. For a file that you trust, set ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0`` beforehand.
+
+    **Resuming** without a path (``--resume``) starts from the newest checkpoint that is whole, says which newer ones it
+    skips and why, and stops where none of them is whole. Under several processes the first one chooses for all.
+
+    Raises:
+        CheckpointError: A file carries code or is damaged; names it.
+        FileNotFoundError: It does not exist.
     """
 
     priority = 'LOWEST'  # after every hook that adds to the checkpoint
 
     def __init__(self) -> None:
         self._reported: set[str] = set()
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose the checkpoint to resume from, and check whatever the runner is about to load."""
+        only_plain_checkpoints()
+        if runner._resume and runner._load_from is None:
+            runner._load_from = _newest_of_all(runner)
+        elif loads_only_plain():
+            for path in _local_files(runner):
+                load_plain_checkpoint(path)
+        for hook in _checkpoint_hooks(runner):
+            if hook.max_keep_ckpts == 1:
+                runner.logger.warning(
+                    'max_keep_ckpts=1: MMEngine deletes the only checkpoint before it writes the next, so a run that '
+                    'is killed between the two has none: keep 2.'
+                )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make ``checkpoint`` plain, in place; the runner's own objects are not changed.
@@ -51,3 +84,52 @@ def _without_orphans(message_hub: dict) -> dict:
     }
     # MessageHub.load_state_dict asserts that all three are there.
     return {**message_hub, 'log_scalars': scalars, 'runtime_info': info, 'resumed_keys': resumed}
+
+
+def _checkpoint_hooks(runner: Runner) -> list[CheckpointHook]:
+    return [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+
+
+def _newest_of_all(runner: Runner) -> str | None:
+    """The checkpoint that all processes resume from; None where the run has none yet."""
+    choice: list[tuple[str | None, str | None]] = [(None, None)]  # path, error
+    if is_main_process():
+        choice = [_newest(runner)]
+    broadcast_object_list(choice)
+    path, error = choice[0]
+    if error is not None:
+        raise CheckpointError(error)
+    return path
+
+
+def _newest(runner: Runner) -> tuple[str | None, str | None]:
+    all_skipped = []
+    for hook in _checkpoint_hooks(runner):
+        # As MMEngine does it in before_train, which comes later.
+        folder = runner.work_dir
+        if hook.out_dir not in (None, runner.work_dir):
+            folder = str(Path(hook.out_dir, Path(runner.work_dir).name))
+        remove_leftovers(folder, hook.filename_tmpl)
+        path, skipped = newest_checkpoint(folder, hook.filename_tmpl)
+        for reason in skipped:
+            runner.logger.warning(f'skipped for resuming: {reason}')
+        if path is not None:
+            return str(path), None
+        all_skipped += skipped
+    if all_skipped:
+        return None, (
+            f'none of the {len(all_skipped)} checkpoints in {runner.work_dir} can be resumed from, first: '
+            f'{all_skipped[0]} To start anew, give another --work-dir or delete them.'
+        )
+    return None, None
+
+
+def _local_files(runner: Runner) -> Iterator[str]:
+    """Files that the runner will load; addresses such as ``https://…`` are MMEngine's."""
+    paths = [runner._load_from]
+    for module in bare_model(runner).modules():
+        steps = getattr(module, 'init_cfg', None) or []
+        paths += [step.get('checkpoint') for step in ([steps] if isinstance(steps, dict) else steps)]
+    for path in dict.fromkeys(filter(None, paths)):
+        if '://' not in str(path):
+            yield str(Path(path).expanduser())

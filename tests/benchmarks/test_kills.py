@@ -1,0 +1,53 @@
+"""Real kills: SIGKILL at random moments and while a checkpoint is written, a cut-off file, and the end of the run."""
+
+import pytest
+
+from uscl_plugin.benchmarks.kills import KillRecord, KillReport, differences, kill_until
+
+EPOCHS = 12
+
+
+@pytest.fixture
+def config(run_config, tmp_path):
+    """A function that writes a tiny config and returns the arguments of its training."""
+
+    def write(name='config', **options):
+        cfg = run_config(EPOCHS, **options)
+        cfg.default_hooks.checkpoint.max_keep_ckpts = 3
+        cfg.pop('work_dir')
+        cfg.pop('experiment_name')
+        cfg.dump(tmp_path / f'{name}.py')
+        return [str(tmp_path / f'{name}.py')]
+
+    return write
+
+
+@pytest.mark.slow
+def test_killed_runs_end_as_one_that_was_left_alone(config, tmp_path):
+    report = kill_until(config(), tmp_path / 'killed', lambda lives: len(lives) == 4, truncate=0.4)
+    assert any(life.resumed for life in report.lives) and not report.wrong
+    kill_until(config(), tmp_path / 'alone', lambda lives: True)
+    assert (tmp_path / 'alone' / f'epoch_{EPOCHS}.pth').exists()
+    assert differences(tmp_path / 'killed', tmp_path / 'alone') == []
+    kill_until(config('other', **{'randomness.seed': 1}), tmp_path / 'other', lambda lives: True)
+    assert '/state_dict/backbone.conv1.weight' in differences(tmp_path / 'killed', tmp_path / 'other')
+
+
+@pytest.mark.parametrize(
+    ('expected', 'resumed', 'wrong'),
+    [(None, None, 0), (3, None, 0), (3, 3, 0), (3, 2, 1), (None, 1, 1)],
+)
+def test_lives_that_started_from_another_checkpoint(expected, resumed, wrong):
+    life = KillRecord(1.0, False, False, expected, resumed, 100.0)
+    assert len(KillReport([life]).wrong) == wrong
+
+
+def test_training_that_fails_by_itself_is_no_kill(config, tmp_path):
+    arguments = [*config(), '--cfg-options', 'train_dataloader.dataset.data_root=nowhere']
+    with pytest.raises(RuntimeError, match=r'failed by itself \(status 1\):\n(.|\n)*nowhere/annotations.json does not'):
+        kill_until(arguments, tmp_path / 'run', lambda lives: len(lives) == 1)
+
+
+def test_no_checkpoint_to_compare(tmp_path):
+    with pytest.raises(FileNotFoundError, match='has no checkpoint that loads: let the run finish'):
+        differences(tmp_path, tmp_path)

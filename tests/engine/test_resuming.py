@@ -1,0 +1,229 @@
+"""Which checkpoint a run goes on from, what it refuses to load, and files that are there whole or not at all."""
+
+import errno
+import os
+import pickle
+import random
+import resource
+import runpy
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.fileio import get_file_backend
+from mmengine.runner import Runner
+
+import uscl_plugin.engine.hooks  # noqa: F401 (registers)
+from uscl_plugin.engine import plain
+from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
+from uscl_plugin.engine.host_tools import host_tool
+from uscl_plugin.engine.resuming import check_resumable, newest_checkpoint, numbered_checkpoints
+
+
+def checkpoint(epoch):
+    weights = torch.arange(20_000.0) + epoch
+    return {'meta': {'epoch': epoch}, 'state_dict': {'weight': weights}, 'message_hub': {'runtime_info': {}}}
+
+
+class PlantedCode:
+    """Leaves a file behind if somebody unpickles it."""
+
+    def __init__(self, trace):
+        self.trace = str(trace)
+
+    def __reduce__(self):
+        return os.mkdir, (self.trace,)
+
+
+def cut(path, share):
+    os.truncate(path, int(path.stat().st_size * share))
+
+
+def flip_a_weight(path):
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.arange(20_000.0)[5000:5010].numpy().tobytes())
+    content[place + 17] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    'empty': lambda path: path.write_bytes(b''),
+    'almost whole': lambda path: cut(path, 0.99),
+    'half': lambda path: cut(path, 0.5),
+    'its beginning': lambda path: path.write_bytes(path.read_bytes()[:3]),
+    'noise': lambda path: path.write_bytes(random.Random(0).randbytes(5000)),
+    'a folder': lambda path: (path.unlink(), path.mkdir()),
+    'code': lambda path: torch.save(checkpoint(1) | {'more': PlantedCode(path.with_name('ran'))}, path),
+    'code without archive': lambda path: path.write_bytes(pickle.dumps(PlantedCode(path.with_name('ran')))),
+    'weights alone': lambda path: torch.save({'weight': torch.zeros(3)}, path),
+    'a flipped bit in a weight': flip_a_weight,
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_damaged_checkpoint_is_skipped_and_named(damage, tmp_path):
+    for epoch in (9, 10):  # 10 comes after 9, whatever the alphabet says
+        torch.save(checkpoint(0), tmp_path / f'epoch_{epoch}.pth')
+    assert newest_checkpoint(tmp_path) == (tmp_path / 'epoch_10.pth', [])
+    DAMAGES[damage](tmp_path / 'epoch_10.pth')
+    chosen, skipped = newest_checkpoint(tmp_path)
+    assert chosen == tmp_path / 'epoch_9.pth'
+    (reason,) = skipped
+    assert reason.startswith(str(tmp_path / 'epoch_10.pth')) and len(reason.splitlines()) == 1
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_a_flipped_bit_loads_without_the_checksum(tmp_path):
+    """Why the checksums are compared: torch does not."""
+    torch.save(checkpoint(0), tmp_path / 'epoch_1.pth')
+    flip_a_weight(tmp_path / 'epoch_1.pth')
+    changed = load_plain_checkpoint(tmp_path / 'epoch_1.pth')['state_dict']['weight']
+    assert (changed != torch.arange(20_000.0)).sum() == 1
+    with pytest.raises(CheckpointError, match=r'epoch_1.pth is damaged \('):
+        check_resumable(tmp_path / 'epoch_1.pth')
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_newest_that_is_whole(seed, tmp_path):
+    rng = random.Random(seed)
+    epochs = rng.sample(range(1, 200), 6)
+    damaged = {epoch for epoch in epochs if rng.random() < 0.5}
+    for epoch in epochs:
+        path = tmp_path / f'iter_{epoch}.pth'
+        torch.save(checkpoint(epoch), path)
+        if epoch in damaged:
+            cut(path, rng.random())
+    (tmp_path / 'best_iter_999.pth').write_bytes(b'another')
+    (tmp_path / 'epoch_999.pth').write_bytes(b'another')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / f'iter_{max(epochs)}.pth'))
+    whole = [epoch for epoch in epochs if epoch not in damaged]
+    chosen, skipped = newest_checkpoint(tmp_path, 'iter_{}.pth')
+    assert (chosen and chosen.name) == (f'iter_{max(whole)}.pth' if whole else None)
+    assert len(skipped) == sum(epoch > max(whole, default=0) for epoch in epochs)
+    assert [path.name for path in numbered_checkpoints(tmp_path)] == ['epoch_999.pth']
+
+
+class TestAtomicBackend:
+    @pytest.fixture
+    def backend(self):
+        return get_file_backend('somewhere', backend_args={'backend': 'atomic'})
+
+    def test_whole_file_under_its_name(self, backend, tmp_path):
+        backend.put(b'abc', tmp_path / 'new' / 'a.pth')
+        backend.put_text('äö', tmp_path / 'new' / 'b.txt')
+        assert (tmp_path / 'new' / 'a.pth').read_bytes() == b'abc'
+        assert (tmp_path / 'new' / 'b.txt').read_text(encoding='utf-8') == 'äö'
+        assert sorted(path.name for path in (tmp_path / 'new').iterdir()) == ['a.pth', 'b.txt']
+
+    def test_content_is_on_disk_before_the_name_is(self, backend, tmp_path, monkeypatch):
+        path, seen = tmp_path / 'a.pth', []
+        path.write_bytes(b'old')
+        fsync = os.fsync
+
+        def spy(descriptor):
+            name = Path(f'/proc/self/fd/{descriptor}').readlink()
+            seen.append((name == tmp_path, path.read_bytes()))
+            fsync(descriptor)
+
+        monkeypatch.setattr(plain.os, 'fsync', spy)
+        backend.put(b'new', path)
+        assert seen == [(False, b'old'), (True, b'new')]  # the content, then the folder
+
+    def test_full_disk_leaves_what_was_there(self, backend, tmp_path):
+        """The kernel refuses: a file may have no more than this many bytes."""
+        path = tmp_path / 'epoch_1.pth'
+        path.write_bytes(b'old')
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+        try:
+            with pytest.raises(OSError, match=r'nothing was written and earlier files are whole; free space') as error:
+                backend.put(b'x' * 20_000, path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert error.value.errno == errno.EFBIG and error.value.filename == str(path)
+        assert path.read_bytes() == b'old' and [entry.name for entry in tmp_path.iterdir()] == ['epoch_1.pth']
+
+
+def run(cfg, **options):
+    cfg.merge_from_dict(options)
+    cfg.experiment_name = f'resuming-{time.monotonic_ns()}'
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return runner
+
+
+@pytest.fixture
+def planted(tmp_path):
+    path = tmp_path / 'planted.pth'
+    torch.save({'meta': {}, 'state_dict': {'backbone.x': PlantedCode(tmp_path / 'ran')}}, path)
+    return path
+
+
+WAYS = {
+    'load_from': lambda path: {'load_from': str(path)},
+    'resume PATH': lambda path: {'load_from': str(path), 'resume': True},
+    'init_cfg': lambda path: {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint=str(path))},
+    'init_cfg of the model': lambda path: {'model.init_cfg': dict(type='Pretrained', checkpoint=str(path))},
+}
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_no_code_runs_from_checkpoints(way, run_config, planted, tmp_path):
+    with pytest.raises(CheckpointError, match=r'planted.pth carries pickled code and was refused at "posix.mkdir"'):
+        run(run_config(1), **WAYS[way](planted))
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_nor_where_a_run_resumes_by_itself(run_config, planted, tmp_path):
+    (tmp_path / 'run').mkdir()
+    planted.rename(tmp_path / 'run' / 'epoch_7.pth')
+    (tmp_path / 'run' / 'last_checkpoint').write_text(str(tmp_path / 'run' / 'epoch_7.pth'))
+    with pytest.raises(CheckpointError, match=r'none of the 1 checkpoints in .*run can be resumed from, first: .*code'):
+        run(run_config(1), resume=True)
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('way', ['load_from', 'init_cfg'])
+def test_nor_in_the_hosts_own_tool(way, run_config, planted, tmp_path, monkeypatch):
+    """MMPretrain's tools/train.py as it is: no tool of this package has prepared anything."""
+    cfg = run_config(1)
+    cfg.merge_from_dict(WAYS[way](planted))
+    cfg.dump(tmp_path / 'config.py')
+    tool = str(host_tool('mmpretrain', 'train'))
+    monkeypatch.setattr(sys, 'argv', [tool, str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / 'host')])
+    with pytest.raises(CheckpointError, match='carries pickled code'):
+        runpy.run_path(tool, run_name='__main__')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_a_file_that_is_trusted_loads_as_ever(run_config, planted, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
+    run(run_config(1), load_from=str(planted))
+    assert (tmp_path / 'ran').exists()
+
+
+def test_first_start_with_resume_is_a_start(run_config):
+    assert run(run_config(1), resume=True).epoch == 1
+
+
+def test_full_disk_during_a_run(run_config, tmp_path):
+    cfg = run_config(3)
+    run(run_config(1))
+    first = (tmp_path / 'run' / 'epoch_1.pth').read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(first) // 2, hard))
+    try:
+        with pytest.raises(OSError, match=r'epoch_2.pth'):
+            run(run_config(3), resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / 'run' / 'epoch_1.pth').read_bytes() == first
+    assert run(cfg, resume=True).epoch == 3
+
+
+def test_keeping_one_checkpoint_is_warned_about(run_config, tmp_path):
+    run(run_config(1), **{'default_hooks.checkpoint.max_keep_ckpts': 1})
+    log = ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
+    assert 'max_keep_ckpts=1' in log and 'keep 2' in log

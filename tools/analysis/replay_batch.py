@@ -1,0 +1,49 @@
+"""Run a training step again that FiniteLossHook saved, and say where its loss stops to be a number.
+
+python tools/analysis/replay_batch.py WORK_DIR/CONFIG.py WORK_DIR/non_finite/FILE.pth
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from uscl_plugin.engine.batch_replay import load_step, replay
+
+
+def main() -> int:
+    """Parse the command line, run the step, print what it gives."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of the run, best the one in its work folder')
+    parser.add_argument('file', type=Path, help='WORK_DIR/non_finite/epoch<E>_iter<I>_rank<R>.pth')
+    parser.add_argument('--device', default='cpu', help='cpu, or cuda as in the run (default: %(default)s)')
+    options = parser.parse_args()
+    try:
+        saved = load_step(options.file)
+        cfg = Config.fromfile(options.config)
+        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+        MMLogger.get_instance('replay', log_level='WARNING')
+        found = replay(cfg.model, saved, options.device)
+    except (FileNotFoundError, ValueError) as error:
+        print(f'replay_batch: {error}', file=sys.stderr)
+        return 1
+    print(f'epoch {saved["epoch"]}, step {saved["iteration"]}, process {saved["rank"]}: {", ".join(saved["videos"])}')
+    for name, value in found.losses.items():
+        print(f'{name}: {value:.6g}')
+    for what, names in (('weights before the step', found.bad_weights), ('gradients', found.bad_gradients)):
+        if names:
+            print(f'not finite: {len(names)} {what}, first {names[0]}')
+    if found.first:
+        print(f'first output that is not finite: {found.first}')
+    elif all(abs(value) < float('inf') for value in found.losses.values()):
+        print('every output and loss is finite here: it takes the precision, or the processes, of the run.')
+    else:
+        print('every module gives finite outputs: the loss itself is not.')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

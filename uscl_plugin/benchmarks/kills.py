@@ -1,0 +1,228 @@
+"""Kill a training at random moments, resume it every time, and see whether anything is lost."""
+
+import contextlib
+import math
+import multiprocessing
+import os
+import random
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.engine.host_tools import run_host_tool
+from uscl_plugin.engine.resuming import newest_checkpoint, numbered_checkpoints
+
+_POLL = 0.001  # seconds
+
+
+@dataclass
+class KillRecord:
+    """One life of the training.
+
+    Attributes:
+        seconds: How long it lived.
+        while_saving: A checkpoint was being written when it was killed.
+        truncated: The newest checkpoint was cut off afterwards, as by a failing disk.
+        expected: Epoch of the newest checkpoint that loaded when it started; None: there was none.
+        resumed: Epoch that it said it resumed from; None: it was killed before, or started anew.
+        memory: Most memory of the process, in MB.
+    """
+
+    seconds: float
+    while_saving: bool
+    truncated: bool
+    expected: int | None
+    resumed: int | None
+    memory: float
+
+
+@dataclass
+class KillReport:
+    """All lives, and how the last one ended.
+
+    Attributes:
+        lives: Those that were killed.
+        differences: Names of whatever the last checkpoint has otherwise than that of an undisturbed run.
+    """
+
+    lives: list[KillRecord] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[KillRecord]:
+        """Lives that did not start from the newest checkpoint that loaded."""
+        return [life for life in self.lives if life.resumed is not None and life.resumed != (life.expected or 0)]
+
+
+def kill_until(
+    arguments: list[str],
+    work_dir: str | Path,
+    is_enough: Callable[[list[KillRecord]], bool],
+    truncate: float = 0.1,
+    seed: int = 0,
+    report: Callable[[KillRecord], Any] = lambda life: None,
+) -> KillReport:
+    """Train, kill with SIGKILL, resume, until it is enough; then let it finish.
+
+    The first life ends when it has a checkpoint; later ones at a random moment within twice that time, every second one
+    while it writes a checkpoint. Each training is a fork of this process, so that it needs no time for imports.
+
+    Args:
+        arguments: Of ``tools/train.py``, without ``--work-dir`` and ``--resume``.
+        work_dir: Of the run.
+        is_enough: Asked after each kill. A training that finishes by itself ends it, too.
+        truncate: Share of the kills after which the newest checkpoint is cut off at a random byte.
+        seed: Of the moments.
+        report: Called with each life.
+
+    Returns:
+        The lives; :attr:`KillReport.differences` is empty, see :func:`differences`.
+
+    Raises:
+        RuntimeError: The training failed by itself; its output is in ``work_dir/output.txt``.
+    """
+    work_dir = Path(work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(seed)
+    result, longest = KillReport(), math.inf
+    while not is_enough(result.lives):
+        expected = _newest_epoch(work_dir)
+        process, begin = _start(arguments, work_dir), time.monotonic()
+        written = f'.epoch_*.{process.pid}.tmp'
+        if longest == math.inf:
+            _live(process, until=math.inf, glimpsed=lambda: bool(numbered_checkpoints(work_dir)))
+            longest = 2 * (time.monotonic() - begin)
+        else:
+            on_saving = len(result.lives) % 2 == 1
+            pattern, moment = (written, math.inf) if on_saving else ('no such file', begin + rng.uniform(0, longest))
+            _live(process, moment, partial(_exists, work_dir, pattern))
+            time.sleep(rng.uniform(0, 0.02) * on_saving)
+        memory = _peak_memory(process.pid)
+        finished = not process.is_alive()
+        _kill(process)
+        if finished:
+            _check(process, work_dir)
+            break
+        saving, truncated = any(work_dir.glob(written)), rng.random() < truncate
+        if truncated and len(numbered_checkpoints(work_dir)) > 1:
+            newest = numbered_checkpoints(work_dir)[0]
+            os.truncate(newest, rng.randrange(newest.stat().st_size))
+        life = KillRecord(time.monotonic() - begin, saving, truncated, expected, _resumed(work_dir), memory)
+        result.lives.append(life)
+        report(life)
+    process = _start(arguments, work_dir)
+    process.join()
+    _check(process, work_dir)
+    return result
+
+
+def differences(work_dir: str | Path, other: str | Path) -> list[str]:
+    """Where the last checkpoints of two runs differ: weights, optimiser, schedules, averages, counts of steps.
+
+    Args:
+        work_dir: Of one run.
+        other: Of the other.
+
+    Returns:
+        Paths of the entries; none if the runs ended the same, to the last bit.
+    """
+    found = []
+    for folder in (work_dir, other):
+        path, _ = newest_checkpoint(folder)
+        if path is None:
+            raise FileNotFoundError(f'{folder} has no checkpoint that loads: let the run finish.')
+        checkpoint = load_plain_checkpoint(path)
+        meta = checkpoint.pop('meta')
+        checkpoint.pop('message_hub')  # log values and times
+        found.append(dict(_flat(checkpoint | {'epoch': meta['epoch'], 'iter': meta['iter']})))
+    one, two = found
+    return sorted(
+        {name for name in one if name not in two or not _same(one[name], two[name])} | {n for n in two if n not in one}
+    )
+
+
+def _start(arguments: list[str], work_dir: Path) -> Any:
+    # Not daemonic: the training starts workers of its own.
+    process = multiprocessing.get_context('fork').Process(target=_train, args=(arguments, work_dir))
+    process.start()
+    return process
+
+
+def _train(arguments: list[str], work_dir: Path) -> None:
+    os.setsid()  # one group with its workers, which are to die with it
+    output = (work_dir / 'output.txt').open('w', buffering=1)  # stays open: whatever ends the process writes to it
+    sys.stdout = sys.stderr = output
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+    status = run_host_tool('train', [*arguments, '--work-dir', str(work_dir), '--resume'])
+    os._exit(status)
+
+
+def _live(process: Any, until: float, glimpsed: Callable[[], bool]) -> None:
+    """Wait until a time, until something is seen, or until the process has ended."""
+    while process.is_alive() and time.monotonic() < until and not glimpsed():
+        time.sleep(_POLL)
+
+
+def _exists(folder: Path, pattern: str) -> bool:
+    return any(folder.glob(pattern))
+
+
+def _kill(process: Any) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # before it had a group of its own
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def _check(process: Any, work_dir: Path) -> None:
+    if process.exitcode != 0:
+        tail = (work_dir / 'output.txt').read_text(errors='replace')[-1500:]
+        raise RuntimeError(f'the training in {work_dir} failed by itself (status {process.exitcode}):\n{tail}')
+
+
+def _newest_epoch(work_dir: Path) -> int | None:
+    path, _ = newest_checkpoint(work_dir)
+    return None if path is None else load_plain_checkpoint(path)['meta']['epoch']
+
+
+def _resumed(work_dir: Path) -> int | None:
+    output = work_dir / 'output.txt'
+    text = output.read_text(errors='replace') if output.exists() else ''
+    match = re.search(r'resumed epoch: (\d+)', text)
+    return int(match[1]) if match else None
+
+
+def _peak_memory(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        for line in Path(f'/proc/{pid}/status').read_text().splitlines():
+            if line.startswith('VmHWM'):
+                return int(line.split()[1]) / 1024
+    return float('nan')
+
+
+def _flat(value: Any, where: str = '') -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _flat(item, f'{where}/{key}')
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _flat(item, f'{where}/{index}')
+    else:
+        yield where, value
+
+
+def _same(one: Any, two: Any) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
+        return torch.equal(one, two)
+    return type(one) is type(two) and one == two

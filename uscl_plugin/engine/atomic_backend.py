@@ -1,0 +1,41 @@
+"""Files that are there whole or not at all, for MMEngine's ``backend_args``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import LocalBackend, register_backend
+
+from .plain import write_atomically
+
+
+@register_backend('atomic')
+class AtomicLocalBackend(LocalBackend):
+    """Local files, written under a temporary name, flushed to the disk, then renamed.
+
+    MMEngine's own backend opens the final name and writes into it: a process that is killed then, or a disk that is
+    full, leaves a checkpoint that does not load, in the place of one that did. For checkpoints:
+    ``default_hooks=dict(checkpoint=dict(type='CheckpointHook', backend_args=dict(backend='atomic')))``.
+
+    Raises:
+        OSError: Nothing could be written, such as on a full disk; the file that was there is untouched.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes; see :class:`mmengine.fileio.LocalBackend`."""
+        self._write(filepath, lambda temporary: temporary.write_bytes(obj))
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text; see :class:`mmengine.fileio.LocalBackend`."""
+        self._write(filepath, lambda temporary: temporary.write_text(obj, encoding=encoding))
+
+    def _write(self, filepath: str | Path, write: Callable[[Path], Any]) -> None:
+        try:
+            write_atomically(filepath, write)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f'{error.strerror}: nothing was written and earlier files are whole; free space or check the rights of '
+                f'the folder, and start the run again with --resume',
+                str(filepath),
+            ) from error

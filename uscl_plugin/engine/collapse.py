@@ -1,0 +1,66 @@
+"""Say when a representation has collapsed: all inputs give the same direction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass
+class CollapseWatch:
+    """Looks at measurements of :class:`ContrastiveMonitorHook` for a collapse that stays.
+
+    Signs are a ``spread`` of the representation below ``min_spread`` (SimSiam, Chen and He, CVPR 2021, Sec. 4.1: 0 is
+    collapse; here the standard deviation is times √C), and projections of which even negative pairs have a mean cosine
+    above ``max_similarity``. The second is seen first: batch norm spreads what is left of differences, so that a
+    network that had collapsed (learning rate 1, loss at the logarithm of the number of candidates) kept a spread of
+    0.3. A representation that uses few of its dimensions, but not one alone, is not noticed.
+
+    Attributes:
+        min_spread: Runs of USCL, SimCLR and MoCo on lung clips were at 0.3 to 0.5 all the time.
+        max_similarity: Of the projections of negative pairs. Healthy runs pass 0.9 for twenty steps at most.
+        checks: Measurements in a row that show a sign before it is reported.
+    """
+
+    min_spread: float = 0.05
+    max_similarity: float = 0.9
+    checks: int = 100
+    _signs: dict[str, tuple[int, int]] = field(default_factory=dict)  # name → since which step, how often
+
+    def update(self, values: Mapping[str, float], step: int) -> str | None:
+        """Take a measurement.
+
+        Args:
+            values: ``spread`` and ``negative_similarity``; either may be missing.
+            step: Of the run, counted from 1.
+
+        Returns:
+            What to report; None if nothing is wrong, or it was reported already.
+        """
+        found = {
+            'spread': values.get('spread', 1.0) < self.min_spread,
+            'negative_similarity': values.get('negative_similarity', 0.0) > self.max_similarity,
+        }
+        for name, is_sign in found.items():
+            if name not in values:
+                continue
+            since, times = self._signs.get(name, (step, 0))
+            if not is_sign:
+                self._signs.pop(name, None)
+                continue
+            self._signs[name] = (since, times + 1)
+            if times + 1 == self.checks:
+                return self._message(name, values[name], since)
+        return None
+
+    def _message(self, name: str, value: float, since: int) -> str:
+        what = (
+            f'the representation has collapsed: its spread is {value:.4f}, below {self.min_spread}'
+            if name == 'spread'
+            else f'the projections have collapsed: those of different videos have a mean cosine of {value:.4f}, above '
+            f'{self.max_similarity}'
+        )
+        return (
+            f'{what}, since step {since} ({self.checks} measurements). The network gives nearly the same for every '
+            f'input, and longer training rarely helps: take a lower learning rate (optim_wrapper.optimizer.lr), a '
+            f'longer warm-up or less weight decay, check that images differ (tools/visualization/browse_pairs.py), and '
+            f'start from a checkpoint of before.'
+        )

@@ -1,0 +1,75 @@
+"""The newest checkpoint of a run that still loads."""
+
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from .checkpoints import CheckpointError, load_plain_checkpoint
+from .plain import TEMPORARY
+
+# What MMEngine's Runner.resume reads without asking whether it is there.
+_NEEDED = ('meta', 'state_dict', 'message_hub')
+
+
+def newest_checkpoint(folder: str | Path, template: str = 'epoch_{}.pth') -> tuple[Path | None, list[str]]:
+    """Find the newest checkpoint that a run can be resumed from, by its number.
+
+    ``last_checkpoint``, which MMEngine writes, is not asked: it may be empty, or name a file that does not load.
+
+    Args:
+        folder: Of the checkpoints.
+        template: Their names, as of MMEngine's ``CheckpointHook.filename_tmpl``.
+
+    Returns:
+        The checkpoint, None if none loads; and for every newer file one sentence with its path that says why it is
+        skipped.
+    """
+    skipped = []
+    for path in numbered_checkpoints(folder, template):
+        try:
+            check_resumable(path)
+        except (CheckpointError, OSError) as error:
+            skipped.append(str(error))
+        else:
+            return path, skipped
+    return None, skipped
+
+
+def numbered_checkpoints(folder: str | Path, template: str = 'epoch_{}.pth') -> list[Path]:
+    """The checkpoints in a folder, from the highest number down."""
+    before, _, after = template.partition('{}')
+    pattern = re.compile(re.escape(before) + r'(\d+)' + re.escape(after))
+    found = [(int(match[1]), path) for path in Path(folder).glob('*') if (match := pattern.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def check_resumable(path: str | Path) -> None:
+    """Check that a checkpoint of a run is whole, to the last byte, and executes nothing.
+
+    Raises:
+        CheckpointError: It is cut off, changed, carries code, or is no checkpoint of a run; names it.
+        OSError: It cannot be read.
+    """
+    checkpoint = load_plain_checkpoint(path)
+    missing = [key for key in _NEEDED if key not in checkpoint]
+    if missing:
+        raise CheckpointError(
+            f'{path} is not the checkpoint of a run, it has no {", ".join(missing)}: load it instead.'
+        )
+    try:  # torch does not compare the checksums that it writes
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise CheckpointError(f'{path} is damaged ({error}): copy it again, or go on from an earlier one.') from error
+    if damaged:
+        raise CheckpointError(
+            f'{path} is damaged (the checksum of {damaged} is wrong): copy it again, or go on from an earlier one.'
+        )
+
+
+def remove_leftovers(folder: str | Path, template: str = 'epoch_{}.pth') -> None:
+    """Remove what killed processes have left of checkpoints that they were writing."""
+    pattern = TEMPORARY.format(name=template.replace('{}', '*'), pid='*')
+    for leftover in Path(folder).glob(pattern):
+        leftover.unlink(missing_ok=True)
