@@ -13,12 +13,13 @@ EPOCHS := 200
 WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-fast lint clean-demo
+.PHONY: help setup demo test test-fast lint docs clean-demo
 
 help:
 	@echo "make demo       pretrain on the bundled clips and write $(DEMO)/report.html (about 10 minutes with set-up)"
 	@echo "make test       all tests (USCL_TEST_DATA=DIR adds those on real data); test-fast leaves the slow ones out"
 	@echo "make lint       ruff and mypy"
+	@echo "make docs       the site, in site/"
 
 $(STAMP): setup.py $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -50,3 +51,6 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/python -m mkdocs build --strict

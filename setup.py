@@ -1,9 +1,11 @@
 """Installation of uscl_plugin; tool settings are in pyproject.toml."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r"__version__ = '(.+?)'", (ROOT / 'uscl_plugin' / 'version.py').read_text()).group(1)
@@ -27,7 +29,29 @@ FAMILIES = {
         'setuptools<82',  # mmengine 0.10.7 imports pkg_resources, which setuptools 82 removed
     ],
 }
-TEST = ['pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
+DICOM = ['pydicom>=3.0']
+EXPORT = ['onnx>=1.16', 'onnxruntime>=1.18', 'timm>=1.0.16']
+DOCS = ['ipykernel>=6', 'mkdocs-material>=9.5', 'nbclient>=0.10']
+TEST = [*DICOM, *EXPORT, 'pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
+
+
+class BuildWithMim(build_py):
+    """Ship configs and tools in ``uscl_plugin/.mim``, where mim and ``uscl_plugin.paths`` look for them.
+
+    MMPretrain copies or links them into its source tree first; here they go into the build folder only, so that
+    nothing is left behind. An editable install reads those of the clone.
+    """
+
+    def run(self):
+        super().run()
+        if getattr(self, 'editable_mode', False):
+            return
+        mim = Path(self.build_lib, 'uscl_plugin', '.mim')
+        shutil.rmtree(mim, ignore_errors=True)  # an earlier build may have left files that are gone by now
+        for folder in ('configs', 'tools', 'requirements'):
+            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(ROOT / 'model-index.yml', mim)
+
 
 setup(
     name='uscl_plugin',
@@ -38,6 +62,9 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['uscl_plugin', 'uscl_plugin.*']),
+    py_modules=['uscl_command'],
+    entry_points={'console_scripts': ['uscl = uscl_command:main']},
+    cmdclass={'build_py': BuildWithMim},
     install_requires=[
         'av>=12',
         'filelock>=3.12',
@@ -57,9 +84,12 @@ setup(
     ],
     extras_require={
         **FAMILIES,
+        'dicom': DICOM,
+        'docs': DOCS,
+        'export': EXPORT,
         'umap': ['umap-learn>=0.5'],
         'test': TEST,
-        'dev': [*TEST, 'mypy>=1.8', 'pre-commit>=3', 'ruff>=0.6'],
+        'dev': [*TEST, *DOCS, 'mypy>=1.8', 'nox>=2024.4', 'pre-commit>=3', 'ruff>=0.6'],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

@@ -1,6 +1,7 @@
 """The table and the figure say what the runs say."""
 
 import re
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_means_spreads_costs_and_failures(runs, rows):
         assert results[name][1] == '3'
         assert results[name][2].startswith(f'{fmean(accuracy):.1f} %')
         assert results[name][2].endswith(f'SD {stdev(accuracy):.1f}')
-        assert results[name][5] == '0.200, SD 0.100'
+        assert results[name][5] == '20.0 %, SD 10.0'  # of 10, 20 and 30
         assert results[name][6:] == (['–', '–', '1.5'] if name == 'random' else ['80', '5,040', '1.5'])
     assert 'te' not in results
     single = lines(table, '### Every run')
@@ -84,6 +85,34 @@ def test_differences_are_reference_minus_the_others(runs, rows, reference):
             assert low <= mean <= high
 
 
+def test_a_detector_that_failed_takes_nothing_else_out_of_the_table(runs, rows):
+    values = {('random', 0): 0.021, ('random', 1): 0.033, ('random', 2): None, ('uscl', 0): 0.5}
+    found = []
+    for row in rows[:-1]:
+        metrics = {key: value for key, value in row.metrics.items() if key in METRICS}
+        measure = values.get((row.method, row.seed))
+        metrics |= {} if measure is None else {'mask AP': measure}
+        status = 'finished' if measure is not None else 'failed: detector: x'
+        found.append(replace(row, metrics=metrics, status=status))
+    table = comparison_table(found, summarise(runs, CLASSES, 100), 'uscl', 'Of lesions.')
+    assert '\n\nOf lesions.\n\n' in table
+    results = {line[0]: line for line in lines(table, 'Tested on')}
+    assert [results[name][1] for name in runs] == ['3', '3', '3']
+    # (2.1 + 3.3) / 2 = 2.7; sqrt((0.6² + 0.6²) / 1) = 0.85
+    assert [results[name][5] for name in runs] == ['2.7 %, SD 0.8 (seeds: 2)', '–', '50.0 % (seeds: 1)']
+    single = lines(table, '### Every run')[2:]
+    assert [line[5] for line in single] == ['2.1', '3.3', '–', '–', '–', '–', '50.0', '–', '–']
+    assert [line[-1] == 'finished' for line in single] == [True, True, False, False, False, False, True, False, False]
+
+
+def test_rows_of_one_file_have_one_set_of_keys(rows):
+    given = [row.as_dict(['box AP50']) for row in rows]
+    assert len({tuple(row) for row in given}) == 1
+    assert [row['box AP50'] for row in given] == [
+        pytest.approx(0.1 * (seed + 1)) for _ in range(3) for seed in range(3)
+    ] + [None]
+
+
 def test_before_anything_finished(rows):
     table = comparison_table(rows[-1:], None, 'uscl')
     assert 'te' in table and 'Tested on' not in table
@@ -102,3 +131,21 @@ def test_figure_shows_every_seed_mean_and_interval(runs):
         np.testing.assert_allclose(sorted(seeds.get_xdata()), sorted(expected))
         mean = next(artist for artist in axes.lines if list(artist.get_ydata()) == [line - 0.3, line + 0.3])
         np.testing.assert_allclose(mean.get_xdata(), 100 * values['mean'])
+
+
+def test_figure_shows_the_detectors_seeds_and_mean_beside(runs):
+    summary = summarise(runs, CLASSES, 100)
+    values = {'random': [0.1, 0.3], 'simclr': [], 'uscl': [0.4]}
+    figure = comparison_figure(
+        summary, highlight='uscl', measures={'box AP': values, 'box AP50': {}, 'mask AP': values}
+    )
+    assert [axes.get_xlabel()[:7].strip() for axes in figure.axes[1:]] == ['box AP', 'mask AP']
+    for axes in figure.axes[1:]:
+        assert axes.get_ylim() == figure.axes[0].get_ylim()
+        drawn = [
+            (list(artist.get_ydata()), list(artist.get_xdata())) for artist in axes.lines if len(artist.get_ydata())
+        ]
+        expected = [([0, 0], [10, 30]), ([-0.3, 0.3], [20, 20]), ([2], [40]), ([1.7, 2.3], [40, 40])]
+        assert [y for y, _ in drawn] == [y for y, _ in expected]
+        for (_, found), (_, wanted) in zip(drawn, expected, strict=True):
+            np.testing.assert_allclose(found, wanted)

@@ -2,8 +2,23 @@
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
+import cv2
+import numpy as np
 import pytest
+import torch
+
+from uscl_plugin.comparison import comparison as comparison_module
+from uscl_plugin.comparison.training_run import FinishedTraining, TrainingError
+from uscl_plugin.datasets.lesions.conversion import LesionSettings, convert_lesions
+from uscl_plugin.engine.backbone_export import write_checkpoint
+from uscl_plugin.engine.checkpoints import backbone_state, load_plain_checkpoint
+from uscl_plugin.evaluation.backbones import load_backbone
 
 TINY = ['--epochs', '1', '--size', '32', '--seeds', '1', '--folds', '3', '--resamples', '50', '--workers', '0']
 
@@ -60,9 +75,11 @@ def test_a_method_that_fails_is_named_and_the_others_finish(compare, root, clust
         (['--pretrain-data', 'gone', '--methods', 'uscl'], 'gone'),
         (['--folds', '9'], 'folds'),
         (['--detection-data', 'nowhere'], 'nowhere/annotations/train.json does not exist'),
+        (['--detection-data', 'LESIONS', '--detection-config', 'gone.py'], 'gone.py does not exist'),
     ],
 )
-def test_wrong_input_is_one_line(compare, clusters, patients, tmp_path, capsys, arguments, message):
+def test_wrong_input_is_one_line(compare, clusters, patients, lesions, tmp_path, capsys, arguments, message):
+    arguments = [str(lesions) if argument == 'LESIONS' else argument for argument in arguments]
     data = ['--pretrain-data', clusters, '--eval-data', patients, '--methods', 'random', '--out', tmp_path, *TINY]
     assert compare(*data, *arguments) == 1
     shown = capsys.readouterr()
@@ -81,3 +98,97 @@ def test_arguments_that_make_no_sense(compare, clusters, tmp_path, arguments):
     with pytest.raises(SystemExit, match='2'):
         compare(*data, *arguments)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope='module')
+def lesions(tmp_path_factory):
+    """Ten images with dark ellipses, two of them without, as lesions_to_coco.py writes them."""
+    folder = tmp_path_factory.mktemp('lesions')
+    for kind in ('images', 'masks'):
+        (folder / 'src' / kind).mkdir(parents=True)
+    for k in range(10):
+        rng = np.random.default_rng(k)
+        pixels, mask = rng.integers(60, 140, (64, 80), dtype=np.uint8), np.zeros((64, 80), np.uint8)
+        if k % 5:
+            cv2.ellipse(mask, (40, 32), (10 + k, 8 + k), 0, 0, 360, 255, -1)
+            pixels[mask > 0] //= 3
+        cv2.imwrite(str(folder / 'src' / 'images' / f's{k}.png'), pixels)
+        cv2.imwrite(str(folder / 'src' / 'masks' / f's{k}.png'), mask)
+    convert_lesions(folder / 'src', folder / 'coco', LesionSettings('pairs', 1, 20, 4, None, 0))
+    return folder / 'coco'
+
+
+def detection(lesions, out, clusters, patients):
+    data = ['--pretrain-data', clusters, '--eval-data', patients, '--detection-data', lesions, '--out', out, *TINY]
+    return [*data, '--detection-epochs', '1', '--detection-size', '64']
+
+
+def test_a_detector_that_fails_is_named_and_the_rest_stays(
+    compare, clusters, patients, lesions, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip('mmdet')
+    broken = ['other']
+
+    def run_detector(spec, seed, folder, *_):
+        if folder.parent.name in broken:
+            raise TrainingError('out of memory (exit code 1, train.log)')
+        return FinishedTraining(folder / 'epoch_1.pth', 3, 7.0, was_finished=False), {'box AP': 0.25, 'mask AP': 0.125}
+
+    monkeypatch.setattr(comparison_module, 'run_detector', run_detector)
+    out = tmp_path / 'out'
+    arguments = ['--methods', 'random', 'other=random', *detection(lesions, out, clusters, patients)]
+    assert compare(*arguments) == 1
+    assert 'error: other (seed 0) failed' in capsys.readouterr().err
+    content = json.loads((out / 'results.json').read_text())
+    rows = {row['method']: row for row in content['rows']}
+    assert rows['other']['status'] == 'failed: detector: out of memory (exit code 1, train.log)'
+    assert (rows['random']['box AP'], rows['random']['mask AP']) == (0.25, 0.125)
+    assert rows['other'].keys() == rows['random'].keys() and rows['other']['box AP'] is None
+    assert rows['other']['accuracy'] == rows['random']['accuracy'] is not None
+    assert f'on the 4 images (3 lesions) of {lesions}/annotations/val.json' in content['facts']['detection']
+    table = (out / 'table.md').read_text().split('### Every run')[0]
+    assert content['facts']['detection'] in table
+    assert [line.split(' | ')[5:7] for line in table.splitlines() if line[:8] in ('| random', '| other ')][:2] == [
+        ['25.0 %', '12.5 %'],
+        ['–', '–'],
+    ]
+    broken.clear()
+    assert compare(*arguments) == 0
+    assert all(row['box AP'] == 0.25 for row in json.loads((out / 'results.json').read_text())['rows'])
+
+
+@pytest.mark.slow  # three trainings in processes of their own
+def test_detectors_of_given_weights_stopped_and_run_again(root, clusters, patients, lesions, tmp_path):
+    pytest.importorskip('mmdet')
+    out = tmp_path / 'out'
+    weights = tmp_path / 'weights.pth'
+    state = {f'backbone.{key}': value for key, value in load_backbone('random', seed=5).network.state_dict().items()}
+    write_checkpoint(weights, state, {'mean': [100.0] * 3, 'std': [50.0] * 3, 'channel_order': 'rgb'})
+    arguments = ['--methods', 'random', f'ours={weights}', *detection(lesions, out, clusters, patients)]
+    command = [sys.executable, str(root / 'tools' / 'benchmarks' / 'compare.py'), *map(str, arguments)]
+    second = out / 'detection' / 'ours' / 'seed0'
+    environment = os.environ | {'PYTHONPATH': f'{root}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 500
+    while not (second / 'started.json').is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    shown, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, shown
+    assert 'the same command goes on from there' in shown
+    first = json.loads((out / 'results.json').read_text())['rows']
+    assert [row['method'] for row in first] == ['random'] and first[0]['status'] == 'finished'
+    finished = out / 'detection' / 'random' / 'seed0' / 'finished.json'
+    before = finished.stat().st_mtime_ns
+
+    subprocess.run(command, env=environment, check=True)
+    assert finished.stat().st_mtime_ns == before
+    rows = {row['method']: row for row in json.loads((out / 'results.json').read_text())['rows']}
+    for name in ('random', 'ours'):
+        assert all(0 <= rows[name][measure] <= 1 for measure in ('box AP', 'box AP50', 'mask AP', 'mask AP50'))
+        log = (out / 'detection' / name / 'seed0' / 'train.log').read_text()
+        assert 'backbone.pth: all 120 tensors of the backbone have arrived' in log
+    assert rows['random']['box AP'] == first[0]['box AP']
+    arrived = backbone_state(load_plain_checkpoint(second / 'backbone.pth'))
+    assert all(torch.equal(arrived[key.removeprefix('backbone.')], value) for key, value in state.items())
+    assert [path.name for path in out.glob('detection/**/*.pth')] == ['backbone.pth'] * 2

@@ -30,10 +30,10 @@ from mmengine.registry import init_default_scope
 import uscl_plugin
 from uscl_plugin.comparison.calibration import epochs_for
 from uscl_plugin.comparison.comparison import Comparison, ComparisonOptions
-from uscl_plugin.comparison.detection_config import DETECTOR
+from uscl_plugin.comparison.detection_config import DETECTOR, describe_detection
 from uscl_plugin.comparison.methods import parse_methods
 from uscl_plugin.comparison.pretraining_config import CommonSettings
-from uscl_plugin.comparison.table import comparison_table
+from uscl_plugin.comparison.table import comparison_table, measured
 from uscl_plugin.datasets.media.command import positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.plain import write_text
@@ -123,21 +123,29 @@ def _write(out: Path, comparison: Comparison, resamples: int, command: str) -> N
     summary = summarise(comparison.runs, comparison.classes, resamples) if comparison.runs else None
     names = [method.name for method in options.methods]
     reference = 'uscl' if 'uscl' in names else names[-1]
+    lesions = None
+    if options.detection_data is not None:
+        lesions = describe_detection(
+            options.detection_data, options.detection_config, options.detection_epochs, options.detection_size
+        )
+    measures = measured(comparison.rows)
     facts = {
         'command': command,
         'pretraining': vars(options.pretraining),
         'evaluation': options.eval_data,
+        'detection': lesions,
         'protocol': options.protocol,
         'folds': options.folds,
         'metrics': 'of videos, pooled over folds' + (f', by {summary["honest_selection"]}' if summary else ''),
         'device': torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU',
         'versions': {'uscl_plugin': uscl_plugin.__version__, 'torch': torch.__version__},
     }
-    content = {'facts': facts, 'rows': [row.as_dict() for row in comparison.rows], 'summary': summary}
+    content = {'facts': facts, 'rows': [row.as_dict(measures) for row in comparison.rows], 'summary': summary}
     write_text(out / 'results.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')
-    write_text(out / 'table.md', f'`{command}`\n\n{comparison_table(comparison.rows, summary, reference)}')
+    write_text(out / 'table.md', f'`{command}`\n\n{comparison_table(comparison.rows, summary, reference, lesions)}')
     if summary is not None:
-        save_picture(comparison_figure(summary, highlight=reference), out / 'table.png')
+        values = {name: {method: comparison.measures(method, name) for method in names} for name in measures}
+        save_picture(comparison_figure(summary, highlight=reference, measures=values), out / 'table.png')
 
 
 if __name__ == '__main__':

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.engine.input_metadata import file_source
-from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.evaluation.classification import classification_metrics
 from uscl_plugin.evaluation.cross_validation import CrossValidation, EvaluationOptions, data_digest
 from uscl_plugin.evaluation.predictions import Predictions
 from uscl_plugin.evaluation.summary import honest_selection
-from uscl_plugin.visualization.detection_runs import MEASURES, read_run
 
-from .detection_config import DETECTOR, detection_config
+from .detection_config import DETECTOR, read_detector
+from .detector_run import run_detector
 from .methods import Method
 from .pretraining_config import CommonSettings, pretraining_config
 from .training_run import run_training
@@ -72,12 +70,16 @@ class Row:
     steps: int | None = None
     checkpoint: str = ''
 
-    def as_dict(self) -> dict[str, Any]:
-        """Flat, for JSON; a failed row has the same keys, with None."""
+    def as_dict(self, measures: Sequence[str] = ()) -> dict[str, Any]:
+        """Flat, for JSON; a failed row has the same keys, with None.
+
+        Args:
+            measures: Of the detector, that any row has.
+        """
         facts = {key: value for key, value in vars(self).items() if key != 'metrics'}
         return (
             {'method': self.method, 'seed': self.seed, 'status': self.status}
-            | {name: self.metrics.get(name) for name in (*METRICS, *self.metrics)}
+            | {name: self.metrics.get(name) for name in (*METRICS, *measures)}
             | facts
         )
 
@@ -137,14 +139,22 @@ class Comparison:
                 after_each()
         return all(row.status == FINISHED for row in self.rows)
 
+    def measures(self, method: str, name: str) -> list[float]:
+        """Of all seeds of a method that have it, such as ``box AP``."""
+        values = [row.metrics.get(name) for row in self.rows if row.method == method]
+        return [value for value in values if value is not None]
+
     def _run(self, method: Method, row: Row) -> None:
         spec = self._weights(method, row)
         row.checkpoint = spec.partition('=')[2] if '=' in spec else spec
-        by_selection = self.evaluate(method.name, spec, row.seed, row)
-        if self.options.detection_data is not None:
-            self._detect(method.name, spec, row)
-        for selection, by_seed in by_selection.items():
+        for selection, by_seed in self.evaluate(method.name, spec, row.seed, row).items():
             self.runs.setdefault(method.name, {}).setdefault(selection, {}).update(by_seed)
+        if self.options.detection_data is None:
+            return
+        try:
+            self._detect(method.name, spec, row)
+        except (OSError, ValueError) as error:  # what has been measured by then stays in the table
+            raise ValueError(f'detector: {error}') from error
 
     def _weights(self, method: Method, row: Row) -> str:
         """Pretrain if need be; how the evaluation is told about the result."""
@@ -210,33 +220,30 @@ class Comparison:
                 f'they have seen: take other data, or --pretrain-split train with --folds split.'
             )
         self._validation('random', range(options.seeds))
-        lesions = options.detection_data
-        if lesions is not None and not (Path(lesions).expanduser() / 'annotations' / 'train.json').is_file():
-            raise FileNotFoundError(f'{lesions}/annotations/train.json does not exist: run lesions_to_coco.py --val N.')
+        if options.detection_data is None:
+            return
+        for side in ('train', 'val'):
+            if not (Path(options.detection_data).expanduser() / 'annotations' / f'{side}.json').is_file():
+                raise FileNotFoundError(
+                    f'{options.detection_data}/annotations/{side}.json does not exist: run lesions_to_coco.py --val N.'
+                )
+        read_detector(options.detection_config)
 
     def _detect(self, name: str, spec: str, row: Row) -> None:
         options = self.options
-        backbone = load_backbone(spec, row.seed)
-        folder = self.out / 'detection' / name / f'seed{row.seed}'
-        weights = folder / 'backbone.pth'
-        write_backbone(weights, backbone)
-        lesions = sorted(Path(str(options.detection_data)).expanduser().glob('annotations/*.json'))
-        depends_on = {'backbone': backbone.source, 'data': [file_source(path) for path in lesions]}
-        cfg = detection_config(
-            backbone,
-            weights.resolve(),
-            str(options.detection_data),
+        done, found = run_detector(
+            spec,
             row.seed,
+            self.out / 'detection' / name / f'seed{row.seed}',
+            str(options.detection_data),
             options.detection_config,
             options.detection_epochs,
             options.detection_size,
+            options.pretraining.workers,
         )
-        done = run_training(cfg, folder, depends_on)
         row.seconds += done.seconds
-        run = read_run(folder)
-        for measure in MEASURES.values():
-            if measure in run.measures:
-                row.metrics[measure] = run.measures[measure][run.last_epoch]
+        row.metrics |= found
+        figures = ', '.join(f'{measure} {100 * value:.1f} %' for measure, value in found.items())
         self.report(
-            '  ' + ', '.join(f'{key} {row.metrics[key]:.3f}' for key in MEASURES.values() if key in row.metrics)
+            f'  detector: {done.steps} steps, {done.seconds:.0f} s{" (earlier)" * done.was_finished}, {figures}'
         )

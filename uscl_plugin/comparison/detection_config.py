@@ -1,14 +1,32 @@
 """The config of one detector of a comparison: the same for all backbones but for the weights and their input."""
 
+import json
 from pathlib import Path
 
 from mmengine.config import Config
 
+from uscl_plugin.compat.quiet import without_false_alarms
 from uscl_plugin.evaluation.backbones import PretrainedBackbone
 
 from .methods import CONFIGS
 
 DETECTOR = CONFIGS / 'udiat_b' / 'mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.py'  # the paper's protocol
+
+
+def read_detector(config: str | Path) -> Config:
+    """Read a detector's config that starts from a pretrained backbone.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: It starts from random weights.
+    """
+    if not Path(config).expanduser().is_file():
+        raise FileNotFoundError(f"{config} does not exist: pass a detector's config, such as {DETECTOR.name}.")
+    with without_false_alarms():
+        cfg = Config.fromfile(Path(config).expanduser(), import_custom_modules=False)
+    if 'checkpoint' not in (cfg.model.get('backbone', {}).get('init_cfg') or {}):
+        raise ValueError(f'{config} takes no pretrained backbone: pass one with model.backbone.init_cfg.checkpoint.')
+    return cfg
 
 
 def detection_config(
@@ -19,6 +37,7 @@ def detection_config(
     config: str | Path = DETECTOR,
     epochs: int | None = None,
     size: int | None = None,
+    workers: int | None = None,
 ) -> Config:
     """Point a detector's config at a backbone and at lesion data.
 
@@ -30,30 +49,50 @@ def detection_config(
         config: The detector's, starting from a checkpoint.
         epochs: Of the run, steps of the schedule follow; None: the config's.
         size: Shorter side in pixels; None: the config's.
+        workers: Processes that load; None: the config's.
 
     Returns:
         The config, without a work directory.
 
     Raises:
-        ValueError: The config's backbone has another depth.
+        FileNotFoundError: There is no such config.
+        ValueError: The config's backbone has another depth, or takes no weights.
     """
-    cfg = Config.fromfile(config)
+    cfg = read_detector(config)
     if cfg.model.backbone.depth != backbone.depth:
         raise ValueError(f'{config} is for a ResNet-{cfg.model.backbone.depth}, the backbone is {backbone.depth}.')
-    cfg.model.backbone.init_cfg.checkpoint = str(checkpoint)
+    cfg.model.backbone.init_cfg.update(checkpoint=str(checkpoint), prefix='backbone.')
     cfg.model.data_preprocessor.update(mean=backbone.mean, std=backbone.std, bgr_to_rgb=backbone.to_rgb)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.data_root = str(Path(data).expanduser().resolve())
+        if workers is not None:
+            loader.update(num_workers=workers, persistent_workers=workers > 0)
         for step in loader.dataset.pipeline:
             if size is not None and step.type == 'Resize':
-                step.scale = (round(size * step.scale[0] / step.scale[1]), size)
+                step.scale = (round(size * max(step.scale) / min(step.scale)), size)
     if epochs is not None:
         scale = epochs / cfg.train_cfg.max_epochs
         cfg.train_cfg.max_epochs = epochs
         for schedule in cfg.param_scheduler:
             if schedule.get('by_epoch', True):
                 schedule.end = epochs
-                schedule.milestones = [max(1, round(milestone * scale)) for milestone in schedule.milestones]
+                if 'milestones' in schedule:
+                    schedule.milestones = [max(1, round(milestone * scale)) for milestone in schedule.milestones]
     cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # the last alone counts
     cfg.randomness = dict(seed=seed, deterministic=False)
     return cfg
+
+
+def describe_detection(
+    data: str, config: str | Path = DETECTOR, epochs: int | None = None, size: int | None = None
+) -> str:
+    """What the measures of a comparison's detectors are of, a sentence for its table."""
+    cfg = read_detector(config)
+    content = json.loads((Path(data).expanduser() / 'annotations' / 'val.json').read_text(encoding='utf-8'))
+    scales = [min(step.scale) for step in cfg.val_dataloader.dataset.pipeline if step.type == 'Resize']
+    epochs, size = epochs or cfg.train_cfg.max_epochs, size or scales[0]
+    return (
+        f'Box and mask AP (IoU 0.5 to 0.95) and AP50: of {Path(config).stem}, shorter side {size}, after the last of '
+        f'{epochs} epochs, on the {len(content["images"])} images ({len(content["annotations"])} lesions) of '
+        f'{data}/annotations/val.json; mean over seeds, no interval over patients.'
+    )

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+from uscl_plugin.paths import CONFIGS
+
 _USCL = 'uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
 _ONE_FRAME = {'train_dataloader.dataset.pipeline.0.num_frames': 1}
 _SEVERAL_PAIRS = {'train_dataloader.dataset.samples_per_video': 10}

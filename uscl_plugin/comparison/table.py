@@ -6,16 +6,19 @@ from typing import Any
 
 from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, describe_data, estimate, markdown, percent
 
-from .comparison import FINISHED, METRICS, Row
+from .comparison import METRICS, Row
 
 
-def comparison_table(rows: Sequence[Row], summary: Mapping[str, Any] | None, reference: str | None) -> str:
+def comparison_table(
+    rows: Sequence[Row], summary: Mapping[str, Any] | None, reference: str | None, detection: str | None = None
+) -> str:
     """Markdown of all that is known so far.
 
     Args:
         rows: One a method and seed.
         summary: Of the finished ones, :func:`~uscl_plugin.evaluation.summary.summarise`; None if there is none.
         reference: Method that the others are subtracted from.
+        detection: What the detector's measures are of, a sentence.
 
     Returns:
         The text.
@@ -26,6 +29,7 @@ def comparison_table(rows: Sequence[Row], summary: Mapping[str, Any] | None, ref
             f'Tested on {describe_data(summary)}, by video, chosen by {summary["honest_selection"]}. Each cell: mean '
             'over seeds (95 % interval over patients), SD: standard deviation over seeds. The intervals are of the '
             'choice of patients, not of that of the pretraining data.',
+            *([detection] if detection else []),
             markdown(*_results(rows, summary)),
         ]
         header, differences = _differences(summary, reference)
@@ -57,7 +61,7 @@ def _results(rows: Sequence[Row], summary: Mapping[str, Any]) -> tuple[list[str]
     lines = []
     selection = summary['honest_selection']
     for method, by_selection in summary['levels']['video']['results'].items():
-        own = [row for row in rows if row.method == method and row.status == FINISHED]
+        own = [row for row in rows if row.method == method and row.metrics]  # its detector may have failed
         cells = [estimate(by_selection[selection]['metrics'][name]) for name in METRICS]
         cells += [_mean([row.metrics.get(name) for row in own]) for name in detection]
         steps = {row.steps for row in own if row.steps is not None}
@@ -97,7 +101,7 @@ def _single_runs(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             row.method,
             str(row.seed),
             *(percent(row.metrics.get(name)) for name in METRICS),
-            *('–' if row.metrics.get(name) is None else f'{row.metrics[name]:.3f}' for name in detection),
+            *(percent(row.metrics.get(name)) for name in detection),
             '–' if row.steps is None else str(row.steps),
             f'{row.seconds:.0f}',
             ' '.join(row.status.split()),  # an error may have several lines
@@ -111,7 +115,8 @@ def _mean(values: Sequence[float | None]) -> str:
     found = [value for value in values if value is not None]
     if not found:
         return '–'
-    return f'{fmean(found):.3f}' + (f', SD {stdev(found):.3f}' if len(found) > 1 else '')
+    spread = f', SD {percent(stdev(found))}' if len(found) > 1 else ''
+    return f'{percent(fmean(found))} %{spread}' + f' (seeds: {len(found)})' * (len(found) < len(values))
 
 
 def _range(values: set[int]) -> str:

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from mmengine.config import Config
 
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.engine.plain import write_text
+from uscl_plugin.engine.resuming import numbered_checkpoints
 
 TRAIN = (
     'import sys; from uscl_plugin.engine.host_tools import run_host_tool; '
@@ -30,7 +31,7 @@ class FinishedTraining:
     """A training that reached its last epoch.
 
     Attributes:
-        checkpoint: Of the last epoch.
+        checkpoint: Of the last epoch; there is none if it was not to be kept.
         steps: Of the optimiser.
         seconds: Wall-clock time of all its starts, as far as they ended by themselves.
         was_finished: Whether it had been before.
@@ -42,16 +43,20 @@ class FinishedTraining:
     was_finished: bool
 
 
-def run_training(cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None = None) -> FinishedTraining:
+def run_training(
+    cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None = None, keep_checkpoints: bool = True
+) -> FinishedTraining:
     """Train by the packaged tool of the config's host, unless that has been done.
 
     ``folder`` gets ``config.py``, which runs by itself with ``tools/train.py``, ``train.log``, and, at the end,
-    ``finished.json``. An unfinished training with a checkpoint goes on from it.
+    ``finished.json``. An unfinished training with a checkpoint goes on from it. One that evaluates itself and was
+    killed between its last checkpoint and the end repeats its last epoch, for MMEngine evaluates only what it trains.
 
     Args:
         cfg: The whole config, by epochs.
         folder: Its work directory.
         depends_on: What the result depends on besides the config, such as digests of files that it names.
+        keep_checkpoints: Else they are deleted at the end, for who needs the logs alone.
 
     Returns:
         The result.
@@ -63,7 +68,7 @@ def run_training(cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None
     path, record = folder / 'config.py', folder / 'finished.json'
     cfg = Config(cfg.to_dict() | {'work_dir': str(folder)})
     text = cfg.pretty_text
-    digest = hashlib.sha256(f'{_essence(cfg)}{json.dumps(depends_on)}'.encode()).hexdigest()
+    digest = hashlib.sha256(f'{_essence(cfg, folder)}{json.dumps(depends_on)}'.encode()).hexdigest()
     checkpoint = folder / f'epoch_{cfg.train_cfg.max_epochs}.pth'
     found = _read(record) or {}
     earlier = _read(folder / 'started.json')
@@ -71,13 +76,17 @@ def run_training(cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None
         raise TrainingError(
             f'{folder} holds a training with another config or other data: give another --out, or delete it.'
         )
-    if found.get('config') == digest and checkpoint.is_file():
+    if found.get('config') == digest and (checkpoint.is_file() or not keep_checkpoints):
+        if not keep_checkpoints:
+            _remove(numbered_checkpoints(folder))
         return FinishedTraining(checkpoint, found['steps'], found['seconds'], was_finished=True)
     before = float((earlier or {}).get('seconds', 0.0))
     write_text(path, text)
     write_text(folder / 'started.json', json.dumps({'config': digest, 'seconds': before}))
     command = [sys.executable, '-c', TRAIN, str(path), '--work-dir', str(folder)]
-    if _can_resume(folder / 'last_checkpoint'):
+    if cfg.get('val_cfg'):
+        _remove([checkpoint])
+    if _can_resume(folder):
         command.append('--resume')
     began = time.perf_counter()
     with (folder / 'train.log').open('a', encoding='utf-8') as log:
@@ -90,6 +99,8 @@ def run_training(cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None
     if not steps:
         raise TrainingError(f'{folder} was trained for no step: its data are fewer than a batch.')
     write_text(record, json.dumps({'config': digest, 'steps': steps, 'seconds': seconds}) + '\n')
+    if not keep_checkpoints:
+        _remove(numbered_checkpoints(folder))
     return FinishedTraining(checkpoint, steps, seconds, was_finished=False)
 
 
@@ -99,7 +110,7 @@ def last_line(log: Path) -> str:
     return next((line for line in reversed(lines) if line), 'the training wrote nothing')
 
 
-def _essence(cfg: Config) -> str:
+def _essence(cfg: Config, folder: Path) -> str:
     """The config without what changes no result: where and how it is loaded, logged and saved."""
     content = cfg.to_dict()
     for key in ('work_dir', 'default_hooks', 'visualizer', 'log_processor', 'log_level'):
@@ -108,17 +119,23 @@ def _essence(cfg: Config) -> str:
         if key.endswith('_dataloader') and isinstance(loader, dict):
             for setting in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):
                 loader.pop(setting, None)
-    return Config(content).pretty_text
+    # Not MMEngine's text of a config, whose layout depends on the version of yapf. Files of the run may move with it.
+    return json.dumps(content, sort_keys=True, default=str).replace(f'{folder}/', '')
 
 
-def _can_resume(pointer: Path) -> bool:
-    """Whether the checkpoint that MMEngine would resume from is there; a pointer to none is removed."""
-    if not pointer.is_file():
-        return False
-    if Path(pointer.read_text(encoding='utf-8').strip()).is_file():
-        return True
-    pointer.unlink()
-    return False
+def _can_resume(folder: Path) -> bool:
+    """Whether there is a checkpoint to resume from; MMEngine's pointer, which may be to one that is gone, follows."""
+    pointer, found = folder / 'last_checkpoint', numbered_checkpoints(folder)
+    if found:
+        write_text(pointer, str(found[0]))
+    else:
+        pointer.unlink(missing_ok=True)
+    return bool(found)
+
+
+def _remove(checkpoints: Sequence[Path]) -> None:
+    for path in checkpoints:
+        path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict | None:

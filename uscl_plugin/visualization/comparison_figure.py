@@ -1,31 +1,42 @@
 """Methods side by side: a measure of each, with its interval and the point of every seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, percent
 
 from .figures import BLUE, DARK, GREY, ORANGE, new_figure, tidy
 
+PANELS = ('box AP', 'mask AP')  # of a detector
 
-def comparison_figure(summary: Mapping[str, Any], metric: str = 'accuracy', highlight: str | None = None) -> Figure:
+
+def comparison_figure(
+    summary: Mapping[str, Any],
+    metric: str = 'accuracy',
+    highlight: str | None = None,
+    measures: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+) -> Figure:
     """One line a method: mean over seeds, its 95 % interval over patients, and the seeds as rings.
 
     Args:
         summary: See :func:`uscl_plugin.evaluation.summary.summarise`; its videos are shown.
         metric: One of its metrics.
         highlight: Method in another colour.
+        measures: Of detectors, name → method → one value in [0, 1] a seed; those of :data:`PANELS` are shown beside.
 
     Returns:
         The figure.
     """
+    beside = {name: values for name, values in (measures or {}).items() if name in PANELS}
     level = summary['levels']['video']
     selection = summary['honest_selection']
     found = {method: by[selection]['metrics'][metric] for method, by in level['results'].items()}
-    figure = new_figure(7.5, 0.42 * len(found) + 1.2)
-    axes = figure.add_subplot()
+    figure = new_figure(7.5 + 2.4 * len(beside), 0.42 * len(found) + 1.2)
+    axes, *others = figure.subplots(1, 1 + len(beside), squeeze=False, width_ratios=[3] + [1.3] * len(beside))[0]
     for line, (method, values) in enumerate(found.items()):
         if values['mean'] is None:
             continue
@@ -54,4 +65,25 @@ def comparison_figure(summary: Mapping[str, Any], metric: str = 'accuracy', high
     axes.xaxis.label.set(color=DARK, fontsize=9)
     tidy(axes)
     axes.grid(axis='x', color=GREY, alpha=0.25, lw=0.6)
+    for other, (name, values) in zip(others, beside.items(), strict=True):
+        _panel(other, name, [(method == highlight, values.get(method, [])) for method in found])
     return figure
+
+
+def _panel(axes: Axes, name: str, lines: Sequence[tuple[bool, Sequence[float]]]) -> None:
+    """Mean and seeds of a detector's measure, on the lines of the other panel."""
+    for line, (highlighted, values) in enumerate(lines):
+        colour = ORANGE if highlighted else BLUE
+        axes.plot(
+            [100 * value for value in values], [line] * len(values), 'o', mfc='white', mec=colour, ms=5.5, mew=1.2
+        )
+        if values:
+            axes.plot([100 * fmean(values)] * 2, [line - 0.3, line + 0.3], color=colour, lw=2.4)
+    axes.set_ylim(len(lines) - 0.4, -0.75)
+    axes.set_yticks(range(len(lines)), [''] * len(lines))
+    highest = max((value for _, values in lines for value in values), default=0.0)
+    axes.set_xlim(0, max(1.0, 110 * highest))  # from zero, as AP of few scans is small and noisy
+    axes.set_xlabel(f'{name} in per cent, last epoch')
+    axes.xaxis.label.set(color=DARK, fontsize=9)
+    tidy(axes)
+    axes.grid(axis='x', color=GREY, alpha=0.25, lw=0.6)

@@ -1,0 +1,139 @@
+"""The wheel holds the configs and tools, and works from any folder. Built and installed without network."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+from mmengine.fileio import load
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ('setup.py', 'MANIFEST.in', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml', 'uscl_command.py')
+FOLDERS = ('configs', 'tools', 'requirements', 'uscl_plugin')
+
+pytestmark = pytest.mark.slow
+
+
+def pip(*arguments):
+    subprocess.run([sys.executable, '-m', 'pip', '--disable-pip-version-check', *arguments, '-q'], check=True)
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory):
+    """A copy of what is built from, as builds leave ``build/`` there; an earlier one has left a config behind."""
+    source = tmp_path_factory.mktemp('source')
+    for name in SOURCES:
+        shutil.copy(ROOT / name, source)
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns('__pycache__'))
+    stale = source / 'build' / 'lib' / 'uscl_plugin' / '.mim' / 'configs' / 'uscl' / 'stale.py'
+    stale.parent.mkdir(parents=True)
+    stale.write_text('')
+    return source
+
+
+@pytest.fixture(scope='module')
+def wheel(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('wheel')
+    pip('wheel', source, '--no-deps', '--no-build-isolation', '--no-index', '-w', folder)
+    (wheel,) = folder.iterdir()
+    return wheel
+
+
+@pytest.fixture(scope='module')
+def installed(wheel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('installed')
+    pip('install', wheel, '--no-deps', '--no-index', '--ignore-installed', '--target', folder)
+    return folder
+
+
+@pytest.fixture
+def uscl(installed, tmp_path):
+    """A function that runs the installed command in an empty folder."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, installed / 'bin' / 'uscl', *arguments],
+            capture_output=True, text=True, cwd=tmp_path, env=os.environ | {'PYTHONPATH': str(installed)},
+        )  # fmt: skip
+
+    return run
+
+
+def files_below(folder):
+    return {
+        path.relative_to(ROOT).as_posix() for path in folder.rglob('*') if path.is_file() and 'cache' not in str(path)
+    }
+
+
+def test_wheel_holds_what_the_clone_has(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    shipped = {name.removeprefix('uscl_plugin/.mim/') for name in names if name.startswith('uscl_plugin/.mim/')}
+    expected = set.union(*(files_below(ROOT / folder) for folder in ('configs', 'tools', 'requirements')))
+    assert shipped == expected | {'model-index.yml'}
+    modules = {name for name in files_below(ROOT / 'uscl_plugin') if name.endswith('.py')}
+    assert modules | {'uscl_command.py'} == {name for name in names if name.endswith('.py') and '.mim' not in name}
+
+
+def test_build_leaves_only_what_git_ignores(source, wheel):
+    new = {path.name for path in source.iterdir()} - set(SOURCES) - set(FOLDERS)
+    assert new <= {'build', 'uscl_plugin.egg-info'}
+    assert not (source / 'uscl_plugin' / '.mim').exists()
+
+
+def test_source_distribution_builds_the_same_wheel(source, wheel, tmp_path):
+    subprocess.run([sys.executable, 'setup.py', '-q', 'sdist', '-d', tmp_path], cwd=source, check=True)
+    (archive,) = tmp_path.iterdir()
+    pip('wheel', archive, '--no-deps', '--no-build-isolation', '--no-index', '-w', tmp_path / 'again')
+    (again,) = (tmp_path / 'again').iterdir()
+    assert set(zipfile.ZipFile(again).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_configs_of_the_wheel(uscl, installed):
+    run = uscl('configs', '--path')
+    paths = [Path(line) for line in run.stdout.splitlines()]
+    mim = installed / 'uscl_plugin' / '.mim'
+    assert len(paths) == len(list(ROOT.glob('configs/[!_]*/*.py'))) and all(mim in path.parents for path in paths)
+    index = load(str(mim / 'model-index.yml'))  # as mim and MMPretrain read it
+    assert index['Import'] and all((mim / path).is_file() for path in index['Import'])
+
+
+def test_everything_works_in_another_folder(installed, tmp_path):
+    """`uscl doctor --train` runs `uscl train uscl_resnet18_demo …` for a step; then, where do the modules look?"""
+    code = """if True:
+    import sys, uscl_command
+    sys.argv = ['uscl', 'doctor', '--train', '--json']
+    assert uscl_command.main() == 0
+    from uscl_plugin.comparison.detection_config import DETECTOR
+    from uscl_plugin.comparison.methods import parse_method
+    from uscl_plugin.evaluation.cross_validation import CONFIGS
+    print(parse_method('uscl').config, DETECTOR, next(CONFIGS.glob('*.py')), sep='\\n', file=sys.stderr)
+    """
+    environment = os.environ | {'PYTHONPATH': str(installed)}
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    found = {finding['part']: finding for finding in json.loads(run.stdout)['findings']}
+    assert str(installed / 'uscl_plugin' / '.mim' / 'configs') in found['configs']['found']
+    assert found['training']['status'] == 'ok' and 'one step, loss' in found['training']['found']
+    paths = run.stderr.splitlines()[-3:]
+    assert all(Path(path).is_file() and str(installed) in path for path in paths), run.stderr
+
+
+def test_editable_install_reads_the_clone(source, tmp_path):
+    # Without --ignore-installed, pip would uninstall the package from the environment that runs the tests.
+    here = ('--prefix', tmp_path, '--ignore-installed')
+    before = sorted(Path(sysconfig.get_path('purelib')).glob('*uscl*'))
+    pip('install', '-e', source, '--no-deps', '--no-build-isolation', '--no-index', *here)
+    assert sorted(Path(sysconfig.get_path('purelib')).glob('*uscl*')) == before
+    assert not (source / 'uscl_plugin' / '.mim').exists()
+    (site,) = tmp_path.rglob('site-packages')
+    code = f'import site, sys; site.addsitedir({str(site)!r}); import uscl_command; uscl_command.main()'
+    command = [sys.executable, '-S', '-c', code, 'configs', '--path']
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert str(source / 'configs' / 'uscl' / 'uscl_resnet18_demo.py') in run.stdout.splitlines(), run.stderr
+    assert (tmp_path / 'bin' / 'uscl').is_file()

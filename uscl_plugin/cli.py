@@ -1,0 +1,219 @@
+"""The ``uscl`` command: the tools of this package as subcommands, wherever it is installed."""
+
+import importlib.util
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .paths import CONFIGS, TOOLS, find_shipped_config, list_configs
+from .version import __version__
+
+# What has a short name; every tool is a subcommand by the name of its file, too.
+COMMANDS = {
+    'convert': 'dataset_converters/videos_to_clusters.py',
+    'check': 'analysis/check_dataset.py',
+    'train': 'train.py',
+    'evaluate': 'evaluate.py',
+    'predict': 'predict.py',
+    'compare': 'benchmarks/compare.py',
+    'cam': 'visualization/gradcam.py',
+    'export': 'model_converters/export_backbone.py',
+}
+SOURCES = {  # `uscl convert KIND SRC`: data that have a layout of their own
+    'clips': COMMANDS['convert'],
+    'us4': 'dataset_converters/us4.py',
+    'pocus': 'dataset_converters/pocus.py',
+    'lesions': 'dataset_converters/lesions_to_coco.py',
+}
+OWN = {
+    'configs': 'List the configs that are shipped; `uscl configs WORD` those with WORD, --path where they are.',
+    'doctor': 'Say what works here and what to install: versions, GPU, operations, optional parts.',
+}
+HOST_TOOLS = ('train', 'test')  # MMPretrain's or MMDetection's own, with their arguments
+WITH_CONFIG = (*HOST_TOOLS, 'cam', 'gradcam', 'browse_pairs', 'report_pretraining', 'report_detection')
+HOST_HELP = """usage: uscl {0} CONFIG{1} [options of the host]
+
+{2}
+
+CONFIG is a path, or the name of a shipped config (`uscl configs`), and comes first.
+`uscl {0} CONFIG --help` lists the options of its host, such as --work-dir DIR and --cfg-options KEY=VALUE …
+"""
+
+
+def load_plugin() -> None:
+    """Execute ``uscl_plugin``, which ``uscl_command`` has made but not executed.
+
+    Raises:
+        ImportError: The environment is incomplete.
+    """
+    package = sys.modules['uscl_plugin']
+    if not hasattr(package, '__all__'):  # set at its end
+        assert package.__spec__ is not None and package.__spec__.loader is not None
+        package.__spec__.loader.exec_module(package)
+
+
+def list_tools() -> dict[str, Path]:
+    """Subcommand → file of its tool: those with a short name first, then all by the name of their file."""
+    named = {name: TOOLS / path for name, path in COMMANDS.items()}
+    return named | {path.stem: path for path in sorted(TOOLS.rglob('*.py'))}
+
+
+def describe(path: Path) -> str:
+    """The first sentence of a tool's docstring, without executing the tool."""
+    text = path.read_text(encoding='utf-8').split('"""', 2)[1]  # parsing all of them would take most of the time
+    first = ' '.join(text.split('\n\n')[0].split())
+    return first if first.endswith('?') else f'{first.split(". ")[0].rstrip(".")}.'
+
+
+def help_text() -> str:
+    """What ``uscl --help`` prints."""
+    lines = ['usage: uscl COMMAND [arguments]', '', 'USCL pretraining on ultrasound videos.', '', 'commands:']
+
+    def add(name: str, text: str) -> None:
+        lines.extend(textwrap.wrap(f'  {name:<10}{text}', 100, subsequent_indent=' ' * 12))
+
+    tools = list_tools()
+    for name in COMMANDS:
+        add(name, describe(tools[name]))
+    for name, text in OWN.items():
+        add(name, text)
+    lines += ['', 'other tools, by the names of their files (`python tools/…/NAME.py` in a clone):']
+    for name, path in tools.items():
+        if path.relative_to(TOOLS).as_posix() not in COMMANDS.values():
+            lines.extend(textwrap.wrap(f'  {name}: {describe(path)}', 100, subsequent_indent=' ' * 12))
+    lines += ['', '`uscl COMMAND --help` says more; `uscl --version` prints the version.']
+    return '\n'.join(lines)
+
+
+def print_configs(argv: Sequence[str]) -> int:
+    """List the shipped configs, as names that ``uscl train`` understands, or with ``--path`` as paths."""
+    if {'-h', '--help'} & set(argv):
+        print(f'usage: uscl configs [WORD] [--path]\n\n{OWN["configs"]}')
+        return 0
+    words = [word for word in argv if word != '--path']
+    if len(words) > 1 or any(word.startswith('-') for word in words):
+        print('error: usage: uscl configs [WORD] [--path]', file=sys.stderr)
+        return 2
+    found = [(path.relative_to(CONFIGS).as_posix(), path) for path in list_configs()]
+    found = [(name, path) for name, path in found if not words or words[0] in name]
+    for name, path in found:
+        print(path if '--path' in argv else name)
+    return 0 if found else 1
+
+
+def with_config(argv: Sequence[str]) -> list[str]:
+    """Arguments in which the name of a shipped config is its path: the first one, or one that ends with ``.py``.
+
+    Raises:
+        ValueError: There is no such config, or more than one.
+    """
+    arguments = list(argv)
+    for index, argument in enumerate(arguments):
+        is_name = not argument.startswith('-') and '=' not in argument
+        if is_name and (index == 0 or argument.endswith('.py')):
+            arguments[index] = str(find_shipped_config(argument))
+            break
+    return arguments
+
+
+def run_tool(command: str, path: Path, argv: list[str]) -> int:
+    """Execute a tool in this process; its help and its errors say ``command``.
+
+    Args:
+        command: Such as ``uscl convert``.
+        path: Of the tool.
+        argv: Its arguments.
+
+    Returns:
+        Its exit status.
+    """
+    spec = importlib.util.spec_from_file_location(f'uscl_tool_{path.stem}', path)
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    sys.modules[tool.__name__] = tool
+    before, sys.argv = sys.argv, [command, *argv]
+    try:
+        spec.loader.exec_module(tool)
+        run: Callable[..., int | None] = tool.main
+        return (run(argv) if run.__code__.co_argcount else run()) or 0
+    finally:
+        sys.argv = before
+
+
+def dispatch(argv: list[str]) -> int:
+    """Run a command line of ``uscl``.
+
+    Returns:
+        The exit status: that of the tool, 1 if the plugin cannot be imported, 2 for what is no command or no config.
+    """
+    name, rest = (argv[0], argv[1:]) if argv else ('', [])
+    if name in ('', '-h', '--help', 'help'):
+        print(help_text())
+        return 0 if name else 2
+    if name == '--version':
+        print(f'uscl_plugin {__version__}')
+        return 0
+    if name == 'doctor':
+        from .doctor import main as doctor
+
+        return doctor(rest)
+    if name == 'configs':
+        return print_configs(rest)
+    tools = list_tools()
+    if name not in tools:
+        import difflib
+
+        similar = difflib.get_close_matches(name, [*tools, *OWN], n=3, cutoff=0.5)
+        hint = f'did you mean {" or ".join(similar)}? ' if similar else ''
+        print(f'error: uscl has no command {name}: {hint}`uscl --help` lists them.', file=sys.stderr)
+        return 2
+    command, path = f'uscl {name}', tools[name]
+    wants_help = bool({'-h', '--help'} & set(rest))
+    # A folder of clips may be named like a kind, so that a kind is one only in front of another argument.
+    if name == 'convert' and rest[:1] and rest[0] in SOURCES and (wants_help or (rest[1:2] and rest[1][0] != '-')):
+        command, path, rest = f'uscl convert {rest[0]}', TOOLS / SOURCES[rest[0]], rest[1:]
+    elif name == 'convert' and wants_help:
+        print(f'`uscl convert KIND SRC …` reads other layouts; KIND is one of {", ".join(SOURCES)}.\n')
+    if name in HOST_TOOLS and (not rest or rest[0] in ('-h', '--help')):
+        print(HOST_HELP.format(name, '' if name == 'train' else ' CHECKPOINT', describe(path)))
+        return 0 if wants_help else 2
+    try:
+        if name in WITH_CONFIG:
+            rest = with_config(rest)
+        load_plugin()
+    except ValueError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f'error: {error}\n`uscl doctor` says what else is missing.', file=sys.stderr)
+        return 1
+    if name in HOST_TOOLS:
+        from .engine.host_tools import run_host_tool
+
+        return run_host_tool(name, rest)
+    return run_tool(command, path, rest)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments; None takes the command line's.
+
+    Returns:
+        The exit status; 130 if interrupted.
+    """
+    try:
+        return dispatch(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print('interrupted.', file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `uscl configs | head` has read enough; Python would complain when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""One detector of a comparison: its training from a backbone, and its AP."""
+
+from pathlib import Path
+
+from uscl_plugin.engine.input_metadata import file_source
+from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
+from uscl_plugin.visualization.detection_runs import MEASURES, read_run
+
+from .detection_config import DETECTOR, detection_config
+from .training_run import FinishedTraining, run_training
+
+
+def run_detector(
+    spec: str,
+    seed: int,
+    folder: Path,
+    data: str,
+    config: str | Path = DETECTOR,
+    epochs: int | None = None,
+    size: int | None = None,
+    workers: int | None = None,
+) -> tuple[FinishedTraining, dict[str, float]]:
+    """Train a detector from a backbone, unless that has been done; its own weights are not kept.
+
+    Args:
+        spec: Of the backbone, see :func:`~uscl_plugin.evaluation.backbones.load_backbone`.
+        seed: Of the run, and of an untrained backbone.
+        folder: Gets ``backbone.pth``, and what :func:`~uscl_plugin.comparison.training_run.run_training` writes.
+        data: Folder that ``lesions_to_coco.py`` wrote.
+        config: The detector's; this and the rest as in
+            :func:`~uscl_plugin.comparison.detection_config.detection_config`.
+        epochs: See there.
+        size: See there.
+        workers: See there.
+
+    Returns:
+        The training, and its measures in the last epoch: name (``box AP``, …) → value in [0, 1].
+
+    Raises:
+        OSError: A file is not there.
+        ValueError: The training failed, was not evaluated, or is of something else; says what.
+    """
+    backbone = load_backbone(spec, seed)
+    weights = folder.resolve() / 'backbone.pth'
+    if not weights.is_file():  # another backbone in the same folder is refused below, by its digest
+        write_backbone(weights, backbone)
+    cfg = detection_config(backbone, weights, data, seed, config, epochs, size, workers)
+    lesions = sorted(Path(data).expanduser().glob('annotations/*.json'))
+    depends_on = {'backbone': backbone.source, 'data': [file_source(path) for path in lesions]}
+    done = run_training(cfg, folder, depends_on, keep_checkpoints=False)  # 220 MB each
+    run = read_run(folder)
+    if run.last_epoch != cfg.train_cfg.max_epochs:
+        raise ValueError(f'{folder} was evaluated in epoch {run.last_epoch} last: delete it to train again.')
+    return done, {name: run.measures[name][run.last_epoch] for name in MEASURES.values() if name in run.measures}

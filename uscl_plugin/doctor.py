@@ -1,0 +1,249 @@
+"""``uscl doctor``: what works here, and what to install. Nothing that is missing or broken may stop it."""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+OK, NOTE, OPTIONAL, BROKEN = 'ok', 'note', 'optional', 'broken'
+COLOURS = {OK: 'green', NOTE: 'yellow', OPTIONAL: 'cyan', BROKEN: 'bold red'}
+TESTED_PYTHON = ((3, 10), (3, 12))
+LITTLE_SPACE = 5 * 2**30  # bytes; frames of 250 clips and the checkpoints of a run take about that
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the result.
+
+    Attributes:
+        part: What was looked at.
+        status: ``ok``; ``note``: works, but; ``optional``: not there, and only needed for what the remedy says;
+            ``broken``: needed, and does not work.
+        found: A version, a name, an error.
+        remedy: What to do; empty if nothing.
+    """
+
+    part: str
+    status: str
+    found: str
+    remedy: str = ''
+
+
+Check = Callable[[], Iterator[Finding]]
+
+
+def check_machine() -> Iterator[Finding]:
+    """Python, system, cores, and the current folder, which gets ``work_dirs``."""
+    version, (oldest, newest) = sys.version_info[:2], TESTED_PYTHON
+    status = BROKEN if version < oldest else NOTE if version > newest else OK
+    remedy = '' if status == OK else f'use Python {oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}, which are tested'
+    yield Finding('Python', status, f'{platform.python_version()}, {sys.executable}', remedy)
+    yield Finding('system', OK, platform.platform())
+    yield check_threads(available_cores(), os.cpu_count() or 1, os.environ.get('OMP_NUM_THREADS'))
+    yield check_folder(Path.cwd())
+
+
+def available_cores(quota_file: Path = Path('/sys/fs/cgroup/cpu.max')) -> int:
+    """Cores that this process may use: those of its affinity, or fewer in a container with a quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # 'max 100000' has no quota; other systems have no such file
+        quota, period = quota_file.read_text().split()
+        cores = min(cores, max(1, round(int(quota) / int(period))))
+    return cores
+
+
+def check_threads(cores: int, all_cores: int, threads: str | None) -> Finding:
+    """Does PyTorch start as many threads as there are cores for it?
+
+    Args:
+        cores: That this process may use.
+        all_cores: Of the machine.
+        threads: The value of ``OMP_NUM_THREADS``.
+    """
+    found = f'{cores} of {all_cores}, OMP_NUM_THREADS {threads or "not set"}'
+    started = int(threads) if threads and threads.isdigit() else all_cores
+    if started > cores:
+        return Finding('cores', NOTE, found, f'export OMP_NUM_THREADS={cores}, or threads wait for each other')
+    hint = f'several runs at once: OMP_NUM_THREADS={cores} divided by their number' if started > 1 else ''
+    return Finding('cores', OK, found, hint)
+
+
+def check_folder(folder: Path) -> Finding:
+    """Is there space and may files be written?"""
+    free = shutil.disk_usage(folder).free
+    found = f'{folder}, {free / 2**30:.1f} GiB free'
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding('folder', NOTE, f'{found}, {error.strerror}', 'go to another one, or pass --work-dir and --out')
+    little = free < LITTLE_SPACE
+    return Finding(
+        'folder', NOTE if little else OK, found, 'make space, or pass --work-dir elsewhere' if little else ''
+    )
+
+
+def check_family() -> Iterator[Finding]:
+    """Exactly one of the two families that provide mmengine, mmcv, mmpretrain and mmdet."""
+    from .compat.environment import find_problems, installed_versions
+
+    versions = installed_versions()
+    fatal, notes = find_problems(versions)
+    if fatal:
+        yield Finding('family', BROKEN, fatal.partition(': ')[0], fatal.partition(': ')[2])
+    else:
+        yield Finding('family', OK, family_of(versions))
+    for note in notes:
+        yield Finding('family', NOTE, note.partition(': ')[0], note.partition(': ')[2])
+
+
+def family_of(versions: dict[str, str]) -> str:
+    """The extra that was installed; that which is recommended, where none was."""
+    return 'openmmlab' if any(name.startswith('mm') for name in versions) else 'onedl'
+
+
+def check_packages() -> Iterator[Finding]:
+    """The packages that this one requires, beside the versions that were tested, and its optional parts."""
+    from packaging.requirements import Requirement
+
+    from .compat.environment import find_problems, installed_versions
+
+    try:
+        requirements = [Requirement(line) for line in metadata.requires('uscl_plugin') or []]
+    except metadata.PackageNotFoundError:
+        here = Path(__file__).parent.parent
+        yield Finding('uscl_plugin', NOTE, f'not installed, runs from {here}', f'pip install --no-deps -e {here}')
+        return
+    yield Finding('uscl_plugin', OK, metadata.version('uscl_plugin'))
+    versions = installed_versions()
+    family = family_of(versions)
+    tested = tested_versions(family)
+    chosen = ('',) if find_problems(versions)[0] else ('', family)  # what is wrong with the family is said once
+    for requirement in requirements:
+        if any(applies(requirement, extra) for extra in chosen):
+            yield check_requirement(requirement, tested, BROKEN)
+    for extra in metadata.metadata('uscl_plugin').get_all('Provides-Extra') or []:
+        if extra in ('onedl', 'openmmlab', 'test', 'dev'):
+            continue
+        parts = [requirement for requirement in requirements if applies(requirement, extra) and requirement.marker]
+        found = [check_requirement(part, tested, OPTIONAL) for part in parts]
+        missing = [finding.remedy for finding in found if finding.status == OPTIONAL]
+        what = ', '.join(f'{finding.part} {finding.found}' for finding in found)
+        remedy = 'pip install ' + ' '.join(text.removeprefix('pip install ') for text in missing) if missing else ''
+        yield Finding(f'[{extra}]', OPTIONAL if missing else OK, what, remedy)
+
+
+def applies(requirement: Any, extra: str) -> bool:
+    """Is a ``packaging`` requirement one of an extra ('': of all)?"""
+    return requirement.marker is None or requirement.marker.evaluate({'extra': extra})
+
+
+def check_requirement(requirement: Any, tested: dict[str, str], if_missing: str) -> Finding:
+    """Is a ``packaging`` requirement met, and by the tested version?"""
+    install = f"pip install '{requirement.name}{requirement.specifier}'"
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return Finding(requirement.name, if_missing, 'not installed', install)
+    if not requirement.specifier.contains(version, prereleases=True):
+        return Finding(requirement.name, if_missing, f'{version} is not {requirement.specifier}', install)
+    expected = tested.get(requirement.name, version)
+    if version.partition('+')[0] != expected:  # torch has 2.14.1+cu130
+        return Finding(requirement.name, NOTE, version, f'tested with {expected}')
+    return Finding(requirement.name, OK, version)
+
+
+def tested_versions(family: str) -> dict[str, str]:
+    """Distribution → version that the test suite ran with, from the constraints of a family."""
+    from packaging.requirements import Requirement
+
+    from .paths import REQUIREMENTS
+
+    versions = {}
+    for line in (REQUIREMENTS / f'constraints-{family}.txt').read_text(encoding='utf-8').splitlines():
+        if line and not line.startswith(('#', '-')):
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate():
+                versions[requirement.name] = str(requirement.specifier).removeprefix('==')
+    return versions
+
+
+def guarded(part: str, check: Check) -> Iterator[Finding]:
+    """The findings of a check; what it raises is one, too."""
+    try:
+        yield from check()
+    except (Exception, SystemExit) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        yield Finding(part, BROKEN, f'{type(error).__name__}: {reason}', 'reinstall what the error names')
+
+
+def examine(train: bool = False) -> list[Finding]:
+    """All checks, in the order in which repairs should be made; those that need a family wait for one."""
+    from .doctor_runs import check_ops, check_plugin, check_torch, check_training
+
+    checks: dict[str, Check] = {'machine': check_machine, 'packages': check_packages, 'family': check_family}
+    runs: dict[str, Check] = {'plugin': check_plugin, 'ops': check_ops}
+    if train:
+        runs['training'] = check_training
+    findings: list[Finding] = []
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # what imports print is told below
+        warnings.simplefilter('ignore')
+        for part, check in {**checks, 'torch': check_torch}.items():
+            findings += guarded(part, check)
+        if any(finding.part == 'family' and finding.status == BROKEN for finding in findings):
+            return [*findings, Finding(', '.join(runs), NOTE, 'not tried', 'repair the family first')]
+        for part, check in runs.items():
+            findings += guarded(part, check)
+    return findings
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print a table, or plain lines where rich is missing."""
+    try:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+    except ImportError:
+        for finding in findings:
+            print(
+                f'{finding.status:<9}{finding.part}: {finding.found}' + f' -> {finding.remedy}' * bool(finding.remedy)
+            )
+        return
+    table = Table('', 'part', 'found', 'what to do')
+    for finding in findings:
+        texts = (escape(text) for text in (finding.part, finding.found, finding.remedy))
+        table.add_row(f'[{COLOURS[finding.status]}]{finding.status}[/]', *texts)
+    console = Console()
+    # Commands are there to be copied: in a file or pipe, lines are as long as they need to be.
+    Console(width=None if console.is_terminal else 200).print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        Exit status: 0; 1 if something that is needed does not work.
+    """
+    parser = argparse.ArgumentParser('uscl doctor', description=__doc__)
+    parser.add_argument('--train', action='store_true', help='also train the demo for one step, on made-up clips')
+    parser.add_argument('--json', action='store_true', help='print JSON in place of a table')
+    args = parser.parse_args(argv)
+    findings = examine(args.train)
+    broken = dict.fromkeys(finding.part for finding in findings if finding.status == BROKEN)
+    if args.json:
+        print(json.dumps({'ok': not broken, 'findings': [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        print_findings(findings)
+        print(f'Broken: {", ".join(broken)}.' if broken else 'Ready: everything that is needed works.')
+    return 1 if broken else 0

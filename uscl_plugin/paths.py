@@ -1,0 +1,52 @@
+"""Where the configs and tools of this package are, in a clone and in an installed wheel."""
+
+from pathlib import Path
+
+_MIM = Path(__file__).resolve().parent / '.mim'  # where mim looks in packages of OpenMMLab
+
+
+def shipped_root(mim: Path = _MIM) -> Path:
+    """The folder that holds ``configs``, ``tools`` and ``requirements``: ``.mim`` in a wheel, else the clone."""
+    return mim if (mim / 'configs').is_dir() else mim.parent.parent
+
+
+CONFIGS = shipped_root() / 'configs'
+TOOLS = shipped_root() / 'tools'
+REQUIREMENTS = shipped_root() / 'requirements'
+
+
+def list_configs(folder: Path = CONFIGS) -> list[Path]:
+    """The configs that can be run, sorted; those that others only inherit from are left out."""
+    return sorted(path for path in folder.glob('[!_]*/**/*.py') if path.is_file())
+
+
+def find_shipped_config(name: str, folder: Path = CONFIGS) -> Path:
+    """The config that a user means.
+
+    Args:
+        name: In this order: a path of the user's; a path below the shipped ``configs``, with or without ``configs/``
+            in front; the name of one shipped config. The last two may lack ``.py``.
+        folder: The shipped configs.
+
+    Raises:
+        ValueError: There is none of that name, or more than one.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    below = Path(name if name.endswith('.py') else f'{name}.py')
+    if below.parts[:1] == ('configs',):
+        below = below.relative_to('configs')
+    if not below.is_absolute() and '..' not in below.parts and (folder / below).is_file():
+        return folder / below
+    known = {path.relative_to(folder).as_posix(): path for path in list_configs(folder)}
+    found = [path for path in known if Path(path).name == str(below)]
+    if len(found) == 1:
+        return known[found[0]]
+    if found:
+        raise ValueError(f'{name} names {len(found)} configs: say which of {", ".join(found)}.')
+    import difflib  # here, as `uscl --help` is to be fast
+
+    stems = {Path(path).stem: path for path in known}
+    similar = difflib.get_close_matches(below.stem, stems, n=3, cutoff=0.5)
+    hint = f'did you mean {" or ".join(similar)}? ' if similar else ''
+    raise ValueError(f'{name} is no file, and no config of that name is shipped: {hint}`uscl configs` lists them.')
