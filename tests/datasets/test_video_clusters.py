@@ -133,7 +133,7 @@ def test_data_fraction_keeps_a_share_of_every_class(clusters, fraction, expected
         assert set(labels(dataset).values()) == {-1, 0, 1}
 
 
-@pytest.mark.parametrize('name', ['label_fraction', 'data_fraction'])
+@pytest.mark.parametrize('name', ['label_fraction', 'data_fraction', 'max_bad'])
 @pytest.mark.parametrize('fraction', [-0.01, 1.01, 10, float('nan')])
 def test_fraction_outside_is_an_error(clusters, name, fraction):
     with pytest.raises(ValueError, match=rf'{name} should be in \[0, 1\] \(0.01 is 1 %\), got'):
@@ -186,7 +186,8 @@ def test_frames_deleted_after_conversion_are_found_at_the_start(clusters, tmp_pa
     (copy / 'frames' / 'a__v2' / '000001.png').unlink()
     shutil.rmtree(copy / 'frames' / 'b__v1')
     with pytest.raises(
-        FileNotFoundError, match=r"7 frames of 2 videos .*gone, first .*b__v1/000000.png of video 'b/v1': run"
+        FileNotFoundError,
+        match=r"2 of 7 videos of .*copy are bad, more than .*'b/v1': .*b__v1/000000.png is gone, 6 of",
     ):
         VideoClusterDataset(str(copy))
 

@@ -171,6 +171,8 @@ def test_metadata_and_report(tmp_path, checkpoint, capsys):
     digest = hashlib.sha256((tmp_path / 'epoch_3.pth').read_bytes()).hexdigest()
     expected = {
         'method': 'USCL',
+        'license': 'not stated',
+        'data': 'not stated',
         'architecture': 'resnet18',
         'mean': [127.5] * 3,
         'std': [63.75] * 3,
@@ -197,10 +199,11 @@ def test_metadata_and_report(tmp_path, checkpoint, capsys):
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 def test_export_of_an_export_keeps_what_is_known(tmp_path, checkpoint, suffix):
-    first = export(tmp_path, checkpoint, 'mmpretrain', suffix=suffix)
+    first = export(tmp_path, checkpoint, 'mmpretrain', '--license', 'MIT', '--data', 'COVID-BLUES', suffix=suffix)
     second = tmp_path / 'second.pth'
-    assert tool.main([str(first), str(second), '--to', 'mmdet']) == 0
+    assert tool.main([str(first), str(second), '--to', 'mmseg', '--license', 'cc-by-4.0']) == 0
     meta = torch.load(second, weights_only=True)['meta']
+    assert meta['license'] == 'cc-by-4.0' and meta['data'] == 'COVID-BLUES'
     assert meta['method'] == 'USCL' and meta['mean'] == [127.5] * 3 and meta['channel_order'] == 'rgb'
 
 

@@ -71,7 +71,8 @@ HELD_OPEN = ('store', 'LMDB')  # one file each, opened (and mapped) before it is
 
 def make_ways(root: Path, entries: list[dict], scratch: Path) -> dict[str, tuple[int, Reader]]:
     """Size and reader of every way; ``scratch`` gets the files that are not there yet."""
-    shards, places = find_stored(root, entries)
+    shards, stored = find_stored(root, entries)
+    places = {video_id: video.place for video_id, video in stored.items()}
     videos = [shards.read(*places[entry['video_id']]) for entry in entries]  # as a source for the others
     png = [[root / frame for frame in entry['frames']] for entry in entries]
     jpeg = [[scratch / f'{v}-{k}.jpg' for k in range(len(video))] for v, video in enumerate(videos)]

@@ -14,8 +14,9 @@ from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.datasets.media.command import positive_int, run_command
 from uscl_plugin.datasets.media.conversion import pack_with_progress
 from uscl_plugin.datasets.media.errors import SourceError
-from uscl_plugin.datasets.media.frame_store import damaged_videos, read_index
+from uscl_plugin.datasets.media.frame_store import read_index
 from uscl_plugin.datasets.media.report import print_store
+from uscl_plugin.datasets.verification import damaged_videos
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,14 +33,19 @@ def _run(folder: Path, args: argparse.Namespace) -> int:
     try:
         entries = read_annotations(folder / 'annotations.json')['data_list']
         index = read_index(folder) if args.verify else pack_with_progress(folder, entries, args.workers)
-        damaged = damaged_videos(folder) if args.verify else []
+        damaged = damaged_videos(folder) if args.verify else {}
     except (OSError, ValueError) as error:
         raise SourceError(str(error), exit_code=1) from error
     if index is None:
         raise SourceError(f'{folder} has no frame store: run this tool without --verify.', exit_code=1)
     if damaged:
-        remedy = f'delete {folder / "store"} and run this tool without --verify.'
-        raise SourceError(f'{folder}: {len(damaged)} videos are damaged, first {damaged[0]!r}: {remedy}', exit_code=1)
+        for video_id, reason in damaged.items():
+            print(f'damaged: {video_id}: {reason}')
+        raise SourceError(
+            f'{folder}: {len(damaged)} of {len(index.videos)} videos are damaged: copy the store again, or, where the '
+            f'image files are there, delete {folder / "store"} and run this tool without --verify.',
+            exit_code=1,
+        )
     print_store(index, folder)
     return 0
 

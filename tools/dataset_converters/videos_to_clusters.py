@@ -1,7 +1,8 @@
 """Convert clips and folders of frames into a dataset of video clusters.
 
-SRC holds class folders of clips (mp4 avi gif mov mpeg mpg m4v mkv webm) or of folders of frames; or clips without
-labels; or anything with an index.csv (path,label,patient_id[,split]). Run again, it goes on where it stopped.
+SRC holds class folders of clips (mp4 avi gif mov mpeg mpg m4v mkv webm), of DICOM files, or of folders of frames; or
+clips without labels; or anything with an index.csv (path,label,patient_id[,split]). Run again, it goes on where it
+stopped. Of a DICOM file, pixels and frame times are used, and PatientID to group: docs/privacy.md.
 """
 
 import argparse
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 from uscl_plugin.datasets.media.command import add_common_arguments, fraction, positive_float, run_command
 from uscl_plugin.datasets.media.conversion import convert_sources
+from uscl_plugin.datasets.media.privacy_options import add_privacy_arguments, privacy_metainfo, protect
 from uscl_plugin.datasets.media.sources import find_sources, split_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings
 
@@ -31,15 +33,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--val-fraction', type=fraction, metavar='F', help='hold this share back as split val, by patient where known'
     )
+    add_privacy_arguments(parser)
     parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
     args = parser.parse_args(argv)
 
     def convert() -> int:
         sources = find_sources(args.src, args.index, args.classes, args.out)
+        sources = protect(sources, args)
         if args.val_fraction is not None:
             sources = split_sources(sources, args.val_fraction, args.seed)
-        settings = StoreSettings(args.fps, args.size, args.color)
-        return convert_sources(sources, args.out, settings, args.classes, args.workers, fps=args.fps, size=args.size)
+        settings = StoreSettings(args.fps, args.size, args.color, args.mask_tolerance if args.mask_static else None)
+        metainfo = {'fps': args.fps, 'size': args.size} | privacy_metainfo(args)
+        return convert_sources(sources, args.out, settings, args.classes, args.workers, **metainfo)
 
     return run_command(convert)
 

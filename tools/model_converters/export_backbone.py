@@ -1,19 +1,22 @@
-"""Export the pretrained backbone of a checkpoint to MMDetection, MMPretrain or torchvision."""
+"""Export the pretrained backbone of a checkpoint to other libraries."""
 
 import argparse
 import sys
 
 from uscl_plugin.engine.backbone_export import TARGETS, export_backbone
-from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments
+from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments, add_origin_arguments
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint of a pretraining, or a ResNet state dict')
-    parser.add_argument('out', metavar='OUT', help='file to write: .pth, .pt or .safetensors')
+    parser.add_argument(
+        'out', metavar='OUT', help='file to write: .pth, .pt, .safetensors, or .onnx; for hub a new folder'
+    )
     parser.add_argument('--to', required=True, choices=TARGETS, help='whose names and layout to write')
     add_input_arguments(parser)
+    add_origin_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -21,7 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
     try:
-        print(export_backbone(args.checkpoint, args.out, args.to, {key: getattr(args, key) for key in INPUT_KEYS}))
+        given = {key: getattr(args, key) for key in (*INPUT_KEYS, 'license', 'data')}
+        print(export_backbone(args.checkpoint, args.out, args.to, given))
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -8,12 +8,15 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from .annotations import read_annotations
-from .frame_files import check_files
 from .frame_range import frames_in_range
 from .labels import class_indices
-from .media.frame_store import Place, find_stored, frames_at
+from .media.frame_shards import FrameShards, frames_at
+from .media.frame_store import find_stored
+from .sample_errors import name_video
 from .sample_seed import SampleSeeder
+from .selection import hide_labels, select_split
 from .subsets import stratified_subset
+from .verification import verify_videos
 
 
 @DATASETS.register_module()
@@ -28,6 +31,11 @@ class VideoClusterDataset(BaseDataset):
     Where the folder has a frame store, as converters write it, ``frames`` of a video in it are a read-only array (T, H,
     W) or (T, H, W, 3) uint8 in the pipeline, mapped into memory and shared by all workers, and its image files need not
     be there.
+
+    Videos are verified when the data set is built: the bytes of stored ones by their checksums, the image files of
+    others as :mod:`~uscl_plugin.datasets.frame_files` can. Bad ones are dropped, after all choices, so that the others
+    and their labels are chosen as if these were sound, and nothing takes their place; ``bad_videos`` holds the reason
+    of each by id. An error of a later sample stops the run.
 
     Args:
         data_root: The folder that a converter wrote.
@@ -46,13 +54,18 @@ class VideoClusterDataset(BaseDataset):
             keeps frames of one video from being negatives of each other: no two pairs of an epoch share a video.
         keep_unlabelled: Keep videos without label (after ``label_fraction``), as -1.
         frame_store: Read the store; False reads the image files in any case.
+        verify: Verify the videos that are left by the choices above; ``'local'`` takes no notice of the other processes
+            of a distributed run, which must otherwise build the same data set, since all drop what any has found bad.
+        max_bad: Share of these videos that may be bad, in [0, 1]. At 1 %, one in a thousand is lost with a warning, and
+            one in twenty, or any in fewer than a hundred, is an error.
         filter_cfg: ``dict(labels=[…])`` keeps the videos with one of these annotation labels.
         pipeline: The transforms.
         **kwargs: Those of :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
-        FileNotFoundError: No annotation file, or frames are gone.
-        ValueError: The annotation or the store is damaged or of another version, or a setting does not fit.
+        FileNotFoundError: No annotation file, or frames of more videos than ``max_bad`` are gone.
+        ValueError: The annotation or the store is damaged or of another version, more videos than ``max_bad`` are bad,
+            or a setting does not fit.
 
     Warns:
         UserWarning: A store lacks videos that it should have.
@@ -74,13 +87,18 @@ class VideoClusterDataset(BaseDataset):
         samples_per_video: int = 1,
         keep_unlabelled: bool = True,
         frame_store: bool = True,
+        verify: bool | str = True,
+        max_bad: float = 0.01,
         filter_cfg: dict | None = None,
         pipeline: Sequence = (),
         **kwargs: Any,
     ) -> None:
-        for name, fraction in (('label_fraction', label_fraction), ('data_fraction', data_fraction)):
+        shares = {'label_fraction': label_fraction, 'data_fraction': data_fraction, 'max_bad': max_bad}
+        for name, fraction in shares.items():
             if not 0 <= fraction <= 1:
                 raise ValueError(f'{name} should be in [0, 1] (0.01 is 1 %), got {fraction}.')
+        if verify not in (True, False, 'local'):
+            raise ValueError(f"verify should be True, False or 'local', got {verify!r}.")
         if samples_per_video < 1:
             raise ValueError(f'samples_per_video should be at least 1, got {samples_per_video}.')
         self.split = split
@@ -92,6 +110,9 @@ class VideoClusterDataset(BaseDataset):
         self.samples_per_video = samples_per_video
         self.keep_unlabelled = keep_unlabelled
         self.frame_store = frame_store
+        self.verify = verify
+        self.max_bad = max_bad
+        self.bad_videos: dict[str, str] = {}
         self._seeder = SampleSeeder(seed)
         super().__init__(
             ann_file=ann_file,
@@ -130,9 +151,9 @@ class VideoClusterDataset(BaseDataset):
             self.seed,
         )
         entries = [entries[i] for i in kept]
-        places: dict[str, Place] = {}
-        if self.frame_store:
-            self._shards, places = find_stored(self.data_root, entries)
+        self._shards, stored = (
+            find_stored(self.data_root, entries) if self.frame_store else (FrameShards(self.data_root, []), {})
+        )
         data_list = []
         for entry in entries:
             label = entry['label']
@@ -143,36 +164,31 @@ class VideoClusterDataset(BaseDataset):
                     f'map is for other data, or leave its videos out with filter_cfg=dict(labels=[…]).'
                 )
             part = frames_in_range(len(entry['frames']), self.frame_range)
-            place = places.get(entry['video_id'])
+            video = stored.get(entry['video_id'])
             data_list.append(
                 dict(
                     frames=[entry['frames'][i] for i in part],
-                    stored=None if place is None else frames_at(place, part.start, len(part)),
+                    stored=None if video is None else frames_at(video.place, part.start, len(part)),
                     video_id=entry['video_id'],
                     patient_id=entry['patient_id'],
                     gt_label=-1 if label is None else to_index[label],
                 )
             )
-        self._hide_labels(data_list)
+        hide_labels(data_list, self.label_fraction, self.seed)
         if not self.keep_unlabelled:
-            data_list = [video for video in data_list if video['gt_label'] >= 0]
-        check_files(self.data_root, [item for item in data_list if item['stored'] is None], self.ann_file)
+            data_list = [item for item in data_list if item['gt_label'] >= 0]
+        if self.verify:
+            used = {item['video_id'] for item in data_list}
+            entries = [entry for entry in entries if entry['video_id'] in used]
+            agree = self.verify != 'local'
+            self.bad_videos = verify_videos(self.data_root, entries, self._shards, stored, self.max_bad, agree)
+            data_list = [item for item in data_list if item['video_id'] not in self.bad_videos]
         if not data_list:
             self.serialize_data = False  # MMEngine cannot serialise an empty list
         return data_list
 
     def _select(self, entries: list[dict]) -> list[dict]:
-        splits = sorted({entry['split'] for entry in entries if entry['split'] is not None})
-        wanted = [self.split] if isinstance(self.split, str) else self.split
-        if wanted is None:
-            return self._select_labels(entries)
-        for split in wanted:
-            if split not in splits:
-                raise ValueError(
-                    f'{self.ann_file} has no split {split!r}, only {splits}: set split to one of them, or to None for '
-                    f'all videos, or convert with --val-fraction.'
-                )
-        return self._select_labels([entry for entry in entries if entry['split'] in wanted])
+        return self._select_labels(select_split(entries, self.split, self.ann_file))
 
     def _select_labels(self, entries: list[dict]) -> list[dict]:
         labels = (self.filter_cfg or {}).get('labels')
@@ -181,40 +197,50 @@ class VideoClusterDataset(BaseDataset):
             raise ValueError(f'{self.ann_file}: no video with split={self.split!r} and filter_cfg={self.filter_cfg}.')
         return chosen
 
-    def _hide_labels(self, data_list: list[dict]) -> None:
-        labelled = [item for item in data_list if item['gt_label'] >= 0]
-        keep = stratified_subset(
-            [item['video_id'] for item in labelled],
-            [item['gt_label'] for item in labelled],
-            self.label_fraction,
-            self.seed,
-        )
-        for i in set(range(len(labelled))) - set(keep):
-            labelled[i]['gt_label'] = -1
-
     def get_data_info(self, idx: int) -> dict:
         """An annotation with full paths; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""
-        info = super().get_data_info(idx)
-        info['frames'] = self._full_paths(info['frames'])
-        return info
+        return self._with_paths(super().get_data_info(idx))
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on one item under its own seed."""
-        info = self._item(idx)
-        if self.test_mode:  # nothing is drawn
-            return self.pipeline(info)
-        with self._seeder(self.sample_key(info), len(self)):
-            return self.pipeline(info)
+        """Run the pipeline on one item under its own seed.
 
-    def _item(self, idx: int) -> dict:
-        """What enters the pipeline: as :meth:`get_data_info`, but for frames from the store."""
+        Raises:
+            ValueError: The pipeline gives None: MMEngine would take a sample of another video then.
+            Exception: Any error of reading or of a transform, with the video added to its message.
+        """
         info = super().get_data_info(idx)
-        stored = info['stored']  # then nobody needs paths
-        info['frames'] = self._full_paths(info['frames']) if stored is None else self._shards.read(*stored)
-        return info
+        try:
+            item = self._item(info)
+            if self.test_mode:  # nothing is drawn
+                sample = self.pipeline(item)
+            else:
+                with self._seeder(self.sample_key(item), len(self)):
+                    sample = self.pipeline(item)
+        except Exception as error:
+            name_video(error, info['video_id'], self._source(info))
+            raise
+        if sample is None:
+            steps = ', '.join(type(step).__name__ for step in self.pipeline.transforms)
+            raise ValueError(
+                f'video {info["video_id"]!r} from {self._source(info)} came out of the pipeline ({steps}) as None, '
+                f'and no other takes its place: let the transform raise an error that says what is wrong.'
+            )
+        return sample
 
-    def _full_paths(self, frames: list[str]) -> list[str]:
-        return [str(Path(self.data_root, frame)) for frame in frames]
+    def _item(self, info: dict) -> dict:
+        """What enters the pipeline: as :meth:`get_data_info`, but for frames from the store."""
+        if info['stored'] is None:
+            return self._with_paths(info)
+        return info | {'frames': self._shards.read(*info['stored'])}  # nobody needs paths
+
+    def _with_paths(self, info: dict) -> dict:
+        return info | {'frames': [str(Path(self.data_root, frame)) for frame in info['frames']]}
+
+    def _source(self, info: dict) -> Path:
+        """The file or folder that the frames of an item are in."""
+        if info['stored'] is not None:
+            return self._shards.path(info['stored'][0])
+        return Path(self.data_root, info['frames'][0]).parent
 
     def sample_key(self, info: dict) -> str:
         """What the draws of an item depend on, besides run seed and epoch."""

@@ -9,7 +9,7 @@ from mmpretrain.registry import DATASETS
 
 from uscl_plugin.evaluation.folds import check_folds, read_folds
 
-from .media.frame_store import frames_at
+from .media.frame_shards import frames_at
 from .video_clusters import VideoClusterDataset
 
 
@@ -34,7 +34,8 @@ class VideoFrameDataset(VideoClusterDataset):
 
     Raises:
         FileNotFoundError: The annotation, the folds or frames are gone.
-        ValueError: A setting does not fit the annotation, or no labelled frame is left.
+        ValueError: A setting does not fit the annotation, no labelled frame is left, or more videos than ``max_bad``
+            are bad.
     """
 
     METAINFO: ClassVar[dict] = {'dataset_type': 'VideoFrames', 'task_name': 'classification'}
@@ -92,19 +93,20 @@ class VideoFrameDataset(VideoClusterDataset):
             entries = [e for e in entries if e['video_id'] in self._side or any(f in self._side for f in e['frames'])]
         return self._select_labels(entries)
 
-    def get_data_info(self, idx: int) -> dict:
-        """An annotation with its full path; see :meth:`mmengine.dataset.BaseDataset.get_data_info`."""
-        info = super(VideoClusterDataset, self).get_data_info(idx)
-        info['frame'] = info['img_path']
-        info['img_path'] = str(Path(self.data_root, info['img_path']))
-        return info
-
-    def _item(self, idx: int) -> dict:
+    def _item(self, info: dict) -> dict:
         """As :meth:`get_data_info`, with ``img`` from the store where it is there, for ``LoadFrame``."""
-        info = self.get_data_info(idx)
+        item = self._with_paths(info)
         if info['stored'] is not None:
-            info['img'] = self._shards.read(*info['stored'])[0]
-        return info
+            item['img'] = self._shards.read(*info['stored'])[0]
+        return item
+
+    def _with_paths(self, info: dict) -> dict:
+        return info | {'frame': info['img_path'], 'img_path': str(Path(self.data_root, info['img_path']))}
+
+    def _source(self, info: dict) -> Path:
+        if info['stored'] is not None:
+            return self._shards.path(info['stored'][0])
+        return Path(self.data_root, info['img_path'])
 
     def sample_key(self, info: dict) -> str:
         """Every frame draws for itself."""

@@ -1,7 +1,6 @@
-"""Take the backbone out of a checkpoint, for MMDetection, MMPretrain or torchvision."""
+"""Take the backbone out of a checkpoint, in the form that other libraries load."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,26 +9,30 @@ import torch
 from safetensors.torch import save_file
 
 from ..version import __version__
-from .checkpoints import CheckpointError, backbone_state, infer_resnet_depth, load_plain_checkpoint
-from .input_metadata import file_source, resolve_input, stored_metadata
+from .checkpoints import CheckpointError, infer_resnet_depth, load_plain_checkpoint
+from .input_metadata import file_source, origin, resolve_input, stored_metadata
 from .plain import write_atomically, write_text
+from .resnet_state import FoundBackbone, find_backbone
 
-TARGETS = ('mmdet', 'mmpretrain', 'torchvision')
+PREFIXED = ('mmdet', 'mmpretrain', 'mmseg')
+BARE = ('torchvision', 'timm')
+TARGETS = (*PREFIXED, *BARE, 'onnx', 'hub')
 SUFFIXES = ('.pth', '.pt', '.safetensors')
 
 
 def export_backbone(source: str | Path, out: str | Path, target: str, given: Mapping[str, Any] | None = None) -> str:
     """Write the backbone of ``source`` to ``out``, all of it or nothing.
 
-    MMDetection and MMPretrain get ``{'meta', 'state_dict'}`` with ``backbone.`` names (``init_cfg`` with
-    ``prefix='backbone.'``), torchvision a flat state dict; the flat one has no room for metadata, which goes to
-    ``OUT.json``. With a ``.safetensors`` suffix tensors have the same names, metadata is in the header.
+    OpenMMLab's libraries get ``{'meta', 'state_dict'}`` with ``backbone.`` names (``init_cfg`` with
+    ``prefix='backbone.'``), torchvision and timm a flat state dict; the flat one has no room for metadata, which goes
+    to ``OUT.json``. With a ``.safetensors`` suffix tensors have the same names, metadata is in the header. ``onnx`` and
+    ``hub``: see :func:`.onnx_export.write_onnx` and :func:`.hub_folder.write_hub_folder`.
 
     Args:
-        source: A checkpoint of a torchvision-shaped ResNet, see :func:`.checkpoints.backbone_state`.
-        out: ``.pth``, ``.pt`` or ``.safetensors``.
+        source: A checkpoint of a torchvision-shaped ResNet, see :func:`.resnet_state.find_backbone`.
+        out: ``.pth``, ``.pt`` or ``.safetensors``; ``.onnx``; for ``hub`` a folder that is not there, or empty.
         target: One of :data:`TARGETS`.
-        given: Mean, std and channel order, see :func:`.input_metadata.resolve_input`.
+        given: Mean, std and channel order, see :func:`.input_metadata.resolve_input`; ``license`` and ``data``.
 
     Returns:
         What went where, for people, several lines.
@@ -37,49 +40,94 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
     Raises:
         FileNotFoundError: ``source`` does not exist.
         CheckpointError: It has no such backbone, or a tensor too many or too few; its input is unknown or contradicts
-            ``given``; ``out`` has another suffix or is ``source``. Nothing was written.
+            ``given``; ``out`` has another suffix or is ``source``; a package is missing. Nothing was written.
     """
-    check_output(source, out)
     if target not in TARGETS:
         raise CheckpointError(f'target should be one of {", ".join(TARGETS)}, got {target!r}.')
+    check_output(source, out, target)
     checkpoint = load_plain_checkpoint(source)
-    try:
-        state = backbone_state(checkpoint)
-        depth = infer_resnet_depth(state)
-    except CheckpointError as error:
-        raise CheckpointError(f'{source}: {error}') from error
+    found, depth = find_resnet(source, checkpoint)
     stored_meta = checkpoint.get('meta')
     stored_meta = stored_meta if isinstance(stored_meta, Mapping) else {}
-    stored = stored_metadata(stored_meta)
+    stored, given = stored_metadata(stored_meta), given or {}
     meta = {
-        'method': stored.get('method', 'unknown'),
+        **origin(stored, given),
         'architecture': f'resnet{depth}',
-        **resolve_input(source, stored, given or {}),
+        **resolve_input(source, stored, given),
         'input_range': [0, 255],
         'source': file_source(source),
         **{key: stored_meta[key] for key in ('epoch', 'iter') if isinstance(stored_meta.get(key), int | str)},
         'uscl_plugin_version': __version__,
     }
-    prefix = '' if target == 'torchvision' else 'backbone.'
-    write_checkpoint(out, {prefix + name: tensor for name, tensor in state.items()}, meta, flat=target == 'torchvision')
+    state: Mapping[str, torch.Tensor] = found.state
+    extra = []
+    if target in PREFIXED:
+        write_checkpoint(out, {f'backbone.{name}': tensor for name, tensor in state.items()}, meta)
+    elif target in BARE:
+        write_checkpoint(out, state, meta, flat=True)
+    else:
+        state, meta = as_rgb(state, meta)
+        # These two write by this module's functions.
+        from . import hub_folder, onnx_export
+
+        write = onnx_export.write_onnx if target == 'onnx' else hub_folder.write_hub_folder
+        extra = write(out, state, meta)
     return '\n'.join(
         [
-            f'{out}: {len(state)} backbone tensors (resnet{depth}, {meta["method"]}), names for {target}',
+            f'{out}: {len(state)} backbone tensors (resnet{depth}, {meta["method"]}), '
+            + (f'names for {target}' if target in PREFIXED + BARE else f'written for {target}'),
             f'input: mean {meta["mean"]}, std {meta["std"]} of 0..255, {meta["channel_order"]}',
-            'left behind: ' + (_left_behind(checkpoint, len(state)) or 'nothing'),
+            'left behind: ' + left_behind(checkpoint, found),
+            *([found.choice] if found.choice else []),
+            *extra,
         ]
     )
 
 
-def check_output(source: str | Path, out: str | Path) -> None:
+def find_resnet(source: str | Path, checkpoint: Mapping, prefix: str | None = None) -> tuple[FoundBackbone, int]:
+    """The backbone of a checkpoint and its depth.
+
+    Raises:
+        CheckpointError: There is none, or it is no whole torchvision ResNet; names ``source``.
+    """
+    try:
+        found = find_backbone(checkpoint, prefix)
+        return found, infer_resnet_depth(found.state)
+    except CheckpointError as error:
+        raise CheckpointError(f'{source}: {error}') from error
+
+
+def as_rgb(state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict]:
+    """The same function of the image for a network that is fed red, green, blue.
+
+    Args:
+        state: Torchvision's names to tensors; ``conv1.weight`` is (C, 3, 7, 7).
+        meta: With ``channel_order``, ``mean`` and ``std``.
+
+    Returns:
+        Both; input channels, mean and std are reversed if the order was bgr.
+    """
+    if meta['channel_order'] == 'rgb':
+        return dict(state), dict(meta)
+    turned = {'mean': meta['mean'][::-1], 'std': meta['std'][::-1], 'channel_order': 'rgb'}
+    return {**state, 'conv1.weight': state['conv1.weight'].flip(1)}, {**meta, **turned}
+
+
+def check_output(source: str | Path, out: str | Path, target: str | None = None) -> None:
     """Refuse an output that could not be written, before any work is done.
 
     Raises:
-        CheckpointError: ``out`` has an unknown suffix, is a folder, or is ``source`` itself.
+        CheckpointError: ``out`` has an unknown suffix, is a folder (for ``hub``: a file, or not empty), or is
+            ``source`` itself.
     """
     out = Path(out)
-    if out.suffix not in SUFFIXES:
-        raise CheckpointError(f'{out} should end with one of {", ".join(SUFFIXES)}, which says the format.')
+    if target == 'hub':
+        if out.is_file() or (out.is_dir() and any(out.iterdir())):
+            raise CheckpointError(f'{out} is there already: pass a folder that is new or empty.')
+        return
+    suffixes = ('.onnx',) if target == 'onnx' else SUFFIXES
+    if out.suffix not in suffixes:
+        raise CheckpointError(f'{out} should end with one of {", ".join(suffixes)}, which says the format.')
     if out.is_dir():
         raise CheckpointError(f'{out} is a folder: pass the name of the file to write.')
     if out.resolve() == Path(source).resolve():
@@ -102,8 +150,8 @@ def write_checkpoint(
     # channels-last.
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
     if out.suffix == '.safetensors':
-        header = {key: value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
-        write_atomically(out, lambda path: save_file(tensors, path, metadata={'format': 'pt', **header}))
+        header = {'format': 'pt', **as_strings(meta)}
+        write_atomically(out, lambda path: save_file(tensors, path, metadata=header))
     elif flat:
         write_atomically(out, lambda path: torch.save(tensors, path))
         # The digest ties the two files together, should one of them be moved or replaced.
@@ -114,20 +162,17 @@ def write_checkpoint(
         write_atomically(out, lambda path: torch.save({'meta': dict(meta), 'state_dict': tensors}, path))
 
 
-def _left_behind(checkpoint: Mapping, exported: int) -> str:
-    """Counts of the tensors that were not exported, by first name in the state dict or by entry of the checkpoint."""
-    state = checkpoint.get('state_dict')
-    counts: Counter[str] = Counter()
-    for name, value in (state if isinstance(state, Mapping) else checkpoint).items():
-        counts[str(name).split('.')[0]] += _count(value)
-    if 'backbone' in counts:
-        counts['backbone'] -= exported
-    else:  # bare names, where everything but fc is backbone
-        counts = Counter({'fc': counts['fc']})
-    if isinstance(state, Mapping):
-        for name, value in checkpoint.items():
-            counts[str(name)] += 0 if name == 'state_dict' else _count(value)
-    return ', '.join(f'{name} {count}' for name, count in counts.items() if count)
+def as_strings(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata for formats that take strings only: other values are JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
+
+
+def left_behind(checkpoint: Mapping, found: FoundBackbone) -> str:
+    """Counts of the tensors that were not taken, by first name in the state dict or by entry of the checkpoint."""
+    counts = dict(found.left)
+    if isinstance(checkpoint.get('state_dict'), Mapping):
+        counts |= {str(name): _count(value) for name, value in checkpoint.items() if name != 'state_dict'}
+    return ', '.join(f'{name.rstrip(".")} {count}' for name, count in counts.items() if count) or 'nothing'
 
 
 def _count(value: Any) -> int:

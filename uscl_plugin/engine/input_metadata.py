@@ -14,6 +14,9 @@ from .checkpoints import CheckpointError
 
 CHANNEL_ORDERS = ('rgb', 'bgr')
 INPUT_KEYS = ('mean', 'std', 'channel_order')
+# What only people know; converters carry it on.
+ORIGIN_KEYS = ('method', 'license', 'data')
+NOT_STATED = 'not stated'
 
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +25,18 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--mean', nargs='+', type=float, metavar='X', help=f'1 or 3 numbers of 0..255, {where}')
     parser.add_argument('--std', nargs='+', type=float, metavar='X', help='likewise')
     parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
+
+
+def add_origin_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --license and --data, of which :func:`origin` makes metadata."""
+    parser.add_argument('--license', metavar='ID', help='licence of the weights, such as cc-by-4.0; goes into the file')
+    parser.add_argument('--data', metavar='TEXT', help='public name of the data that it was trained on; likewise')
+
+
+def origin(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
+    """Method, licence and data as the command line says, else as the checkpoint says, else that nobody said."""
+    unsaid = {'method': 'unknown', 'license': NOT_STATED, 'data': NOT_STATED}
+    return {key: ' '.join(str(given.get(key) or stored.get(key) or unsaid[key]).split()) for key in ORIGIN_KEYS}
 
 
 def file_source(path: str | Path) -> dict[str, str]:
@@ -76,7 +91,7 @@ def stored_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
             text of its config).
 
     Returns:
-        Any of ``method``, ``mean``, ``std`` (as stored), ``channel_order``.
+        Any of ``method``, ``license``, ``data``, ``mean``, ``std`` (as stored), ``channel_order``.
     """
     text = meta.get('cfg')
     config = config_literals(text, ('model', 'data_preprocessor')) if isinstance(text, str) else {}
@@ -94,7 +109,7 @@ def stored_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
             'std': preprocessor.get('std'),
             'channel_order': 'rgb' if rgb else 'bgr',
         }
-    for key in ('method', *INPUT_KEYS):
+    for key in (*ORIGIN_KEYS, *INPUT_KEYS):
         if meta.get(key) is not None:
             stored[key] = meta[key]
             if key in ('mean', 'std') and isinstance(meta[key], str):

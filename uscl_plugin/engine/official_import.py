@@ -11,10 +11,8 @@ from ..version import __version__
 from .backbone_export import check_output, write_checkpoint
 from .checkpoints import CheckpointError, infer_resnet_depth, load_plain_checkpoint
 from .input_metadata import file_source
+from .resnet_state import CHILDREN
 
-# Released code: `features` is nn.Sequential over the children of torchvision's ResNet; 2, 3 and 8 (ReLU and the two
-# poolings) have no tensors.
-FEATURES = {'0': 'conv1', '1': 'bn1', '4': 'layer1', '5': 'layer2', '6': 'layer3', '7': 'layer4'}
 LINEARS = {'l1': 'neck.mlp.0', 'l2': 'neck.mlp.2', 'fc': 'head.classifier'}
 CLASSIFIERS = ('projection', 'none')
 # Released code: mean 0.5 and standard deviation 0.25 of [0, 1], images read as RGB.
@@ -108,7 +106,7 @@ def _state_dict(checkpoint: Mapping) -> State:
 def _torchvision_name(name: str) -> str:
     """A name that is not in the layout stays as it is and so is found left over."""
     _, child, *rest = name.split('.')
-    return '.'.join([FEATURES[child], *rest]) if child in FEATURES else name
+    return '.'.join([CHILDREN[child], *rest]) if child in CHILDREN else name
 
 
 def _linear(state: Mapping[str, torch.Tensor], name: str) -> State:

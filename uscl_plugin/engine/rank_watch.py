@@ -44,6 +44,7 @@ class RankWatch:
         self.rank, self.world_size, self.patience = rank, world_size, patience
         self._place, self._attempt = (address, port), attempt
         self._heard: dict[int, tuple[str, float]] = {}  # of every process: what it said last, and since when
+        self._threads: list[threading.Thread] = []
         self._store_error: str | None = None
         self._farewell: str | None = None
         self._wake, self._said, self._is_leaving = threading.Event(), threading.Event(), threading.Event()
@@ -51,7 +52,8 @@ class RankWatch:
     def start(self) -> None:
         """Begin; the store may appear later."""
         for target in (self._beat, self._judge):
-            threading.Thread(target=target, name=f'uscl-rank-watch{target.__name__}', daemon=True).start()
+            self._threads.append(threading.Thread(target=target, name=f'uscl-rank-watch{target.__name__}', daemon=True))
+            self._threads[-1].start()
 
     def finish(self) -> None:
         """Say that this process has done its work, and stop."""
@@ -85,6 +87,9 @@ class RankWatch:
         # The first process keeps the store (unless torchrun does), so it stays until the others can have read this.
         if self._said.wait(INTERVAL) and self.rank == 0 and os.environ.get('TORCHELASTIC_USE_AGENT_STORE') != 'True':
             time.sleep(stay)
+        for thread in self._threads:  # one that is inside the store when Python ends would abort the process
+            if thread is not threading.current_thread():
+                thread.join(INTERVAL)
 
     def _beat(self) -> None:
         try:

@@ -1,24 +1,27 @@
+import io
 import json
 import os
 import pickle
+import re
 import shutil
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from uscl_plugin.datasets.annotations import read_annotations, write_annotations
-from uscl_plugin.datasets.media import frame_packing
+from uscl_plugin.datasets.media import frame_packing, frame_shards
 from uscl_plugin.datasets.media.frame_packing import discard_store, pack_frames
+from uscl_plugin.datasets.media.frame_shards import FrameShards, frames_at
 from uscl_plugin.datasets.media.frame_store import (
-    FrameShards,
-    damaged_videos,
     find_stored,
-    frames_at,
     names_digest,
     read_index,
 )
+from uscl_plugin.datasets.verification import damaged_videos
 
 
 @pytest.fixture(scope='module')
@@ -68,24 +71,24 @@ def test_store_holds_what_an_image_reader_gives(folder, shard_bytes, workers):
     for entry in entries_of(folder):
         if entry['video_id'] not in places:
             continue
-        stored = shards.read(*places[entry['video_id']])
+        stored = shards.read(*places[entry['video_id']].place)
         assert len(stored) == len(entry['frames'])
         for k, frame in enumerate(entry['frames']):
             as_stored = cv2.imread(str(folder / frame), cv2.IMREAD_UNCHANGED)
             np.testing.assert_array_equal(stored[k], as_stored)
-            alone = shards.read(*frames_at(places[entry['video_id']], k, 1))
+            alone = shards.read(*frames_at(places[entry['video_id']].place, k, 1))
             np.testing.assert_array_equal(alone[0], as_stored)
-    assert damaged_videos(folder) == []
+    assert damaged_videos(folder) == {}
 
 
 def test_frames_are_read_only_and_not_copied(folder):
     pack_frames(folder, entries_of(folder))
     shards, places = find_stored(folder, entries_of(folder))
-    first, second = shards.read(*places['grey']), shards.read(*places['grey'])
+    first, second = shards.read(*places['grey'].place), shards.read(*places['grey'].place)
     assert np.shares_memory(first, second)
     with pytest.raises(ValueError, match='read-only'):
         first[0, 0, 0] = 1
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(shards)).read(*places['grey']), first)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(shards)).read(*places['grey'].place), first)
     assert len(pickle.dumps(shards)) < 500  # without the mapped pixels
 
 
@@ -111,7 +114,7 @@ def test_only_a_changed_folder_is_packed_anew(folder, monkeypatch):
     before = held.copy()
     second = pack_frames(folder, entries_of(folder))
     shards, places = find_stored(folder, entries_of(folder))
-    np.testing.assert_array_equal(shards.read(*places['one'])[0], image)
+    np.testing.assert_array_equal(shards.read(*places['one'].place)[0], image)
     np.testing.assert_array_equal(held, before)  # who reads the older one goes on with it
     assert {file.name for file in (folder / 'store').iterdir()} == {second.shards[0][0], 'index.json', '.lock'}
 
@@ -126,7 +129,7 @@ def test_an_interrupted_packing_leaves_the_earlier_store(folder, monkeypatch):
     monkeypatch.setattr(frame_packing, 'write_index', fail)
     with pytest.raises(OSError, match='No space'):
         pack_frames(folder, shorter)
-    assert read_index(folder) == first and damaged_videos(folder) == []
+    assert read_index(folder) == first and damaged_videos(folder) == {}
     discard_store(folder)
     assert read_index(folder) is None
 
@@ -148,7 +151,10 @@ def test_damage_is_found(folder):
     content = bytearray(shard.read_bytes())
     content[index.videos['colour'].offset + 5] ^= 1
     shard.write_bytes(content)
-    assert damaged_videos(folder) == ['colour']
+    assert list(damaged_videos(folder)) == ['colour']
+    assert re.fullmatch(
+        rf'{shard} does not hold what .*checksum [0-9a-f]{{8}}, not .*', damaged_videos(folder)['colour']
+    )
     shard.write_bytes(content[:-1])
     with pytest.raises(ValueError, match=rf'{shard.name} should have \d+ bytes, but has \d+: run the converter again'):
         read_index(folder)
@@ -156,7 +162,7 @@ def test_damage_is_found(folder):
     with pytest.raises(ValueError, match=rf'{shard.name} should have \d+ bytes, but is not there .*try again'):
         read_index(folder)
     assert pack_frames(folder, entries_of(folder)) == index  # the remedy
-    assert damaged_videos(folder) == []
+    assert damaged_videos(folder) == {}
 
 
 @pytest.mark.parametrize(
@@ -204,7 +210,7 @@ def test_a_store_without_image_files_survives_a_packing(folder):
         FileNotFoundError, match=r"frames/grey/000000.png of video 'grey' is gone, so nothing is packed"
     ):
         pack_frames(folder, entries)
-    assert read_index(folder) == index and damaged_videos(folder) == []
+    assert read_index(folder) == index and damaged_videos(folder) == {}
     assert set(find_stored(folder, entries)[1]) == {'grey', 'colour', 'one'}
 
 
@@ -215,8 +221,8 @@ def test_data_sets_go_on_with_the_older_store(folder):
     expected = cv2.imread(str(folder / entries_of(folder)[1]['frames'][0]))
     cv2.imwrite(str(folder / entries_of(folder)[0]['frames'][0]), np.zeros((5, 5), np.uint8))  # 'grey' is left out now
     second = pack_frames(folder, entries_of(folder))
-    assert 'grey' in second.left_out and second.videos['colour'].offset == 0 < places['colour'][1]
-    np.testing.assert_array_equal(shards.read(*places['colour'])[0], expected)
+    assert 'grey' in second.left_out and second.videos['colour'].offset == 0 < places['colour'].offset
+    np.testing.assert_array_equal(shards.read(*places['colour'].place)[0], expected)
 
 
 def test_image_files_that_were_changed_are_read(folder):
@@ -241,7 +247,7 @@ def test_two_packings_at_the_same_time_leave_one_store(folder):
     with ThreadPoolExecutor(1) as pool:
         index = pack_frames(folder, entries, advance=pack_again)
         assert inner[0].result(timeout=20) == index
-    assert damaged_videos(folder) == [] and read_index(folder) == index
+    assert damaged_videos(folder) == {} and read_index(folder) == index
 
 
 def test_what_cannot_be_read_now_is_no_broken_frame(folder, monkeypatch):
@@ -266,3 +272,28 @@ def test_nothing_that_can_be_stored(folder):
     index = pack_frames(folder, entries_of(folder)[3:])
     assert index.shards == [] and set(index.left_out) == {'mixed', 'broken'}
     assert find_stored(folder, entries_of(folder)[3:])[1] == {}
+
+
+@pytest.mark.parametrize('block', [1, 7, 480, 960, 1 << 20])
+def test_checksum_is_of_all_bytes_whatever_is_read_at_once(folder, monkeypatch, block):
+    monkeypatch.setattr(frame_shards, '_BLOCK', block)
+    pack_frames(folder, entries_of(folder))
+    shards, places = find_stored(folder, entries_of(folder))
+    for video in places.values():
+        assert shards.checksum(*video.place) == zlib.crc32(shards.read(*video.place)) == video.crc32
+    first = frames_at(places['grey'].place, 1, 2)
+    assert shards.checksum(*first) == zlib.crc32(shards.read(*first))
+
+
+def test_a_disk_that_fails_makes_a_bad_video_and_not_the_end(folder, monkeypatch):
+    pack_frames(folder, entries_of(folder))
+
+    class Failing(io.FileIO):
+        def readinto(self, buffer):
+            raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr(Path, 'open', lambda path, *_, **__: Failing(path))
+    monkeypatch.setattr(FrameShards, '_map', lambda *_: None)
+    found = damaged_videos(folder)
+    assert set(found) == {'grey', 'colour', 'one'}
+    assert all(reason.endswith('.bin cannot be read (Input/output error)') for reason in found.values())

@@ -8,6 +8,7 @@ import numpy as np
 
 from .clip_structure import find_missing_end
 from .errors import ClipError
+from .frame_folder import LARGEST_FRAME, check_size
 from .frame_sampling import bucket_of, next_time
 
 CLIP_SUFFIXES = frozenset({'.mp4', '.avi', '.gif', '.mov', '.mpeg', '.mpg', '.m4v', '.mkv', '.webm'})
@@ -37,7 +38,7 @@ class ClipReader:
             ``frame_rate_assumed`` (true if the clip has no time stamps and no rate, and 25 was taken).
 
     Raises:
-        ClipError: While iterating: empty, not a video, cut short, or with frames that do not decode.
+        ClipError: While iterating: empty, not a video, cut short, or with frames that do not decode or are too large.
     """
 
     def __init__(self, path: str | Path, fps: float = 3.0) -> None:
@@ -70,6 +71,11 @@ class ClipReader:
         stream = container.streams.video[0]
         if stream.codec_context is None:
             raise ClipError(self.path, f'truncated: {missing_end}' if missing_end else 'FFmpeg has no decoder for it')
+        try:
+            check_size(stream.codec_context.width, stream.codec_context.height)
+        except ValueError as error:
+            raise ClipError(self.path, f'wrong size: {error}; copy or download it again') from error
+        stream.codec_context.options = {'max_pixels': str(LARGEST_FRAME)}  # the size may change later
         stream.codec_context.thread_count = 1  # clips are converted in parallel, one core each
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         time_base = float(stream.time_base or 0)

@@ -20,13 +20,23 @@ from rich.progress import (
 
 from uscl_plugin.datasets.annotations import write_annotations
 
+from .dicom_header import is_dicom
 from .errors import ClipError, SourceError
 from .frame_folder import natural_key
 from .frame_packing import discard_store, pack_frames
 from .frame_store import StoreIndex
-from .report import print_report, print_store
+from .hidden_names import hide_names
+from .report import print_masks, print_report, print_store
 from .sources import VideoSource
-from .video_store import StoreSettings, find_complete, remove_leftovers, store_name, store_video
+from .video_store import (
+    MASKED,
+    StoreSettings,
+    blanked_share,
+    find_complete,
+    remove_leftovers,
+    store_name,
+    store_video,
+)
 from .worker_pool import run_isolated
 
 FRAMES = 'frames'
@@ -42,12 +52,14 @@ class Outcome:
         frames: Stored frames in time order, relative to the dataset folder; empty if it was skipped.
         reason: Why it was skipped, else None.
         is_new: Whether it was converted now, not found complete.
+        blanked: Share of the picture that was blanked because it never moves; None if that was not asked for.
     """
 
     source: VideoSource
     frames: list[str] = field(default_factory=list)
     reason: str | None = None
     is_new: bool = False
+    blanked: float | None = None
 
 
 def convert_sources(
@@ -59,6 +71,8 @@ def convert_sources(
     **metainfo: Any,
 ) -> int:
     """Convert videos, write ``annotations.json``, ``skipped.csv`` and the frame store, and print a report.
+
+    With a mask of static pixels, also ``masked/``: a picture for every video, and ``blanked.csv``.
 
     One run at a time may write to a folder.
 
@@ -97,9 +111,13 @@ def convert_sources(
         if entries:
             write_annotations(out / 'annotations.json', entries, classes, **metainfo)
         _write_skipped(out / 'skipped.csv', outcomes)
+        masked = {outcome.source.video_id: outcome.blanked for outcome in outcomes if outcome.blanked is not None}
+        _write_table(out / MASKED / 'blanked.csv', ('video_id', 'blanked_share'), list(masked.items()))
     except OSError as error:
         raise SourceError(f'cannot write to {out} ({error}): free some space there or give another --out.') from error
     print_report(outcomes, classes, out)
+    if masked:
+        print_masks(masked, out)
     if entries:
         print_store(pack_with_progress(out, entries, workers), out)
     return 0 if entries else 1
@@ -118,6 +136,7 @@ def convert_videos(sources: Sequence[VideoSource], out: Path, settings: StoreSet
                 tasks.append((outcome, folder))
             else:
                 outcome.frames = [f'{FRAMES}/{folder.name}/{name}' for name in names]
+                outcome.blanked = blanked_share(folder)
     if tasks:
         discard_store(out)
     # No refresh thread: worker processes are forked while the bar is shown.
@@ -129,6 +148,7 @@ def convert_videos(sources: Sequence[VideoSource], out: Path, settings: StoreSet
             names, outcome.reason = result or ([], _CRASHED)
             outcome.frames = [f'{FRAMES}/{folder.name}/{name}' for name in names]
             outcome.is_new = outcome.reason is None
+            outcome.blanked = blanked_share(folder) if outcome.is_new else None
             progress.update(bar, advance=1, refresh=True)
     return outcomes
 
@@ -169,17 +189,23 @@ def _convert(task: tuple[VideoSource, Path, StoreSettings]) -> tuple[list[str], 
     try:
         return store_video(source.video_id, source.path, folder, settings), None
     except ClipError as error:
-        return [], error.reason
+        return [], hide_names(error.reason, source.path) if source.is_name_hidden else error.reason
     except OSError:  # the readers report their own; this is the disk that is written to
         raise
     except Exception as error:  # one odd video must not stop the others
-        return [], f'could not be converted ({type(error).__name__}: {error})'
+        detail = '' if source.is_name_hidden or is_dicom(source.path) else f': {error}'  # it may quote anything
+        return [], f'could not be converted ({type(error).__name__}{detail})'
 
 
 def _write_skipped(path: Path, outcomes: Sequence[Outcome]) -> None:
     skipped = [(outcome.source.video_id, outcome.reason) for outcome in outcomes if outcome.reason is not None]
-    if not skipped:
+    _write_table(path, ('video_id', 'reason'), skipped)
+
+
+def _write_table(path: Path, columns: tuple[str, ...], rows: Sequence[tuple]) -> None:
+    """Write a CSV file; without rows there is none."""
+    if not rows:
         path.unlink(missing_ok=True)
         return
     with path.open('w', encoding='utf-8', newline='') as file:
-        csv.writer(file, lineterminator='\n').writerows([('video_id', 'reason'), *skipped])
+        csv.writer(file, lineterminator='\n').writerows([columns, *rows])

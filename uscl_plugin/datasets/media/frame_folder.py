@@ -10,6 +10,8 @@ from PIL import Image
 from .errors import ClipError
 
 IMAGE_SUFFIXES = frozenset({'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff'})
+# Pixels of a frame, enough for 8K video: a few hundred bytes may claim to be billions, which would fill the memory.
+LARGEST_FRAME = 1 << 25
 
 
 def natural_key(name: str) -> tuple:
@@ -30,6 +32,16 @@ def is_frame(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
 
 
+def check_size(width: int, height: int) -> None:
+    """Refuse frames that would fill the memory, before they are decoded.
+
+    Raises:
+        ValueError: It has more than :data:`LARGEST_FRAME` pixels.
+    """
+    if width * height > LARGEST_FRAME:
+        raise ValueError(f'it claims {width} x {height} pixels, more than the {LARGEST_FRAME} that are read')
+
+
 class FrameFolder:
     """Iterate over all frames of a folder of images in natural order.
 
@@ -43,7 +55,7 @@ class FrameFolder:
         facts: After iteration, ``frames_decoded``.
 
     Raises:
-        ClipError: While iterating: no image in it, or an image that does not decode completely.
+        ClipError: While iterating: no image in it, or an image that does not decode completely or is too large.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -65,6 +77,7 @@ class FrameFolder:
         for file in files:
             try:
                 with Image.open(file) as image:
+                    check_size(image.width, image.height)
                     frame = _to_rgb(image)
             # Pillow raises any of these for damaged content, by format.
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

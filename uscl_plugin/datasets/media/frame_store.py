@@ -12,7 +12,6 @@ of a mapped file are shared by all of them and belong to the system's cache, not
 
 import json
 import warnings
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,12 +19,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from .frame_shards import STORE, FrameShards, Place
 
-STORE, INDEX = 'store', 'index.json'
+INDEX = 'index.json'
 FORMAT, VERSION = 'uscl_plugin frame store', 1
-
-Place = tuple[int, int, tuple[int, ...]]  # shard, first byte, shape: what `FrameShards.read` takes
 
 
 @dataclass(frozen=True)
@@ -74,67 +71,6 @@ class StoreIndex:
     def num_bytes(self) -> int:
         """Size of all shards."""
         return sum(size for _, size in self.shards)
-
-
-class FrameShards:
-    """The shards of one folder, mapped when this is made, so that a folder packed anew later changes nothing here.
-
-    It holds no more than the names and the maps of the shards, however many videos there are. A process that gets a
-    copy maps them when it first reads.
-
-    Args:
-        data_root: The folder that holds ``store``.
-        names: File names of the shards.
-
-    Raises:
-        FileNotFoundError: A shard is gone.
-    """
-
-    def __init__(self, data_root: str | Path, names: list[str]) -> None:
-        self.folder = Path(data_root) / STORE
-        self.names = list(names)
-        self._maps = {shard: self._map(shard) for shard in range(len(names))}
-
-    def read(self, shard: int, offset: int, shape: tuple[int, ...]) -> np.ndarray:
-        """A part of a shard: nothing is copied, and nothing is read before its pixels are used.
-
-        Args:
-            shard: Number of the shard.
-            offset: First byte.
-            shape: Of the array.
-
-        Returns:
-            Read-only uint8 array.
-
-        Raises:
-            FileNotFoundError: The shard is gone.
-        """
-        if shard not in self._maps:
-            self._maps[shard] = self._map(shard)
-        return np.ndarray(shape, np.uint8, self._maps[shard], offset)
-
-    def _map(self, shard: int) -> np.memmap:
-        path = self.folder / self.names[shard]
-        try:
-            return np.memmap(path, np.uint8, 'r')
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'{path} is gone, it was moved or packed anew while this run was going on: start the run again.'
-            ) from error
-
-    def __getstate__(self) -> dict:
-        """Without the maps: a process that gets a copy opens its own."""
-        return {**vars(self), '_maps': {}}
-
-
-def frames_at(place: Place, start: int, count: int) -> Place:
-    """Where ``count`` frames are, from frame ``start`` of those at ``place`` on.
-
-    >>> frames_at((0, 100, (5, 2, 3)), 1, 2)
-    (0, 106, (2, 2, 3))
-    """
-    shard, offset, shape = place
-    return shard, offset + start * prod(shape[1:]), (count, *shape[1:])
 
 
 def names_digest(frames: list[str]) -> str:
@@ -188,7 +124,7 @@ def read_index(data_root: str | Path) -> StoreIndex | None:
     return index
 
 
-def find_stored(data_root: str | Path, entries: Sequence[dict]) -> tuple[FrameShards, dict[str, Place]]:
+def find_stored(data_root: str | Path, entries: Sequence[dict]) -> tuple[FrameShards, dict[str, StoredVideo]]:
     """Find videos in the store of a folder.
 
     Args:
@@ -196,8 +132,8 @@ def find_stored(data_root: str | Path, entries: Sequence[dict]) -> tuple[FrameSh
         entries: Entries of its annotation.
 
     Returns:
-        The shards, and the places of those videos that are stored as the annotation lists them, by id; nothing where
-        the folder has no store.
+        The shards, and those videos that are stored as the annotation lists them, by id; nothing where the folder has
+        no store.
 
     Raises:
         ValueError: See :func:`read_index`.
@@ -206,12 +142,12 @@ def find_stored(data_root: str | Path, entries: Sequence[dict]) -> tuple[FrameSh
         UserWarning: Videos are missing that could be in it, or their image files are others than those packed.
     """
     index = read_index(data_root) or StoreIndex([], {}, {entry['video_id']: 'no store' for entry in entries}, '')
-    places, missing = {}, []
+    found, missing = {}, []
     for entry in entries:
         video_id = entry['video_id']
         stored = index.videos.get(video_id)
         if stored is not None and _is_current(data_root, entry['frames'], stored):
-            places[video_id] = stored.place
+            found[video_id] = stored
         elif video_id not in index.left_out:
             missing.append(video_id)
     if missing:
@@ -221,7 +157,7 @@ def find_stored(data_root: str | Path, entries: Sequence[dict]) -> tuple[FrameSh
             f'tools/dataset_converters/pack_frames.py {data_root}.',
             stacklevel=2,
         )
-    return FrameShards(data_root, [name for name, _ in index.shards]), places
+    return FrameShards(data_root, [name for name, _ in index.shards]), found
 
 
 def _is_current(data_root: str | Path, frames: list[str], stored: StoredVideo) -> bool:
@@ -234,24 +170,25 @@ def _is_current(data_root: str | Path, frames: list[str], stored: StoredVideo) -
         return True
 
 
+def stored_damage(shards: FrameShards, video: StoredVideo) -> str | None:
+    """What is wrong with the bytes of a video; None if they are those that were written."""
+    path = shards.path(video.shard)
+    try:
+        found = shards.checksum(*video.place)
+    except OSError as error:
+        return f'{path} cannot be read ({error.strerror})'
+    except ValueError as error:  # shorter than a moment ago
+        return str(error)
+    if found != video.crc32:
+        return f'{path} does not hold what was written there (checksum {found:08x}, not {video.crc32:08x})'
+    return None
+
+
 def write_index(path: Path, index: StoreIndex) -> None:
     """Write ``index.json`` under any name."""
     videos = {video_id: vars(video) for video_id, video in index.videos.items()}
     content = {'format': FORMAT, 'version': VERSION, **vars(index), 'videos': videos}
     path.write_text(json.dumps(content, ensure_ascii=False) + '\n', encoding='utf-8')
-
-
-def damaged_videos(data_root: str | Path) -> list[str]:
-    """Ids of the videos whose stored bytes do not have the checksum that they were written with.
-
-    Raises:
-        ValueError: See :func:`read_index`.
-    """
-    index = read_index(data_root)
-    if index is None:
-        return []
-    shards = FrameShards(data_root, [name for name, _ in index.shards])
-    return [name for name, video in index.videos.items() if zlib.crc32(shards.read(*video.place).data) != video.crc32]
 
 
 def _parse(content: dict[str, Any]) -> StoreIndex:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from .frame_store import STORE
+from .video_store import MASKED
 
 if TYPE_CHECKING:
     from .conversion import Outcome
     from .frame_store import StoreIndex
 
 UNLABELLED = '(unlabelled)'
+_MASK_ROWS = 50  # of the table of what was blanked; the file has all
 
 
 def print_report(outcomes: Sequence[Outcome], classes: Sequence[str], out: Path) -> None:
@@ -58,6 +60,25 @@ def print_store(index: StoreIndex, out: Path) -> None:
         console.print(f'not in the frame store: {video_id}, {reason}', markup=False)
     size = f'{index.num_bytes / 1e6:.0f} MB' if index.num_bytes >= 1e6 else f'{index.num_bytes / 1e3:.0f} kB'
     console.print(f'Frame store of {len(index.videos)} clips ({size}) in {out / STORE}.', markup=False)
+
+
+def print_masks(shares: Mapping[str, float], out: Path) -> None:
+    """Print to stdout how much of each video was blanked because it never moves, the most first.
+
+    Args:
+        shares: Share of the picture by video id, 0 to 1.
+        out: The dataset folder.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table()
+    table.add_column('video')
+    table.add_column('blanked', justify='right')
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    for video_id, share in ordered[:_MASK_ROWS]:
+        table.add_row(escape(video_id), f'{100 * share:.1f} %')
+    console.print(table)
+    rest = f'{len(ordered) - _MASK_ROWS} more are in {out / MASKED / "blanked.csv"}. ' * (len(ordered) > _MASK_ROWS)
+    console.print(f'{rest}Look at what was blanked (red) in {out / MASKED}.', markup=False)
 
 
 def count_cells(outcomes: Sequence[Outcome]) -> tuple[str, str, str, str]:

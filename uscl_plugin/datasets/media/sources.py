@@ -8,6 +8,7 @@ from pathlib import Path
 from uscl_plugin.datasets.splits import split_videos
 
 from .clip_reader import CLIP_SUFFIXES
+from .dicom_header import DICOM_SUFFIXES, is_dicom
 from .errors import SourceError
 from .frame_folder import is_frame, natural_key
 from .source_index import read_index
@@ -23,11 +24,12 @@ class VideoSource:
 
     Attributes:
         video_id: Path relative to the source, with '/'.
-        path: The clip or the folder of frames.
+        path: The clip, the DICOM file or the folder of frames.
         label: Class name; None is unlabelled.
         patient_id: None is unknown.
         split: Such as 'train'; None is not given.
         problem: Why it cannot be converted, if that is known already.
+        is_name_hidden: Whether ``video_id`` is a hash, so that the names in ``path`` must not be written anywhere.
     """
 
     video_id: str
@@ -36,6 +38,7 @@ class VideoSource:
     patient_id: str | None = None
     split: str | None = None
     problem: str | None = None
+    is_name_hidden: bool = False
 
 
 def find_sources(
@@ -47,8 +50,8 @@ def find_sources(
     """List the videos of a source folder in natural order of their ids.
 
     With an index (``index``, else ``root/index.csv`` if there is one) these are its rows. Otherwise the folders are
-    walked: a file with a clip's suffix is a video, and so is a folder that directly holds images; its label is the
-    first folder of its path, and none if it lies directly in ``root``. Hidden files are ignored.
+    walked: a file with a clip's suffix is a video, and so are a DICOM file and a folder that directly holds images;
+    its label is the first folder of its path, and none if it lies directly in ``root``. Hidden files are ignored.
 
     Args:
         root: The source folder.
@@ -69,7 +72,7 @@ def find_sources(
     else:
         sources = walk_sources(root, out)
         if not sources:
-            suffixes = ' '.join(sorted(suffix[1:] for suffix in CLIP_SUFFIXES))
+            suffixes = ' '.join(sorted(suffix[1:] for suffix in CLIP_SUFFIXES | DICOM_SUFFIXES))
             raise SourceError(
                 f'no clip ({suffixes}) and no folder of images found in {root}: nothing could be read.', exit_code=1
             )
@@ -111,7 +114,7 @@ def walk_sources(root: str | Path, out: str | Path | None = None) -> list[VideoS
         found += [_open_found(root, folder / name) for name in subfolders if _leaves(folder / name, root)]
         subfolders[:] = [name for name in subfolders if name[0] != '.' and (folder / name).resolve() != left_out]
         visible = [folder / name for name in files if not name.startswith('.')]
-        found += [_open_found(root, path) for path in visible if path.suffix.lower() in CLIP_SUFFIXES]
+        found += [_open_found(root, path) for path in visible if _is_video(path, root)]
         if any(is_frame(path) for path in visible):
             found.append(_open_found(root, folder))
     paths: dict[str, Path] = {}
@@ -132,6 +135,13 @@ def _open_found(root: Path, path: Path) -> VideoSource:
     if _leaves(path, root):
         problem = _LEAVES_SOURCE
     return VideoSource(printable, path, label=parts[0] if len(parts) > 1 and not problem else None, problem=problem)
+
+
+def _is_video(path: Path, root: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in CLIP_SUFFIXES | DICOM_SUFFIXES:
+        return True
+    return not _leaves(path, root) and is_dicom(path)  # which looks into a file without suffix
 
 
 def _open_row(root: Path, row: dict) -> VideoSource:

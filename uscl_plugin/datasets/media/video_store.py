@@ -11,14 +11,17 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .clip_reader import ClipReader
 from .errors import ClipError
 from .frame_folder import FrameFolder
 from .frame_writer import frame_name, is_grey, shrink, to_grey, write_png
+from .readers import open_reader
+from .static_mask import StaticMask, find_static
 
 CONVERTER_VERSION = 1  # raise when the same source and settings give other frames: all videos are then redone
 MANIFEST = 'video.json'
+MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 TEMPORARY_PREFIX = '.tmp-'
+_EVERY = 1e4  # frames a second: more than any clip has
 COLOR_MODES = ('auto', 'gray', 'color')
 _NAME_LENGTH = 80  # with 9 more characters well below any file system's limit of 255 bytes
 
@@ -31,11 +34,13 @@ class StoreSettings:
         fps: Frames to keep in a second of a clip; folders of frames are kept whole.
         size: Largest shorter side in pixels.
         color: 'gray', 'color', or 'auto': gray if every frame of the video is.
+        mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
     """
 
     fps: float = 3.0
     size: int = 256
     color: str = 'auto'
+    mask_tolerance: int | None = None
 
 
 def store_name(video_id: str) -> str:
@@ -89,21 +94,26 @@ def store_video(video_id: str, source: Path, folder: Path, settings: StoreSettin
     temporary = folder.with_name(TEMPORARY_PREFIX + folder.name)
     _remove(temporary)
     try:
-        manifest = None
+        mask, manifest = None, None
+        if settings.mask_tolerance is not None:
+            every_frame = open_reader(source, _EVERY)
+            mask = find_static(source, open_reader(source, settings.fps), settings.mask_tolerance, every_frame)
         if settings.color != 'color':
-            manifest = _write_frames(source, temporary, settings, grey=True)
+            manifest = _write_frames(source, temporary, settings, mask, grey=True)
         if manifest is None:  # a coloured frame came up: start again, so that all frames are of one kind
             _remove(temporary)
-            manifest = _write_frames(source, temporary, settings, grey=False)
+            manifest = _write_frames(source, temporary, settings, mask, grey=False)
         assert manifest is not None
         manifest = {
             'converter_version': CONVERTER_VERSION,
             'video_id': video_id,
             'settings': _settings_of(source, settings),
             'source': _fingerprint(source),
+            **({} if mask is None else {'blanked_share': round(mask.share, 6)}),
             **manifest,
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
+        _draw_mask(mask, folder)
         _remove(folder)  # not earlier: a source that got damaged must not cost the frames stored before
         temporary.rename(folder)
     finally:
@@ -117,12 +127,36 @@ def remove_leftovers(frames_folder: Path) -> None:
         _remove(leftover)
 
 
-def _write_frames(source: Path, folder: Path, settings: StoreSettings, grey: bool) -> dict | None:
+def blanked_share(folder: Path) -> float | None:
+    """Share of the picture that was blanked in a stored video, 0 to 1; None if nothing was asked to be."""
+    return json.loads((folder / MANIFEST).read_text(encoding='utf-8')).get('blanked_share')
+
+
+def mask_picture(folder: Path) -> Path:
+    """Where the picture of what was blanked lies, for the folder of a video."""
+    return folder.parent.parent / MASKED / f'{folder.name}.png'
+
+
+def _draw_mask(mask: StaticMask | None, folder: Path) -> None:
+    """Write the picture of a mask, or remove that of an earlier one."""
+    picture = mask_picture(folder)
+    if mask is None:
+        picture.unlink(missing_ok=True)
+        return
+    picture.parent.mkdir(exist_ok=True)
+    write_png(picture, mask.draw())
+
+
+def _write_frames(
+    source: Path, folder: Path, settings: StoreSettings, mask: StaticMask | None, grey: bool
+) -> dict | None:
     """Write all frames; None as soon as a frame needs colour after all."""
     folder.mkdir()
-    reader = FrameFolder(source) if source.is_dir() else ClipReader(source, settings.fps)
+    reader = open_reader(source, settings.fps)
     names: list[str] = []
     for frame in reader:
+        if mask is not None:
+            frame = mask.blank(frame)
         if grey and settings.color == 'auto' and not is_grey(frame):
             return None
         names.append(frame_name(len(names)))
@@ -131,7 +165,10 @@ def _write_frames(source: Path, folder: Path, settings: StoreSettings, grey: boo
 
 
 def _settings_of(source: Path, settings: StoreSettings) -> dict:
-    return asdict(settings) | ({'fps': None} if source.is_dir() else {})
+    values = asdict(settings) | ({'fps': None} if source.is_dir() else {})
+    if settings.mask_tolerance is None:  # as in folders that were written before there was such a setting
+        del values['mask_tolerance']
+    return values
 
 
 def _files_of(source: Path) -> list[Path]:

@@ -1,0 +1,185 @@
+import hashlib
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from uscl_plugin.datasets.media.errors import SourceError
+from uscl_plugin.datasets.media.hidden_names import hide_names
+from uscl_plugin.datasets.media.patients import find_traces, protect_sources
+from uscl_plugin.datasets.media.pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
+from uscl_plugin.datasets.media.sources import VideoSource, find_sources
+
+SALT = b'0123456789abcdef'
+
+
+def hmac_sha256(key, message):
+    """RFC 2104, written out."""
+    key = key.ljust(64, b'\0')
+    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key) + message).digest()
+    return hashlib.sha256(bytes(byte ^ 0x5C for byte in key) + inner).hexdigest()
+
+
+@pytest.mark.parametrize('patient', ['4711', 'Müller', 'a b'])
+def test_hash_is_hmac_sha256(patient):
+    expected = hmac_sha256(SALT, b'patient\0' + patient.encode())[:16]
+    assert Pseudonyms(SALT).patient(patient) == f'p-{expected}'
+
+
+def test_hash_depends_on_salt_id_and_kind_alone():
+    hashes = {Pseudonyms(salt).patient(name) for salt in (SALT, SALT + b'x') for name in ('1', '2', '01')}
+    assert len(hashes) == 6
+    assert Pseudonyms(SALT).patient(' 1 ') == Pseudonyms(SALT).patient('1')
+    assert Pseudonyms(SALT).patient('Mu\u0308ller') == Pseudonyms(SALT).patient('M\u00fcller')  # one or two code points
+    assert Pseudonyms(SALT).patient('1')[2:] != Pseudonyms(SALT).video('1')[2:]
+
+
+def test_names_keep_known_suffixes_only():
+    names = [Pseudonyms(SALT).video(name) for name in ('a/doe.MP4', 'doe.dcm', 'a/1.2.840.77', 'a/x.doe', 'folder')]
+    assert [name[18:] for name in names] == ['.mp4', '.dcm', '', '', '']
+    assert len(set(names)) == 5
+
+
+def test_salt_file_is_made_for_the_owner_only_and_used_again(tmp_path):
+    path = tmp_path / 'salt'
+    previous = os.umask(0)
+    try:
+        salt, note = read_salt(path, tmp_path / 'out')
+    finally:
+        os.umask(previous)
+    assert len(salt) == 64 and 'made the salt file' in note and salt.decode() not in note
+    if os.name == 'posix':
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert read_salt(path, tmp_path / 'out') == (salt, None)
+    assert read_salt(tmp_path / 'other', tmp_path / 'out')[0] != salt
+    path.chmod(0o644)
+    assert os.name != 'posix' or 'chmod 600' in read_salt(path, tmp_path / 'out')[1]
+
+
+def test_salt_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv(SALT_VARIABLE, SALT.decode())
+    assert read_salt(None, tmp_path) == (SALT, None)
+    (tmp_path / 'salt').write_text('another salt, long enough')
+    (tmp_path / 'salt').chmod(0o600)
+    assert read_salt(tmp_path / 'salt', tmp_path / 'out')[0] == b'another salt, long enough'
+
+
+@pytest.mark.parametrize('content', ['', ' \n', 'k9k9k'])
+@pytest.mark.parametrize('origin', ['file', 'environment'])
+def test_empty_or_short_salt_is_refused(tmp_path, monkeypatch, content, origin):
+    monkeypatch.setenv(SALT_VARIABLE, content)
+    (tmp_path / 'salt').write_text(content)
+    with pytest.raises(SourceError, match='has 5 bytes' if content == 'k9k9k' else 'is empty') as caught:
+        read_salt(tmp_path / 'salt' if origin == 'file' else None, tmp_path / 'out')
+    assert 'k9k9k' not in str(caught.value)
+
+
+def test_no_salt_and_misplaced_salt(tmp_path, monkeypatch):
+    monkeypatch.delenv(SALT_VARIABLE, raising=False)
+    with pytest.raises(SourceError, match='--salt-file FILE'):
+        read_salt(None, tmp_path)
+    with pytest.raises(SourceError, match='lies in the dataset folder'):
+        read_salt(tmp_path / 'out/salt', tmp_path / 'out')
+    with pytest.raises(SourceError, match='cannot be used'):
+        read_salt(tmp_path / 'absent/salt', tmp_path / 'out')
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """Files of patients 1, 1, 2 and of nobody, and a clip."""
+    pytest.importorskip('pydicom')
+    from dicom_files import write_dicom
+
+    (tmp_path / 'a').mkdir()
+    for name, patient in (('w', 'PAT-1'), ('x', 'PAT-2'), ('y', 'PAT-1 '), ('z', '')):
+        write_dicom(tmp_path / f'a/{name}.dcm', np.zeros((1, 4, 4), np.uint8), PatientID=patient, PatientName='Doe^J')
+    (tmp_path / 'a/broken.dcm').write_text('PAT-1')
+    (tmp_path / 'a/clip.mp4').touch()
+    return tmp_path
+
+
+def patients(sources):
+    return {source.video_id: source.patient_id for source in sources}
+
+
+def test_files_of_a_patient_are_grouped_without_their_id(scans):
+    protected, warnings = protect_sources(find_sources(scans))
+    first = 'patient of a/w.dcm'
+    assert patients(protected) == {
+        'a/broken.dcm': None, 'a/clip.mp4': None, 'a/w.dcm': first, 'a/x.dcm': 'patient of a/x.dcm',
+        'a/y.dcm': first, 'a/z.dcm': None,
+    }  # fmt: skip
+    assert warnings == []
+
+
+def test_hashed_patients(scans):
+    hashes = Pseudonyms(SALT)
+    (scans / 'index.csv').write_text('path,label,patient_id\na/w.dcm,,\na/x.dcm,,\na/clip.mp4,,PAT-1\na/y.dcm,,mine\n')
+    protected, _ = protect_sources(find_sources(scans), hashes, hash_patients=True)
+    assert patients(protected) == {
+        'a/w.dcm': hashes.patient('PAT-1'), 'a/x.dcm': hashes.patient('PAT-2'), 'a/clip.mp4': hashes.patient('PAT-1'),
+        'a/y.dcm': hashes.patient('mine'),
+    }  # fmt: skip
+
+
+def test_hashed_names_carry_over_to_the_groups(scans):
+    hashes = Pseudonyms(SALT)
+    protected, _ = protect_sources(find_sources(scans), hashes, hash_names=True)
+    assert all(source.video_id.startswith('v-') and source.is_name_hidden for source in protected)
+    assert {source.label for source in protected} == {'a'}
+    assert {source.patient_id for source in protected} - {None} == {
+        f'patient of {hashes.video(name)}' for name in ('a/w.dcm', 'a/x.dcm')
+    }
+
+
+def test_names_that_tell_are_warned_about_without_telling(scans):
+    for old, new in (('w', 'DOE_1'), ('x', 'pat2-scan'), ('z', 'z')):
+        (scans / f'a/{old}.dcm').rename(scans / f'a/{new}.dcm')
+    (scans / 'a').rename(scans / 'doe')
+    (scans / 'index.csv').write_text('path,label,patient_id\ndoe/DOE_1.dcm,doe,PAT-1\n')
+    _, warnings = protect_sources(find_sources(scans))
+    assert warnings == [
+        'names of files or folders of DICOM files hold what their headers call PatientName in 1: rename them, or use '
+        '--hash-names.',
+        'labels of DICOM files hold what their headers call PatientName in 1: rename the class folders, or give an '
+        'index.csv.',
+        'ids in the index of DICOM files hold what their headers call PatientID in 1: use --hash-patients.',
+    ]
+    (scans / 'index.csv').unlink()
+    _, warnings = protect_sources(find_sources(scans), Pseudonyms(SALT), True, True)
+    assert len(warnings) == 1 and 'labels' in warnings[0] and 'doe' not in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('covid/DOE-jane.dcm', ['PatientName']),
+        ('covid/doering.dcm', []),
+        ('janedoe1.dcm', ['PatientName']),
+        ('x/1961-04-07/1.dcm', ['PatientBirthDate']),
+        ('scan 471.dcm', ['PatientID']),
+        ('scan 4712.dcm', []),
+        ('ab.dcm', []),
+    ],
+)
+def test_traces(text, expected):
+    identity = {
+        'PatientName': ['Jane^Doe', 'Jane', 'Doe'], 'PatientID': ['471'], 'PatientBirthDate': ['19610407'],
+        'StudyID': ['ab'],
+    }  # fmt: skip
+    assert find_traces(text, identity) == expected
+
+
+def test_hidden_names(tmp_path):
+    folder = tmp_path / 'doe_jane'
+    folder.mkdir()
+    (folder / 'jane_01.png').touch()
+    text = hide_names(f'image jane_01.png of {folder} cannot be read', folder)
+    assert text == 'image a file of the file cannot be read'
+
+
+def test_a_source_without_dicom_is_left_as_it_is():
+    sources = [VideoSource('a.mp4', 'a.mp4', 'x', 'p1', 'train')]
+    assert protect_sources(sources) == (sources, [])

@@ -1,0 +1,157 @@
+"""What the converter writes of the people in its clips."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('pydicom')
+sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets/media'))
+from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
+
+from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.datasets.media.pseudonyms import SALT_VARIABLE, Pseudonyms
+
+SALT = 'a salt for tests only'
+
+
+@pytest.fixture(scope='module')
+def main(root):
+    path = root / 'tools/dataset_converters/videos_to_clusters.py'
+    spec = importlib.util.spec_from_file_location('videos_to_clusters', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def moving(count=12, seed=0):
+    frames = np.random.default_rng(seed).integers(30, 200, (count, 40, 40)).astype(np.uint8)
+    frames[:, :12] = 0
+    frames[:, 3:8, 3:20] = 255
+    return frames
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Good and broken files of one patient, in two classes."""
+    root = tmp_path / 'src'
+    for folder in ('covid', 'regular'):
+        (root / folder).mkdir(parents=True)
+    write_dicom(root / 'covid/good.dcm', moving(), secret=True)
+    write_dicom(root / 'covid/rle.dcm', moving(seed=1), syntax='rle', secret=True)
+    write_dicom(root / 'regular/IM_0001', moving(seed=2), syntax='jpeg', secret=True)
+    write_dicom(root / 'regular/still.dcm', moving(1), secret=True)
+    write_dicom(root / 'regular/photometric.dcm', moving(), PRIVATE, secret=True)
+    write_dicom(root / 'regular/empty.dcm', moving(), secret=True, edit=lambda dataset: dataset.pop('PixelData'))
+    content = (root / 'covid/good.dcm').read_bytes()
+    (root / 'regular/cut.dcm').write_bytes(content[:-9000])
+    (root / 'regular/header.dcm').write_bytes(content[:600])
+    wrong = PRIVATE.ljust(18).encode()
+    timed = write_dicom(root / 'covid/time.dcm', moving(seed=3), secret=True, FrameTime='12.5')
+    timed.write_bytes(timed.read_bytes().replace(b'DS\x04\x0012.5', b'DS\x12\x00' + wrong))
+    count = (b'\x28\x00\x08\x00IS\x02\x0012', b'\x28\x00\x08\x00IS\x12\x00' + wrong)
+    (root / 'regular/count.dcm').write_bytes(content.replace(*count))
+    (root / 'covid/text.dcm').write_text(' '.join(TRACES))
+    assert PRIVATE.encode() in timed.read_bytes() and count[0] in content
+    return root
+
+
+def everything(folder):
+    """All bytes of all files, and their names, below a folder."""
+    return b'\0'.join(
+        str(path.relative_to(folder)).encode() + (path.read_bytes() if path.is_file() else b'')
+        for path in sorted(folder.rglob('*'))
+    )
+
+
+@pytest.mark.parametrize(
+    'options', [[], ['--hash-patients'], ['--hash-names', '--mask-static'], ['--val-fraction', '0.4']]
+)
+@pytest.mark.parametrize('with_index', [False, True])
+def test_nothing_of_a_patient_is_written(main, source, tmp_path, capfd, monkeypatch, options, with_index):
+    monkeypatch.setenv(SALT_VARIABLE, SALT)
+    if with_index:
+        rows = [
+            f'{path.relative_to(source).as_posix()},{path.parent.name},' for path in source.rglob('*') if path.is_file()
+        ]
+        (source / 'index.csv').write_text('\n'.join(['path,label,patient_id', *rows, 'covid/gone.dcm,covid,']) + '\n')
+    out = tmp_path / 'out'
+    assert main([str(source), '--out', str(out), '--workers', '2', *options]) == 0
+    entries = read_annotations(out / 'annotations.json')['data_list']
+    assert len(entries) == (4 if '--mask-static' in options else 5)
+    assert len({entry['patient_id'] for entry in entries}) == 1 and entries[0]['patient_id'] is not None
+    captured = capfd.readouterr()
+    written = everything(out) + captured.out.encode() + captured.err.encode()
+    assert len(written) > 20_000
+    assert [
+        trace for trace in [*TRACES, SALT] if trace.encode() in written or trace.encode('utf-16-le') in written
+    ] == []
+    assert 'skipped' in captured.out and 'warning' not in captured.err.lower()
+    if '--hash-names' in options:
+        assert not [name for name in (b'good', b'IM_0001', b'photometric') if name in written]
+
+
+def test_same_patient_same_hash_across_runs_and_formats(main, source, tmp_path, monkeypatch):
+    monkeypatch.delenv(SALT_VARIABLE, raising=False)
+    ids = []
+    for number, salt in enumerate(['one', 'one', 'two']):
+        out = tmp_path / f'out{number}'
+        command = [str(source), '--out', str(out), '--hash-patients', '--salt-file', str(tmp_path / salt)]
+        assert main([*command, '--workers', '1', '--size', str(20 + number)]) == 0
+        annotations = read_annotations(out / 'annotations.json')
+        assert annotations['metainfo']['patients_hashed'] is True
+        ids.append({entry['patient_id'] for entry in annotations['data_list']})
+    salt = (tmp_path / 'one').read_bytes().strip()
+    assert ids[0] == ids[1] == {Pseudonyms(salt).patient(SECRETS['PatientID'])} and ids[2] != ids[0]
+
+
+def test_masks_are_shown_and_listed(main, source, tmp_path, capsys):
+    command = [str(source), '--out', str(tmp_path / 'out'), '--mask-static', '--workers', '1']
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert 'Look at what was blanked (red)' in said and 'regular/still.dcm: 1 frame(s) do not show what moves' in said
+    pictures = sorted(path.name[:-13] for path in (tmp_path / 'out/masked').glob('*.png'))
+    assert pictures == ['covid__good.dcm', 'covid__rle.dcm', 'covid__time.dcm', 'regular__IM_0001']
+    lines = (tmp_path / 'out/masked/blanked.csv').read_text().splitlines()
+    shares = dict(line.split(',') for line in lines[1:])
+    assert lines[0] == 'video_id,blanked_share' and len(shares) == 4
+    assert float(shares['covid/good.dcm']) == pytest.approx(0.3, abs=0.06)
+    assert f'{100 * float(shares["covid/good.dcm"]):.1f} %' in said
+    assert read_annotations(tmp_path / 'out/annotations.json')['metainfo']['static_masked'] is True
+    assert main(command) == 0
+    again = capsys.readouterr().out
+    assert '0 converted now, 4 complete already' in again and f'{100 * float(shares["covid/good.dcm"]):.1f} %' in again
+    assert main([*command, '--mask-tolerance', '3']) == 0
+    assert '4 converted now' in capsys.readouterr().out
+    assert main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
+    assert '5 converted now' in capsys.readouterr().out and not list((tmp_path / 'out/masked').iterdir())
+
+
+def test_without_options_the_result_is_as_before(main, source, tmp_path):
+    """No new key: a folder that an earlier version wrote counts as complete."""
+    assert main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
+    annotations = read_annotations(tmp_path / 'out/annotations.json')
+    assert set(annotations['metainfo']) == {'dataset_type', 'format_version', 'classes', 'fps', 'size'}
+    for manifest in (tmp_path / 'out').glob('frames/*/video.json'):
+        assert json.loads(manifest.read_text())['settings'] == {'fps': 3.0, 'size': 256, 'color': 'auto'}
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--hash-patients'], 'give --salt-file FILE'),
+        (['--hash-names', '--salt-file', 'src/empty'], 'is empty'),
+        (['--hash-names', '--salt-file', 'out/salt'], 'lies in the dataset folder'),
+    ],
+)
+def test_wrong_salts_give_one_line(main, source, tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(SALT_VARIABLE, raising=False)
+    (source / 'empty').touch()
+    assert main(['src', '--out', 'out', *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: ') and message in error and error.count('\n') == 1
+    assert not (tmp_path / 'out').exists()

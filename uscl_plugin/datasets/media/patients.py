@@ -1,0 +1,124 @@
+"""Who is in the videos: group DICOM files by patient, and keep ids and names out of what is written."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from .dicom_header import is_dicom, read_elements, value_of
+from .errors import ClipError
+from .pseudonyms import Pseudonyms
+from .sources import VideoSource
+
+_PATIENT = ('PatientID', 'OtherPatientIDs', 'PatientName', 'PatientBirthDate')
+_STUDY = ('AccessionNumber', 'StudyID', 'StudyDate', 'StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID')
+_SHORTEST = 3  # letters and digits; shorter ids and names turn up in any path by chance
+_LONG = 6  # so many do not turn up by chance inside of others
+
+
+def protect_sources(
+    sources: Sequence[VideoSource],
+    pseudonyms: Pseudonyms | None = None,
+    hash_patients: bool = False,
+    hash_names: bool = False,
+) -> tuple[list[VideoSource], list[str]]:
+    """Settle the patient and video ids that will be written.
+
+    An id that the index gives is kept, or hashed. Of a DICOM file without one, the PatientID is used to group: hashed,
+    or, without ``hash_patients``, all files of a patient get the name of the first of them, which says no more than
+    that they belong together.
+
+    Args:
+        sources: As found.
+        pseudonyms: Needed to hash anything.
+        hash_patients: Hash patient ids.
+        hash_names: Hash video ids, which are names of files and folders.
+
+    Returns:
+        The sources, and warnings about names and ids that a file's own header shows to be a patient's; they quote
+        nothing.
+    """
+    identities = {source.video_id: _read_identity(source) for source in sources}
+    first_of: dict[str, str] = {}
+    protected: list[VideoSource] = []
+    traces: Counter[tuple[str, str]] = Counter()
+    for source in sources:
+        identity = identities[source.video_id]
+        new = source
+        if hash_names and pseudonyms is not None:
+            new = replace(new, video_id=pseudonyms.video(source.video_id), is_name_hidden=True)
+        own_id = identity.get('PatientID', [None])[0]
+        if source.patient_id is None and own_id is not None:
+            patient = f'patient of {first_of.setdefault(own_id, new.video_id)}'
+            new = replace(new, patient_id=patient)
+        if hash_patients and pseudonyms is not None:
+            raw_id = source.patient_id or own_id
+            new = replace(new, patient_id=None if raw_id is None else pseudonyms.patient(raw_id))
+        for what, text in (('names of files or folders', new.video_id), ('labels', new.label)):
+            traces.update((what, keyword) for keyword in find_traces(text or '', identity))
+        if source.patient_id is not None and new.patient_id == own_id:
+            traces['ids in the index', 'PatientID'] += 1
+        protected.append(new)
+    return protected, _warnings(traces)
+
+
+def find_traces(text: str, identity: dict[str, list[str]]) -> list[str]:
+    """Which elements of a DICOM header occur in a text: their keywords.
+
+    Case and punctuation do not count; values of fewer than six letters and digits must stand alone.
+
+    Args:
+        text: Such as a path.
+        identity: Values by keyword.
+
+    >>> find_traces('covid/doe-jane_1.dcm', {'PatientName': ['Doe', 'Jane'], 'PatientID': ['47']})
+    ['PatientName']
+    """
+    words = re.split(r'[\W_]+', text.casefold())
+    squeezed = ''.join(words)
+    found = []
+    for keyword, values in identity.items():
+        plain = [re.sub(r'[\W_]+', '', value.casefold()) for value in values]
+        if any(value in (squeezed if len(value) >= _LONG else words) for value in plain if len(value) >= _SHORTEST):
+            found.append(keyword)
+    return found
+
+
+def _read_identity(source: VideoSource) -> dict[str, list[str]]:
+    """What tells a patient or study in a DICOM file; nothing of a broken one, which conversion will report."""
+    path = Path(source.path)
+    if source.problem is not None or path.is_dir() or not is_dicom(path):
+        return {}
+    try:
+        elements = read_elements(path, (*_PATIENT, *_STUDY))
+    except ClipError:
+        return {}
+    identity: dict[str, list[str]] = {}
+    for keyword in (*_PATIENT, *_STUDY):
+        value = value_of(elements, keyword)
+        values = [] if value is None else [str(item) for item in ([value] if isinstance(value, str) else _items(value))]
+        if keyword == 'PatientName':
+            values += [part for name in values for part in re.split(r'[\^= ,]+', name)]
+        if values := [item.strip() for item in values if item.strip()]:
+            identity[keyword] = values
+    return identity
+
+
+def _items(value: object) -> list:
+    return list(value) if type(value).__name__ == 'MultiValue' else [value]  # type: ignore[call-overload]
+
+
+def _warnings(traces: Counter) -> list[str]:
+    remedies = {
+        'names of files or folders': 'rename them, or use --hash-names',
+        'labels': 'rename the class folders, or give an index.csv',
+        'ids in the index': 'use --hash-patients',
+    }
+    warnings = []
+    for what, remedy in remedies.items():
+        found = {keyword: count for (kind, keyword), count in sorted(traces.items()) if kind == what}
+        if found:
+            counts = ', '.join(f'{keyword} in {count}' for keyword, count in found.items())
+            warnings.append(f'{what} of DICOM files hold what their headers call {counts}: {remedy}.')
+    return warnings

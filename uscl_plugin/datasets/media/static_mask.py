@@ -1,0 +1,134 @@
+"""Find the pixels of a video that never move: burned-in text, scales, logos, the background."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .errors import ClipError
+
+# Grey levels. Text burned into the POCUS clips and compressed (H.264 at CRF 23 and 30, Motion JPEG) is found on black
+# (median: all of it), and 3 % of the tissue is lost: docs/privacy.md.
+TOLERANCE = 8
+_SMALLEST = 6  # pixels; fewer that stand still together are chance, for the stroke of a letter has more
+_MARGIN = 2  # pixels; around text, compression leaves a rim that flickers and that could still be read
+_FEWEST_FRAMES = 3
+_ENOUGH_FRAMES = 10
+_LARGEST_SHARE = 0.95  # of a picture that can be static before the whole video is called still
+_RED = (255, 0, 0)
+
+
+@dataclass(frozen=True)
+class StaticMask:
+    """What never moves in a video.
+
+    Attributes:
+        pixels: (H, W), bool; true is to be blanked.
+        mean: Mean of the frames, (H, W, 3), uint8.
+    """
+
+    pixels: np.ndarray
+    mean: np.ndarray
+
+    @property
+    def share(self) -> float:
+        """Share of the picture that is blanked, 0 to 1."""
+        return float(self.pixels.mean())
+
+    def blank(self, frame: np.ndarray) -> np.ndarray:
+        """A copy of a frame (H, W, 3) with the static pixels black."""
+        frame = frame.copy()
+        frame[self.pixels] = 0
+        return frame
+
+    def draw(self) -> np.ndarray:
+        """A picture of what is blanked, (H, W, 3), uint8: the mean frame, and red over a mosaic where it is blanked.
+
+        The mosaic tells tissue from background, but its blocks are too coarse to read the text that is removed.
+        """
+        height, width = self.pixels.shape
+        block = max(16, min(height, width) // 16)
+        coarse = (max(width // block, 1), max(height // block, 1))
+        mosaic = cv2.resize(cv2.resize(self.mean, coarse, interpolation=cv2.INTER_AREA), (width, height), None, 0, 0, 0)
+        tinted = (mosaic // 2 + np.array(_RED, np.uint8) // 2).astype(np.uint8)
+        return np.where(self.pixels[..., None], tinted, self.mean)
+
+
+def find_static(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    tolerance: int = TOLERANCE,
+    all_frames: Iterable[np.ndarray] = (),
+) -> StaticMask:
+    """Go through the frames of a video, holding one at a time.
+
+    Args:
+        path: The video, for messages.
+        frames: (H, W, 3) each, uint8.
+        tolerance: Grey levels by which the values of a static pixel may differ (compression noise).
+        all_frames: Looked at instead where ``frames`` are fewer than 10: in so few, tissue is often the same by chance.
+
+    Raises:
+        ClipError: Too few frames, of different sizes, or hardly anything moves: text cannot be told from tissue.
+    """
+    seen = _observe(path, frames)
+    if seen.count < _ENOUGH_FRAMES:
+        more = _observe(path, all_frames)
+        seen = more if more.count > seen.count else seen
+    if seen.count < _FEWEST_FRAMES:
+        raise ClipError(
+            path,
+            f'{seen.count} frame(s) do not show what moves, so --mask-static cannot blank text in them: look at it, '
+            f'and convert it without --mask-static if it shows none',
+        )
+    pixels = static_pixels(seen.low, seen.high, tolerance)
+    if pixels.mean() > _LARGEST_SHARE:
+        raise ClipError(
+            path,
+            f'{100 * pixels.mean():.1f} % of it never moves, so --mask-static cannot tell text from tissue: look at '
+            f'it, and convert it without --mask-static if it shows no text',
+        )
+    return StaticMask(pixels, (seen.total // seen.count).astype(np.uint8))
+
+
+@dataclass
+class _Seen:
+    low: np.ndarray
+    high: np.ndarray
+    total: np.ndarray
+    count: int = 0
+
+
+def _observe(path: Path, frames: Iterable[np.ndarray]) -> _Seen:
+    seen = _Seen(np.empty(0), np.empty(0), np.empty(0))
+    for frame in frames:
+        if seen.count == 0:
+            seen = _Seen(frame.copy(), frame.copy(), np.zeros(frame.shape, np.uint32))
+        elif frame.shape != seen.low.shape:
+            raise ClipError(path, 'its frames differ in size, so --mask-static cannot compare them: leave it out')
+        np.minimum(seen.low, frame, out=seen.low)
+        np.maximum(seen.high, frame, out=seen.high)
+        seen.total += frame
+        seen.count += 1
+    return seen
+
+
+def static_pixels(low: np.ndarray, high: np.ndarray, tolerance: int) -> np.ndarray:
+    """Where no channel's values spread by more than ``tolerance``, without specks, and with a margin.
+
+    Args:
+        low: Least value of every pixel over time, (H, W, 3), uint8.
+        high: Largest value, alike.
+        tolerance: Grey levels.
+
+    Returns:
+        (H, W), bool.
+    """
+    still = (high - low).max(axis=2) <= tolerance
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(still.astype(np.uint8), connectivity=8)
+    is_large = stats[:, cv2.CC_STAT_AREA] >= _SMALLEST
+    is_large[0] = False  # what moves
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _MARGIN + 1, 2 * _MARGIN + 1))
+    return cv2.dilate(is_large[labels].astype(np.uint8), disc).astype(bool)

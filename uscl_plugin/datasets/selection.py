@@ -1,0 +1,41 @@
+"""Choose among the entries of an annotation: by split, by label, and whose label is kept."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .subsets import stratified_subset
+
+
+def select_split(entries: list[dict], split: str | Sequence[str] | None, ann_file: str | Path) -> list[dict]:
+    """The entries of a split or of several; None: all.
+
+    Raises:
+        ValueError: The annotation has no such split.
+    """
+    wanted = [split] if isinstance(split, str) else split
+    if wanted is None:
+        return entries
+    splits = sorted({entry['split'] for entry in entries if entry['split'] is not None})
+    for name in wanted:
+        if name not in splits:
+            raise ValueError(
+                f'{ann_file} has no split {name!r}, only {splits}: set split to one of them, or to None for all '
+                f'videos, or convert with --val-fraction.'
+            )
+    return [entry for entry in entries if entry['split'] in wanted]
+
+
+def hide_labels(videos: list[dict], fraction: float, seed: int) -> None:
+    """Set ``gt_label`` to -1 but for a seeded share of every class.
+
+    Args:
+        videos: Dicts with ``video_id`` and ``gt_label`` (-1: has none), which are changed.
+        fraction: See :func:`.stratified_subset`.
+        seed: Likewise.
+    """
+    labelled = [video for video in videos if video['gt_label'] >= 0]
+    keep = stratified_subset(
+        [video['video_id'] for video in labelled], [video['gt_label'] for video in labelled], fraction, seed
+    )
+    for i in set(range(len(labelled))) - set(keep):
+        labelled[i]['gt_label'] = -1

@@ -1,0 +1,62 @@
+"""Read the ResNet of another library's checkpoint into this package's names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..version import __version__
+from .backbone_export import check_output, find_resnet, left_behind, write_checkpoint
+from .checkpoints import load_plain_checkpoint
+from .input_metadata import INPUT_KEYS, file_source, origin, resolve_input, stored_metadata
+
+UNKNOWN_INPUT = {'input': 'unknown input normalisation'}
+
+
+def import_backbone(
+    source: str | Path, out: str | Path, given: Mapping[str, Any] | None = None, prefix: str | None = None
+) -> str:
+    """Convert the backbone of any layout that is recognised; it is loaded without executing pickled code.
+
+    Args:
+        source: A checkpoint with a torchvision-shaped ResNet, see :func:`.resnet_state.find_backbone`.
+        out: ``.pth``, ``.pt`` or ``.safetensors``; gets ``backbone.*``.
+        given: ``mean``, ``std``, ``channel_order``, ``method``, ``license``, ``data``. With nothing known of the input,
+            the metadata say so, and whoever uses the file is asked for it.
+        prefix: Of the backbone's names, where there are several; None to recognise it.
+
+    Returns:
+        What came in and what was left, for people, several lines.
+
+    Raises:
+        FileNotFoundError: ``source`` does not exist.
+        CheckpointError: It has no such backbone or several, a tensor too many or too few, or the input is half known
+            or contradicts ``given``. Nothing was written.
+    """
+    check_output(source, out)
+    checkpoint = load_plain_checkpoint(source)
+    found, depth = find_resnet(source, checkpoint, prefix)
+    stored_meta, given = checkpoint.get('meta'), given or {}
+    stored = stored_metadata(stored_meta) if isinstance(stored_meta, Mapping) else {}
+    known = any(known.get(key) is not None for known in (stored, given) for key in INPUT_KEYS)
+    settled = {**resolve_input(source, stored, given), 'input_range': [0, 255]} if known else UNKNOWN_INPUT
+    meta = {
+        **origin(stored, given),
+        'architecture': f'resnet{depth}',
+        **settled,
+        'source': file_source(source),
+        'uscl_plugin_version': __version__,
+    }
+    write_checkpoint(out, {f'backbone.{name}': tensor for name, tensor in found.state.items()}, meta)
+    expects = (
+        f'mean {meta["mean"]}, std {meta["std"]} of 0..255, {meta["channel_order"]}'
+        if known
+        else 'unknown normalisation, tools will ask for --mean --std --channel-order (pass them here to keep them)'
+    )
+    return '\n'.join(
+        [
+            f'{out}: {len(found.state)} backbone tensors (resnet{depth}, {meta["method"]}) named "{found.prefix}…"',
+            f'input: {expects}',
+            f'left behind: {left_behind(checkpoint, found)}',
+            *([f'{found.choice}: --prefix takes another'] if found.choice else []),
+        ]
+    )

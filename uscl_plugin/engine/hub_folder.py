@@ -1,0 +1,172 @@
+"""Write a backbone as the folder that timm reads and model hubs show: weights, config.json, model card."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .backbone_export import write_checkpoint
+from .input_metadata import NOT_STATED, file_source
+from .plain import TEMPORARY, write_text
+
+CARD = """\
+---
+{front}---
+# {architecture}, pretrained with {method}
+
+A {architecture} backbone without classifier: an image in, {num_features} features out.
+
+| | |
+|---|---|
+| method | {method} |
+| trained on | {data} |
+| licence of the weights | {license} |
+| input | RGB; from values of 0..255 subtract {mean}, divide by {std} |
+| the same for values of [0, 1] | mean {unit_mean}, standard deviation {unit_std} |
+| written by | uscl_plugin {version}, from {source} |
+
+## Intended use and limits
+
+For research: features of ultrasound images, and a start for fine-tuning on classification, detection or segmentation.
+It gives no diagnosis, is not a medical device and was not validated for clinical use. Features follow the machines,
+organs and patients that it was trained on; on others, and on images normalised otherwise than above, they may be worth
+little: evaluate on your own patients, and keep those of pretraining out of the test set. The licence of the training
+data may restrict use beyond that of this file.
+
+## Load it
+
+timm (1.0.16 or newer):
+
+```python
+import timm
+
+net = timm.create_model('local-dir:{folder}', pretrained=True, num_classes=0)
+```
+
+torchvision (`fc` alone is missing):
+
+```python
+import torchvision
+from safetensors.torch import load_file
+
+net = torchvision.models.{architecture}()
+net.load_state_dict(load_file('{folder}/model.safetensors'), strict=False)
+```
+
+MMDetection, MMSegmentation, MMPretrain (MMEngine reads no safetensors):
+
+```python
+import torch
+from safetensors.torch import load_file
+
+state = load_file('{folder}/model.safetensors')
+torch.save({{'state_dict': {{f'backbone.{{name}}': tensor for name, tensor in state.items()}}}}, 'backbone.pth')
+init_cfg = dict(type='Pretrained', checkpoint='backbone.pth', prefix='backbone.')
+model = dict(backbone=dict(type='ResNet', depth={depth}, init_cfg=init_cfg))
+```
+
+## Checksums (SHA-256)
+
+{checksums}
+"""
+
+
+def write_hub_folder(folder: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> list[str]:
+    """Write ``model.safetensors``, ``config.json`` and ``README.md``, all or nothing; nothing is sent anywhere.
+
+    Args:
+        folder: New or empty.
+        state: Torchvision's names (which are timm's) to tensors, for RGB.
+        meta: Of :func:`.backbone_export.export_backbone`.
+
+    Returns:
+        What is in it, for people.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(TEMPORARY.format(name=folder.name, pid=os.getpid()))
+    try:
+        temporary.mkdir()
+        write_checkpoint(temporary / 'model.safetensors', state, meta)
+        write_text(temporary / 'config.json', json.dumps(timm_config(meta), indent=2) + '\n')
+        sources = [file_source(temporary / name) for name in ('model.safetensors', 'config.json')]
+        write_text(temporary / 'README.md', model_card(folder.name, meta, sources))
+        if folder.is_dir():
+            folder.rmdir()  # it is empty, and Windows renames onto no folder
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return [f'{folder}: model.safetensors, config.json (read by timm), README.md (the model card: complete it)']
+
+
+def timm_config(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm reads: architecture and preprocessing, mean and std of [0, 1] as timm has them."""
+    unit = {key: [value / 255 for value in meta[key]] for key in ('mean', 'std')}
+    return {
+        'architecture': meta['architecture'],
+        'num_classes': 0,
+        'num_features': num_features(meta),
+        'pretrained_cfg': {
+            'custom_load': False,
+            'input_size': [3, 224, 224],
+            'fixed_input_size': False,
+            'interpolation': 'bilinear',
+            'crop_pct': 1.0,
+            'crop_mode': 'center',
+            **unit,
+            'num_classes': 0,
+            'pool_size': [7, 7],
+            'first_conv': 'conv1',
+            'classifier': 'fc',
+            'license': meta['license'],
+        },
+        'uscl_plugin': dict(meta),
+    }
+
+
+def model_card(folder: str, meta: Mapping[str, Any], sources: list[dict[str, str]]) -> str:
+    """The model card, with front matter in YAML.
+
+    Args:
+        folder: Its name, for the code that loads it.
+        meta: See :func:`write_hub_folder`.
+        sources: Names and SHA-256 of the files beside it.
+    """
+    return CARD.format(
+        **{key: meta[key] for key in ('architecture', 'method', 'data', 'license', 'mean', 'std')},
+        folder=folder,
+        front=_front_matter(meta),
+        num_features=num_features(meta),
+        depth=meta['architecture'].removeprefix('resnet'),
+        unit_mean=[round(value / 255, 6) for value in meta['mean']],
+        unit_std=[round(value / 255, 6) for value in meta['std']],
+        version=meta['uscl_plugin_version'],
+        source=f'{meta["source"]["file"]} (SHA-256 {meta["source"]["sha256"]})',
+        checksums='\n'.join(f'    {source["sha256"]}  {source["file"]}' for source in sources),
+    )
+
+
+def num_features(meta: Mapping[str, Any]) -> int:
+    """Channels of the last stage: 512 with basic blocks, 2048 with bottlenecks."""
+    return 512 if meta['architecture'] in ('resnet18', 'resnet34') else 2048
+
+
+def _front_matter(meta: Mapping[str, Any]) -> str:
+    """YAML; a JSON string is one, whatever is in it. A licence that is not an identifier is 'other' by its name."""
+    licence = meta['license']
+    if licence == NOT_STATED:
+        lines = ['license: unknown']
+    elif re.fullmatch(r'[A-Za-z0-9.+-]+', licence):
+        lines = [f'license: {json.dumps(licence.lower())}']
+    else:
+        lines = ['license: other', f'license_name: {json.dumps(licence, ensure_ascii=False)}']
+    lines += ['library_name: timm', 'pipeline_tag: image-feature-extraction']
+    lines += ['tags:', '- ultrasound', '- self-supervised', '- resnet', '- timm']
+    if meta['data'] != NOT_STATED:
+        lines += ['datasets:', *(f'- {json.dumps(name, ensure_ascii=False)}' for name in meta['data'].split(', '))]
+    return '\n'.join(lines) + '\n'

@@ -1,0 +1,105 @@
+"""Write a backbone as ONNX, for runtimes without PyTorch."""
+
+import inspect
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from .backbone_export import as_strings
+from .checkpoint_error import CheckpointError
+from .plain import write_atomically
+
+STAGES = ('layer1', 'layer2', 'layer3', 'layer4')
+OPSET = 17
+TOLERANCE = 1e-5
+
+
+class BackboneOutputs(nn.Module):
+    """A torchvision ResNet without its classifier: (N, 3, H, W) → (N, C) averaged, then the maps of four stages."""
+
+    def __init__(self, network: torchvision.models.ResNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Maps are (N, C/8, H/4, W/4), (N, C/4, H/8, W/8), (N, C/2, H/16, W/16), (N, C, H/32, W/32), rounded up."""
+        network = self.network
+        x = network.maxpool(network.relu(network.bn1(network.conv1(image))))
+        maps = []
+        for stage in STAGES:
+            x = getattr(network, stage)(x)
+            maps.append(x)
+        return (x.mean((2, 3)), *maps)
+
+
+def write_onnx(out: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> list[str]:
+    """Write ``image`` → ``features``, ``layer1`` … ``layer4`` with dynamic batch, height and width.
+
+    Args:
+        out: The file to write.
+        state: Torchvision's names to tensors.
+        meta: Goes into ``metadata_props``; ``architecture`` and the input are read from it.
+
+    Returns:
+        What was checked, for people.
+
+    Raises:
+        CheckpointError: onnx or onnxruntime is missing, or the file gives other features than PyTorch; nothing was
+            written.
+    """
+    try:
+        import onnx
+        import onnxruntime
+    except ImportError as error:
+        raise CheckpointError(f"--to onnx needs {error.name}: pip install 'uscl_plugin[export]'.") from error
+    resnet = getattr(torchvision.models, meta['architecture'])()
+    resnet.fc = nn.Identity()
+    resnet.load_state_dict(dict(state), strict=True)
+    network = BackboneOutputs(resnet.float()).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        _trace(network, Path(folder, 'backbone.onnx'))
+        model = onnx.load(Path(folder, 'backbone.onnx'))
+    image, features = model.graph.input[0], model.graph.output[0]
+    image.doc_string = f'float32 (N, 3, H, W), RGB of 0..255 minus {meta["mean"]}, divided by {meta["std"]}'
+    features.doc_string = 'average of layer4 over height and width (N, C)'
+    onnx.helper.set_model_props(model, as_strings(meta))
+    onnx.checker.check_model(model, full_check=True)
+    content = model.SerializeToString()
+    largest = _largest_error(onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider']), network)
+    if not largest <= 1:
+        raise CheckpointError(
+            f'{out}: ONNX Runtime gives other features than PyTorch ({largest:.1f} times the tolerance, {TOLERANCE}): '
+            f'try another version of torch or onnxruntime.'
+        )
+    write_atomically(out, lambda path: path.write_bytes(content))
+    return [f'checked in ONNX Runtime: all outputs equal to PyTorch within {TOLERANCE}; batch, height, width are free']
+
+
+def _trace(network: nn.Module, path: Path) -> None:
+    axes: dict[str, dict[int, str]] = {'image': {0: 'N', 2: 'H', 3: 'W'}, 'features': {0: 'N'}}
+    axes |= {name: {0: 'N', 2: f'H{step}', 3: f'W{step}'} for name, step in zip(STAGES, (4, 8, 16, 32), strict=True)}
+    options: dict[str, Any] = {'input_names': ['image'], 'output_names': ['features', *STAGES], 'dynamic_axes': axes}
+    # The exporter of torch.export came with torch 2.5 and needs ten times as long; this one is in all that we support.
+    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
+        options['dynamo'] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that there is a newer one
+        torch.onnx.export(network, (torch.zeros(2, 3, 64, 64),), str(path), opset_version=OPSET, **options)
+
+
+@torch.no_grad()
+def _largest_error(session: Any, network: nn.Module) -> float:
+    """Largest difference of all outputs over two inputs, in units of the tolerance (relative above 1)."""
+    generator = torch.Generator().manual_seed(0)
+    errors = []
+    for shape in ((1, 3, 64, 64), (3, 3, 65, 97)):
+        image = torch.randn(shape, generator=generator)
+        for got, expected in zip(session.run(None, {'image': image.numpy()}), network(image), strict=True):
+            errors.append((torch.from_numpy(got) - expected).abs().max() / (TOLERANCE * expected.abs().max().clamp(1)))
+    return float(torch.stack(errors).max())
