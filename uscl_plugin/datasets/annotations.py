@@ -60,7 +60,8 @@ def read_annotations(path: str | Path) -> dict:
         path: The file.
 
     Returns:
-        ``{'metainfo': dict, 'data_list': list of dict}`` as written by :func:`write_annotations`.
+        ``{'metainfo': dict, 'data_list': list of dict}`` as written by :func:`write_annotations`; nullable keys that
+        an entry of another program lacks are None.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -75,9 +76,10 @@ def read_annotations(path: str | Path) -> dict:
         )
     try:
         annotations = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # a few thousand brackets are enough for the latter
         raise ValueError(f'{path} is not valid JSON ({error}): run the converter again.') from error
     check_annotations(annotations, path)
+    annotations['data_list'] = [dict.fromkeys(_NULLABLE) | entry for entry in annotations['data_list']]
     return annotations
 
 
@@ -104,7 +106,7 @@ def check_annotations(annotations: Any, path: str | Path) -> None:
             f'run the converter again, or install the uscl_plugin that wrote it.'
         )
     classes = metainfo.get('classes')
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+    if not isinstance(classes, list) or not all(isinstance(name, str) and _is_text(name) for name in classes):
         raise ValueError(f'{path}: metainfo.classes should be a list of class names, got {classes!r}.')
     data_list = annotations.get('data_list')
     if not isinstance(data_list, list):
@@ -133,13 +135,27 @@ def _check_entry(entry: Any, where: str, classes: set[str]) -> None:
     for frame in frames:
         if not isinstance(frame, str) or not is_inside(frame):
             raise ValueError(f'{where}: frame {frame!r} should be a relative path inside the data folder.')
+    for text in (entry['video_id'], *(entry[key] for key in _NULLABLE if entry.get(key)), *frames):
+        if not _is_text(text):
+            raise ValueError(f'{where}: {text!r} holds half a character (a surrogate): correct the encoding.')
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text can be written: JSON can spell halves of characters, UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_inside(path: str) -> bool:
-    """Whether a relative POSIX path stays inside the folder that it is relative to (by its text alone).
+    r"""Whether a relative POSIX path stays inside the folder that it is relative to (by its text alone).
 
-    >>> [is_inside(p) for p in ('a/b.png', '../b.png', '/b.png', 'a/../../b', 'C:/b.png', '')]
-    [True, False, False, False, False, False]
+    >>> [is_inside(p) for p in ('a/b.png', '../b.png', '/b.png', 'a/../../b', 'C:/b.png', '', 'a\0.png')]
+    [True, False, False, False, False, False, False]
     """
     parts = PurePosixPath(path.replace('\\', '/')).parts
-    return bool(parts) and parts[0] != '/' and '..' not in parts and not parts[0].endswith(':')
+    if '\0' in path or not parts:  # no file's name holds a null character
+        return False
+    return not parts[0].startswith('/') and '..' not in parts and not parts[0].endswith(':')

@@ -54,7 +54,8 @@ def load_plain_checkpoint(path: str | Path) -> dict:
 
     Raises:
         FileNotFoundError: There is no such file.
-        CheckpointError: The file is empty, cut off, of another kind, or asks for code; names ``path``.
+        CheckpointError: The file is empty, cut off, of another kind, does not fit into memory, or asks for code; names
+            ``path``.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,8 +65,10 @@ def load_plain_checkpoint(path: str | Path) -> dict:
             raise CheckpointError(f'{path} is empty (0 bytes): copy or download it again.')
     try:
         checkpoint = _load_safetensors(path) if path.suffix == '.safetensors' else _load_pickled(path)
-    except MemoryError:
-        raise
+    except MemoryError as error:  # also where a few damaged bytes claim that gigabytes follow
+        raise CheckpointError(
+            f'{path} asks for more memory than there is: copy or download it again, or use a machine that has more.'
+        ) from error
     except Exception as error:  # the kinds of damage have nothing in common, not even OSError is one's own
         if refused := _refused_global(path, error):
             raise CheckpointError(_refusal(path, refused)) from error

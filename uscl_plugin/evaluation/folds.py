@@ -70,9 +70,21 @@ def read_folds(path: str | Path) -> Folds:
         content = json.loads(path.read_text(encoding='utf-8'))
         if content.pop('kind') != _KIND:
             raise KeyError('kind')
-        return Folds(**content)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        folds = Folds(**content)
+        _check_types(folds)
+        return folds
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f'{path} is not a file of folds ({error!r}): let tools/evaluate.py write it again.') from error
+
+
+def _check_types(folds: Folds) -> None:
+    if not isinstance(folds.folds, list) or not all(isinstance(fold, dict) for fold in folds.folds):
+        raise TypeError('folds should be a list of objects')
+    lists = [folds.warnings, *(fold[side] for fold in folds.folds for side in SIDES)]
+    if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+        raise TypeError('train, val and test of every fold, and warnings, should be lists of texts')
+    if folds.unit not in ('video', 'frame') or not isinstance(folds.group_by, str) or not isinstance(folds.seed, int):
+        raise ValueError('unit should be "video" or "frame", group_by a text, seed a whole number')
 
 
 def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:

@@ -206,7 +206,7 @@ def sample_stamps(tmp_path, stamps, rate, declared=0, **packet):
     if packet:
         packets.append(FakePacket(frames=[], **packet))
     stream = SimpleNamespace(
-        codec_context=SimpleNamespace(),
+        codec_context=SimpleNamespace(width=64, height=64),
         average_rate=rate,
         guessed_rate=None,
         time_base=Fraction(1, 10),

@@ -170,7 +170,7 @@ def test_damage_is_found(folder):
     [
         ({'version': 2}, 'has version 2, this version of uscl_plugin reads 1'),
         ({'format': 'other'}, 'has version 1'),
-        ({'shards': [['../x.bin', 3]]}, 'another folder'),
+        ({'shards': [['../x.bin', 3]]}, 'none of a file in this folder'),
         ({'shards': []}, 'damaged'),
         ({'videos': {'v': {'shard': 0}}}, 'damaged'),
         (

@@ -19,7 +19,7 @@ def name_key(name: str) -> str:
     True
     """
     stem = re.split(r'[\\/]', name.strip())[-1].rsplit('.', 1)[0]
-    return str(int(stem)) if re.fullmatch('[0-9]+', stem) else stem
+    return stem.lstrip('0') or '0' if re.fullmatch('[0-9]+', stem) else stem
 
 
 def read_class_lists(root: Path) -> dict[str, str]:
@@ -34,7 +34,7 @@ def read_class_lists(root: Path) -> dict[str, str]:
         'benign' or 'malignant' by :func:`name_key`; empty if there is no list.
 
     Raises:
-        SourceError: An image is in both classes.
+        SourceError: An image is in both classes, or a list is no text table.
     """
     classes: dict[str, set[str]] = defaultdict(set)
     for path in sorted(root.iterdir()):
@@ -51,7 +51,12 @@ def read_class_lists(root: Path) -> dict[str, str]:
 def _read_list(path: Path) -> list[tuple[str, str]]:
     text = path.read_text(encoding='utf-8-sig', errors='replace')  # names are ASCII, remarks may be anything
     header = text.partition('\n')[0]
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=max(',;\t', key=header.count)) if row]
+    try:
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=max(',;\t', key=header.count)) if row]
+    except csv.Error as error:
+        raise SourceError(
+            f'{path} is not a CSV file ({error}): save it as CSV, or take it out of the folder.'
+        ) from error
     in_name = [name for name in ('benign', 'malignant') if name in path.stem.lower()]
     if len(in_name) == 1:
         return [(row[0], in_name[0]) for row in rows if row[0].strip()]

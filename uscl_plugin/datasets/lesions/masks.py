@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from scipy import ndimage
 
+from uscl_plugin.datasets.media.frame_folder import check_size
+
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 LARGEST_INDEX = 31  # a lossless mask without higher values numbers its lesions (0, 1, 2, …)
 
@@ -18,16 +20,19 @@ def read_image(path: Path) -> Image.Image:
     """Decode an image completely, turned as its EXIF orientation says (as OpenCV and mmcv read it).
 
     Raises:
-        ValueError: It cannot be decoded.
+        ValueError: It cannot be decoded, or is too large.
     """
     try:
         with Image.open(path) as image:
+            check_size(image.width, image.height)
             image.load()
             turned = ImageOps.exif_transpose(image)
             turned.format = image.format
             return turned
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path.name} cannot be read ({error}): is it complete?') from error
+    except Exception as error:  # each of Pillow's decoders has its own; MemoryError for what claims to be large
+        raise ValueError(
+            f'{path.name} cannot be read ({str(error) or type(error).__name__}): is it complete?'
+        ) from error
 
 
 def read_binary_mask(path: Path, min_area: int) -> np.ndarray:

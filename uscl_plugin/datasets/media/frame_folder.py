@@ -22,9 +22,15 @@ def natural_key(name: str) -> tuple:
     >>> sorted(['frame10.png', 'Frame2.png', 'frame01.png'], key=natural_key)
     ['frame01.png', 'Frame2.png', 'frame10.png']
     """
-    # ASCII digits only: str.isdigit() also holds for characters such as '²', which int() refuses.
+    # ASCII digits only: str.isdigit() also holds for characters such as '²', which are no part of a number here.
     parts = re.split(r'([0-9]+)', name.casefold())  # text at even places, digits at odd ones
-    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), name
+    return tuple(_by_value(part) if i % 2 else part for i, part in enumerate(parts)), name
+
+
+def _by_value(digits: str) -> tuple[int, str]:
+    """Sorts as the number does; int() refuses thousands of digits, which an index may have."""
+    digits = digits.lstrip('0')
+    return len(digits), digits
 
 
 def is_frame(path: Path) -> bool:
@@ -79,10 +85,10 @@ class FrameFolder:
                 with Image.open(file) as image:
                     check_size(image.width, image.height)
                     frame = _to_rgb(image)
-            # Pillow raises any of these for damaged content, by format.
-            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            except Exception as error:  # each of Pillow's decoders has its own; MemoryError for what claims to be large
+                what = str(error) or type(error).__name__
                 raise ClipError(
-                    self.path, f'image {file.name} cannot be read ({error}): replace or remove it'
+                    self.path, f'image {file.name} cannot be read ({what}): replace or remove it'
                 ) from error
             yield frame
         self.facts = {'frames_decoded': len(files)}

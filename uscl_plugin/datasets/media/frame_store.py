@@ -106,14 +106,14 @@ def read_index(data_root: str | Path) -> StoreIndex | None:
         content = json.loads(path.read_text(encoding='utf-8'))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{path} is not valid JSON ({error}): {remedy}') from error
     if not isinstance(content, dict) or content.get('format') != FORMAT or content.get('version') != VERSION:
         version = content.get('version') if isinstance(content, dict) else None
         raise ValueError(f'{path} has version {version}, this version of uscl_plugin reads {VERSION}: {remedy}')
     try:
         index = _parse(content)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, IndexError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f'{path} is damaged ({error!r}): {remedy}') from error
     for name, size in index.shards:
         shard = path.with_name(name)
@@ -192,16 +192,16 @@ def write_index(path: Path, index: StoreIndex) -> None:
 
 
 def _parse(content: dict[str, Any]) -> StoreIndex:
-    shards = [(str(name), int(size)) for name, size in content['shards']]
-    if any(Path(name).name != name for name, _ in shards):
-        raise ValueError('a shard lies in another folder')
+    shards = [(name, int(size)) for name, size in content['shards']]
+    if any(not isinstance(name, str) or Path(name).name != name or len(name) > 255 for name, _ in shards):
+        raise ValueError('the name of a shard is none of a file in this folder')
     videos = {
         name: StoredVideo(**video | {key: tuple(video[key]) for key in ('shape', 'end_bytes')})
         for name, video in content['videos'].items()
     }
     for name, video in videos.items():
-        values = (video.shard, video.offset, *video.shape)
-        is_whole = all(isinstance(value, int) and value >= 0 for value in values) and len(video.shape) in (3, 4)
-        if not is_whole or video.offset + prod(video.shape) > shards[video.shard][1]:
-            raise ValueError(f'video {name!r} does not lie within its shard')
+        values = (video.shard, video.offset, video.crc32, *video.shape)
+        is_sound = all(isinstance(value, int) and value >= 0 for value in values) and len(video.shape) in (3, 4)
+        if not is_sound or video.offset + prod(video.shape) > shards[video.shard][1]:
+            raise ValueError(f'video {name!r} does not lie within its shard, or has no checksum')
     return StoreIndex(shards, videos, dict(content['left_out']), str(content['stamp']))

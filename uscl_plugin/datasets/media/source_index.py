@@ -9,6 +9,7 @@ from uscl_plugin.datasets.annotations import is_inside
 from .errors import SourceError
 
 REQUIRED_COLUMNS = ('path', 'label', 'patient_id')
+_LONGEST_PATH = 2000  # bytes, well below what a system may refuse to look up, as it does names of more than 255
 
 
 def read_index(index: str | Path, classes: Sequence[str] | None = None) -> list[dict]:
@@ -50,8 +51,12 @@ def read_index(index: str | Path, classes: Sequence[str] | None = None) -> list[
         where = f'{index} row {number}'
         entry = {key: (row.get(key) or '').strip() or None for key in (*REQUIRED_COLUMNS, 'split')}
         path = (entry['path'] or '').replace('\\', '/')
-        if not is_inside(path):
-            raise SourceError(f'{where}: path {path!r} should be a relative path inside the source folder.')
+        if (
+            not is_inside(path)
+            or len(path.encode()) > _LONGEST_PATH
+            or max(len(part.encode()) for part in path.split('/')) > 255
+        ):
+            raise SourceError(f'{where}: path {path[:80]!r} should be a relative path inside the source folder.')
         entry['path'] = path = PurePosixPath(path).as_posix()
         if path in first_row_of:
             raise SourceError(f'{where}: {path!r} is listed in row {first_row_of[path]} already: keep one of them.')

@@ -71,7 +71,7 @@ def find_complete(source: Path, folder: Path, settings: StoreSettings) -> list[s
             and set(manifest['frames']) <= {file.name for file in folder.iterdir() if file.stat().st_size}
         )
         return manifest['frames'] if is_current else None
-    except (OSError, ClipError, ValueError, KeyError, TypeError):  # no manifest, or none of ours
+    except (OSError, ClipError, ValueError, KeyError, TypeError, RecursionError):  # no manifest, or none of ours
         return None
 
 

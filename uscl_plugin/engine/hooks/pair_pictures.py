@@ -18,7 +18,7 @@ NAME = 'positive_pairs'
 _GAP = 4  # pixels between views
 
 
-def denormalise(view: Tensor, preprocessor: nn.Module) -> Tensor:
+def denormalise(view: Tensor, preprocessor: Any) -> Tensor:
     """Undo the normalisation of a data preprocessor.
 
     Args:

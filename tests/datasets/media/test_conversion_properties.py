@@ -1,0 +1,126 @@
+import contextlib
+import csv
+import hashlib
+import io
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from media_clips import write_clip
+from PIL import Image
+
+from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.datasets.media import conversion
+from uscl_plugin.datasets.media.conversion import convert_sources
+from uscl_plugin.datasets.media.sources import find_sources
+from uscl_plugin.datasets.media.video_store import StoreSettings
+
+SETTINGS = settings(max_examples=12, deadline=None, derandomize=True)
+# Kind of a video: suffix of its name, and frames kept at three a second (None: it cannot be read).
+KINDS = {
+    'clip': ('.avi', 3),
+    'short': ('.mp4', 1),
+    'folder': ('', 2),
+    'cut': ('.avi', None),
+    'empty': ('.mp4', None),
+    'text': ('.mov', None),
+    'damaged folder': ('', None),
+}
+TREES = st.dictionaries(
+    st.tuples(st.sampled_from(['a/', 'b/', 'b/deeper/', 'c ü/']), st.integers(0, 12).map('v{}'.format)),
+    st.sampled_from(sorted(KINDS)),
+    min_size=1,
+    max_size=7,
+)
+
+
+@pytest.fixture(scope='module')
+def contents(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('clips')
+    clip = write_clip(folder / 'x.avi', 24, 25).read_bytes()
+    short = write_clip(folder / 'x.mp4', 4, 25).read_bytes()
+    return {'clip': clip, 'short': short, 'cut': clip[: len(clip) // 2], 'empty': b'', 'text': b'text'}
+
+
+def plant(root, tree, contents):
+    """Write a tree; returns the kind of every video by its id."""
+    videos = {}
+    for (folder, stem), kind in tree.items():
+        path = root / folder / (stem + kind.replace(' ', '_') + KINDS[kind][0])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind in contents:
+            path.write_bytes(contents[kind])
+        else:
+            path.mkdir()
+            for index in range(2):
+                Image.fromarray(np.full((20, 16), 90 * index, np.uint8)).save(path / f'{index}.png')
+            if kind == 'damaged folder':
+                (path / '1.png').write_bytes(b'no picture')
+        videos[path.relative_to(root).as_posix()] = kind
+    return videos
+
+
+def convert(root, out, stop=None):
+    """Convert in this process, which forks nothing; from task ``stop`` on as if Ctrl-C had been pressed."""
+
+    def one_by_one(function, tasks, workers):
+        for number, task in enumerate(tasks):
+            if number == stop:
+                raise KeyboardInterrupt
+            yield number, function(task)
+
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(conversion, 'run_isolated', one_by_one)
+        convert_sources(find_sources(root), out, StoreSettings(size=16), workers=1)
+    return printed.getvalue()
+
+
+def digests(out):
+    files = sorted(path for path in out.rglob('*') if path.is_file())
+    return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@SETTINGS
+@given(TREES)
+def test_every_readable_video_is_there_once_and_the_counts_add_up(contents, tree):
+    with tempfile.TemporaryDirectory() as folder:
+        root, out = Path(folder, 'src'), Path(folder, 'out')
+        videos = plant(root, tree, contents)
+        readable = {name: KINDS[kind][1] for name, kind in videos.items() if KINDS[kind][1]}
+        printed = convert(root, out)
+        assert f'{len(readable)} converted now, 0 complete already, {len(videos) - len(readable)} skipped.' in printed
+        skipped = list(csv.reader((out / 'skipped.csv').open())) if len(readable) < len(videos) else [[]]
+        assert sorted(row[0] for row in skipped[1:]) == sorted(set(videos) - set(readable))
+        if not readable:
+            assert not (out / 'annotations.json').exists()
+            return
+        entries = read_annotations(out / 'annotations.json')['data_list']
+        found = {entry['video_id']: (entry['label'], len(entry['frames'])) for entry in entries}
+        assert len(entries) == len(found)
+        assert found == {name: (name.split('/')[0], count) for name, count in readable.items()}
+        frames = [frame for entry in entries for frame in entry['frames']]
+        assert sorted(frames) == sorted(path.relative_to(out).as_posix() for path in out.glob('frames/*/*.png'))
+        total = re.search(r'total\W+(\d+)\W+(\d+)', printed)
+        assert (int(total[1]), int(total[2])) == (len(readable), len(frames))
+        before = digests(out)
+        assert f'0 converted now, {len(readable)} complete already' in convert(root, out)
+        assert digests(out) == before
+
+
+@SETTINGS
+@given(TREES, st.lists(st.integers(0, 6), min_size=1, max_size=3))
+def test_an_interrupted_conversion_ends_like_a_straight_one(contents, tree, stops):
+    with tempfile.TemporaryDirectory() as folder:
+        root, out, straight = (Path(folder, name) for name in ('src', 'out', 'straight'))
+        plant(root, tree, contents)
+        for stop in stops:
+            with contextlib.suppress(KeyboardInterrupt):
+                convert(root, out, stop)
+        convert(root, out)
+        convert(root, straight)
+        assert digests(out) == digests(straight)

@@ -1,0 +1,111 @@
+"""Read thousands of damaged files, and look for readers that crash, hang, fill the memory, run code, or say too little.
+
+Every input is a small whole file (clips, pictures, DICOM, JSON, CSV, pickles, checkpoints, frame stores; made here, and
+small clips of demo/) that was damaged at random, the same way for the same seed. A reader may read it, or refuse it
+with the error that it documents and the name of the file in the message; anything else is a finding, whose input is
+kept. The exit code is 1 then. Linux only.
+
+    python tools/benchmarks/fuzz_readers.py --inputs 20000 --out work_dirs/fuzz
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import uscl_plugin
+from uscl_plugin.benchmarks.fuzz_targets import make_readers
+from uscl_plugin.benchmarks.fuzzing import Outcome, Reader, fuzz
+from uscl_plugin.datasets.media.command import positive_float, positive_int
+from uscl_plugin.engine.plain import write_text
+
+_DEMO = Path(__file__).resolve().parents[2] / 'demo/clips'
+_KEPT = 20  # inputs that are kept for one reader
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the tool; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--out', required=True, metavar='DIR', help='new folder for fuzz.json and inputs/')
+    parser.add_argument('--inputs', type=positive_int, default=20_000, help='of all readers together (default: 20000)')
+    parser.add_argument('--seed', type=int, default=0, help='of the damage (default: 0)')
+    parser.add_argument('--readers', nargs='+', metavar='NAME', help='some only, as the table names them')
+    parser.add_argument(
+        '--seconds-per-input', type=positive_float, default=10.0, metavar='S', help='of CPU time (default: 10)'
+    )
+    parser.add_argument('--memory', type=positive_int, default=1024, metavar='MB', help='for one input (default: 1024)')
+    parser.add_argument('--workers', type=positive_int, default=1, metavar='N', help='processes (default: 1)')
+    args = parser.parse_args(argv)
+    out, begin = Path(args.out), time.monotonic()
+    if out.exists() and any(out.iterdir()):
+        parser.error(f'--out {out} is not empty: give a new folder, or delete it.')
+    with tempfile.TemporaryDirectory() as folder:
+        readers = make_readers(Path(folder), sorted(_DEMO.glob('*')))
+    if unknown := set(args.readers or ()) - {reader.name for reader in readers}:
+        parser.error(f'no reader {sorted(unknown)[0]!r}: choose of {", ".join(reader.name for reader in readers)}.')
+    readers = [reader for reader in readers if not args.readers or reader.name in args.readers]
+    outcomes: list[Outcome] = []
+    found = fuzz(readers, args.inputs, args.seed, args.seconds_per_input, args.memory, args.workers)
+    for outcome in track(found, 'reading', args.inputs, console=Console(stderr=True)):
+        outcomes.append(outcome)
+        if outcome.is_finding:
+            _keep(outcome, outcomes, readers, args.seed, out)
+    rows = [_summarise(reader.name, outcomes) for reader in readers]
+    findings = [outcome for outcome in outcomes if outcome.is_finding]
+    content = {
+        'version': uscl_plugin.__version__,
+        'arguments': vars(args),
+        'seconds': round(time.monotonic() - begin, 1),
+        'readers': rows,
+        'findings': [asdict(finding) for finding in findings],
+    }
+    write_text(out / 'fuzz.json', json.dumps(content, indent=1) + '\n')
+    _print_table(rows, time.monotonic() - begin)
+    return 1 if findings else 0
+
+
+def _keep(finding: Outcome, outcomes: Sequence[Outcome], readers: Sequence[Reader], seed: int, out: Path) -> None:
+    """Say what was found, and write the input that did it."""
+    reader = next(reader for reader in readers if reader.name == finding.reader)
+    print(f'{finding.reader} {finding.number}: {finding.kind}: {finding.detail}', file=sys.stderr)
+    if sum(outcome.reader == finding.reader and outcome.is_finding for outcome in outcomes) <= _KEPT:
+        suffix = Path(reader.file).suffix
+        path = out / 'inputs' / f'{reader.name.replace(" ", "_")}-{finding.number}{suffix}'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(reader.make_input(seed, finding.number))
+
+
+def _summarise(name: str, outcomes: Iterable[Outcome]) -> dict:
+    mine = [outcome for outcome in outcomes if outcome.reader == name]
+    return {
+        'reader': name,
+        'inputs': len(mine),
+        'fine': sum(outcome.kind == 'fine' for outcome in mine),
+        'refused': sum(outcome.kind == 'refused' for outcome in mine),
+        'findings': sum(outcome.is_finding for outcome in mine),
+        'slowest': round(max((outcome.seconds for outcome in mine), default=0), 2),
+        'most_memory': round(max((outcome.memory for outcome in mine), default=0)),
+    }
+
+
+def _print_table(rows: Sequence[dict], seconds: float) -> None:
+    table = Table('reader')
+    for name in ('inputs', 'fine', 'refused', 'findings', 'slowest (CPU s)', 'most memory (MB)'):
+        table.add_column(name, justify='right')
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(soft_wrap=True).print(table)
+    counts = [sum(row[key] for row in rows) for key in ('inputs', 'fine', 'refused', 'findings')]
+    print('{} inputs: {} read, {} refused, {} findings;'.format(*counts), f'{seconds / 60:.1f} minutes')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

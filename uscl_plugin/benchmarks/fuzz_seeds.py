@@ -1,0 +1,111 @@
+"""Small whole files, made here, of every kind that is read; fuzzing damages them."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from uscl_plugin.datasets.annotations import write_annotations
+from uscl_plugin.datasets.media.frame_packing import pack_frames
+
+from .mutations import DECOY
+
+SIZE = 32  # pixels
+
+
+def moving_square(count: int = 6) -> np.ndarray:
+    """(count, 32, 32, 3), uint8: a bright square that moves."""
+    frames = np.random.default_rng(0).integers(0, 60, (count, SIZE, SIZE, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        frame[8:16, index * 3 : index * 3 + 12] = 220
+    return frames
+
+
+def clip(path: Path, codec: str, pixels: str) -> bytes:
+    """A clip of twelve frames, written by FFmpeg."""
+    with av.open(str(path), 'w') as container:
+        stream: Any = container.add_stream(codec, rate=25)  # a video stream
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = pixels
+        for frame in moving_square(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24')))
+        container.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def picture(mode: str, suffix: str) -> bytes:
+    """An image of a mode of Pillow."""
+    image = Image.fromarray(moving_square(1)[0])
+    if mode == 'I;16':
+        image = Image.fromarray(np.asarray(image.convert('L')).astype(np.uint16) << 8)
+    elif mode != 'RGB':
+        image = image.convert(mode)
+    return encode(image, suffix)
+
+
+def encode(image: Image.Image, suffix: str) -> bytes:
+    """The file of an image."""
+    buffer = io.BytesIO()
+    image.save(buffer, {'.jpg': 'JPEG', '.tif': 'TIFF'}.get(suffix, suffix[1:].upper()))
+    return buffer.getvalue()
+
+
+def dicom(is_implicit: bool, as_jpeg: bool) -> bytes:
+    """Four grey frames; without compression in implicit or explicit little endian."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import UID, generate_uid
+
+    syntax = '1.2.840.10008.1.2' + ('.4.50' if as_jpeg else '' if is_implicit else '.1')
+    element = FileDataset('', {}, file_meta=FileMetaDataset(), preamble=bytes(128))
+    element.file_meta.TransferSyntaxUID = UID(syntax)
+    element.file_meta.MediaStorageSOPClassUID = element.SOPClassUID = UID('1.2.840.10008.5.1.4.1.1.3.1')
+    uid = generate_uid(entropy_srcs=['fuzz'])
+    element.file_meta.MediaStorageSOPInstanceUID = element.SOPInstanceUID = uid
+    frames = moving_square(4)[..., 0]
+    element.SamplesPerPixel, element.PhotometricInterpretation = 1, 'MONOCHROME2'
+    element.NumberOfFrames, element.Rows, element.Columns = frames.shape
+    element.BitsAllocated = element.BitsStored = 8
+    element.HighBit, element.PixelRepresentation, element.FrameTime = 7, 0, '40'
+    element.PixelData = (
+        encapsulate([encode(Image.fromarray(frame), '.jpg') for frame in frames]) if as_jpeg else frames.tobytes()
+    )
+    element['PixelData'].VR = 'OB'
+    buffer = io.BytesIO()
+    element.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+class _Planted:
+    """A pickle of this would run code, if anybody let it."""
+
+    def __init__(self, function: Callable, *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def planted() -> list[Any]:
+    """Objects whose pickles ask for code to be run."""
+    return [_Planted(os.system, f'touch {DECOY}'), _Planted(open, DECOY, 'w'), _Planted(os.remove, DECOY)]
+
+
+def dataset(root: Path) -> tuple[list[dict], dict[str, bytes]]:
+    """Three small videos with a store: the entries of the annotation, and all files by name."""
+    entries = []
+    for number, (name, label) in enumerate((('a', 'covid'), ('b', 'regular'), ('c', None))):
+        names = [f'frames/{name}/{index:06d}.png' for index in range(4)]
+        for frame, pixels in zip(names, moving_square(4), strict=True):
+            (root / frame).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels[: 8 + number, :12] if number else pixels[:8, :12, 0]).save(root / frame)
+        entries.append({'video_id': name, 'patient_id': f'p{number}', 'label': label, 'split': None, 'frames': names})
+    write_annotations(root / 'annotations.json', entries, ['covid', 'regular'], fps=3.0)
+    pack_frames(root, entries, workers=1)
+    files = [path for path in root.rglob('*') if path.is_file() and path.name != '.lock']
+    return entries, {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
