@@ -134,6 +134,7 @@ def test_editable_install_reads_the_clone(source, tmp_path):
     (site,) = tmp_path.rglob('site-packages')
     code = f'import site, sys; site.addsitedir({str(site)!r}); import uscl_command; uscl_command.main()'
     command = [sys.executable, '-S', '-c', code, 'configs', '--path']
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert str(source / 'configs' / 'uscl' / 'uscl_resnet18_demo.py') in run.stdout.splitlines(), run.stderr
     assert (tmp_path / 'bin' / 'uscl').is_file()

@@ -61,8 +61,8 @@ def test_warnings_are_1_only_if_strict(make_clusters, tmp_path):
         (['{data}', '--folds', '{none}.json'], 'none.json does not exist: tools/evaluate.py writes'),
         (['{data}', '--folds', '{other}'], "fold 0 of {other} lists the video 'v77', which the data do not have"),
         (['{empty}'], 'annotations.json lists no video: run the converter'),
-        (['{gone}'], 'are gone, first'),
-        (['{broken}'], "of video 'v1' cannot be decoded as an image: run the converter again"),
+        (['{gone}'], 'frames/v1/000001.png is gone'),
+        (['{broken}'], 'frames/v1/000001.png cannot be decoded'),
     ],
 )
 def test_what_cannot_run_is_2_and_says_why(arguments, says, data, make_clusters, tmp_path, capsys):
