@@ -92,11 +92,15 @@ def test_help_of_a_hosts_tool(name, checkpoint, capsys):
         (['lesions', 'busi', 'SRC'], 'convert lesions', 'lesions_to_coco', ['busi', 'SRC']),
         (['pocus', '--help'], 'convert pocus', 'pocus', ['--help']),
         (['pocus', '--out', 'D'], 'convert', 'videos_to_clusters', ['pocus', '--out', 'D']),  # a folder named pocus
+        (['us4', '--out', 'D', 'SRC'], 'convert us4', 'us4', ['--out', 'D', 'SRC']),
+        (['pocus', ''], 'convert pocus', 'pocus', ['']),
         (['--out', 'D', 'pocus'], 'convert', 'videos_to_clusters', ['--out', 'D', 'pocus']),
-        (['us4'], 'convert', 'videos_to_clusters', ['us4']),
+        (['us4'], 'convert us4', 'us4', []),
     ],
 )
-def test_kinds_of_sources(calls, arguments, command, tool, rest):
+def test_kinds_of_sources(calls, arguments, command, tool, rest, tmp_path, monkeypatch):
+    (tmp_path / 'pocus').mkdir()
+    monkeypatch.chdir(tmp_path)
     cli.main(['convert', *arguments])
     assert calls == [(f'uscl {command}', f'dataset_converters/{tool}.py', rest)]
 

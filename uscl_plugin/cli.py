@@ -171,8 +171,9 @@ def dispatch(argv: list[str]) -> int:
         return 2
     command, path = f'uscl {name}', tools[name]
     wants_help = bool({'-h', '--help'} & set(rest))
-    # A folder of clips may be named like a kind, so that a kind is one only in front of another argument.
-    if name == 'convert' and rest[:1] and rest[0] in SOURCES and (wants_help or (rest[1:2] and rest[1][0] != '-')):
+    # A folder of clips may be named like a kind: then one is meant only in front of another folder.
+    is_folder = rest[:1] and Path(rest[0]).is_dir() and (rest[1:2] or ['-'])[0].startswith('-')
+    if name == 'convert' and rest[:1] and rest[0] in SOURCES and (wants_help or not is_folder):
         command, path, rest = f'uscl convert {rest[0]}', TOOLS / SOURCES[rest[0]], rest[1:]
     elif name == 'convert' and wants_help:
         print(f'`uscl convert KIND SRC …` reads other layouts; KIND is one of {", ".join(SOURCES)}.\n')

@@ -14,6 +14,6 @@ custom_hooks = [
     dict(type='BackboneCheckHook'),  # all tensors of the backbone must arrive, and mean, std and channel order agree
     dict(type='LesionCheckHook'),  # heads and classes, training and validation, checkpoint and model must agree
     dict(type='ClassCheckHook'),  # a checkpoint to test must know the classes of the data
-    dict(type='CheckInvalidLossHook', interval=10),  # NaN stops the run
+    dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the images and saves the batch
 ]
 randomness = dict(seed=0, deterministic=False)

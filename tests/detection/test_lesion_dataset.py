@@ -84,3 +84,20 @@ def test_another_file(tmp_path, content, what):
     (tmp_path / 'annotations' / 'val.json').write_text(content)
     with pytest.raises(ValueError, match=what):
         build(tmp_path)
+
+
+def test_no_other_image_takes_the_place_of_none(tmp_path):
+    write_truth(tmp_path)
+    data = build(tmp_path)
+    data.pipeline = lambda info: None
+    name = data.get_data_info(1)['img_path']
+    with pytest.raises(ValueError, match=rf'{name}: a step of the pipeline gave None'):
+        data[1]
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe{}', b'[' * 100_000])
+def test_what_is_no_text_or_nests_too_deep_is_named(content, tmp_path):
+    write_truth(tmp_path)
+    (tmp_path / 'annotations' / 'val.json').write_bytes(content)
+    with pytest.raises(ValueError, match=r'val.json is not a COCO file'):
+        build(tmp_path)

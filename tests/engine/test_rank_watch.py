@@ -151,3 +151,30 @@ def test_an_error_of_ones_own_is_passed_on(monkeypatch):
     with watched('pytorch'):
         pass
     assert len(said) == 4
+
+
+@pytest.mark.parametrize(
+    ('error', 'farewell'),
+    [
+        (RuntimeError('NCCL error: out of memory'), 'ended: RuntimeError: NCCL error: out of memory'),
+        (RuntimeError('File ".../frame_store.py", could not restore'), 'ended: RuntimeError: File'),
+        (dist.DistBackendError('NCCL communicator was aborted'), 'ended: DistBackendError: NCCL communicator'),
+    ],
+)
+def test_what_is_nobody_elses_fault_is_said_to_the_others(error, farewell, monkeypatch):
+    monkeypatch.setattr('uscl_plugin.engine.rank_watch.INTERVAL', 0.05)
+    watch = RankWatch(1, 2, '127.0.0.1', 1)
+    assert watch.fail(error) is None
+    assert watch._farewell.startswith(farewell)  # not that it has finished, which the others would wait with
+
+
+@pytest.mark.parametrize('patience', ['1', '2', 'nan'])
+def test_patience_below_the_beat_is_refused(patience, monkeypatch):
+    for name, value in (('RANK', '0'), ('WORLD_SIZE', '2'), ('MASTER_ADDR', '127.0.0.1'), ('MASTER_PORT', '1')):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv('USCL_RANK_PATIENCE', patience)
+    with (
+        pytest.raises(LaunchError, match=r'USCL_RANK_PATIENCE should be 0 \(off\) or some multiples of 2 s'),
+        watched('pytorch'),
+    ):
+        pass

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 
 from uscl_plugin.engine.checkpoint_error import CheckpointError
 from uscl_plugin.engine.resnet_state import backbone_state, find_backbone, infer_resnet_depth, resnet_shapes
@@ -47,7 +48,7 @@ def test_a_backbone_of_another_kind_is_not_replaced():
 
 
 @pytest.mark.parametrize('make', [lambda: zeros('backbone.'), lambda: numbered('backbone.'), lambda: numbered('')])
-@pytest.mark.parametrize('lost', [0, 1, 60, 119])
+@pytest.mark.parametrize('lost', [0, 1, 60, 118])
 def test_damage_is_listed(make, lost):
     state = make()
     names = list(state)
@@ -64,3 +65,13 @@ def test_damage_is_listed(make, lost):
 def test_what_is_left_over_in_a_numbered_backbone_is_an_error(extra):
     with pytest.raises(CheckpointError, match=r'1 left over'):
         infer_resnet_depth(find_backbone(numbered('backbone.') | {extra: torch.zeros(1)}).state)
+
+
+def test_counters_that_old_files_lack_are_zero():
+    """As in torchvision's first ImageNet weights, of before torch 0.4.1."""
+    network = torchvision.models.resnet18().state_dict()
+    old = {name: tensor for name, tensor in network.items() if 'num_batches_tracked' not in name}
+    state = backbone_state(old)
+    assert infer_resnet_depth(state) == 18
+    counters = [tensor for name, tensor in state.items() if 'num_batches_tracked' in name]
+    assert len(counters) == 20 and all(tensor.dtype == torch.int64 and tensor == 0 for tensor in counters)

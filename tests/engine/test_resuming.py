@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 
 import uscl_plugin.engine.hooks  # noqa: F401 (registers)
 from uscl_plugin.engine import plain
-from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
+from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint, only_plain_checkpoints
 from uscl_plugin.engine.host_tools import host_tool
 from uscl_plugin.engine.resuming import check_resumable, newest_checkpoint, numbered_checkpoints
 
@@ -60,7 +60,17 @@ DAMAGES = {
     'code without archive': lambda path: path.write_bytes(pickle.dumps(PlantedCode(path.with_name('ran')))),
     'weights alone': lambda path: torch.save({'weight': torch.zeros(3)}, path),
     'a flipped bit in a weight': flip_a_weight,
+    'a flipped bit in the archive': lambda path: flip_the_name_of_an_entry(path),
 }
+
+
+def flip_the_name_of_an_entry(path):
+    """A name that is no text any more, which zipfile reports by an error of its own."""
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b'data.pkl')
+    content[place] ^= 0x80
+    content[content.rindex(b'PK\x01\x02', 0, place) + 9] |= 0x08  # in UTF-8, it says
+    path.write_bytes(content)
 
 
 @pytest.mark.parametrize('damage', DAMAGES)
@@ -86,6 +96,14 @@ def test_a_flipped_bit_loads_without_the_checksum(tmp_path):
         check_resumable(tmp_path / 'epoch_1.pth')
 
 
+def test_an_earlier_run_in_the_same_folder_got_further(tmp_path):
+    for epoch, when in ((300, '20260101_120000'), (20, '20260102_130000'), (10, '20260102_120000')):
+        content = checkpoint(epoch)
+        content['meta']['time'] = when
+        torch.save(content, tmp_path / f'epoch_{epoch}.pth')
+    assert newest_checkpoint(tmp_path) == (tmp_path / 'epoch_20.pth', [])
+
+
 @pytest.mark.parametrize('seed', range(20))
 def test_newest_that_is_whole(seed, tmp_path):
     rng = random.Random(seed)
@@ -102,7 +120,7 @@ def test_newest_that_is_whole(seed, tmp_path):
     whole = [epoch for epoch in epochs if epoch not in damaged]
     chosen, skipped = newest_checkpoint(tmp_path, 'iter_{}.pth')
     assert (chosen and chosen.name) == (f'iter_{max(whole)}.pth' if whole else None)
-    assert len(skipped) == sum(epoch > max(whole, default=0) for epoch in epochs)
+    assert len(skipped) == len(damaged)
     assert [path.name for path in numbered_checkpoints(tmp_path)] == ['epoch_999.pth']
 
 
@@ -208,6 +226,34 @@ def test_a_file_that_is_trusted_loads_as_ever(run_config, planted, tmp_path, mon
 
 def test_first_start_with_resume_is_a_start(run_config):
     assert run(run_config(1), resume=True).epoch == 1
+
+
+def test_so_is_one_whose_checkpoints_were_deleted(run_config, tmp_path):
+    run(run_config(1))
+    (tmp_path / 'run' / 'epoch_1.pth').unlink()
+    assert (tmp_path / 'run' / 'last_checkpoint').exists()
+    assert run(run_config(1), resume=True).iter == 2  # the steps of an epoch
+    assert 'has no checkpoint to resume from' in ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
+
+
+def test_a_damaged_checkpoint_given_by_its_path_is_refused(run_config, tmp_path):
+    run(run_config(1))
+    path = tmp_path / 'run' / 'epoch_1.pth'
+    content = bytearray(path.read_bytes())
+    weights = load_plain_checkpoint(path)['state_dict']['backbone.layer4.1.conv2.weight'].numpy().tobytes()
+    content[content.index(weights[:400]) + 17] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r'epoch_1.pth is damaged \('):
+        run(run_config(2), resume=True, load_from=str(path))
+
+
+def test_a_setting_that_torch_refuses_beside_ours_is_ignored(monkeypatch, tmp_path):
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
+    torch.save(checkpoint(1), tmp_path / 'epoch_1.pth')
+    with pytest.warns(UserWarning, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is ignored'):
+        only_plain_checkpoints()
+    check_resumable(tmp_path / 'epoch_1.pth')
 
 
 def test_full_disk_during_a_run(run_config, tmp_path):

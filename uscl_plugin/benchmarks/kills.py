@@ -85,7 +85,7 @@ def kill_until(
         report: Called with each life.
 
     Returns:
-        The lives; :attr:`KillReport.differences` is empty, see :func:`differences`.
+        The lives; :func:`differences` compares how two runs ended.
 
     Raises:
         RuntimeError: The training failed by itself; its output is in ``work_dir/output.txt``.
@@ -112,8 +112,9 @@ def kill_until(
         if finished:
             _check(process, work_dir)
             break
-        saving, truncated = any(work_dir.glob(written)), rng.random() < truncate
-        if truncated and len(numbered_checkpoints(work_dir)) > 1:
+        saving = any(work_dir.glob(written))
+        truncated = rng.random() < truncate and len(numbered_checkpoints(work_dir)) > 1
+        if truncated:
             newest = numbered_checkpoints(work_dir)[0]
             os.truncate(newest, rng.randrange(newest.stat().st_size))
         life = KillRecord(time.monotonic() - begin, saving, truncated, expected, _resumed(work_dir), memory)
@@ -151,6 +152,7 @@ def differences(work_dir: str | Path, other: str | Path) -> list[str]:
 
 
 def _start(arguments: list[str], work_dir: Path) -> Any:
+    (work_dir / 'output.txt').unlink(missing_ok=True)  # of the life before
     # Not daemonic: the training starts workers of its own.
     process = multiprocessing.get_context('fork').Process(target=_train, args=(arguments, work_dir))
     process.start()

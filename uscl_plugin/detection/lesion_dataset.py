@@ -45,8 +45,15 @@ class LesionDataset(CocoDataset):
         """Run the pipeline on one image under its own seed."""
         if self.test_mode:
             return super().prepare_data(idx)
-        with self._seeder(str(self.get_data_info(idx)['img_id']), len(self)):
-            return super().prepare_data(idx)
+        info = self.get_data_info(idx)
+        with self._seeder(str(info['img_id']), len(self)):
+            data = super().prepare_data(idx)
+        if data is None:  # MMEngine would take another image
+            raise ValueError(
+                f'{info["img_path"]}: a step of the pipeline gave None, such as a crop without a lesion: set its '
+                f'allow_negative_crop, or leave the step out.'
+            )
+        return data
 
     def load_data_list(self) -> list[dict]:
         """Check the annotation file, then read it as MMDetection does."""
@@ -79,8 +86,9 @@ def _categories(path: Path) -> list[str]:
         content: Any = json.loads(path.read_text(encoding='utf-8'))
         found = [category['name'] for category in content['categories']]
         content['images'], content['annotations']
-    except (ValueError, KeyError, TypeError) as error:
-        other = ' (these are video clusters, for pretraining)' if '"VideoClusters"' in path.read_text()[:500] else ''
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        is_clusters = b'"VideoClusters"' in path.read_bytes()[:500]
+        other = ' (these are video clusters, for pretraining)' if is_clusters else ''
         raise ValueError(
             f'{path} is not a COCO file with images, annotations and categories{other}: {_REMEDY}.'
         ) from error

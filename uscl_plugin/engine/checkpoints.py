@@ -33,8 +33,17 @@ def only_plain_checkpoints() -> None:
     """Let ``torch.load`` execute no pickled code in this process, whatever MMEngine or a host asks it for.
 
     For a checkpoint that you trust and that does not load so (MMEngine's own with its log histories), set the
-    environment variable ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0`` beforehand.
+    environment variable ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0`` beforehand, and with mmengine 0.10.7 also
+    ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1``; resume from it by its path.
     """
+    opposite = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+    if opposite in os.environ and 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ:
+        warnings.warn(  # torch refuses to load anything with both
+            f'{opposite} is ignored: no pickled code is executed here. For a file that you trust, set '
+            f'TORCH_FORCE_WEIGHTS_ONLY_LOAD=0 as well.',
+            stacklevel=2,
+        )
+        del os.environ[opposite]
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
 
 

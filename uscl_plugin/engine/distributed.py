@@ -12,7 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from torch import distributed as torch_dist
 
-from .rank_watch import PATIENCE, LostProcessError, RankWatch
+from .rank_watch import INTERVAL, PATIENCE, LostProcessError, RankWatch
 
 # Launcher to the variables that MMEngine reads for it, and to the command that sets them.
 LAUNCHERS = {
@@ -99,6 +99,10 @@ def watched(launcher: str) -> Iterator[None]:
         patience = float(os.environ.get(PATIENCE_VARIABLE, PATIENCE))
     except ValueError:
         raise LaunchError(f'{PATIENCE_VARIABLE} should be seconds, got {os.environ[PATIENCE_VARIABLE]!r}.') from None
+    if not (patience <= 0 or patience > INTERVAL):  # also what is no number
+        raise LaunchError(
+            f'{PATIENCE_VARIABLE} should be 0 (off) or some multiples of {INTERVAL:g} s, got {patience:g}.'
+        )
     here = slurm_environment(os.environ) if launcher == 'slurm' else os.environ
     names = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
     if patience <= 0 or any(name not in here for name in names) or int(here['WORLD_SIZE']) < 2:

@@ -80,8 +80,8 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     With ``--launcher`` on a machine that has a CPU only, it starts the process group, see
     :func:`uscl_plugin.engine.distributed.process_group`; arguments are otherwise unchanged.
 
-    Checkpoints load without executing pickled code, whatever the host asks for; for one that you trust and that does
-    not load so (MMEngine's own with its log histories), set ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0``.
+    Checkpoints load without executing pickled code, whatever the host asks for; see
+    :func:`uscl_plugin.engine.checkpoints.only_plain_checkpoints` for one that you trust.
 
     Args:
         tool: 'train' or 'test'.

@@ -58,7 +58,7 @@ net = torchvision.models.{architecture}()
 net.load_state_dict(load_file('{folder}/model.safetensors'), strict=False)
 ```
 
-MMDetection, MMSegmentation, MMPretrain (MMEngine reads no safetensors):
+MMDetection, MMSegmentation, MMPretrain (with their prefix):
 
 ```python
 import torch

@@ -66,19 +66,23 @@ class RankWatch:
             error: What it ends with.
 
         Returns:
-            Which other process is the cause, if this one only lost the connection to it; None if the error is its own.
+            Which other process is the cause, if this one only lost the connection to it; None if none is known.
         """
-        is_lost = isinstance(error, RuntimeError) and re.search('gloo|nccl|peer|c10d|store', str(error), re.IGNORECASE)
+        first_line = (str(error).splitlines() or [''])[0][:300]
+        own = f'{_ENDED}{type(error).__name__}: {first_line}'
+        # NCCL's and the store's errors have classes of their own; gloo's are known by the place that they name.
+        is_lost = isinstance(error, torch_dist.DistError) or (
+            isinstance(error, RuntimeError) and re.search(r'gloo/transport|by peer|Broken pipe', str(error))
+        )
         if not is_lost:
-            first_line = (str(error).splitlines() or [''])[0][:300]
-            self._leave(f'{_ENDED}{type(error).__name__}: {first_line}', stay=2 * INTERVAL)
+            self._leave(own, stay=2 * INTERVAL)
             return None
         self._is_leaving.set()  # this thread reports
         began = time.monotonic()
         while not (cause := self._cause(2 * INTERVAL)) and time.monotonic() - began < 3 * INTERVAL:
             time.sleep(0.1)
-        self._leave(f'{_LOST}{cause}' if cause else _FINISHED, stay=2 * INTERVAL)
-        return cause or 'The connection to another process broke.'
+        self._leave(f'{_LOST}{cause}' if cause else own, stay=2 * INTERVAL)
+        return cause
 
     def _leave(self, farewell: str, stay: float = 0.0) -> None:
         self._is_leaving.set()

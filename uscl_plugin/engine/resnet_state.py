@@ -74,7 +74,8 @@ def find_backbone(checkpoint: Mapping, prefix: str | None = None) -> FoundBackbo
         prefix: Of the backbone's names, such as ``backbone.``; None to recognise it.
 
     Returns:
-        The backbone, among it whatever else bears its prefix.
+        The backbone, among it whatever else bears its prefix. Counters of batch norm that old files lack, such as
+        torchvision's first ImageNet weights, are 0: no result depends on them.
 
     Raises:
         CheckpointError: No backbone is in it, or several that differ.
@@ -98,6 +99,8 @@ def find_backbone(checkpoint: Mapping, prefix: str | None = None) -> FoundBackbo
             f'"conv1.weight"; top-level names are {groups[:8] or "none"}: pass a checkpoint of USCL or of a ResNet.'
         )
     state: State = OrderedDict((new, tensors[name]) for name, new in renamed.items())
+    for name in [name for name in state if name.endswith('.running_mean')]:  # files of before torch 0.4.1 lack these
+        state.setdefault(f'{name.removesuffix("running_mean")}num_batches_tracked', torch.tensor(0))
     left = Counter(_group(name, [*others, prefix]) for name in tensors if name not in renamed)
     return FoundBackbone(state, prefix, tuple(others), dict(left))
 

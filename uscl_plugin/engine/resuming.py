@@ -2,7 +2,6 @@
 
 import re
 import zipfile
-import zlib
 from pathlib import Path
 
 from .checkpoints import CheckpointError, load_plain_checkpoint
@@ -13,27 +12,25 @@ _NEEDED = ('meta', 'state_dict', 'message_hub')
 
 
 def newest_checkpoint(folder: str | Path, template: str = 'epoch_{}.pth') -> tuple[Path | None, list[str]]:
-    """Find the newest checkpoint that a run can be resumed from, by its number.
+    """Find the checkpoint that was saved last of those that a run can be resumed from.
 
-    ``last_checkpoint``, which MMEngine writes, is not asked: it may be empty, or name a file that does not load.
+    The time that it holds decides, then its number: an earlier run in the same folder may have got further. What
+    MMEngine writes to ``last_checkpoint`` is not asked: it may be empty, or name a file that does not load.
 
     Args:
         folder: Of the checkpoints.
         template: Their names, as of MMEngine's ``CheckpointHook.filename_tmpl``.
 
     Returns:
-        The checkpoint, None if none loads; and for every newer file one sentence with its path that says why it is
-        skipped.
+        The checkpoint, None if none loads; and for every file that does not one sentence with its path that says why.
     """
-    skipped = []
+    whole, skipped = [], []
     for path in numbered_checkpoints(folder, template):
         try:
-            check_resumable(path)
+            whole.append((check_resumable(path), path))
         except (CheckpointError, OSError) as error:
             skipped.append(str(error))
-        else:
-            return path, skipped
-    return None, skipped
+    return max(whole, key=lambda found: found[0])[1] if whole else None, skipped  # the first of equals
 
 
 def numbered_checkpoints(folder: str | Path, template: str = 'epoch_{}.pth') -> list[Path]:
@@ -44,8 +41,11 @@ def numbered_checkpoints(folder: str | Path, template: str = 'epoch_{}.pth') -> 
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def check_resumable(path: str | Path) -> None:
+def check_resumable(path: str | Path) -> str:
     """Check that a checkpoint of a run is whole, to the last byte, and executes nothing.
+
+    Returns:
+        When it was saved, as MMEngine writes it: ``20241231_235959``.
 
     Raises:
         CheckpointError: It is cut off, changed, carries code, or is no checkpoint of a run; names it.
@@ -60,12 +60,15 @@ def check_resumable(path: str | Path) -> None:
     try:  # torch does not compare the checksums that it writes
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # zipfile's kinds of damage have nothing in common
         raise CheckpointError(f'{path} is damaged ({error}): copy it again, or go on from an earlier one.') from error
     if damaged:
         raise CheckpointError(
             f'{path} is damaged (the checksum of {damaged} is wrong): copy it again, or go on from an earlier one.'
         )
+    return str(checkpoint['meta'].get('time', ''))
 
 
 def remove_leftovers(folder: str | Path, template: str = 'epoch_{}.pth') -> None:

@@ -31,8 +31,8 @@ class FiniteLossHook(Hook):
     Weights can go bad at a finite loss, too, by a gradient that is infinite. They are looked at after each epoch and
     before a checkpoint is saved, so that none replaces a good one.
 
-    It waits for the forward pass in every step, of which the losses of this package do so themselves, and copies what
-    a forward pass changes (batch-norm statistics, MoCo's queue and key encoder).
+    It waits for the forward pass in every step, of which the losses of this package do so themselves, and copies
+    whatever the optimiser does not train, as a forward pass may change it (batch-norm statistics, MoCo's key encoder).
 
     Raises:
         NonFiniteError: As described; names losses, epoch, iteration, videos and files.
@@ -118,7 +118,7 @@ class FiniteLossHook(Hook):
         }
         try:
             save_step(path, self._batch, bare_model(runner), self._before, facts)
-        except OSError as error:  # a full disk must not hide what happened
+        except Exception as error:  # such as torch's RuntimeError on a full disk: nothing may hide the loss
             return f'nowhere ({error})'
         return str(path)
 

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from ..bare_model import bare_model
 from ..checkpoints import CheckpointError, load_plain_checkpoint, loads_only_plain, only_plain_checkpoints
 from ..plain import to_plain
-from ..resuming import newest_checkpoint, remove_leftovers
+from ..resuming import check_resumable, newest_checkpoint, remove_leftovers
 
 
 @HOOKS.register_module()
@@ -26,7 +26,8 @@ class PlainCheckpointHook(Hook):
 
     **Loading.** MMEngine falls back to executing what a pickle asks for. Before the runner reads anything, the files of
     ``load_from``, ``resume`` and every ``init_cfg=dict(type='Pretrained', …)`` are checked, and pickled code is
-    forbidden to the whole process. For a file that you trust, set ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0`` beforehand.
+    forbidden to the whole process; see :func:`~uscl_plugin.engine.checkpoints.only_plain_checkpoints` for a file that
+    you trust.
 
     **Resuming** without a path (``--resume``) starts from the newest checkpoint that is whole, says which newer ones it
     skips and why, and stops where none of them is whole. Under several processes the first one chooses for all.
@@ -44,11 +45,15 @@ class PlainCheckpointHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint to resume from, and check whatever the runner is about to load."""
         only_plain_checkpoints()
-        if runner._resume and runner._load_from is None:
+        if runner._resume and runner._load_from is None and not any(map(_is_remote, _checkpoint_hooks(runner))):
             runner._load_from = _newest_of_all(runner)
+            if runner._load_from is None:
+                runner._resume = False  # else MMEngine would follow last_checkpoint, whatever it names
+                runner.logger.warning(f'{runner.work_dir} has no checkpoint to resume from: the run starts anew.')
         elif loads_only_plain():
             for path in _local_files(runner):
-                load_plain_checkpoint(path)
+                is_resumed = runner._resume and path == runner._load_from
+                check_resumable(path) if is_resumed else load_plain_checkpoint(path)
         for hook in _checkpoint_hooks(runner):
             if hook.max_keep_ckpts == 1:
                 runner.logger.warning(
@@ -90,11 +95,18 @@ def _checkpoint_hooks(runner: Runner) -> list[CheckpointHook]:
     return [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
 
 
+def _is_remote(hook: CheckpointHook) -> bool:
+    return '://' in str(hook.out_dir)  # where MMEngine finds its way by itself
+
+
 def _newest_of_all(runner: Runner) -> str | None:
     """The checkpoint that all processes resume from; None where the run has none yet."""
     choice: list[tuple[str | None, str | None]] = [(None, None)]  # path, error
     if is_main_process():
-        choice = [_newest(runner)]
+        try:
+            choice = [_newest(runner)]
+        except OSError as failure:  # the other processes wait for an answer
+            choice = [(None, str(failure))]
     broadcast_object_list(choice)
     path, error = choice[0]
     if error is not None:
