@@ -94,3 +94,16 @@ def test_frames_to_show_are_matching_ones(originals, tmp_path):
     expected = [(2, 0), (3, 1), (4, 2), (5, 3)]
     assert duplicates.matching_frames(long, short, mirrored=True) == expected
     assert duplicates.matching_frames(short, long, mirrored=True) == [(b, a) for a, b in expected]
+
+
+def test_likeness_must_reach_the_threshold(originals, tmp_path):
+    copies = {
+        f'{name} again': ([ALTERATIONS['JPEG'](frame) for frame in clip[0]], 'a', clip[2])
+        for name, clip in originals.items()
+    }
+    clips = list(read_clips(write_data(tmp_path, originals | copies)))
+    found = duplicates.find_duplicates(clips)
+    assert {pair.kind for pair in found} == {'near-equal'} and len(found) == len(originals)
+    least = min(pair.similarity for pair in found)
+    assert len(duplicates.find_duplicates(clips, threshold=least + 1e-6)) < len(found)
+    assert duplicates.find_duplicates(clips, threshold=1.01) == []
