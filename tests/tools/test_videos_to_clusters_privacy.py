@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -155,3 +156,62 @@ def test_wrong_salts_give_one_line(main, source, tmp_path, monkeypatch, capsys, 
     error = capsys.readouterr().err
     assert error.startswith('error: ') and message in error and error.count('\n') == 1
     assert not (tmp_path / 'out').exists()
+
+
+def test_options_leave_nothing_of_a_run_without_them(main, source, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(SALT_VARIABLE, SALT)
+    out = tmp_path / 'out'
+    assert main([str(source), '--out', str(out)]) == 0
+    plain = {path.name for path in (out / 'frames').iterdir()}
+    (out / 'frames' / 'mine').mkdir()  # none of the converter's
+    options = ['--hash-patients', '--hash-names', '--mask-static']
+    assert main([str(source), '--out', str(out), *options]) == 0
+    assert f'Removed {len(plain)} videos that an earlier run had written' in capsys.readouterr().out
+    videos = [entry['frames'][0].split('/')[1] for entry in read_annotations(out / 'annotations.json')['data_list']]
+    assert {path.name for path in (out / 'frames').iterdir()} == {*videos, 'mine'} and not plain & set(videos)
+    assert {path.stem for path in (out / 'masked').glob('*.png')} == set(videos)
+    index = json.loads((out / 'store/index.json').read_text())
+    assert {path.name for path in (out / 'store').glob('*.bin')} == {name for name, _ in index['shards']}
+    assert b'good.dcm' not in everything(out)
+
+
+def test_nothing_stays_if_all_clips_are_skipped(main, tmp_path):
+    source, out = tmp_path / 'src', tmp_path / 'out'
+    source.mkdir()
+    write_dicom(source / 'still.dcm', moving(1))
+    assert main([str(source), '--out', str(out)]) == 0
+    assert main([str(source), '--out', str(out), '--mask-static']) == 1
+    assert [path.name for path in out.rglob('*') if path.is_file()] == ['skipped.csv']
+
+
+def test_pictures_may_be_deleted(main, source, tmp_path):
+    out = tmp_path / 'out'
+    assert main([str(source), '--out', str(out), '--mask-static']) == 0
+    shutil.rmtree(out / 'masked')
+    shutil.rmtree(out / 'store')
+    assert main([str(source), '--out', str(out), '--mask-static']) == 0
+    assert (out / 'masked/blanked.csv').is_file() and (out / 'store/index.json').is_file()
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--salt-file', 'salt'], '--salt-file does nothing without --hash-patients or --hash-names'),
+        (['--mask-tolerance', '12'], '--mask-tolerance does nothing without --mask-static'),
+    ],
+)
+def test_options_that_would_do_nothing(main, source, tmp_path, capsys, options, message):
+    assert main([str(source), '--out', str(tmp_path / 'out'), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_padding_and_unusual_bits(main, tmp_path):
+    source, out = tmp_path / 'src', tmp_path / 'out'
+    source.mkdir()
+    write_dicom(
+        source / 'padded.dcm', moving(), edit=lambda data: setattr(data, 'PixelData', data.PixelData + bytes(10))
+    )
+    write_dicom(source / 'high.dcm', moving(), HighBit=6)
+    assert main([str(source), '--out', str(out)]) == 0
+    assert [entry['video_id'] for entry in read_annotations(out / 'annotations.json')['data_list']] == ['padded.dcm']
+    assert 'its values lie in unusual bits (HighBit 6 of 8)' in (out / 'skipped.csv').read_text()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from uscl_plugin.datasets.media.command import add_common_arguments, fraction, positive_float, run_command
 from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.privacy_options import add_privacy_arguments, privacy_metainfo, protect
+from uscl_plugin.datasets.media.privacy_options import add_privacy_arguments, mask_tolerance, privacy_metainfo, protect
 from uscl_plugin.datasets.media.sources import find_sources, split_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings
 
@@ -42,9 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sources = protect(sources, args)
         if args.val_fraction is not None:
             sources = split_sources(sources, args.val_fraction, args.seed)
-        settings = StoreSettings(args.fps, args.size, args.color, args.mask_tolerance if args.mask_static else None)
-        metainfo = {'fps': args.fps, 'size': args.size} | privacy_metainfo(args)
-        return convert_sources(sources, args.out, settings, args.classes, args.workers, **metainfo)
+        settings = StoreSettings(args.fps, args.size, args.color, mask_tolerance(args))
+        private = privacy_metainfo(args)
+        metainfo = {'fps': args.fps, 'size': args.size} | private
+        return convert_sources(
+            sources, args.out, settings, args.classes, args.workers, remove_others=bool(private), **metainfo
+        )
 
     return run_command(convert)
 

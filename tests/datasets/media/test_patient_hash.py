@@ -1,6 +1,7 @@
 import hashlib
 import os
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_hashed_patients(scans):
     (scans / 'index.csv').write_text('path,label,patient_id\na/w.dcm,,\na/x.dcm,,\na/clip.mp4,,PAT-1\na/y.dcm,,mine\n')
     protected, _ = protect_sources(find_sources(scans), hashes, hash_patients=True)
     assert patients(protected) == {
-        'a/w.dcm': hashes.patient('PAT-1'), 'a/x.dcm': hashes.patient('PAT-2'), 'a/clip.mp4': hashes.patient('PAT-1'),
+        'a/w.dcm': hashes.patient('mine'), 'a/x.dcm': hashes.patient('PAT-2'), 'a/clip.mp4': hashes.patient('PAT-1'),
         'a/y.dcm': hashes.patient('mine'),
     }  # fmt: skip
 
@@ -183,3 +184,34 @@ def test_hidden_names(tmp_path):
 def test_a_source_without_dicom_is_left_as_it_is():
     sources = [VideoSource('a.mp4', 'a.mp4', 'x', 'p1', 'train')]
     assert protect_sources(sources) == (sources, [])
+
+
+@pytest.mark.parametrize('hash_patients', [False, True])
+def test_patient_of_the_index_is_that_of_all_files_of_a_patient(scans, hash_patients):
+    """Or the rows without one would be another patient, who may lie on the other side of a split."""
+    (scans / 'index.csv').write_text('path,label,patient_id\na/w.dcm,,\na/x.dcm,,\na/y.dcm,,mine\n')
+    protected, warnings = protect_sources(find_sources(scans), Pseudonyms(SALT), hash_patients)
+    found = patients(protected)
+    assert found['a/w.dcm'] == found['a/y.dcm'] != found['a/x.dcm']
+    assert not any('several patients' in warning for warning in warnings)
+    (scans / 'index.csv').write_text('path,label,patient_id\na/w.dcm,,one\na/y.dcm,,two\n')
+    _, warnings = protect_sources(find_sources(scans), Pseudonyms(SALT), hash_patients)
+    assert [warning for warning in warnings if 'gives 1 of the PatientIDs' in warning and 'PAT' not in warning]
+
+
+def test_names_in_two_unicode_forms_are_two_videos():
+    hashes = Pseudonyms(SALT)
+    assert hashes.video('\u00e9.mp4') != hashes.video('e\u0301.mp4')
+    assert hashes.patient('\u00e9') == hashes.patient('e\u0301 ')
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'hidden'),
+    [
+        ('1.mp4', 'truncated: 411 of 1 000 bytes of 1.mp4', 'truncated: 411 of 1 000 bytes of the file'),
+        ('a.mp4', 'damaged: a.mp4 at byte 7', 'damaged: the file at byte 7'),
+        ('doe.mp4', 'doe.mp4, doe and endoectoderm', 'the file, the file and endoectoderm'),
+    ],
+)
+def test_hidden_names_leave_other_words_alone(name, text, hidden):
+    assert hide_names(text, Path('/data') / name) == hidden

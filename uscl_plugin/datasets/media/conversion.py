@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +25,12 @@ from .dicom_header import is_dicom
 from .errors import ClipError, SourceError
 from .frame_folder import natural_key
 from .frame_packing import discard_store, pack_frames
-from .frame_store import StoreIndex
+from .frame_store import STORE, StoreIndex
 from .hidden_names import hide_names
 from .report import print_masks, print_report, print_store
 from .sources import VideoSource
 from .video_store import (
+    MANIFEST,
     MASKED,
     StoreSettings,
     blanked_share,
@@ -68,6 +70,7 @@ def convert_sources(
     settings: StoreSettings,
     classes: Sequence[str] | None = None,
     workers: int | None = None,
+    remove_others: bool = False,
     **metainfo: Any,
 ) -> int:
     """Convert videos, write ``annotations.json``, ``skipped.csv`` and the frame store, and print a report.
@@ -82,6 +85,8 @@ def convert_sources(
         settings: How frames are stored.
         classes: Class names in order; None takes the sorted labels of ``sources``.
         workers: Number of processes; None is one for every core.
+        remove_others: Remove what earlier runs have left of other videos, or of these under other names: frames,
+            pictures, and the annotation and store if no video is left.
         **metainfo: Further plain values for the annotation file.
 
     Returns:
@@ -111,6 +116,8 @@ def convert_sources(
         if entries:
             write_annotations(out / 'annotations.json', entries, classes, **metainfo)
         _write_skipped(out / 'skipped.csv', outcomes)
+        if remove_others:
+            _remove_others(out, {store_name(outcome.source.video_id) for outcome in outcomes if outcome.frames})
         masked = {outcome.source.video_id: outcome.blanked for outcome in outcomes if outcome.blanked is not None}
         _write_table(out / MASKED / 'blanked.csv', ('video_id', 'blanked_share'), list(masked.items()))
     except OSError as error:
@@ -175,6 +182,21 @@ def pack_with_progress(out: Path, entries: Sequence[dict], workers: int | None =
     return index
 
 
+def _remove_others(out: Path, kept: set[str]) -> None:
+    """Remove the folders and pictures of all videos but these, and, without any, what is made of them."""
+    folders = [manifest.parent for manifest in (out / FRAMES).glob(f'*/{MANIFEST}') if manifest.parent.name not in kept]
+    for folder in folders:
+        shutil.rmtree(folder)
+    for picture in (out / MASKED).glob('*.png'):
+        if picture.stem not in kept:
+            picture.unlink()
+    if not kept:
+        (out / 'annotations.json').unlink(missing_ok=True)
+        shutil.rmtree(out / STORE, ignore_errors=True)
+    if folders:
+        print(f'Removed {len(folders)} videos that an earlier run had written to {out}.')
+
+
 def _is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
@@ -207,5 +229,6 @@ def _write_table(path: Path, columns: tuple[str, ...], rows: Sequence[tuple]) ->
     if not rows:
         path.unlink(missing_ok=True)
         return
+    path.parent.mkdir(exist_ok=True)
     with path.open('w', encoding='utf-8', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows([columns, *rows])

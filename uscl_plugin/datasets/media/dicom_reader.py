@@ -99,6 +99,11 @@ class DicomReader:
             )
         if number_of(header, 'BitsAllocated') not in (1, 8, 16):
             raise ClipError(self.path, f'its pixels have neither 8 nor 16 bits: {_UNPACK}')
+        high, stored = number_of(header, 'HighBit'), number_of(header, 'BitsStored')
+        if high is not None and stored is not None and high + 1 != stored:
+            raise ClipError(
+                self.path, f'its values lie in unusual bits (HighBit {high:.0f} of {stored:.0f}): {_UNPACK}'
+            )
         area = (number_of(header, 'Rows') or 0) * (number_of(header, 'Columns') or 0)
         if not 0 < area <= _LARGEST_FRAME:
             raise ClipError(self.path, f'wrong size: its header claims {area:.0f} pixels a frame; export it again')

@@ -25,9 +25,9 @@ def protect_sources(
 ) -> tuple[list[VideoSource], list[str]]:
     """Settle the patient and video ids that will be written.
 
-    An id that the index gives is kept, or hashed. Of a DICOM file without one, the PatientID is used to group: hashed,
-    or, without ``hash_patients``, all files of a patient get the name of the first of them, which says no more than
-    that they belong together.
+    An id that the index gives is kept, or hashed, and is that of all DICOM files with the same PatientID. Where it
+    gives none, the PatientID is used to group: hashed, or, without ``hash_patients``, all files of a patient get the
+    name of the first of them, which says no more than that they belong together.
 
     Args:
         sources: As found.
@@ -41,6 +41,11 @@ def protect_sources(
     """
     identities = {source.video_id: _read_identity(source) for source in sources}
     first_of: dict[str, str] = {}
+    given: dict[str, set[str]] = {}  # by the index, for each PatientID
+    for source in sources:
+        own_id = identities[source.video_id].get('PatientID', [None])[0]
+        if own_id is not None and source.patient_id is not None:
+            given.setdefault(own_id, set()).add(source.patient_id)
     protected: list[VideoSource] = []
     traces: Counter[tuple[str, str]] = Counter()
     for source in sources:
@@ -49,18 +54,27 @@ def protect_sources(
         if hash_names and pseudonyms is not None:
             new = replace(new, video_id=pseudonyms.video(source.video_id), is_name_hidden=True)
         own_id = identity.get('PatientID', [None])[0]
-        if source.patient_id is None and own_id is not None:
+        indexed = source.patient_id or min(given.get(own_id or '', ()), default=None)
+        if indexed is not None:
+            new = replace(new, patient_id=indexed)
+        elif own_id is not None:
             patient = f'patient of {first_of.setdefault(own_id, new.video_id)}'
             new = replace(new, patient_id=patient)
         if hash_patients and pseudonyms is not None:
-            raw_id = source.patient_id or own_id
+            raw_id = indexed or own_id
             new = replace(new, patient_id=None if raw_id is None else pseudonyms.patient(raw_id))
         for what, text in (('names of files or folders', new.video_id), ('labels', new.label)):
             traces.update((what, keyword) for keyword in find_traces(text or '', identity))
         if source.patient_id is not None and new.patient_id == own_id:
             traces['ids in the index', 'PatientID'] += 1
         protected.append(new)
-    return protected, _warnings(traces)
+    torn = sum(len(ids) > 1 for ids in given.values())
+    warning = (
+        f'the index gives {torn} of the PatientIDs in DICOM headers to several patients, which may end up on both '
+    )
+    return protected, _warnings(traces) + [f'{warning}sides of a split: correct it, or leave patient_id empty.'] * bool(
+        torn
+    )
 
 
 def find_traces(text: str, identity: dict[str, list[str]]) -> list[str]:

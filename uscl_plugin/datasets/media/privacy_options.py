@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from .command import positive_int
+from .errors import SourceError
 from .patients import protect_sources
 from .pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
 from .sources import VideoSource
@@ -34,7 +35,6 @@ def add_privacy_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--mask-tolerance',
         type=positive_int,
-        default=TOLERANCE,
         metavar='N',
         help=f'grey levels by which a static pixel may flicker (default: {TOLERANCE}); more blanks more',
     )
@@ -44,9 +44,15 @@ def protect(sources: Sequence[VideoSource], args: argparse.Namespace) -> list[Vi
     """Settle patient and video ids by the options; tells on stderr what the user should know.
 
     Raises:
-        SourceError: There is no salt, or it cannot be used.
+        SourceError: There is no salt, it cannot be used, or an option does nothing without another.
     """
     pseudonyms = None
+    if args.salt_file is not None and not (args.hash_patients or args.hash_names):
+        raise SourceError(
+            '--salt-file does nothing without --hash-patients or --hash-names: give one of them, or both.'
+        )
+    if args.mask_tolerance is not None and not args.mask_static:
+        raise SourceError('--mask-tolerance does nothing without --mask-static: give it, too.')
     if args.hash_patients or args.hash_names:
         salt, note = read_salt(args.salt_file, args.out)
         pseudonyms = Pseudonyms(salt)
@@ -56,6 +62,11 @@ def protect(sources: Sequence[VideoSource], args: argparse.Namespace) -> list[Vi
     for warning in warnings:
         print(f'warning: {warning}', file=sys.stderr)
     return protected
+
+
+def mask_tolerance(args: argparse.Namespace) -> int | None:
+    """Grey levels by which a static pixel may flicker; None if nothing is to be blanked."""
+    return (args.mask_tolerance or TOLERANCE) if args.mask_static else None
 
 
 def privacy_metainfo(args: argparse.Namespace) -> dict:

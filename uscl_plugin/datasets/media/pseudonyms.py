@@ -31,7 +31,8 @@ class Pseudonyms:
 
     def patient(self, patient_id: str) -> str:
         """``p-`` and 16 hexadecimal digits; the same for the same id and salt."""
-        return f'p-{self._digest("patient", patient_id)}'
+        # One character may be written as one code point or as two; DICOM pads with spaces.
+        return f'p-{self._digest("patient", unicodedata.normalize("NFC", patient_id).strip())}'
 
     def video(self, video_id: str) -> str:
         """``v-``, 16 hexadecimal digits, and the suffix if it is one of a clip or of DICOM."""
@@ -39,8 +40,7 @@ class Pseudonyms:
         return f'v-{self._digest("video", video_id)}{suffix if suffix in CLIP_SUFFIXES | DICOM_SUFFIXES else ""}'
 
     def _digest(self, kind: str, text: str) -> str:
-        # One character may be written as one code point or as two; DICOM pads with spaces.
-        message = f'{kind}\0{unicodedata.normalize("NFC", text).strip()}'.encode()
+        message = f'{kind}\0{text}'.encode()
         return hmac.new(self._salt, message, hashlib.sha256).hexdigest()[:_LENGTH]
 
 

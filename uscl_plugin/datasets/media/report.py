@@ -78,7 +78,10 @@ def print_masks(shares: Mapping[str, float], out: Path) -> None:
         table.add_row(escape(video_id), f'{100 * share:.1f} %')
     console.print(table)
     rest = f'{len(ordered) - _MASK_ROWS} more are in {out / MASKED / "blanked.csv"}. ' * (len(ordered) > _MASK_ROWS)
-    console.print(f'{rest}Look at what was blanked (red) in {out / MASKED}.', markup=False)
+    console.print(
+        f'{rest}Look at what was blanked (red) in {out / MASKED}, and delete it before the folder is handed on.',
+        markup=False,
+    )
 
 
 def count_cells(outcomes: Sequence[Outcome]) -> tuple[str, str, str, str]:

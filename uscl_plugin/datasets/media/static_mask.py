@@ -26,11 +26,11 @@ class StaticMask:
 
     Attributes:
         pixels: (H, W), bool; true is to be blanked.
-        mean: Mean of the frames, (H, W, 3), uint8.
+        frame: One of the frames, (H, W, 3), uint8.
     """
 
     pixels: np.ndarray
-    mean: np.ndarray
+    frame: np.ndarray
 
     @property
     def share(self) -> float:
@@ -44,16 +44,19 @@ class StaticMask:
         return frame
 
     def draw(self) -> np.ndarray:
-        """A picture of what is blanked, (H, W, 3), uint8: the mean frame, and red over a mosaic where it is blanked.
+        """A picture of what is blanked, (H, W, 3), uint8: one frame, and red over a mosaic where it is blanked.
 
-        The mosaic tells tissue from background, but its blocks are too coarse to read the text that is removed.
+        The mosaic tells tissue from background, but its blocks are too coarse to read the text that is removed. Not the
+        mean of the frames, in which text that the mask has missed stands out more clearly than in any of them.
         """
         height, width = self.pixels.shape
         block = max(16, min(height, width) // 16)
         coarse = (max(width // block, 1), max(height // block, 1))
-        mosaic = cv2.resize(cv2.resize(self.mean, coarse, interpolation=cv2.INTER_AREA), (width, height), None, 0, 0, 0)
+        mosaic = cv2.resize(
+            cv2.resize(self.frame, coarse, interpolation=cv2.INTER_AREA), (width, height), None, 0, 0, 0
+        )
         tinted = (mosaic // 2 + np.array(_RED, np.uint8) // 2).astype(np.uint8)
-        return np.where(self.pixels[..., None], tinted, self.mean)
+        return np.where(self.pixels[..., None], tinted, self.frame)
 
 
 def find_static(
@@ -90,14 +93,14 @@ def find_static(
             f'{100 * pixels.mean():.1f} % of it never moves, so --mask-static cannot tell text from tissue: look at '
             f'it, and convert it without --mask-static if it shows no text',
         )
-    return StaticMask(pixels, (seen.total // seen.count).astype(np.uint8))
+    return StaticMask(pixels, seen.last)
 
 
 @dataclass
 class _Seen:
     low: np.ndarray
     high: np.ndarray
-    total: np.ndarray
+    last: np.ndarray
     count: int = 0
 
 
@@ -105,12 +108,12 @@ def _observe(path: Path, frames: Iterable[np.ndarray]) -> _Seen:
     seen = _Seen(np.empty(0), np.empty(0), np.empty(0))
     for frame in frames:
         if seen.count == 0:
-            seen = _Seen(frame.copy(), frame.copy(), np.zeros(frame.shape, np.uint32))
+            seen = _Seen(frame.copy(), frame.copy(), frame)
         elif frame.shape != seen.low.shape:
             raise ClipError(path, 'its frames differ in size, so --mask-static cannot compare them: leave it out')
         np.minimum(seen.low, frame, out=seen.low)
         np.maximum(seen.high, frame, out=seen.high)
-        seen.total += frame
+        seen.last = frame
         seen.count += 1
     return seen
 

@@ -113,7 +113,7 @@ def store_video(video_id: str, source: Path, folder: Path, settings: StoreSettin
             **manifest,
         }
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
-        _draw_mask(mask, folder)
+        _draw_mask(mask, folder, settings.size)
         _remove(folder)  # not earlier: a source that got damaged must not cost the frames stored before
         temporary.rename(folder)
     finally:
@@ -137,14 +137,14 @@ def mask_picture(folder: Path) -> Path:
     return folder.parent.parent / MASKED / f'{folder.name}.png'
 
 
-def _draw_mask(mask: StaticMask | None, folder: Path) -> None:
+def _draw_mask(mask: StaticMask | None, folder: Path, size: int) -> None:
     """Write the picture of a mask, or remove that of an earlier one."""
     picture = mask_picture(folder)
     if mask is None:
         picture.unlink(missing_ok=True)
         return
     picture.parent.mkdir(exist_ok=True)
-    write_png(picture, mask.draw())
+    write_png(picture, shrink(mask.draw(), size))
 
 
 def _write_frames(

@@ -46,6 +46,8 @@ def _run_until_death(
     running: dict[Future, tuple[int, Any]] = {}
     # Forking spares each worker the seconds that importing PyTorch takes; elsewhere the platform's own way is used.
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else None)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a fork has no threads of its parent, and OpenCV would wait for them
     pool = ProcessPoolExecutor(workers, context, _prepare_worker)
     try:
         while waiting or running:
@@ -59,6 +61,7 @@ def _run_until_death(
         lost += running.values()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(threads)
 
 
 def _prepare_worker() -> None:
