@@ -13,6 +13,7 @@ import pytest
 import torch
 import yapf.yapflib.yapf_api
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 from threadpoolctl import threadpool_limits
 
 from uscl_plugin.datasets.annotations import write_annotations
@@ -54,6 +55,16 @@ def no_network():
 def no_default_scope():
     """Each file starts without the scope that the tests of another have left, so that their order does not matter."""
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_visualizer_of_another_test():
+    """MMEngine names visualizers by the second: two runs within one would share one, and its folder, which is gone."""
+    yield
+    kinds = [Visualizer]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        kind._instance_dict.clear()
 
 
 @pytest.fixture(autouse=True)
