@@ -236,7 +236,9 @@ def test_so_is_one_whose_checkpoints_were_deleted(run_config, tmp_path):
     assert 'has no checkpoint to resume from' in ''.join(path.read_text() for path in tmp_path.rglob('*.log'))
 
 
-def test_a_damaged_checkpoint_given_by_its_path_is_refused(run_config, tmp_path):
+@pytest.mark.parametrize('given', ['{}', './{}'])
+def test_a_damaged_checkpoint_given_by_its_path_is_refused(given, run_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run(run_config(1))
     path = tmp_path / 'run' / 'epoch_1.pth'
     content = bytearray(path.read_bytes())
@@ -244,7 +246,14 @@ def test_a_damaged_checkpoint_given_by_its_path_is_refused(run_config, tmp_path)
     content[content.index(weights[:400]) + 17] ^= 1
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r'epoch_1.pth is damaged \('):
-        run(run_config(2), resume=True, load_from=str(path))
+        run(run_config(2), resume=True, load_from=given.format(path.relative_to(tmp_path)))
+
+
+def test_init_cfg_is_checked_in_a_run_that_resumes_by_itself(run_config, planted, tmp_path):
+    run(run_config(1))
+    with pytest.raises(CheckpointError, match=r'planted.pth carries pickled code'):
+        run(run_config(2), resume=True, **WAYS['init_cfg'](planted))
+    assert not (tmp_path / 'ran').exists()
 
 
 def test_a_setting_that_torch_refuses_beside_ours_is_ignored(monkeypatch, tmp_path):

@@ -45,15 +45,17 @@ class PlainCheckpointHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint to resume from, and check whatever the runner is about to load."""
         only_plain_checkpoints()
+        checked = None
         if runner._resume and runner._load_from is None and not any(map(_is_remote, _checkpoint_hooks(runner))):
-            runner._load_from = _newest_of_all(runner)
+            runner._load_from = checked = _newest_of_all(runner)
             if runner._load_from is None:
                 runner._resume = False  # else MMEngine would follow last_checkpoint, whatever it names
                 runner.logger.warning(f'{runner.work_dir} has no checkpoint to resume from: the run starts anew.')
-        elif loads_only_plain():
+        if loads_only_plain():
             for path in _local_files(runner):
-                is_resumed = runner._resume and path == runner._load_from
-                check_resumable(path) if is_resumed else load_plain_checkpoint(path)
+                if path != checked:
+                    is_resumed = runner._resume and path == runner._load_from
+                    (check_resumable if is_resumed else load_plain_checkpoint)(Path(path).expanduser())
         for hook in _checkpoint_hooks(runner):
             if hook.max_keep_ckpts == 1:
                 runner.logger.warning(
@@ -144,4 +146,4 @@ def _local_files(runner: Runner) -> Iterator[str]:
         paths += [step.get('checkpoint') for step in ([steps] if isinstance(steps, dict) else steps)]
     for path in dict.fromkeys(filter(None, paths)):
         if '://' not in str(path):
-            yield str(Path(path).expanduser())
+            yield path
