@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: a small synthetic data set, and where real data lie."""
 
 import gc
+import logging
 import multiprocessing
 import os
 import socket
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yapf.yapflib.yapf_api
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from threadpoolctl import threadpool_limits
@@ -132,6 +134,18 @@ def patients(tmp_path_factory) -> Path:
     """Eighteen videos of three classes and nine patients, three or four frames each."""
     videos = {f'{"abc"[k % 3]}/v{k}': (3 + k % 2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
     return _make_clusters(tmp_path_factory.mktemp('patients'), videos)
+
+
+@pytest.fixture
+def logged():
+    """The messages of the current logger."""
+    messages = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import logging
 import math
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import types
 import numpy as np
 import pytest
 import torch
-from mmengine.logging import MMLogger
 
 import uscl_plugin.compat.mmcv_ops as stand_in
 from uscl_plugin.compat.mmcv_ops import ext
@@ -270,18 +268,6 @@ def test_remedy_names_the_package_of_the_family(monkeypatch, versions, text):
     with pytest.raises(NotImplementedError) as error:
         ext.some_op()
     assert text in str(error.value)
-
-
-@pytest.fixture
-def logged():
-    """The messages of the current logger."""
-    messages = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield messages
-    logger.removeHandler(handler)
 
 
 def test_log_names_the_stand_in_once(logged, monkeypatch):

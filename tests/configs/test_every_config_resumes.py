@@ -21,6 +21,7 @@ from test_every_config_trains import (
 )
 from torch import nn
 
+from uscl_plugin.benchmarks.kills import leaves
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.evaluation.fold_making import make_folds
 from uscl_plugin.evaluation.folds import write_folds
@@ -67,18 +68,6 @@ def run(cfg, folder, stop=False, workers=0):
     return folder
 
 
-def flat(value, where=''):
-    """Paths to leaves."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from flat(item, f'{where}/{key}')
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from flat(item, f'{where}/{index}')
-    else:
-        yield where, value
-
-
 def assert_same_run(one, other):
     """Everything that a checkpoint holds but for times, folders and log values."""
     contents = []
@@ -86,7 +75,7 @@ def assert_same_run(one, other):
         checkpoint = load_plain_checkpoint(folder / f'epoch_{EPOCHS}.pth')
         meta, hub = checkpoint.pop('meta'), checkpoint.pop('message_hub')
         assert (meta['epoch'], hub['runtime_info']['iter'] > 0) == (EPOCHS, True)
-        contents.append(dict(flat(checkpoint | {'iter': meta['iter'], 'hub_iter': hub['runtime_info']['iter']})))
+        contents.append(dict(leaves(checkpoint | {'iter': meta['iter'], 'hub_iter': hub['runtime_info']['iter']})))
     assert contents[0].keys() == contents[1].keys()
     for name, value in contents[0].items():
         same = torch.equal(value, contents[1][name]) if isinstance(value, torch.Tensor) else value == contents[1][name]

@@ -1,13 +1,11 @@
 """Bad videos are found at the start, dropped, listed and counted; too many stop the run; none is replaced."""
 
-import logging
 import re
 import shutil
 import traceback
 
 import numpy as np
 import pytest
-from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 from uscl_plugin.datasets.annotations import read_annotations
@@ -25,18 +23,6 @@ def folder(request, patients, tmp_path):
     if request.param == 'store':
         pack_frames(copy, entries_of(copy))
     return copy
-
-
-@pytest.fixture
-def log():
-    """What is logged, as a list of messages that grows."""
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def entries_of(folder):
@@ -66,17 +52,17 @@ def videos_of(dataset):
 
 
 @pytest.mark.parametrize('kind', [VideoClusterDataset, VideoFrameDataset])
-def test_a_bad_video_is_dropped_listed_and_counted(folder, kind, log):
+def test_a_bad_video_is_dropped_listed_and_counted(folder, kind, logged):
     whole = kind(str(folder))
-    assert whole.bad_videos == {} and not log
+    assert whole.bad_videos == {} and not logged
     path = damage(folder, 'b/v4')
     dataset = kind(str(folder), max_bad=0.1)
     assert list(dataset.bad_videos) == ['b/v4'] and str(path) in dataset.bad_videos['b/v4']
     assert videos_of(dataset) == [name for name in videos_of(whole) if name != 'b/v4']
-    (message,) = log
+    (message,) = logged
     assert message.startswith(f'1 of 18 videos of {folder} are bad and dropped:\n  b/v4: {path} ')
     unchecked = kind(str(folder), verify=False)
-    assert videos_of(unchecked) == videos_of(whole) and unchecked.bad_videos == {} and len(log) == 1
+    assert videos_of(unchecked) == videos_of(whole) and unchecked.bad_videos == {} and len(logged) == 1
 
 
 def test_the_share_decides(folder):

@@ -144,7 +144,7 @@ def differences(work_dir: str | Path, other: str | Path) -> list[str]:
         checkpoint = load_plain_checkpoint(path)
         meta = checkpoint.pop('meta')
         checkpoint.pop('message_hub')  # log values and times
-        found.append(dict(_flat(checkpoint | {'epoch': meta['epoch'], 'iter': meta['iter']})))
+        found.append(dict(leaves(checkpoint | {'epoch': meta['epoch'], 'iter': meta['iter']})))
     one, two = found
     return sorted(
         {name for name in one if name not in two or not _same(one[name], two[name])} | {n for n in two if n not in one}
@@ -213,13 +213,14 @@ def _peak_memory(pid: int) -> float:
     return float('nan')
 
 
-def _flat(value: Any, where: str = '') -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, where: str = '') -> Iterator[tuple[str, Any]]:
+    """Paths to everything in nested dicts and sequences, with what is there."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _flat(item, f'{where}/{key}')
+            yield from leaves(item, f'{where}/{key}')
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _flat(item, f'{where}/{index}')
+            yield from leaves(item, f'{where}/{index}')
     else:
         yield where, value
 
