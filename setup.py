@@ -79,8 +79,8 @@ setup(
         'scikit-learn>=1.3',
         'scipy>=1.9',
         'tensorboard>=2.14',
-        'torch>=2.1',
-        'torchvision>=0.16',
+        'torch>=2.4',
+        'torchvision>=0.19',
     ],
     extras_require={
         **FAMILIES,

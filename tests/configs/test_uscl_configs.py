@@ -32,7 +32,7 @@ def test_numbers_of_the_paper():
     cfg = load(MAIN)
     assert cfg.train_dataloader.batch_size == 32
     assert cfg.train_cfg.max_epochs == 300
-    assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=3e-4, weight_decay=1e-4)
+    assert cfg.optim_wrapper.optimizer == dict(type='Adam', lr=3e-4, weight_decay=1e-4, fused=True)
     assert cfg.model.head.loss_contrastive.temperature == 0.5
     assert cfg.model.head.cls_weight == 0.2
     assert cfg.train_dataloader.dataset.label_fraction == 0.01

@@ -51,8 +51,9 @@ def test_one_backbone_pass_and_losses_of_the_parts(model):
     assert losses['loss_cls'].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_channels_last_changes_nothing_beyond_rounding(model):
-    data = model.data_preprocessor(batch())
+@pytest.mark.parametrize('size', [32, 64, 128])
+def test_channels_last_changes_nothing_beyond_rounding(model, size):
+    data = model.data_preprocessor(batch(size=size))
     layouts = []
     model.backbone.register_forward_hook(
         lambda module, args, out: layouts.append(args[0].is_contiguous(memory_format=torch.channels_last))
@@ -67,6 +68,19 @@ def test_channels_last_changes_nothing_beyond_rounding(model):
     assert layouts == [True, False]
     torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-4, atol=0)
     torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize('size, small', [(64, ['layer3', 'layer4']), (112, ['layer4']), (224, [])])
+def test_small_maps_are_laid_out_as_nchw_on_a_cpu(model, size, small):
+    inputs = {}
+    for name, stage in model.backbone.named_children():
+        stage.register_forward_hook(lambda module, args, out, name=name: inputs.update({name: args[0]}))
+    with torch.no_grad():
+        model.embed([torch.rand(1, 3, size, size) for _ in range(2)])
+    found = {name: value for name, value in inputs.items() if name.startswith('layer')}
+    assert [name for name, value in found.items() if value.is_contiguous()] == small
+    for name in found.keys() - small:
+        assert found[name].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_batch_without_labels_trains_every_parameter_finitely(model):

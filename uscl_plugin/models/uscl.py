@@ -1,10 +1,15 @@
 """The USCL algorithm."""
 
+from typing import Any
+
 import torch
 from mmpretrain.models.selfsup import BaseSelfSupervisor
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
+
+# Side up to which oneDNN convolves maps faster as NCHW (512 channels of 2 x 2: 2.4 times); from 14 px on NHWC wins
+_SMALL_MAP = 8
 
 
 @MODELS.register_module()
@@ -19,8 +24,8 @@ class USCL(BaseSelfSupervisor):
         neck: Config of the projection, called with a one-tuple and returning one.
         head: Config of the head, usually :class:`USCLHead`.
         data_preprocessor: Config; :class:`mmpretrain.models.SelfSupDataPreprocessor` if it names no type.
-        channels_last: Lay images out as NHWC, which changes no result beyond rounding; on CPUs a step takes about a
-            quarter less time. Only for backbones of images (N, C, H, W).
+        channels_last: Lay images out as NHWC, but on a CPU not the maps of at most 8 px, which changes no result beyond
+            rounding; a step takes about a fifth less time there. Only for backbones of images (N, C, H, W).
         pretrained: Checkpoint to start from.
         init_cfg: Initialisation of MMEngine's modules.
     """
@@ -44,6 +49,9 @@ class USCL(BaseSelfSupervisor):
             init_cfg=init_cfg,
         )
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        if channels_last:
+            for stage in self.backbone.children():
+                stage.register_forward_pre_hook(_lay_out_small_maps)
 
     def embed(self, inputs: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Embed the views of a batch of videos in one pass.
@@ -76,3 +84,10 @@ class USCL(BaseSelfSupervisor):
             found = f'{len(inputs)} views' if isinstance(inputs, list | tuple) else f'a tensor {tuple(inputs.shape)}'
             raise ValueError(f'USCL takes two views of each video, got {found}: end the pipeline with MixFrames.')
         return self.head.loss(*self.embed(inputs), data_samples)
+
+
+def _lay_out_small_maps(stage: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """Forward pre-hook: NCHW for small maps on a CPU."""
+    if not inputs or not isinstance(images := inputs[0], Tensor) or images.ndim != 4 or images.device.type != 'cpu':
+        return None
+    return (images.contiguous(), *inputs[1:]) if max(images.shape[2:]) <= _SMALL_MAP else None

@@ -51,7 +51,7 @@ def make_views(
 def _make_part(frames: Tensor, view_params: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:
     order = view_params[..., columns.ORDER].transpose(0, 1).reshape(-1, 4)
     params = view_params.to(frames.device, non_blocking=True)
-    images = mix_frames(frames, params[..., columns.WEIGHTS]).transpose(0, 1).flatten(0, 1)  # view by view, (VB, …)
+    images = mix_frames(frames, params[..., columns.WEIGHTS]).flatten(0, 1)  # view by view, (VB, C, H, W)
     params = params.transpose(0, 1).flatten(0, 1)
     images = crop_resize(images, params[:, columns.CROP], params[:, columns.FLIP], size)
     images = rotate(images, params[:, columns.ANGLE])

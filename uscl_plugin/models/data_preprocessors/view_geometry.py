@@ -18,13 +18,13 @@ def mix_frames(frames: Tensor, weights: Tensor) -> Tensor:
         weights: (B, V, ≥ F) float32, not negative, of sum 1 over the frames that a video has.
 
     Returns:
-        (B, V, C, H, W) float32, grey levels.
+        (V, B, C, H, W) float32, grey levels.
     """
-    batch, count, *pixels = frames.shape
-    mixed = torch.zeros(batch, weights.shape[1], *pixels, device=frames.device)
-    for k in range(count):
+    shares = weights.permute(2, 1, 0)[..., None, None, None]  # (F, V, B, 1, 1, 1)
+    mixed = frames[:, 0].float() * shares[0]
+    for k in range(1, frames.shape[1]):
         # No matrix product: autocast and TF32 would round grey levels to 11 bits.
-        mixed.addcmul_(frames[:, k, None].float(), weights[:, :, k, None, None, None])
+        mixed.addcmul_(frames[:, k].float(), shares[k])
     return mixed.round_()
 
 
