@@ -1,9 +1,9 @@
-import importlib.util
 import json
 
 import cv2
 import pytest
 from released_clone import write_clone
+from tool_module import load_tool
 
 from uscl_plugin.benchmarks.report import named_configs
 from uscl_plugin.benchmarks.throughput import FIGURES
@@ -16,10 +16,7 @@ NARROW = (
 
 @pytest.fixture(scope='module')
 def tool(root):
-    spec = importlib.util.spec_from_file_location('throughput_tool', root / 'tools' / 'benchmarks' / 'throughput.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('tools/benchmarks/throughput.py')
 
 
 @pytest.mark.filterwarnings('ignore:Only use:UserWarning')

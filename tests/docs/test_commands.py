@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from docs_pages import PAGES, ROOT, commands, name_of
 from mmengine.config import Config
+from tool_module import load_tool
 
 from uscl_plugin import cli
 from uscl_plugin.engine import host_tools
@@ -37,14 +38,6 @@ def parse_only(monkeypatch):
     monkeypatch.setattr(host_tools, 'run_host_tool', check_host_tool)
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(f'docs_{path.stem}', path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @cache
 def read_config(path):
     return Config.fromfile(path, import_custom_modules=False)
@@ -67,7 +60,7 @@ def check_host_tool(tool, argv):
                     check_setting(cfg, key, config)
     before, sys.argv = sys.argv, [tool, *argv]
     try:
-        load(host_tools.host_tool(scope, tool)).parse_args()
+        load_tool(host_tools.host_tool(scope, tool)).parse_args()
     finally:
         sys.argv = before
 
@@ -118,7 +111,7 @@ def run(words):
 
 
 def check_tool(path, argv):
-    tool = load(ROOT / path)
+    tool = load_tool(ROOT / path)
     before, sys.argv = sys.argv, [path, *argv]
     try:
         tool.main(argv) if tool.main.__code__.co_argcount else tool.main()

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -6,13 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tool_module import load_tool
 
 from uscl_plugin.datasets.annotations import read_annotations, write_annotations
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis' / 'check_dataset.py'
-spec = importlib.util.spec_from_file_location('check_dataset_tool', SCRIPT)
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
+tool = load_tool('tools/analysis/check_dataset.py')
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The tool that pretrains with several methods and makes one table."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tool_module import load_tool
 
 from uscl_plugin.comparison import comparison as comparison_module
 from uscl_plugin.comparison.training_run import FinishedTraining, TrainingError
@@ -25,9 +25,7 @@ TINY = ['--epochs', '1', '--size', '32', '--seeds', '1', '--folds', '3', '--resa
 
 @pytest.fixture(scope='module')
 def compare(root):
-    spec = importlib.util.spec_from_file_location('compare', root / 'tools' / 'benchmarks' / 'compare.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool('tools/benchmarks/compare.py')
     return lambda *args: module.main([str(arg) for arg in args])
 
 

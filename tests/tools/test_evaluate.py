@@ -1,10 +1,10 @@
-import importlib.util
 import json
 import shutil
 
 import numpy as np
 import pytest
 import torch
+from tool_module import load_tool
 
 from uscl_plugin.engine.host_tools import run_host_tool
 from uscl_plugin.evaluation.folds import read_folds
@@ -16,9 +16,7 @@ WITHOUT_WORKERS = ['--cfg-options', 'train_dataloader.num_workers=0', 'val_datal
 
 @pytest.fixture(scope='module')
 def evaluate(root):
-    spec = importlib.util.spec_from_file_location('evaluate', root / 'tools' / 'evaluate.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool('tools/evaluate.py')
     return lambda *args: module.main([str(arg) for arg in args])
 
 

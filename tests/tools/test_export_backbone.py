@@ -1,23 +1,21 @@
 import hashlib
-import importlib.util
 import json
 import subprocess
 import sys
 from collections import OrderedDict
-from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 from mmengine.config import Config
 from safetensors import safe_open
+from tool_module import load_tool
 from torch import nn
 
 import uscl_plugin.engine.plain as plain_module
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.version import __version__
 
-PATH = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'export_backbone.py'
 CONFIG = dict(
     model=dict(
         type='mmpretrain.USCL',
@@ -29,14 +27,7 @@ CONFIG = dict(
 GIVEN = ['--mean', '127.5', '--std', '63.75', '--channel-order', 'rgb']
 
 
-def load_tool():
-    spec = importlib.util.spec_from_file_location('export_backbone_tool', PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load_tool()
+tool = load_tool('tools/model_converters/export_backbone.py')
 
 
 @pytest.fixture(scope='module')

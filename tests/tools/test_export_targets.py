@@ -3,13 +3,13 @@
 import builtins
 import copy
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from tool_module import load_tool
 from torch import nn
 
 from uscl_plugin.engine.backbone_export import as_rgb, export_backbone
@@ -251,10 +251,7 @@ def test_as_rgb_leaves_rgb_alone():
 
 
 def test_tool_passes_licence_and_data(tmp_path, source):
-    path = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'export_backbone.py'
-    spec = importlib.util.spec_from_file_location('export_backbone_tool', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('tools/model_converters/export_backbone.py')
     options = ['--mean', '1', '--std', '2', '--channel-order', 'rgb', '--license', 'MIT', '--data', 'US-4']
     assert tool.main([str(source), str(tmp_path / 'a.pth'), '--to', 'timm', *options]) == 0
     meta = json.loads((tmp_path / 'a.pth.json').read_text())

@@ -1,6 +1,5 @@
 """Every code block of docs/exports.md runs, in order, on a small checkpoint, and loads what was exported."""
 
-import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from tool_module import load_tool
 from torch import nn
 
 ROOT = Path(__file__).parents[2]
@@ -17,10 +17,7 @@ BLOCKS = re.findall(r'```(\w+)\n(.*?)```', (ROOT / 'docs' / 'exports.md').read_t
 def run_command(command):
     python, path, *arguments = shlex.split(command)
     assert python == 'python'
-    spec = importlib.util.spec_from_file_location('tool', ROOT / path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert tool.main(arguments) == 0
+    assert load_tool(path).main(arguments) == 0
 
 
 def run_code(code):

@@ -1,25 +1,13 @@
 """The tool that imports a backbone: what it says, what it writes, what it refuses."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
+from tool_module import load_tool
 
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.engine.resnet_state import resnet_shapes
 
-PATH = Path(__file__).parents[2] / 'tools' / 'model_converters' / 'import_backbone.py'
-
-
-def load_tool():
-    spec = importlib.util.spec_from_file_location('import_backbone_tool', PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load_tool()
+tool = load_tool('tools/model_converters/import_backbone.py')
 
 
 def zeros(prefix, value=0.0):

@@ -1,10 +1,10 @@
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from tool_module import load_tool
 from torch import nn
 
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
@@ -13,15 +13,7 @@ ROOT = Path(__file__).parents[2]
 LAYOUT = json.loads((ROOT / 'tests' / 'data' / 'official_checkpoint_layout.json').read_text())
 
 
-def load_tool():
-    path = ROOT / 'tools' / 'model_converters' / 'import_official.py'
-    spec = importlib.util.spec_from_file_location('import_official_tool', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-tool = load_tool()
+tool = load_tool('tools/model_converters/import_official.py')
 
 
 class Released(nn.Module):

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import subprocess
 import sys
@@ -6,15 +5,12 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from tool_module import load_tool
 
 
 @pytest.fixture(scope='module')
 def main(root):
-    path = root / 'tools/dataset_converters/lesions_to_coco.py'
-    spec = importlib.util.spec_from_file_location('lesions_to_coco', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_tool('tools/dataset_converters/lesions_to_coco.py').main
 
 
 @pytest.fixture

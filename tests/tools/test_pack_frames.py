@@ -1,7 +1,7 @@
-import importlib.util
 import shutil
 
 import pytest
+from tool_module import load_tool
 
 from uscl_plugin.datasets.media.frame_store import read_index
 
@@ -9,11 +9,7 @@ from uscl_plugin.datasets.media.frame_store import read_index
 @pytest.fixture(scope='module')
 def pack(root):
     """The tool's main function."""
-    path = root / 'tools' / 'dataset_converters' / 'pack_frames.py'
-    spec = importlib.util.spec_from_file_location('pack_frames_tool', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_tool('tools/dataset_converters/pack_frames.py').main
 
 
 def test_packing_and_checking(pack, clusters, tmp_path, capsys):

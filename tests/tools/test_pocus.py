@@ -1,5 +1,4 @@
 import csv
-import importlib.util
 import pickle
 import sys
 from pathlib import Path
@@ -7,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tool_module import load_tool
 
 from uscl_plugin.datasets.annotations import read_annotations
 
@@ -15,10 +15,7 @@ COLUMNS = ['Current location', 'Filename', 'Label', 'InThisRepo', 'Type', 'Probe
 
 @pytest.fixture(scope='module')
 def main(root):
-    spec = importlib.util.spec_from_file_location('pocus', root / 'tools/dataset_converters/pocus.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_tool('tools/dataset_converters/pocus.py').main
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-import importlib.util
 import json
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from tool_module import load_tool
 
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
 from uscl_plugin.evaluation.finetuning import finetune_fold
@@ -13,9 +13,7 @@ from uscl_plugin.evaluation.predictions import Predictions
 
 @pytest.fixture(scope='module')
 def predict(root):
-    spec = importlib.util.spec_from_file_location('predict', root / 'tools' / 'predict.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool('tools/predict.py')
     return lambda *args: module.main([str(arg) for arg in args])
 
 

@@ -1,19 +1,15 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from pycocotools import mask as coco_mask
+from tool_module import load_tool
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis' / 'report_detection.py'
-spec = importlib.util.spec_from_file_location('report_detection_tool', SCRIPT)
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
+tool = load_tool('tools/analysis/report_detection.py')
 
 CONFIG = """
 default_scope = 'mmdet'

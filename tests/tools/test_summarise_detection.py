@@ -1,14 +1,10 @@
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from PIL import Image
+from tool_module import load_tool
 
-SCRIPT = Path(__file__).parents[2] / 'tools' / 'analysis' / 'summarise_detection.py'
-spec = importlib.util.spec_from_file_location('summarise_detection_tool', SCRIPT)
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
+tool = load_tool('tools/analysis/summarise_detection.py')
 
 
 @pytest.fixture

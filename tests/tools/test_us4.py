@@ -1,18 +1,14 @@
-import importlib.util
-
 import numpy as np
 import pytest
 from PIL import Image
+from tool_module import load_tool
 
 from uscl_plugin.datasets.annotations import read_annotations
 
 
 @pytest.fixture(scope='module')
 def us4(root):
-    spec = importlib.util.spec_from_file_location('us4', root / 'tools/dataset_converters/us4.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('tools/dataset_converters/us4.py')
 
 
 def make_videos(root, *names, num_frames=2):

@@ -1,21 +1,17 @@
-import importlib.util
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from tool_module import load_tool
 
 from uscl_plugin.datasets.annotations import read_annotations
 
 
 @pytest.fixture(scope='module')
 def main(root):
-    path = root / 'tools/dataset_converters/videos_to_clusters.py'
-    spec = importlib.util.spec_from_file_location('videos_to_clusters', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_tool('tools/dataset_converters/videos_to_clusters.py').main
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What the converter writes of the people in its clips."""
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tool_module import load_tool
 
 pytest.importorskip('pydicom')
 sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets/media'))
@@ -21,11 +21,7 @@ SALT = 'a salt for tests only'
 
 @pytest.fixture(scope='module')
 def main(root):
-    path = root / 'tools/dataset_converters/videos_to_clusters.py'
-    spec = importlib.util.spec_from_file_location('videos_to_clusters', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return load_tool('tools/dataset_converters/videos_to_clusters.py').main
 
 
 def moving(count=12, seed=0):

@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 
 import cv2
@@ -8,6 +7,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
+from tool_module import load_tool
 
 FOLDER = Path(__file__).parents[2] / 'tools' / 'visualization'
 CONFIG = """
@@ -25,13 +25,6 @@ test_dataloader = dict(dataset=dict(type='VideoFrameDataset', pipeline=[
 """
 
 
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f'{name}_tool', FOLDER / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @TRANSFORMS.register_module()
 class TestFirstView(BaseTransform):
     """Keeps one view."""
@@ -43,7 +36,9 @@ class TestFirstView(BaseTransform):
         return results
 
 
-gradcam, embeddings, browse_pairs = map(load_tool, ('gradcam', 'embeddings', 'browse_pairs'))
+gradcam, embeddings, browse_pairs = (
+    load_tool(f'tools/visualization/{name}.py') for name in ('gradcam', 'embeddings', 'browse_pairs')
+)
 
 
 def refused(tool, capsys, *arguments):
