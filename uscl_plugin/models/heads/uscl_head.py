@@ -107,8 +107,8 @@ class USCLHead(BaseModule):
             data_samples: N samples; ``gt_label`` -1, or none at all, is unlabelled.
 
         Returns:
-            ``loss_contrastive``, ``loss_cls``, and, if this rank has a labelled sample, ``accuracy`` in percent over
-            both views of those.
+            ``loss_contrastive``, ``loss_cls``, and, if this rank has a labelled sample and λ is not 0, ``accuracy`` in
+            percent over both views of those.
 
         Raises:
             ValueError: A label is not in [0, num_classes).
@@ -121,7 +121,7 @@ class USCLHead(BaseModule):
             'loss_cls': 2 * self.cls_weight * labelled_cross_entropy(logits, labels),
         }
         is_labelled = labels != UNLABELLED
-        if is_labelled.any():
+        if self.cls_weight and is_labelled.any():
             hits = logits.detach().argmax(1)[is_labelled] == labels[is_labelled]
             losses['accuracy'] = 100 * hits.float().mean()
         return losses
