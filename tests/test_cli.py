@@ -1,14 +1,17 @@
 """`uscl`: every tool is a subcommand, starts fast, and means the config that the user means."""
 
+import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tool_module import load_tool
 
 from uscl_plugin import cli
 from uscl_plugin.cli import COMMANDS, OWN, SOURCES, list_tools, with_config
+from uscl_plugin.datasets.media.command import command_line
 from uscl_plugin.paths import CONFIGS, TOOLS, find_shipped_config, list_configs, shipped_root
 
 
@@ -121,13 +124,6 @@ def test_status_of_a_tool_passes_through(status, tmp_path, monkeypatch):
     path.write_text(f'"""Do it."""\ndef main(argv=None):\n    return {status} if argv == ["a"] else 9\n')
     monkeypatch.setattr(cli, 'list_tools', lambda: {'some': path})
     assert cli.main(['some', 'a']) == status
-
-
-def test_tool_whose_main_has_no_arguments_reads_the_command_line(tmp_path, monkeypatch):
-    path = tmp_path / 'some.py'
-    path.write_text('import sys\ndef main():\n    return 4 if sys.argv == ["uscl some", "a", "b"] else 9\n')
-    monkeypatch.setattr(cli, 'list_tools', lambda: {'some': path})
-    assert cli.main(['some', 'a', 'b']) == 4
 
 
 def test_interrupted(calls, monkeypatch, capsys):
@@ -248,3 +244,23 @@ def test_wheel_and_clone_have_their_own_configs(tmp_path):
     assert shipped_root(mim) == tmp_path
     (mim / 'configs').mkdir(parents=True)
     assert shipped_root(mim) == mim
+
+
+@pytest.mark.parametrize(
+    'called, argv, expected',
+    [
+        ('tools/evaluate.py', None, 'python tools/evaluate.py random --data'),
+        ('/some/where/evaluate.py', ['a b', '--out'], "python tools/evaluate.py 'a b' --out"),
+        ('uscl evaluate', None, 'uscl evaluate random --data'),
+        ('uscl evaluate', ['a b'], "uscl evaluate 'a b'"),
+    ],
+)
+def test_a_page_names_the_command_as_it_was_called(called, argv, expected, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', [called, 'random', '--data'])
+    assert command_line('tools/evaluate.py', argv) == expected
+
+
+def test_every_tool_takes_the_arguments_of_uscl():
+    for path in list_tools().values():
+        if path.parent != TOOLS or path.stem not in ('train', 'test'):  # those are the hosts'
+            assert list(inspect.signature(load_tool(path).main).parameters) == ['argv'], path

@@ -12,7 +12,6 @@ where it stopped; further checkpoints and seeds may be added (name them: without
 
 import argparse
 import json
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -24,7 +23,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 import uscl_plugin
-from uscl_plugin.datasets.media.command import fraction, positive_int
+from uscl_plugin.datasets.media.command import command_line, fraction, positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments
 from uscl_plugin.engine.plain import write_text
@@ -76,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = vars(parse_args(argv))
     began = time.perf_counter()
-    command = shlex.join(['python', *sys.argv]) if argv is None else shlex.join(['python', 'tools/evaluate.py', *argv])
+    command = command_line('tools/evaluate.py', argv)
     resamples = args.pop('resamples')
     options = EvaluationOptions(**{key: args.pop(key) for key in list(args) if key not in INPUT_KEYS}, given=args)
     init_default_scope('mmpretrain')

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from .paths import CONFIGS, TOOLS, find_shipped_config, list_configs
@@ -136,8 +136,7 @@ def run_tool(command: str, path: Path, argv: list[str]) -> int:
     before, sys.argv = sys.argv, [command, *argv]
     try:
         spec.loader.exec_module(tool)
-        run: Callable[..., int | None] = tool.main
-        return (run(argv) if run.__code__.co_argcount else run()) or 0
+        return tool.main(argv) or 0
     finally:
         sys.argv = before
 

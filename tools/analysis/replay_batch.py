@@ -5,6 +5,7 @@ python tools/analysis/replay_batch.py WORK_DIR/CONFIG.py WORK_DIR/non_finite/FIL
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -14,13 +15,13 @@ from mmengine.registry import init_default_scope
 from uscl_plugin.engine.batch_replay import load_step, replay
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, run the step, print what it gives."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the run, best the one in its work folder')
     parser.add_argument('file', type=Path, help='WORK_DIR/non_finite/epoch<E>_iter<I>_rank<R>.pth')
     parser.add_argument('--device', default='cpu', help='cpu, or cuda as in the run (default: %(default)s)')
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     try:
         saved = load_step(options.file)
         cfg = Config.fromfile(options.config)

@@ -4,7 +4,6 @@ python tools/analysis/report_detection.py CONFIG CKPT --out report.html
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,6 +14,7 @@ from mmengine.logging import MMLogger
 
 from uscl_plugin.compat.environment import installed_versions
 from uscl_plugin.compat.quiet import without_false_alarms
+from uscl_plugin.datasets.media.command import command_line
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.host_tools import STAND_IN, config_needs, host_tool
 
@@ -41,7 +41,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
-    command = shlex.join(['python', 'tools/analysis/report_detection.py', *(sys.argv[1:] if argv is None else argv)])
+    command = command_line('tools/analysis/report_detection.py', argv)
     only_plain_checkpoints()
     try:
         scope, needs_stand_in = config_needs(Path(args.config))

@@ -4,17 +4,18 @@ python tools/analysis/report_pretraining.py CONFIG CHECKPOINT --out report.html
 """
 
 import argparse
-import shlex
 import sys
+from collections.abc import Sequence
 
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
+from uscl_plugin.datasets.media.command import command_line
 from uscl_plugin.visualization.pretraining_report import ReportOptions, report_pretraining
 from uscl_plugin.visualization.report_pages import number, percent
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, write the page, print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='pretraining config')
@@ -25,8 +26,8 @@ def main() -> int:
     parser.add_argument('--split', help="other split of the annotation, or 'all'")
     parser.add_argument('--seed', type=int, default=0, help='of the untrained network, map and examples')
     parser.add_argument('--triplets', type=int, default=6, help='videos in the sheet of positive pairs')
-    options = parser.parse_args()
-    command = shlex.join(['python', *sys.argv])
+    options = parser.parse_args(argv)
+    command = command_line('tools/analysis/report_pretraining.py', argv)
 
     import mmpretrain.models  # noqa: F401  (registers backbones)
 

@@ -17,7 +17,6 @@ NAME=CONFIG.py; NAME=WEIGHTS.pth.
 
 import argparse
 import json
-import shlex
 import signal
 import sys
 from dataclasses import fields
@@ -34,7 +33,7 @@ from uscl_plugin.comparison.detection_config import DETECTOR, describe_detection
 from uscl_plugin.comparison.methods import parse_methods
 from uscl_plugin.comparison.pretraining_config import CommonSettings
 from uscl_plugin.comparison.table import comparison_table, measured
-from uscl_plugin.datasets.media.command import positive_int
+from uscl_plugin.datasets.media.command import command_line, positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.plain import write_text
 from uscl_plugin.evaluation.cross_validation import PROTOCOLS
@@ -83,7 +82,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
-    command = shlex.join(['python', 'tools/benchmarks/compare.py', *(sys.argv[1:] if argv is None else argv)])
+    command = command_line('tools/benchmarks/compare.py', argv)
     init_default_scope('mmpretrain')
     if not MMLogger.check_instance_created('compare'):  # else MMEngine lists the initialisation of every weight
         MMLogger.get_instance('compare', log_level='ERROR')

@@ -10,7 +10,6 @@ loop, data set and augmentations as they are, on the same frames, and every figu
 import argparse
 import json
 import os
-import shlex
 import sys
 import tempfile
 import warnings
@@ -31,7 +30,7 @@ from uscl_plugin.benchmarks.report import figures_table, machine_facts, named_co
 from uscl_plugin.benchmarks.synthetic_videos import write_synthetic_videos
 from uscl_plugin.benchmarks.throughput import measure_throughput
 from uscl_plugin.benchmarks.throughput_figure import throughput_figure
-from uscl_plugin.datasets.media.command import positive_float, positive_int
+from uscl_plugin.datasets.media.command import command_line, positive_float, positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.plain import write_text
 from uscl_plugin.visualization.figures import check_picture, save_picture
@@ -73,7 +72,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
-    command = shlex.join(['python', 'tools/benchmarks/throughput.py', *(sys.argv[1:] if argv is None else argv)])
+    command = command_line('tools/benchmarks/throughput.py', argv)
     init_default_scope('mmpretrain')
     if not MMLogger.check_instance_created('throughput'):  # else MMEngine lists the initialisation of every weight
         MMLogger.get_instance('throughput', log_level='ERROR')

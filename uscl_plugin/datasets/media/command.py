@@ -1,9 +1,10 @@
-"""What the converter tools have in common on the command line."""
+"""What the tools have in common on the command line."""
 
 import argparse
 import math
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .errors import SourceError
 from .video_store import COLOR_MODES
@@ -35,6 +36,17 @@ def run_command(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print('interrupted: what is finished is kept, run the same command again.', file=sys.stderr)
         return 130  # as shells report Ctrl-C
+
+
+def command_line(tool: str, argv: Sequence[str] | None = None) -> str:
+    """The command to call a tool again as it was called, to be written beside its results.
+
+    Args:
+        tool: Its path in the repository, such as ``tools/evaluate.py``.
+        argv: Its arguments; None: those of this process.
+    """
+    called = sys.argv[0].split() if sys.argv[0].startswith('uscl ') else ['python', tool]  # as cli.run_tool says
+    return shlex.join([*called, *(sys.argv[1:] if argv is None else argv)])
 
 
 def positive_int(text: str) -> int:
