@@ -20,7 +20,8 @@ def mix_frames(frames: Tensor, weights: Tensor) -> Tensor:
     Returns:
         (V, B, C, H, W) float32, grey levels.
     """
-    shares = weights.permute(2, 1, 0)[..., None, None, None]  # (F, V, B, 1, 1, 1)
+    # Contiguous, as the product takes over the order of the axes in memory.
+    shares = weights.permute(2, 1, 0).contiguous()[..., None, None, None]  # (F, V, B, 1, 1, 1)
     mixed = frames[:, 0].float() * shares[0]
     for k in range(1, frames.shape[1]):
         # No matrix product: autocast and TF32 would round grey levels to 11 bits.
