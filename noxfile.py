@@ -10,16 +10,17 @@ PYTHONS = ('3.10', '3.11', '3.12')
 def install(session: nox.Session, family: str, extra: str) -> None:
     """Install this package with the versions that were tested."""
     constraints = f'requirements/constraints-{family}.txt'
-    session.install('-c', constraints, 'setuptools<82')
+    session.install('-c', constraints, 'setuptools<82', 'pip')  # uv's environments have no pip, which tests run
     session.install('-c', constraints, '-e', f'.[{family},{extra}]')
 
 
 @nox.session(python=PYTHONS)
-@nox.parametrize('family', FAMILIES)
+@nox.parametrize('family', [nox.param(family, id=family) for family in FAMILIES])
 def tests(session: nox.Session, family: str) -> None:
-    """All tests; arguments after ``--`` go to pytest."""
+    """All tests, and the row of docs/tested_versions.md; arguments after ``--`` go to pytest instead."""
     install(session, family, 'test')
-    arguments = session.posargs or ['-n', '2', '--dist', 'loadfile', '--no-loadscope-reorder']
+    spread = ['-n', '2', '--dist', 'loadfile', '--no-loadscope-reorder']
+    arguments = session.posargs or [*spread, '--record-versions=docs/tested_versions.md']
     session.run('python', '-m', 'pytest', *arguments, env={'CC': '/bin/false', 'CXX': '/bin/false'})
 
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = ('setup.py', 'MANIFEST.in', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml', 'uscl_command.py')
 FOLDERS = ('configs', 'tools', 'requirements', 'uscl_plugin')
 
+pytest.importorskip('pip', reason='needs pip, to build with')
 pytestmark = pytest.mark.slow
 
 
