@@ -190,9 +190,11 @@ def mutate_csv(rng: random.Random, content: bytes, others: Sequence[bytes]) -> b
             break
     text = io.StringIO()
     quoting: Any = rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
-    csv.writer(text, delimiter=rng.choice(',,,;\t'), quoting=quoting).writerows(rows)
+    # Python 3.10 does not write the character 0: another one is written in its place.
+    cells = [[cell.replace('\0', '\ue000') for cell in row] for row in rows]
+    csv.writer(text, delimiter=rng.choice(',,,;\t'), quoting=quoting).writerows(cells)
     encoding = rng.choice(('utf-8', 'utf-8', 'utf-8', 'utf-8-sig', 'utf-16', 'latin-1'))
-    return text.getvalue().encode(encoding, errors='replace')
+    return text.getvalue().replace('\ue000', '\0').encode(encoding, errors='replace')
 
 
 def mutate_png(rng: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
