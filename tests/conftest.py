@@ -16,6 +16,7 @@ import yapf.yapflib.yapf_api
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from tested_versions import record_suite
 from threadpoolctl import threadpool_limits
 
 from uscl_plugin.datasets.annotations import write_annotations
@@ -29,6 +30,18 @@ multiprocessing.set_forkserver_preload(['uscl_plugin'])
 yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser):
+    parser.addoption('--record-versions', metavar='FILE', type=Path, help='where the suite passes, write its row there')
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    if path := config.getoption('record_versions'):
+        is_whole = config.args_source is config.ArgsSource.TESTPATHS and not (
+            config.option.keyword or config.option.markexpr
+        )
+        terminalreporter.write_line(record_suite(path, terminalreporter.stats, is_whole and not exitstatus))
 
 
 def pytest_collection_finish():
