@@ -68,13 +68,13 @@ def protect_sources(
         if source.patient_id is not None and new.patient_id == own_id:
             traces['ids in the index', 'PatientID'] += 1
         protected.append(new)
-    torn = sum(len(ids) > 1 for ids in given.values())
-    warning = (
-        f'the index gives {torn} of the PatientIDs in DICOM headers to several patients, which may end up on both '
-    )
-    return protected, _warnings(traces) + [f'{warning}sides of a split: correct it, or leave patient_id empty.'] * bool(
-        torn
-    )
+    warnings = _warnings(traces)
+    if torn := sum(len(ids) > 1 for ids in given.values()):
+        warnings.append(
+            f'the index gives {torn} of the PatientIDs in DICOM headers to several patients, which may end up on both '
+            f'sides of a split: correct it, or leave patient_id empty.'
+        )
+    return protected, warnings
 
 
 def find_traces(text: str, identity: dict[str, list[str]]) -> list[str]:
