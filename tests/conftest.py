@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yapf.yapflib.yapf_api
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from tested_versions import record_suite
@@ -73,10 +73,14 @@ def no_default_scope():
 
 
 @pytest.fixture(autouse=True)
-def no_visualizer_of_another_test():
-    """MMEngine names visualizers by the second: two runs within one would share one, and its folder, which is gone."""
+def nothing_current_of_another_test():
+    """MMEngine keeps visualizers and message hubs by name, and the last is the current one.
+
+    Names are of the second: two runs within one would share a visualizer, and its folder, which is gone. And a run that
+    a test has stopped in its first step would still be in that step, where consistency losses are near 0.
+    """
     yield
-    kinds = [Visualizer]
+    kinds = [Visualizer, MessageHub]
     for kind in kinds:
         kinds += kind.__subclasses__()
         kind._instance_dict.clear()
