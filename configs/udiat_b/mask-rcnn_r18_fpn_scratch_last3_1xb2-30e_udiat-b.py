@@ -2,8 +2,6 @@
 # released code for POCUS); the detector around it is new and trained whole.
 _base_ = './mask-rcnn_r18_fpn_scratch_1xb2-30e_udiat-b.py'
 
-# MMDetection's ResNet starts every residual branch at 0, which frozen layers would keep: they would be no network.
-model = dict(backbone=dict(zero_init_residual=False))
 custom_hooks = [
     *_base_.custom_hooks,
     dict(

@@ -59,7 +59,8 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
     Args:
         spec: ``PATH`` or ``NAME=PATH`` of a checkpoint that :func:`~uscl_plugin.engine.checkpoints.backbone_state`
             understands; or ``random`` (ResNet-18), ``random34``, …
-        seed: Of the untrained weights, which are MMPretrain's initialisation. The global generator stays as it was.
+        seed: Of the untrained weights, which are torchvision's initialisation in distribution. The global generator
+            stays as it was.
         given: ``mean``, ``std``, ``channel_order`` for checkpoints that do not say, see
             :func:`~uscl_plugin.engine.input_metadata.resolve_input`.
 
@@ -84,7 +85,7 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
             depth = infer_resnet_depth(state)
         except CheckpointError as error:
             raise CheckpointError(f'{path}: {error}') from error
-        network = ResNet(depth, out_indices=(3,))
+        network = build_resnet(depth)
         network.load_state_dict(state, strict=True)
         meta = checkpoint.get('meta')
         stored = stored_metadata(meta) if isinstance(meta, Mapping) else {}
@@ -95,6 +96,18 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
     network.eval()  # MMPretrain's returns nothing
     to_rgb = settled['channel_order'] == 'rgb'
     return PretrainedBackbone(name, network, depth, settled['mean'], settled['std'], to_rgb, source)
+
+
+def build_resnet(depth: int) -> ResNet:
+    """MMPretrain's ResNet whose residual branches start at 1, as torchvision's do; its own default starts them at 0.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+
+    Returns:
+        (B, 3, H, W) → a tuple of one (B, C, H/32, W/32); weights as its constructor leaves them.
+    """
+    return ResNet(depth, out_indices=(3,), zero_init_residual=False)
 
 
 def write_backbone(path: str | Path, backbone: PretrainedBackbone) -> None:
@@ -162,7 +175,7 @@ def _random_depth(path: str) -> int | None:
 def _untrained(depth: int, seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = ResNet(depth, out_indices=(3,))
+        network = build_resnet(depth)
         network.init_weights()
     return network
 

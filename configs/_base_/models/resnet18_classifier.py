@@ -1,3 +1,5 @@
+_base_ = './resnet18.py'
+
 model = dict(
     type='ImageClassifier',
     data_preprocessor=dict(  # what USCL backbones are pretrained with; released code, eval_pretrained_model.py
@@ -7,7 +9,6 @@ model = dict(
         std=[63.75, 63.75, 63.75],  # 0.25 of [0, 1]
         to_rgb=True,
     ),
-    backbone=dict(type='ResNet', depth=18, out_indices=(3,), norm_cfg=dict(type='BN'), norm_eval=False),  # Sec. 4
     neck=dict(type='GlobalAveragePooling'),
     head=dict(
         type='LinearClsHead',

@@ -1,3 +1,5 @@
+_base_ = './resnet18.py'
+
 model = dict(
     type='USCL',
     channels_last=True,  # faster, same results beyond rounding
@@ -7,7 +9,6 @@ model = dict(
         std=[63.75, 63.75, 63.75],  # 0.25 of [0, 1]; released code, dataset_wrapper
         to_rgb=True,
     ),
-    backbone=dict(type='ResNet', depth=18, out_indices=(3,), norm_cfg=dict(type='BN'), norm_eval=False),  # Sec. 4
     neck=dict(  # two-layer projection with a ReLU between, 512-512-256; released code, resnet_simclr.py
         type='MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=256, with_avg_pool=True
     ),

@@ -1,0 +1,13 @@
+# The backbone of everything that MMPretrain trains here.
+model = dict(
+    backbone=dict(
+        type='ResNet',
+        depth=18,  # Sec. 4
+        out_indices=(3,),
+        norm_cfg=dict(type='BN'),
+        norm_eval=False,
+        # Residual branches start at 1, as torchvision's and the released code's do. MMPretrain's default starts them at
+        # 0, and Adam at 3e-4 opens them by at most 3e-4 a step: a short run would train no residual network.
+        zero_init_residual=False,
+    ),
+)
