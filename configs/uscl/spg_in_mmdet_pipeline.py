@@ -13,7 +13,7 @@ spg_pipeline = [
         auto_remap=True,
         share_random_params=False,
         transforms=[
-            dict(type='Resize', scale=(224, 224), keep_ratio=False),
+            dict(type='AntialiasedResize', scale=224),  # of this package: MMDetection's takes single pixels
             # mmcv's: MMDetection's adds a key to the views that it flips, which others would have to have as well.
             dict(type='mmengine.RandomFlip', prob=0.5, direction='horizontal'),
             dict(type='PhotoMetricDistortion'),  # makes float32

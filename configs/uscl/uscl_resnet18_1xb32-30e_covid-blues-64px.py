@@ -3,7 +3,7 @@
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
 
 spg_pipeline = _base_.spg_pipeline
-spg_pipeline[3]['transforms'][0]['scale'] = 64  # RandomResizedCrop; 224 in the paper
+spg_pipeline[3]['transforms'][0]['scale'] = 64  # AntialiasedRandomResizedCrop; 224 in the paper
 
 model = dict(head=dict(num_classes=2))  # pcr_negative, pcr_positive
 train_dataloader = dict(

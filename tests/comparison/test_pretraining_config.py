@@ -31,7 +31,7 @@ def test_everything_common_is_common(clusters, name):
         step.scale
         for outer in dataset.pipeline
         for step in [outer, *(s for t in outer.get('transforms', []) for s in (t if isinstance(t, list) else [t]))]
-        if step.type == 'RandomResizedCrop'
+        if step.type == 'AntialiasedRandomResizedCrop'
     ]
     assert sizes and set(sizes) == {32}
     (schedule,) = cfg.param_scheduler

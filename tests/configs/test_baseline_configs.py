@@ -64,7 +64,7 @@ def test_views_are_augmented_as_those_of_uscl(name):
         steps = cfg.train_dataloader.dataset.pipeline
         return [s for step in steps for s in step.get('transforms', [step]) if s.type in ours]
 
-    ours = ('RandomResizedCrop', 'RandomFlip', 'Rotate', 'ColorJitter')
+    ours = ('AntialiasedRandomResizedCrop', 'RandomFlip', 'Rotate', 'ColorJitter')
     assert augmentation(load(name)) == augmentation(USCL)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.models.backbones import ResNet
+from PIL import Image
 from torch import nn
 
 from uscl_plugin.evaluation.features import extract_features, split_frames
@@ -40,6 +41,16 @@ def test_frames_of_any_size_from_a_generator():
     mixed = [np.full((h, w, 3), v, np.uint8) for h, w, v in ((8, 9, 10), (40, 20, 50), (1, 1, 200))]
     found = extract_features(Keep(), (f for f in mixed), 16, [0] * 3, [1] * 3, False, batch_size=2)
     np.testing.assert_allclose(found, [[10] * 3, [50] * 3, [200] * 3], atol=1e-3)
+
+
+@pytest.mark.parametrize('size', [(256, 256), (256, 341), (256, 455), (341, 256)])
+@pytest.mark.parametrize('side', [64, 112, 224])
+def test_frames_are_resized_as_by_pillow(size, side):
+    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    found = extract_features(nn.Flatten(), [frame], side, [0] * 3, [1] * 3, to_rgb=True)
+    rgb = np.ascontiguousarray(frame[..., ::-1])
+    expected = np.asarray(Image.fromarray(rgb).resize((side, side), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(found.reshape(3, side, side).transpose(1, 2, 0), expected, atol=1)
 
 
 def test_evaluation_mode_without_gradients_in_batches():

@@ -106,7 +106,9 @@ def test_selections():
 def test_input_size_is_set_everywhere(root):
     cfg = Config.fromfile(root / 'configs' / 'pocus' / 'resnet18_1xb32-finetune3-100e_pocus-224px.py')
     set_input_size(cfg.train_dataloader.dataset.pipeline, 96)
-    assert [step.get('scale') for step in cfg.train_dataloader.dataset.pipeline] == [None, (96, 96), 96, None, None]
+    assert [step.get('scale') for step in cfg.train_dataloader.dataset.pipeline] == [None, 96, None, None]
+    set_input_size(cfg.test_dataloader.dataset.pipeline, 80)
+    assert [step.get('scale') for step in cfg.test_dataloader.dataset.pipeline] == [None, 80, None]
 
 
 def test_crops_and_steps_in_wrappers_are_sized_too():

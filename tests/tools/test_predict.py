@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tool_module import load_tool
 
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
@@ -65,6 +66,19 @@ def test_colour_reaches_the_network_in_its_order(trained, tmp_path):
     with torch.inference_mode():
         wanted = classifier.model(inputs).softmax(dim=1).numpy()
     np.testing.assert_allclose(classifier.probabilities([frame]), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize('size', [(256, 341), (341, 256)])
+def test_frames_are_resized_as_by_pillow(trained, size):
+    classifier = load_classifier(trained[0])
+    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    seen = []
+    handle = classifier.model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    classifier.probabilities([frame])
+    handle.remove()
+    expected = np.asarray(Image.fromarray(frame).resize((classifier.size,) * 2, Image.Resampling.BILINEAR))
+    levels = seen[0][0].cpu().permute(1, 2, 0) * 63.75 + 127.5
+    np.testing.assert_allclose(levels, expected, atol=1)
 
 
 def test_a_backbone_is_no_classifier(predict, trained, tmp_path, capsys):

@@ -1,4 +1,3 @@
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +16,7 @@ CLASSES = ['covid', 'pneumonia', 'regular']
 
 def config(crop=False, top=True, **changes):
     preprocessor = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0], to_rgb=True, num_classes=3)
-    steps = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(SIZE, SIZE), interpolation='bilinear')]
+    steps = [dict(type='LoadImageFromFile'), dict(type='AntialiasedResize', scale=SIZE)]
     steps += [dict(type='CenterCrop', crop_size=SIZE - 16)] if crop else []
     backbone = dict(type='ResNet', depth=18, stem_channels=8, base_channels=8, out_indices=(3,))
     head = dict(type='LinearClsHead', num_classes=3, in_channels=64)
@@ -81,7 +80,7 @@ def plain_gradcam(network, inputs, target):
 def test_maps_are_grad_cam(checkpoint, image, target, top):
     classifier = CamClassifier(config(top=top), checkpoint)
     prepared = classifier.prepare(image)
-    resized = cv2.resize(image, (SIZE, SIZE))
+    resized = np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(prepared.permute(1, 2, 0), resized)
     rgb = torch.from_numpy(resized[..., ::-1].copy()).permute(2, 0, 1)[None].float()
     shift, scale = (torch.tensor(v).view(1, 3, 1, 1) for v in ([120.0, 110.0, 100.0], [60.0, 50.0, 40.0]))
@@ -148,10 +147,10 @@ def test_the_picture_is_the_image_or_what_was_cut_out_of_it(checkpoint, image):
     classifier = CamClassifier(config(), checkpoint)
     np.testing.assert_array_equal(classifier.shown(image, classifier.prepare(image)), image[..., ::-1])
     classifier = CamClassifier(config(crop=True), checkpoint)
-    expected = cv2.resize(image, (SIZE, SIZE))[8:-8, 8:-8, ::-1]
+    expected = np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BILINEAR))[8:-8, 8:-8, ::-1]
     np.testing.assert_array_equal(classifier.shown(image, classifier.prepare(image)), expected)
     kept = config()
-    kept.test_dataloader.dataset.pipeline[1].update(keep_ratio=True)
+    kept.test_dataloader.dataset.pipeline[1] = dict(type='Resize', scale=(SIZE, SIZE), keep_ratio=True)
     classifier = CamClassifier(kept, checkpoint)
     assert classifier.shown(image, classifier.prepare(image)).shape == (91, SIZE, 3)
 

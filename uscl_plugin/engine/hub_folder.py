@@ -117,7 +117,7 @@ def timm_config(meta: Mapping[str, Any]) -> dict[str, Any]:
             'fixed_input_size': False,
             'interpolation': 'bilinear',
             'crop_pct': 1.0,
-            'crop_mode': 'center',
+            'crop_mode': 'squash',  # the whole frame to a square, as in training
             **unit,
             'num_classes': 0,
             'pool_size': [7, 7],

@@ -10,6 +10,7 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from uscl_plugin.datasets.frame_resize import resize_frame
 from uscl_plugin.datasets.media.clip_reader import ClipReader
 from uscl_plugin.datasets.media.errors import ClipError
 from uscl_plugin.datasets.media.frame_folder import FrameFolder
@@ -47,8 +48,7 @@ class FrameClassifier:
         found = []
         for start in range(0, len(frames), batch_size):
             images = [
-                mmcv.imresize(frame[..., ::-1], (self.size, self.size), interpolation='bilinear')
-                for frame in frames[start : start + batch_size]
+                resize_frame(frame[..., ::-1], (self.size, self.size)) for frame in frames[start : start + batch_size]
             ]
             batch = {'inputs': torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))}
             with torch.inference_mode():

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-import mmcv
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from uscl_plugin.datasets.frame_range import frames_in_range
+from uscl_plugin.datasets.frame_resize import resize_frame
 
 HELD_OUT_FRACTION = 0.25
 
@@ -55,7 +55,7 @@ def extract_features(
         backbone: Maps (B, 3, size, size) float32 to a tensor (B, C, H, W) or (B, C), or to a sequence of tensors of
             which the last is used, as MMPretrain's backbones do.
         frames: (H, W, 3) uint8, channels in the order blue, green, red, of any and differing sizes.
-        size: Side in pixels to which frames are resized, bilinearly as in training; the aspect ratio is not kept.
+        size: Side in pixels to which frames are resized, as in training; the aspect ratio is not kept.
         mean: Three values in [0, 255] to subtract, in the channel order that the network gets.
         std: Three values above 0 to divide by.
         to_rgb: Whether the network gets red, green, blue.
@@ -96,7 +96,7 @@ def _batches(frames: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.
 def _prepare(frame: np.ndarray, size: int, to_rgb: bool) -> np.ndarray:
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise ValueError(f'A frame should be (H, W, 3) uint8, got {frame.shape} {frame.dtype}.')
-    frame = mmcv.imresize(frame, (size, size), interpolation='bilinear')
+    frame = resize_frame(frame, (size, size))
     return frame[..., ::-1] if to_rgb else frame
 
 

@@ -19,7 +19,10 @@ from uscl_plugin.engine.checkpoints import CheckpointError, backbone_state, load
 from .cohesion import Cohesion, measure_cohesion
 from .features import extract_features, split_frames
 
-_SIZED = ('DrawViews', 'RandomResizedCrop', 'ResizedCrop', 'Resize', 'CenterCrop', 'RandomCrop')
+_SIZED = (
+    *('DrawViews', 'AntialiasedRandomResizedCrop', 'AntialiasedResize'),
+    *('RandomResizedCrop', 'ResizedCrop', 'Resize', 'CenterCrop', 'RandomCrop'),  # of a user's own pipeline
+)
 
 
 @dataclass(frozen=True)

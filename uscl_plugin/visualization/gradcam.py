@@ -116,7 +116,9 @@ class CamClassifier:
         steps = remove_transform(remove_transform(dataset.pipeline, 'LoadFrame'), 'LoadImageFromFile')
         self.pipeline = Compose([TRANSFORMS.build(step) for step in steps])
         self._only_resizes = all(
-            step['type'] == 'PackInputs' or (step['type'] == 'Resize' and not step.get('keep_ratio')) for step in steps
+            step['type'] in ('AntialiasedResize', 'PackInputs')
+            or (step['type'] == 'Resize' and not step.get('keep_ratio'))
+            for step in steps
         )
         named = (meta.get('dataset_meta') or {}).get('classes') or dataset.get('classes') or ()
         count = self.network.head.num_classes

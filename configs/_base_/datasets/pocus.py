@@ -4,14 +4,15 @@ _meta_keys = ('sample_idx', 'img_path', 'frame', 'video_id', 'patient_id', 'spli
 
 train_pipeline = [  # released code, eval_pretrained_model.py
     dict(type='LoadFrame'),  # from the frame store, or the image file
-    dict(type='Resize', scale=(224, 224), interpolation='bilinear'),
-    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.8, 1.0), aspect_ratio_range=(0.8, 1.25)),
+    dict(  # its window is drawn on the frame as squashed to a square
+        type='AntialiasedRandomResizedCrop', scale=224, crop_ratio_range=(0.8, 1.0), aspect_ratio_range=(0.8, 1.25)
+    ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs', meta_keys=_meta_keys),
 ]
 test_pipeline = [
     dict(type='LoadFrame'),  # from the frame store, or the image file
-    dict(type='Resize', scale=(224, 224), interpolation='bilinear'),
+    dict(type='AntialiasedResize', scale=224),
     dict(type='PackInputs', meta_keys=_meta_keys),
 ]
 train_dataloader = dict(

@@ -15,7 +15,12 @@ spg_pipeline = [
         auto_remap=True,
         share_random_params=False,
         transforms=[  # the paper names crop, flip, rotation and jitter (Sec. 4); their ranges are the released code's
-            dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.8, 1.0), aspect_ratio_range=(0.8, 1.25)),
+            dict(  # its window is drawn on the frame as squashed to a square, as the released code does
+                type='AntialiasedRandomResizedCrop',
+                scale=224,  # Sec. 4
+                crop_ratio_range=(0.8, 1.0),
+                aspect_ratio_range=(0.8, 1.25),
+            ),
             dict(type='RandomFlip', prob=0.5, direction='horizontal'),
             dict(  # uniform in ±10 degrees
                 type='Rotate',

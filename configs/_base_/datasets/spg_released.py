@@ -9,8 +9,13 @@ spg_pipeline = [
         auto_remap=True,
         share_random_params=False,
         transforms=[  # released code, dataset_wrapper; its rotation is switched off
-            dict(type='Resize', scale=(224, 224), keep_ratio=False),
-            dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.8, 1.0), aspect_ratio_range=(0.8, 1.25)),
+            dict(type='AntialiasedResize', scale=224),  # so that the crop's pixels are resized twice, as they are there
+            dict(
+                type='AntialiasedRandomResizedCrop',
+                scale=224,
+                crop_ratio_range=(0.8, 1.0),
+                aspect_ratio_range=(0.8, 1.25),
+            ),
             dict(type='RandomFlip', prob=0.5, direction='horizontal'),
             dict(type='ColorJitter', brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2),
         ],

@@ -40,11 +40,11 @@ def drawn_by_the_transforms(monkeypatch, count, imgs, draw):
     crop, flip, _, jitter = augment.transforms
     rows = []
 
-    def crop_params(img, original=crop.rand_crop_params):
-        rows.append([original(img), 0, None, None])
+    def crop_window(original=crop.window.draw):
+        rows.append([original(), 0, None, None])
         return rows[-1][0]
 
-    monkeypatch.setattr(crop, 'rand_crop_params', crop_params, raising=False)
+    monkeypatch.setattr(crop.window, 'draw', crop_window)
     choose, params = flip._choose_direction, jitter._rand_params
     monkeypatch.setattr(flip, '_choose_direction', lambda: rows[-1].__setitem__(1, choose()) or rows[-1][1])
     monkeypatch.setattr(jitter, '_rand_params', lambda: rows[-1].__setitem__(3, params()) or rows[-1][3])
@@ -86,7 +86,7 @@ def test_laws_of_the_draws(monkeypatch):
     for column in range(14):
         assert ks_2samp(rows[..., column].ravel(), found[..., column].ravel()).pvalue > 1e-3, column
     assert ks_2samp(np.ravel([row['mix_ratios'] for row in ours]), np.ravel(ratios)).pvalue > 1e-3
-    assert abs(rows[..., 5]).max() <= 10 and (rows[..., 0] + rows[..., 2] <= SIZE[0]).all()
+    assert abs(rows[..., 5]).max() <= 10 and (rows[..., 0] + rows[..., 2] <= 224).all()
 
 
 @pytest.mark.parametrize('number, weights', [(1, [[1, 0, 0], [1, 0, 0]]), (2, [[1, 0, 0], [0, 1, 0]])])
@@ -100,7 +100,8 @@ def test_shared_ratio_and_what_is_switched_off():
     results = draw(dict(imgs=frames(3)))
     params = results['view_params']
     assert results['mix_ratios'][0] == results['mix_ratios'][1]
-    assert params[:, [columns.FLIP, columns.ANGLE, *range(13, 19)]].tolist() == [[0, 0, 1, 1, 1, 0, 8, 9]] * 2
+    switched = params[:, [columns.FLIP, columns.ANGLE, *range(13, 21)]]
+    assert switched.tolist() == [[0, 0, 1, 1, 1, 0, 8, 9, *SIZE]] * 2
 
 
 def test_frames_that_cannot_be_used():

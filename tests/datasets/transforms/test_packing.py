@@ -28,7 +28,7 @@ def mmdet_pipeline():
     before = DefaultScope.get_current_instance()
     cfg = Config.fromfile(CONFIG)
     init_default_scope(cfg.default_scope)
-    cfg.spg_pipeline[3]['transforms'][0]['scale'] = (20, 16)
+    cfg.spg_pipeline[3]['transforms'][0]['scale'] = (16, 20)
     import mmdet.datasets.transforms  # noqa: F401
     import mmpretrain.datasets.transforms  # noqa: F401
 
@@ -68,7 +68,9 @@ def test_what_are_no_views_is_refused(img):
 @pytest.mark.parametrize('seed', range(4))
 def test_in_mmdetection_it_equals_what_mmpretrain_packs(mmdet_pipeline, seed, num_frames):
     from mmcv.transforms import RandomFlip
-    from mmdet.datasets.transforms import PhotoMetricDistortion, Resize
+    from mmdet.datasets.transforms import PhotoMetricDistortion
+
+    from uscl_plugin.datasets.transforms import AntialiasedResize
 
     theirs = copy.deepcopy(mmdet_pipeline)
     assert theirs[-1]['type'] == 'PackViews'
@@ -77,7 +79,7 @@ def test_in_mmdetection_it_equals_what_mmpretrain_packs(mmdet_pipeline, seed, nu
     for steps in (mmdet_pipeline, theirs):
         pipeline = Compose(steps)
         assert [type(step) for step in pipeline.transforms[3].transforms.transforms] == [
-            *(Resize, RandomFlip, PhotoMetricDistortion),
+            *(AntialiasedResize, RandomFlip, PhotoMetricDistortion),
         ]
         np.random.seed(seed)
         packed.append(pipeline(video(num_frames)))

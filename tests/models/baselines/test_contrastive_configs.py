@@ -57,12 +57,14 @@ def test_simclr_is_mmpretrains_simclr(build, count):
     ).train()
     state = {key: value for key, value in ours.state_dict().items() if not key.startswith('head.')}
     theirs.load_state_dict(state, strict=True)
+    ours, theirs = ours.double(), theirs.double()  # the order of the views in a batch rounds otherwise
     samples = [DataSample() for _ in range(count)]
     for sample in samples:
         sample.set_gt_label(0)
-    losses = ours.loss(views(count), samples)
+    inputs = [view.double() for view in views(count)]
+    losses = ours.loss(inputs, samples)
     assert losses['loss_cls'].item() == 0  # labels are not used
-    expected = theirs.loss(views(count), samples)['loss']
+    expected = theirs.loss(inputs, samples)['loss']
     assert losses['loss_contrastive'].item() == pytest.approx(expected.item(), rel=1e-5)
     losses['loss_contrastive'].backward()
     expected.backward()

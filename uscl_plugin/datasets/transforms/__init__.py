@@ -1,8 +1,11 @@
 """Sample pair generation (SPG) as plain mmcv transforms: they need mmengine and mmcv, and no other host.
 
-Only :class:`DrawViews` and :class:`PackFrames`, the device path of MMPretrain, need that when they are made.
+Only :class:`AntialiasedRandomResizedCrop`, :class:`DrawViews` and :class:`PackFrames` need MMPretrain, when they are
+made.
 """
 
+from .antialiased_crop import AntialiasedRandomResizedCrop
+from .antialiased_resize import AntialiasedResize
 from .collate_frames import PackFrames, PlannedView, collate_frames
 from .draw_views import DrawViews
 from .frame_as_image import FrameAsImage
@@ -12,6 +15,8 @@ from .mixing import MixFrames, mix
 from .packing import PackViews
 
 __all__ = [
+    'AntialiasedRandomResizedCrop',
+    'AntialiasedResize',
     'DrawViews',
     'FrameAsImage',
     'LoadFrame',

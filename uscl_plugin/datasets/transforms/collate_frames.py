@@ -17,7 +17,7 @@ class PlannedView:
 
     Attributes:
         frames: One to three frames of a video, (H, W, 1) or (H, W, 3) uint8.
-        params: (19,) float32, see :mod:`uscl_plugin.datasets.transforms.view_params`.
+        params: (21,) float32, see :mod:`uscl_plugin.datasets.transforms.view_params`.
     """
 
     frames: list[np.ndarray]
@@ -37,7 +37,7 @@ class PackFrames(BaseTransform):
     **Required Keys:**
 
     - imgs (list[np.ndarray]): one to three frames, (H, W, 1) or (H, W, 3) uint8, of one height and width
-    - view_params (np.ndarray): (2, 19) float32
+    - view_params (np.ndarray): (2, 21) float32
     - gt_label (int, optional)
 
     **Added Keys:**
@@ -87,7 +87,7 @@ def collate_frames(data_batch: Sequence[dict]) -> dict:
 
     Returns:
         ``inputs`` (B, F, C, H, W) uint8, with the largest number of frames, height and width of the batch, zeros
-        behind each video's own, and C = 1 if all frames are grey; ``view_params`` (B, 2, 19) float32; ``data_samples``,
+        behind each video's own, and C = 1 if all frames are grey; ``view_params`` (B, 2, 21) float32; ``data_samples``,
         a list of B. Pixels lie in memory as in the frames, channels last.
 
     Raises:

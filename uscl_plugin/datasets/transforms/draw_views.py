@@ -7,6 +7,8 @@ from mmcv.transforms import BaseTransform, RandomFlip
 from mmengine.registry import TRANSFORMS
 
 from . import view_params as columns
+from .antialiased_crop import CropWindow
+from .antialiased_resize import side_lengths
 from .mixing import MixFrames
 
 
@@ -14,7 +16,7 @@ from .mixing import MixFrames
 class DrawViews(BaseTransform):
     """Draw how two views are made of the frames: mixture, crop, flip, rotation, colour jitter.
 
-    It stands for ``MixFrames(out_dtype='uint8')`` and, for each view in turn, MMPretrain's RandomResizedCrop, mmcv's
+    It stands for ``MixFrames(out_dtype='uint8')`` and, for each view in turn, AntialiasedRandomResizedCrop, mmcv's
     RandomFlip, MMPretrain's Rotate (uniform in ±degrees) and ColorJitter. Their own methods draw here, in the same
     order from the same generators: under the same seed, both ways draw the same numbers. No pixel is touched; that is
     for :class:`~uscl_plugin.models.SPGDataPreprocessor`, a batch at a time.
@@ -25,7 +27,7 @@ class DrawViews(BaseTransform):
 
     **Added Keys:**
 
-    - view_params (np.ndarray): (2, 19) float32, see :mod:`uscl_plugin.datasets.transforms.view_params`
+    - view_params (np.ndarray): (2, 21) float32, see :mod:`uscl_plugin.datasets.transforms.view_params`
     - mix_ratios (tuple[float, ...]): (ξ1, ξ2); empty when nothing is mixed
 
     Args:
@@ -34,7 +36,7 @@ class DrawViews(BaseTransform):
         beta: Second parameter, > 0.
         shared_ratio: ``False`` draws ξ1 and ξ2 apart (paper), ``True`` uses one for both (released code).
         crop_ratio_range: Range of the crop's share of the frame's area.
-        aspect_ratio_range: Range of the crop's width over its height.
+        aspect_ratio_range: Range of the crop's width over its height, on the frame as squashed to ``scale``.
         flip_prob: Probability of a horizontal flip.
         degrees: Largest angle of the rotation, either way.
         brightness: As of MMPretrain's ColorJitter, like the next three.
@@ -61,22 +63,15 @@ class DrawViews(BaseTransform):
         saturation: float | Sequence[float] = 0.8,
         hue: float | Sequence[float] = 0.2,
     ) -> None:
-        from mmpretrain.datasets.transforms import (
-            ColorJitter,
-            RandomResizedCrop,
-            Rotate,
-        )  # the others need no MMPretrain
+        from mmpretrain.datasets.transforms import ColorJitter, Rotate  # the others need no MMPretrain
 
-        size = (scale, scale) if isinstance(scale, int) else tuple(scale)
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(f'scale should be a side in pixels or (height, width), got {scale!r}.')
         if not 0 <= flip_prob <= 1:
             raise ValueError(f'flip_prob should be in [0, 1], got {flip_prob}.')
         if degrees < 0:
             raise ValueError(f'degrees should not be negative, got {degrees}.')
-        self.scale = size
+        self.scale = side_lengths(scale)
         self.mix = MixFrames(alpha, beta, shared_ratio)
-        self.crop = RandomResizedCrop(size, tuple(crop_ratio_range), tuple(aspect_ratio_range))
+        self.crop = CropWindow(self.scale, crop_ratio_range, aspect_ratio_range)
         self.flip = RandomFlip(prob=float(flip_prob), direction='horizontal')
         self.rotate = Rotate(
             magnitude_level=1, magnitude_range=(0, degrees), magnitude_std='inf', total_level=1, prob=1.0
@@ -85,7 +80,7 @@ class DrawViews(BaseTransform):
 
     def _sample_params(self, frame: np.ndarray) -> list[float]:
         """What follows the mixture, drawn in the order in which the transforms would run."""
-        crop = self.crop.rand_crop_params(frame)
+        crop = self.crop.draw()
         flip = self.flip._choose_direction() is not None
         is_still = self.rotate.random_disable()  # never at prob=1, but it draws
         angle = self.rotate.random_negative(self.rotate.random_magnitude())
@@ -94,7 +89,7 @@ class DrawViews(BaseTransform):
             neutral if factor is None else factor
             for factor, neutral in zip(drawn, columns.NEUTRAL_FACTORS, strict=True)
         ]
-        return [*crop, flip, 0.0 if is_still else angle, *order, *factors, *self.scale]
+        return [*crop, flip, 0.0 if is_still else angle, *order, *factors, *self.scale, *frame.shape[:2]]
 
     def transform(self, results: dict) -> dict:
         """Add ``view_params`` and ``mix_ratios``; see the class."""

@@ -1,8 +1,9 @@
 """The random numbers of one view as a row of a table: what :class:`DrawViews` draws and a model's preprocessor applies.
 
-Column by column: weights of the three frames (mixing); top, left, height and width of the crop in pixels; whether to
-flip, 0 or 1; angle in degrees, clockwise; the order of the jitter's four operations (0 brightness, 1 contrast,
-2 saturation, 3 hue), first to last; their four factors, in that numbering; height and width of the view in pixels.
+Column by column: weights of the three frames (mixing); top, left, height and width of the crop in pixels of the view,
+on the frame as squashed to it; whether to flip, 0 or 1; angle in degrees, clockwise; the order of the jitter's four
+operations (0 brightness, 1 contrast, 2 saturation, 3 hue), first to last; their four factors, in that numbering; height
+and width of the view in pixels; those of the frame.
 """
 
 MAX_FRAMES = 3
@@ -13,7 +14,8 @@ ANGLE = 8
 ORDER = slice(9, 13)
 FACTORS = slice(13, 17)
 SIZE = slice(17, 19)
-NUM_PARAMS = 19
+FRAME = slice(19, 21)
+NUM_PARAMS = 21
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 NEUTRAL_FACTORS = (1.0, 1.0, 1.0, 0.0)  # of an operation that is switched off

@@ -11,7 +11,8 @@ from torch import Tensor
 from uscl_plugin.datasets.transforms import view_params as columns
 
 from .color_jitter import jitter
-from .view_geometry import crop_resize, mix_frames, rotate
+from .view_geometry import mix_frames, rotate
+from .view_resize import crop_resize
 
 _CPU_VIDEOS = 8
 _REMEDY = "use collate_fn=dict(type='collate_frames') in the data loader"
@@ -24,7 +25,7 @@ def make_views(
 
     Args:
         frames: (B, F, C, H, W) uint8; C is 1 (grey) or 3 (blue, green, red).
-        view_params: (B, V, 19) float32, on the CPU, as lists of indices are made from it.
+        view_params: (B, V, 21) float32, on the CPU, as lists of indices are made from it.
         device: Where to compute.
         non_blocking: Whether to go on before the frames are there, for pinned memory.
 
@@ -49,13 +50,13 @@ def make_views(
 
 
 def _make_part(frames: Tensor, view_params: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:
-    order = view_params[..., columns.ORDER].transpose(0, 1).reshape(-1, 4)
-    params = view_params.to(frames.device, non_blocking=True)
-    images = mix_frames(frames, params[..., columns.WEIGHTS]).flatten(0, 1)  # view by view, (VB, C, H, W)
-    params = params.transpose(0, 1).flatten(0, 1)
-    images = crop_resize(images, params[:, columns.CROP], params[:, columns.FLIP], size)
+    weights = view_params[..., columns.WEIGHTS].to(frames.device, non_blocking=True)
+    images = mix_frames(frames, weights).flatten(0, 1)  # view by view, (VB, C, H, W)
+    drawn = view_params.transpose(0, 1).flatten(0, 1)  # likewise, on the CPU
+    params = drawn.to(frames.device, non_blocking=True)
+    images = crop_resize(images, drawn, size)
     images = rotate(images, params[:, columns.ANGLE])
-    return jitter(images, order, params[:, columns.FACTORS]).chunk(view_params.shape[1])
+    return jitter(images, drawn[:, columns.ORDER], params[:, columns.FACTORS]).chunk(view_params.shape[1])
 
 
 @MODELS.register_module()
