@@ -10,6 +10,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
 from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
+from uscl_plugin.datasets.splits import split_videos
+from uscl_plugin.datasets.subsets import stratified_subset
 
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(path.name for path in (ROOT / 'baselines').glob('*.py'))
@@ -56,6 +58,30 @@ def test_data_budget_backbone_and_optimiser_are_those_of_uscl(name):
     scale = cfg.train_cfg.max_epochs / 300
     for key in ('T_max', 'begin', 'end'):
         assert schedule[key] == expected[key] * scale
+
+
+@pytest.mark.parametrize(
+    ('sizes', 'labelled'),
+    [
+        ({'Reg': 11, 'Cov': 11, 'Ali': 168, 'Bli': 168, 'Ple': 167, 'Oth': 167}, 15),  # as even as can be
+        ({'Reg': 11, 'Cov': 11, 'Ali': 110, 'Bli': 190, 'Ple': 190, 'Oth': 180}, 16),
+        ({'Reg': 1, 'Cov': 21, 'Ali': 1, 'Bli': 639, 'Ple': 29, 'Oth': 1}, 17),
+    ],
+)
+def test_an_epoch_of_supervised_has_as_many_views_as_one_of_uscl(sizes, labelled):
+    """On US-4 at 1 %, as near as can be said without the sizes of its classes."""
+    cfg = load(next(name for name in CONFIGS if method_of(name) == 'supervised'))
+    dataset = cfg.train_dataloader.dataset
+    sizes = {'Rb1': 13, 'Rb2': 13, 'Rb3': 13, 'Rb4': 12, 'Rb5': 12, 'F0_': 60, **sizes}
+    sizes |= dict.fromkeys(('F1_', 'F2_', 'F3_', 'F4_'), 59)
+    prefixes = {f'{prefix}{i}': prefix for prefix, size in sizes.items() for i in range(size)}
+    assert len(prefixes) == 1051
+    train = [video for video, part in split_videos(prefixes, 0.2, seed=0).items() if part == 'train']
+    classes = [dataset.label_map[prefixes[video]] for video in train]
+    kept = stratified_subset(train, classes, dataset.label_fraction, dataset.seed)
+    assert len(kept) == labelled and abs(len(train) - 840) < 3
+    assert 16 * dataset.samples_per_video == 2 * 840
+    assert len(kept) * dataset.samples_per_video == pytest.approx(2 * len(train), rel=0.07)
 
 
 @pytest.mark.parametrize('name', [name for name in CONFIGS if method_of(name) != 'fixmatch'])
