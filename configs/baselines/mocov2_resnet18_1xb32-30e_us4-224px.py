@@ -1,4 +1,5 @@
-# MoCo v2 (Chen et al., 2020) on frames, MMPretrain's algorithm: negatives come from a queue of earlier keys.
+# MoCo v2 (Chen et al., 2020) on frames, MMPretrain's algorithm: negatives come from a queue of earlier keys. Its
+# shuffled batch norm does nothing on one device: the statistics of a batch can tell its keys from those of the queue.
 _base_ = './simclr_resnet18_1xb32-30e_us4-224px.py'
 
 model = dict(
