@@ -15,5 +15,6 @@ custom_hooks = [
     dict(type='LesionCheckHook'),  # heads and classes, training and validation, checkpoint and model must agree
     dict(type='ClassCheckHook'),  # a checkpoint to test must know the classes of the data
     dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the images and saves the batch
+    dict(type='BackboneHealthHook'),  # at the end: residual branches that are shut
 ]
 randomness = dict(seed=0, deterministic=False)

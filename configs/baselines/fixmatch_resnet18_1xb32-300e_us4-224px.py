@@ -31,4 +31,9 @@ model = dict(
     **_base_.frame_classifier,
 )
 train_dataloader = dict(dataset=dict(pipeline=pipeline))
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook'), dict(type='FiniteLossHook')]
+custom_hooks = [
+    dict(type='SampleSeedHook'),
+    dict(type='PlainCheckpointHook'),
+    dict(type='FiniteLossHook'),
+    dict(type='BackboneHealthHook'),
+]

@@ -19,4 +19,5 @@ custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='ContrastiveMonitorHook'),
     dict(type='FiniteLossHook'),
+    dict(type='BackboneHealthHook'),
 ]

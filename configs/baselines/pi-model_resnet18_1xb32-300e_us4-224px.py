@@ -19,4 +19,5 @@ custom_hooks = [
     dict(type='TrainingSetHook'),
     dict(type='PlainCheckpointHook'),
     dict(type='FiniteLossHook'),
+    dict(type='BackboneHealthHook'),
 ]

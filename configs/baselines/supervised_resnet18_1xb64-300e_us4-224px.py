@@ -22,5 +22,10 @@ train_dataloader = dict(
         pipeline=pipeline,
     ),
 )
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='PlainCheckpointHook'), dict(type='FiniteLossHook')]
+custom_hooks = [
+    dict(type='SampleSeedHook'),
+    dict(type='PlainCheckpointHook'),
+    dict(type='FiniteLossHook'),
+    dict(type='BackboneHealthHook'),
+]
 auto_scale_lr = dict(base_batch_size=64)  # frames

@@ -25,5 +25,6 @@ custom_hooks = [
     dict(type='TrainingSetHook'),
     dict(type='PlainCheckpointHook'),
     dict(type='FiniteLossHook'),
+    dict(type='BackboneHealthHook'),
 ]
 auto_scale_lr = dict(base_batch_size=64)  # frames

@@ -31,8 +31,8 @@ OPTIONS = {
     'Hooks': (
         HOOKS,
         (
-            'HeldOutHook', 'ContrastiveMonitorHook', 'PairPictureHook', 'FiniteLossHook', 'PlainCheckpointHook',
-            'SampleSeedHook', 'BackboneCheckHook', 'ClassCheckHook', 'FreezeHook',
+            'HeldOutHook', 'ContrastiveMonitorHook', 'PairPictureHook', 'FiniteLossHook', 'BackboneHealthHook',
+            'PlainCheckpointHook', 'SampleSeedHook', 'BackboneCheckHook', 'ClassCheckHook', 'FreezeHook',
         ),
     ),
 }  # fmt: skip

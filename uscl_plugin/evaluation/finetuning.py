@@ -102,6 +102,8 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
     cfg.default_hooks.logger = None
     cfg.visualizer = dict(type='UniversalVisualizer', vis_backends=[])
     cfg.log_level = 'ERROR'
+    # The backbone is measured once, not in every fold, where nobody would read it.
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'BackboneHealthHook']
     cfg.work_dir = str(work_dir / f'run-{os.getpid()}')  # another process may be at the same fold
     cfg.experiment_name = f'{work_dir.name}-{time.monotonic_ns()}'  # MMEngine keeps one runner a name
     outcome = FoldOutcome()

@@ -2,6 +2,7 @@
 
 from .. import atomic_backend  # noqa: F401 (registers)
 from .backbone_check import BackboneCheckHook
+from .backbone_health import BackboneHealthHook
 from .class_check import ClassCheckHook
 from .contrastive_monitor import ContrastiveMonitorHook
 from .finite_loss import FiniteLossHook
@@ -13,6 +14,7 @@ from .sample_seed import SampleSeedHook
 
 __all__ = [
     'BackboneCheckHook',
+    'BackboneHealthHook',
     'ClassCheckHook',
     'ContrastiveMonitorHook',
     'FiniteLossHook',
