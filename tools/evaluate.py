@@ -84,9 +84,10 @@ def main(argv: list[str] | None = None) -> int:
     only_plain_checkpoints()
     try:
         validation = CrossValidation(options, report=lambda line: print(line, flush=True))
-        for warning in [LEAK.format(validation.leak)] * bool(validation.leak) + validation.warnings:
-            print(f'warning: {warning}', file=sys.stderr)
+        _warn([LEAK.format(validation.leak)] * bool(validation.leak) + validation.warnings)
+        told = len(validation.warnings)
         runs = validation.run()
+        _warn(validation.warnings[told:])
         summary = summarise(runs, validation.classes, resamples)
         facts = _facts(options, validation, command, time.perf_counter() - began)
         _write(options, validation, runs, summary, facts)
@@ -99,6 +100,11 @@ def main(argv: list[str] | None = None) -> int:
     print(markdown_table(summary))
     print(f'wrote {options.out}/metrics.json, table.md and report.html')
     return 0
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f'warning: {warning}', file=sys.stderr)
 
 
 def _facts(options: EvaluationOptions, validation: CrossValidation, command: str, seconds: float) -> dict:
@@ -131,13 +137,14 @@ def _facts(options: EvaluationOptions, validation: CrossValidation, command: str
 
 def _write(options: EvaluationOptions, validation: CrossValidation, runs: dict, summary: dict, facts: dict) -> None:
     out = Path(options.out)
-    content = {'facts': facts, 'summary': summary, 'cells': validation.cells}
+    backbones = {method: health.as_dict() for method, health in validation.backbones.items()}
+    content = {'facts': facts, 'summary': summary, 'cells': validation.cells, 'backbones': backbones}
     text = json.dumps(content, indent=1, ensure_ascii=False) + '\n'
     write_text(out / 'metrics.json', text)
     leak = f'**{LEAK.format(validation.leak)}**\n\n' if validation.leak else ''
     table = f'`{facts["command"]}`\n\n{leak}{facts["trained on"]} {markdown_table(summary)}\n'
     write_text(out / 'table.md', table)
-    write_evaluation_report(out / 'report.html', runs, validation.classes, summary, facts, options.data)
+    write_evaluation_report(out / 'report.html', runs, validation.classes, summary, facts, options.data, backbones)
 
 
 if __name__ == '__main__':

@@ -52,12 +52,39 @@ def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_
     assert len(right) == 18
     assert results['inner-val']['metrics']['accuracy']['mean'] == pytest.approx(right.mean())
     assert 'random' in (out / 'table.md').read_text()
-    assert '<html' in (out / 'report.html').read_text()
+    page = (out / 'report.html').read_text()
+    assert '<html' in page and 'Branches of layer3' in page
+    health = content['backbones']['random']  # on all 63 frames, whatever the protocol
+    assert list(health['branches']) == ['layer1', 'layer2', 'layer3', 'layer4'] and health['images'] == 63
+    assert 0.15 < min(health['branches'].values()) < max(health['branches'].values()) < 0.7
+    assert 1.3 < health['effective_rank'] < 63 and f'{health["effective_rank"]:.1f} of at most 63' in page
+    assert not content['facts']['warnings']
     assert (out / 'cells/random/seed0/fold0/model.pth').is_file() == (protocol != 'knn')
     folds = read_folds(out / 'folds' / 'seed0.json')
     for number, fold in enumerate(folds.folds):
         assert set(parts[number].videos) == set(fold['test'])
     assert 'wrote' in capsys.readouterr().out
+
+
+def test_shut_branches_are_a_warning(evaluate, patients, tmp_path, capsys):
+    from uscl_plugin.evaluation.backbones import load_backbone
+
+    network = load_backbone('random').network
+    for block in network.layer2:
+        torch.nn.init.zeros_(block.norm2.weight)
+    state = {f'backbone.{name}': tensor for name, tensor in network.state_dict().items()}
+    meta = {'mean': [127.5], 'std': [63.75], 'channel_order': 'rgb'}
+    torch.save({'state_dict': state, 'meta': meta}, tmp_path / 'shut.pth')
+    run = [tmp_path / 'shut.pth', 'random', '--data', patients, '--out', tmp_path / 'out', *TINY, '--seeds', '2']
+    assert evaluate(*run, '--protocol', 'knn') == 0
+    shown = capsys.readouterr().err
+    assert shown.count('warning: shut: residual branches are shut') == 1 and 'random: ' not in shown
+    content = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert (
+        content['backbones']['shut']['branches']['layer2'] == 0 < content['backbones']['random']['branches']['layer2']
+    )
+    (warning,) = content['facts']['warnings']
+    assert warning.startswith('shut: ') and warning in (tmp_path / 'out' / 'report.html').read_text()
 
 
 def test_finished_folds_are_not_run_again_and_methods_can_be_added(evaluate, patients, out, capsys):

@@ -176,12 +176,10 @@ class Comparison:
     def evaluate(self, name: str, spec: str, seed: int, row: Row) -> dict[str, dict[int, Predictions]]:
         """Cross-validate one checkpoint with one seed and enter its figures; selection → seed → predictions."""
         validation = self._validation(spec, [seed])
-        for warning in validation.warnings:
-            if warning not in self._warned:
-                self._warned.add(warning)
-                self.report(f'  warning: {warning}')
+        self._warn(validation.warnings)
         began = time.perf_counter()
         by_selection = validation.run()[name]
+        self._warn(validation.warnings)
         row.seconds += max(time.perf_counter() - began, sum(cell.get('seconds', 0.0) for cell in validation.cells))
         self.classes = validation.classes
         selection = honest_selection(list(by_selection))
@@ -191,6 +189,12 @@ class Comparison:
             row.metrics[metric] = value if isfinite(value) else None
         self.report('  ' + ', '.join(f'{metric} {100 * float(found[metric]):.1f} %' for metric in METRICS))  # type: ignore[arg-type]
         return by_selection
+
+    def _warn(self, warnings: Sequence[str]) -> None:
+        for warning in warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self.report(f'  warning: {warning}')
 
     def _validation(self, spec: str, seeds: Sequence[int]) -> CrossValidation:
         options = self.options

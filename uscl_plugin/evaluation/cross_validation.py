@@ -10,11 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.paths import CONFIGS as SHIPPED_CONFIGS
 
+from .backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from .backbones import PretrainedBackbone, load_backbone, unique_names, write_backbone
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
@@ -22,7 +24,7 @@ from .fold_making import folds_of_splits, make_folds, official_folds
 from .folds import Folds, read_folds, write_folds
 from .leaks import find_leak
 from .predictions import Predictions, concatenate
-from .probe_features import ProbeFeatures
+from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
 
 CONFIGS = SHIPPED_CONFIGS / 'pocus'
@@ -70,6 +72,7 @@ class CrossValidation:
         warnings: What a reader of the results should know.
         leak: In what way patients are on both sides; empty if they are not.
         cells: Facts of every cell, for ``metrics.json``.
+        backbones: Method → what its backbone makes of the frames, with the first seed; complete after :meth:`run`.
 
     Raises:
         FileNotFoundError: Checkpoint or data are not there.
@@ -88,6 +91,7 @@ class CrossValidation:
         self.classes = [name for name in self.annotations['metainfo']['classes'] if name in labels]
         self.warnings: list[str] = []
         self.cells: list[dict] = []
+        self.backbones: dict[str, BackboneHealth] = {}
         self._written: set[Path] = set()
         self.methods = dict(zip(unique_names(options.checkpoints), options.checkpoints, strict=True))
         if len({folder_of(method) for method in self.methods}) < len(self.methods):
@@ -127,6 +131,8 @@ class CrossValidation:
     def _run_folds(self, method: str, spec: str, seed: int, folds: Folds) -> Iterator[dict[str, Predictions]]:
         backbone = load_backbone(spec, seed, self.options.given)
         identity = backbone.source.get('sha256', f'random ResNet-{backbone.depth}, seed {seed}')
+        if method not in self.backbones:
+            self._measure(method, backbone)
         features = ProbeFeatures(self.out, method, seed, self.options, identity, self._data)
         for number in range(len(folds.folds)):
             cell = Cell.at(self.out, method, seed, number)
@@ -162,6 +168,22 @@ class CrossValidation:
                 self.report(f'{where}: {facts["seconds"]:.1f} s')
             self.cells.append({'method': method, 'seed': seed, 'fold': number} | facts)
             yield predictions
+
+    def _measure(self, method: str, backbone: PretrainedBackbone) -> None:
+        """Look at what the backbone uses, on frames from all over the data."""
+        device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+        dataset = frame_dataset(self.options, pipeline=[dict(type='LoadFrame')], test_mode=True)
+        frames = (dataset[k]['img'] for k in spread_evenly(len(dataset)))
+        shared: dict[str, Any] = dict(mean=backbone.mean, std=backbone.std, to_rgb=backbone.to_rgb)
+        try:
+            health = measure_frames(backbone.network.to(device), frames, self.options.size, **shared)
+        except (ValueError, AssertionError) as error:  # MMCV asserts that images load
+            raise ValueError(f'{method}: {error}') from error
+        finally:
+            backbone.network.cpu()
+        self.backbones[method] = health
+        if warning := health_warning(health):
+            self.warnings.append(f'{method}: {warning}')
 
     def _run_cell(
         self, method: str, backbone: PretrainedBackbone, seed: int, fold: int, features: ProbeFeatures, cell: Cell

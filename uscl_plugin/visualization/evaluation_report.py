@@ -18,6 +18,7 @@ from uscl_plugin.evaluation.summary_tables import (
     result_table,
 )
 
+from .backbone_table import add_backbone_health
 from .evaluation_errors import VideoError, thumbnail, video_errors
 from .evaluation_figures import confusion_matrices, forest_plot, roc_curves
 from .html_report import HtmlReport
@@ -34,6 +35,7 @@ def write_evaluation_report(
     summary: Mapping,
     facts: Mapping[str, Any],
     data_root: str | Path,
+    backbones: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
     """Write the page in one step.
 
@@ -46,6 +48,7 @@ def write_evaluation_report(
             ``settings``, ``versions``, ``device``, ``seconds``, ``leak`` (true, or a sentence, if videos or frames of
             one patient were on both sides); each may be absent, others are listed too.
         data_root: Folder that the paths of frames are relative to.
+        backbones: Method → what its backbone uses, as :meth:`BackboneHealth.as_dict` gives it.
     """
     page = HtmlReport(
         'How well do the backbones classify?', f'{describe_data(summary)}; cross-validated, every frame tested once'
@@ -59,6 +62,9 @@ def write_evaluation_report(
     _add_optimism(page, summary)
     _add_classes(page, runs, classes, summary)
     _add_errors(page, runs, classes, summary['honest_selection'], Path(data_root))
+    if backbones:
+        page.heading('What the backbones use')
+        add_backbone_health(page, backbones)
     _add_origin(page, facts)
     page.write(path)
 
