@@ -152,7 +152,13 @@ def test_the_page_and_its_numbers(data, cfg):
     assert 'it was in every logged step' in page
     assert 'an untrained network can already retrieve most frames' in page
     assert 'a/<b>' not in page
+    assert list(facts['after']['branches']) == ['layer1', 'layer2', 'layer3', 'layer4']
+    assert facts['after']['images'] == 25 and 1 <= facts['after']['effective_rank'] <= 25
+    # MMPretrain's own default starts branches at 0, in which this config leaves them.
+    assert max(facts['after']['branches'].values()) < 1e-6
+    assert facts['warning'].startswith('residual branches are shut') and facts['warning'] in page
     one = report_pretraining(ReportOptions(options.config, options.checkpoint, options.out, split='val'))
+    assert one['after']['effective_rank'] is None and one['after']['branches'] == {}  # a single frame
     assert one['after']['retrieval'] is None and one['after']['auroc'] is None
 
 

@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f'{name:>6}: retrieval@1 {percent(measures["retrieval"])} of {facts["num_held_out"]} held-out frames '
             f'(chance {percent(measures["chance"])}), AUROC {number(measures["auroc"])}, gap {number(measures["gap"])}'
         )
+    if facts['warning']:
+        print(f'warning: {facts["warning"]}', file=sys.stderr)
     print(f'wrote {options.out}')
     return 0
 

@@ -144,6 +144,17 @@ def input_size(pipeline: Iterable[dict]) -> int:
     return size
 
 
+def input_settings(cfg: Config) -> dict[str, Any]:
+    """Input size and normalisation of a pretraining config, as arguments of :func:`.features.extract_features`."""
+    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    return {
+        'size': input_size(cfg.train_dataloader.dataset.pipeline),
+        'mean': preprocessor.get('mean', [0.0] * 3),
+        'std': preprocessor.get('std', [1.0] * 3),
+        'to_rgb': preprocessor.get('to_rgb', False),
+    }
+
+
 def set_input_size(pipeline: Iterable[dict], size: int) -> None:
     """Set the side in pixels of every resizing or cropping step of a pipeline, also inside wrappers, in place."""
     for step in _flatten(pipeline):
@@ -224,15 +235,7 @@ def evaluate_backbone(backbone: nn.Module, frames: Iterable[np.ndarray], found: 
     Returns:
         Features and measures.
     """
-    preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    features = extract_features(
-        backbone,
-        frames,
-        size=input_size(cfg.train_dataloader.dataset.pipeline),
-        mean=preprocessor.get('mean', [0.0] * 3),
-        std=preprocessor.get('std', [1.0] * 3),
-        to_rgb=preprocessor.get('to_rgb', False),
-    )
+    features = extract_features(backbone, frames, **input_settings(cfg))
     own = found.query
     return Evaluation(
         features=features,

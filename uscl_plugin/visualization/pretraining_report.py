@@ -17,12 +17,14 @@ from rich.progress import track
 
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.engine.plain import write_text
+from uscl_plugin.evaluation.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from uscl_plugin.evaluation.pretraining import (
     Evaluation,
     FrameSet,
     collect_frames,
     color_type,
     evaluate_backbone,
+    input_settings,
     input_size,
     read_frames,
     trained_backbone,
@@ -87,11 +89,13 @@ def report_pretraining(options: ReportOptions) -> dict:
     }
     found = collect_frames(cfg, options.data_root, options.split)
     color = color_type(cfg.train_dataloader.dataset.pipeline)
-    evaluations = {}
+    evaluations, backbones = {}, {}
+    sample = [found.paths[k] for k in spread_evenly(len(found.paths))]
     for name, network in networks.items():
         frames = track(read_frames(found.paths, color), f'Features {name} pretraining', len(found.paths))
         evaluations[name] = evaluate_backbone(network.to(device), frames, found, cfg)
-    facts = _facts(cfg, options, found, evaluations)
+        backbones[name] = measure_frames(network, read_frames(sample, color), **input_settings(cfg))
+    facts = _facts(cfg, options, found, evaluations, backbones)
     facts['device'] = (
         torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
     )
@@ -103,7 +107,13 @@ def report_pretraining(options: ReportOptions) -> dict:
     return _without_nan(facts)
 
 
-def _facts(cfg: Config, options: ReportOptions, found: FrameSet, evaluations: dict[str, Evaluation]) -> dict:
+def _facts(
+    cfg: Config,
+    options: ReportOptions,
+    found: FrameSet,
+    evaluations: dict[str, Evaluation],
+    backbones: dict[str, BackboneHealth],
+) -> dict:
     meta = load_plain_checkpoint(options.checkpoint).get('meta') or {}
     dataset = cfg.train_dataloader.dataset
     facts: dict = {
@@ -130,6 +140,8 @@ def _facts(cfg: Config, options: ReportOptions, found: FrameSet, evaluations: di
     for name, evaluation in evaluations.items():
         facts[name] = evaluation.cohesion.scalars()
         facts[name]['held_out_auroc'] = math.nan if evaluation.held_out is None else evaluation.held_out.auroc
+        facts[name] |= backbones[name].as_dict()
+    facts['warning'] = health_warning(backbones['after'])
     return facts
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from uscl_plugin.evaluation.cohesion import MAX_PAIRS
 from uscl_plugin.evaluation.pretraining import Evaluation, FrameSet
 
+from .backbone_table import add_backbone_health
 from .contrastive_curves import add_contrastive_curves
 from .feature_map import MAX_NAMED, embed, feature_maps
 from .figures import loss_curves, similarity_histograms, triplet_sheet
@@ -48,7 +49,11 @@ def write_page(
     page = HtmlReport('What the backbone learned', f'{options.config}{epoch}; before and after pretraining')
     before, after = facts['before'], facts['after']
     _add_cards(page, before, after)
+    if facts['warning']:
+        page.warning(f'The backbone: {facts["warning"]}')
     _add_measures(page, before, after, facts)
+    page.heading('What the backbone uses')
+    add_backbone_health(page, {NAMES['before']: before, NAMES['after']: after})
     _add_curves(page, cfg, options, found)
     _add_pairs(page, cfg, options)
     _add_histograms(page, evaluations)
