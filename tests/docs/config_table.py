@@ -20,7 +20,10 @@ OPTIONS = {
     'Data': (DATASETS, ('VideoClusterDataset', 'VideoFrameDataset')),
     'Transforms': (
         TRANSFORMS,
-        ('SampleVideoFrames', 'LoadVideoFrames', 'MixFrames', 'DrawViews', 'PackViews', 'PackFrames', 'LoadFrame'),
+        (
+            *('SampleVideoFrames', 'LoadVideoFrames', 'MixFrames', 'AntialiasedRandomResizedCrop', 'AntialiasedResize'),
+            *('DrawViews', 'PackViews', 'PackFrames', 'LoadFrame'),
+        ),
     ),
     'Models': (
         MODELS,

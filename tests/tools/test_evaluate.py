@@ -53,7 +53,7 @@ def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_
     assert results['inner-val']['metrics']['accuracy']['mean'] == pytest.approx(right.mean())
     assert 'random' in (out / 'table.md').read_text()
     page = (out / 'report.html').read_text()
-    assert '<html' in page and 'Branches of layer3' in page
+    assert '<html' in page and 'layer3' in page and 'Effective rank' in page
     health = content['backbones']['random']  # on all 63 frames, whatever the protocol
     assert list(health['branches']) == ['layer1', 'layer2', 'layer3', 'layer4'] and health['images'] == 63
     assert 0.15 < min(health['branches'].values()) < max(health['branches'].values()) < 0.7
