@@ -57,7 +57,7 @@ def test_frames_are_measured_as_their_features_are_extracted(network):
     assert list(health.branches) == STAGES and health.num_images == 9
 
 
-@pytest.mark.parametrize('size', [0.0, 0.06, 0.1])
+@pytest.mark.parametrize('size', [0.0, 0.06])
 def test_branches_that_start_at_0_are_shut_still_after_a_short_run(network, images, size):
     assert health_warning(measure_backbone(network, [images])) is None
     set_last_norms(network, size)
@@ -68,7 +68,7 @@ def test_branches_that_start_at_0_are_shut_still_after_a_short_run(network, imag
 def test_one_shut_stage_is_enough_and_alone_is_named(network, images):
     set_last_norms(network, 0.0, ['layer3'])
     warning = health_warning(measure_backbone(network, [images]))
-    assert 'below 0.13 in layer3 0. ' in warning
+    assert 'below 0.1 in layer3 0. ' in warning
     assert not any(stage in warning for stage in ('layer1', 'layer2', 'layer4'))
 
 
