@@ -256,7 +256,9 @@ def test_a_collapse_is_reported_once_with_since_when(run_config, monkeypatch):
     monkeypatch.setattr(runner.logger, 'warning', said.append)
     runner.train()
     said = [text for text in said if 'collapsed' in text]
-    assert [text.split()[1] for text in said] == ['representation', 'projections']
+    # Of the pairs, while it trains; of the features, once it has ended.
+    assert [text.split()[1] for text in said] == ['representation', 'projections', 'the']
+    assert said[2].startswith('backbone: the features have collapsed')
     assert re.match(r'the representation has collapsed: its spread is 0\.0\d+, below 0\.05, since step 3 \(3', said[0])
     assert 'lower learning rate' in said[0] and 'browse_pairs' in said[0]
 
