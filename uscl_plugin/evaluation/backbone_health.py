@@ -1,6 +1,6 @@
 """Does a backbone use its residual branches, and how many directions do its features have?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .effective_rank import effective_rank
-from .features import extract_features
+from .features import extract_features, pool
 from .residual_branches import BranchWatch
 
 MAX_FRAMES = 256  # that evaluations and reports measure
@@ -85,7 +85,7 @@ def measure_backbone(network: nn.Module, batches: Iterable[Tensor]) -> BackboneH
         with torch.no_grad(), BranchWatch(network) as watch:
             for images in batches:
                 with torch.autocast(images.device.type, enabled=False):
-                    features.append(_pool(network(images.float())).float().cpu())
+                    features.append(pool(network(images.float())).float().cpu())
     finally:
         for module, training in modes:
             module.training = training
@@ -141,9 +141,3 @@ def _health(network: nn.Module, watch: BranchWatch, features: np.ndarray) -> Bac
         num_images=len(features),
         has_batch_norm=any('BatchNorm' in type(module).__name__ for module in network.modules()),
     )
-
-
-def _pool(output: Tensor | Sequence[Tensor]) -> Tensor:
-    """As features are pooled everywhere."""
-    last = output if torch.is_tensor(output) else output[-1]
-    return last.flatten(2).mean(dim=2) if last.ndim > 2 else last

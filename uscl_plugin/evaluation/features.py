@@ -78,7 +78,7 @@ def extract_features(
             for batch in _batches(frames, batch_size):
                 images = np.stack([_prepare(frame, size, to_rgb) for frame in batch])
                 inputs = torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).float()
-                features.append(_pool(backbone((inputs - shift) / scale)).float().cpu())
+                features.append(pool(backbone((inputs - shift) / scale)).float().cpu())
     finally:
         for module, training in modes:
             module.training = training
@@ -100,6 +100,7 @@ def _prepare(frame: np.ndarray, size: int, to_rgb: bool) -> np.ndarray:
     return frame[..., ::-1] if to_rgb else frame
 
 
-def _pool(output: Tensor | Sequence[Tensor]) -> Tensor:
+def pool(output: Tensor | Sequence[Tensor]) -> Tensor:
+    """Global average of a backbone's last feature map, (N, C, …) to (N, C); what is pooled already stays."""
     last = output if torch.is_tensor(output) else output[-1]
     return last.flatten(2).mean(dim=2) if last.ndim > 2 else last
