@@ -64,6 +64,15 @@ def test_boxes_that_rounding_takes_beyond_the_frame():
     for side in range(1, 224):
         box = window_box((224 - side, 224 - side, side, side), (224, 224), (455, 341))
         assert resize_frame(frame, (8, 8), box).shape == (8, 8, 3)
+    box = window_box((110, 110, 2, 2), (112, 112), (200, 200))
+    assert box[1] + box[3] > 200
+    assert resize_frame(frame[:200, :200], (8, 8), box).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize('box', [(0, -1, 4, 4), (0, 0, 4, 5), (1, 0, 4, 4)])
+def test_a_box_beyond_the_frame_is_refused(box):
+    with pytest.raises(ValueError, match='box'):
+        resize_frame(np.zeros((4, 4), np.uint8), (2, 2), box)
 
 
 @pytest.mark.parametrize(

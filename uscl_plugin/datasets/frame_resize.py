@@ -51,8 +51,8 @@ def resize_frame(frame: np.ndarray, size: tuple[int, int], box: Box | None = Non
         raise ValueError(f'A frame should be (H, W) or (H, W, C) uint8 or float, got {frame.shape} {frame.dtype}.')
     height, width = frame.shape[:2]
     top, left, box_height, box_width = (0, 0, height, width) if box is None else box
-    # Sums of fractions end beyond the frame by rounding, which Pillow refuses.
-    corners = (left, top, min(left + box_width, width), min(top + box_height, height))
+    # Fractions may add up to 1e-14 more than the frame has; Pillow takes single precision, in which they do not.
+    corners = (left, top, left + box_width, top + box_height)
     planes = [frame] if frame.ndim == 2 or _is_colour(frame) else np.moveaxis(frame, 2, 0)
     resized = [np.asarray(_image(plane).resize(size[::-1], Image.Resampling.BILINEAR, corners)) for plane in planes]
     return resized[0] if len(planes) == 1 and resized[0].ndim == frame.ndim else np.stack(resized, axis=2)
