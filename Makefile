@@ -18,7 +18,7 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 help:
 	@echo "make demo       pretrain on the bundled clips and write $(DEMO)/report.html (about 10 minutes with set-up)"
 	@echo "make test       all tests (USCL_TEST_DATA=DIR adds those on real data); test-fast leaves the slow ones out"
-	@echo "make lint       ruff and mypy"
+	@echo "make lint       ruff, mypy, and which room may import which (needs Python 3.11)"
 	@echo "make docs       the site, in site/"
 
 $(STAMP): setup.py $(CONSTRAINTS)
@@ -51,6 +51,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 docs: setup
 	$(BIN)/python -m mkdocs build --strict

@@ -30,13 +30,14 @@ def compiles(session: nox.Session) -> None:
     session.run('python', '-m', 'compileall', '-q', '-f', 'uscl_plugin', 'tools', 'configs', 'uscl_command.py')
 
 
-@nox.session
+@nox.session(python='3.11')
 def lint(session: nox.Session) -> None:
-    """Ruff and mypy."""
+    """Ruff, mypy, and the rooms' contract."""
     install(session, 'onedl', 'dev')
     session.run('ruff', 'format', '--check', '.')
     session.run('ruff', 'check', '.')
     session.run('mypy')
+    session.run('lint-imports', '--no-cache')
 
 
 @nox.session
