@@ -208,7 +208,7 @@ def fold_cfg(patients, tmp_path):
     from mmengine.config import Config
 
     from uscl_plugin.datasets.annotations import read_annotations
-    from uscl_plugin.engine.backbone_export import write_checkpoint
+    from uscl_plugin.engine.checkpoint_files import write_checkpoint
     from uscl_plugin.evaluation.backbones import load_backbone
     from uscl_plugin.evaluation.finetuning import fold_config
     from uscl_plugin.evaluation.fold_making import make_folds

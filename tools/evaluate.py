@@ -27,8 +27,9 @@ from uscl_plugin.datasets.media.command import command_line, fraction, positive_
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments
 from uscl_plugin.engine.plain import write_text
-from uscl_plugin.evaluation.cross_validation import PROTOCOLS, TRAINED_ON, CrossValidation, EvaluationOptions
+from uscl_plugin.evaluation.cross_validation import PROTOCOLS, TRAINED_ON, CrossValidation
 from uscl_plugin.evaluation.fold_making import GROUPINGS
+from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.evaluation.probes import PROBES
 from uscl_plugin.evaluation.summary import markdown_table, summarise
 from uscl_plugin.visualization.evaluation_report import write_evaluation_report

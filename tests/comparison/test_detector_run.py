@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from uscl_plugin.comparison.detector_run import run_detector
 from uscl_plugin.comparison.training_run import TrainingError
-from uscl_plugin.engine.backbone_export import write_checkpoint
+from uscl_plugin.engine.checkpoint_files import write_checkpoint
 from uscl_plugin.engine.checkpoints import backbone_state, load_plain_checkpoint
 from uscl_plugin.evaluation.backbones import load_backbone
 

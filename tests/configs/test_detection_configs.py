@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from uscl_plugin.engine.backbone_export import write_checkpoint
+from uscl_plugin.engine.checkpoint_files import write_checkpoint
 from uscl_plugin.evaluation.backbones import load_backbone
 
 pytest.importorskip('mmdet')

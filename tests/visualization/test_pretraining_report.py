@@ -15,7 +15,8 @@ from mmengine.registry import init_default_scope
 from uscl_plugin.datasets.annotations import write_annotations
 from uscl_plugin.engine.checkpoints import CheckpointError
 from uscl_plugin.evaluation.pretraining import collect_frames, input_size, trained_backbone, untrained_backbone
-from uscl_plugin.visualization.pretraining_report import ReportOptions, report_pretraining
+from uscl_plugin.visualization.pretraining_report import report_pretraining
+from uscl_plugin.visualization.report_options import ReportOptions
 from uscl_plugin.visualization.report_pages import seen_in_training
 from uscl_plugin.visualization.spg_examples import mixes_first, spg_rows
 

@@ -1,7 +1,6 @@
 """Read each frame of a data set once and keep what the checks need of it. The only place that reads frames."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.video_store import MANIFEST
+from uscl_plugin.datasets.media.video_manifest import read_manifest, source_digest
 from uscl_plugin.datasets.transforms import LoadVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 
@@ -67,22 +66,6 @@ class Clip:
 def describe_patient(patient_id: str | None) -> str:
     """For messages."""
     return 'patient unknown' if patient_id is None else f'patient {patient_id}'
-
-
-def read_manifest(folder: str | Path) -> dict:
-    """What the converter stored beside the frames of a video; empty if there is none that can be read."""
-    try:
-        manifest = json.loads(Path(folder, MANIFEST).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        return {}
-    return manifest if isinstance(manifest, dict) else {}
-
-
-def source_digest(manifest: dict) -> str | None:
-    """SHA-256 of a video's source file by its manifest; None if it is not stored."""
-    source = manifest.get('source')
-    digest = source.get('sha256') if isinstance(source, dict) else None
-    return digest if isinstance(digest, str) and digest else None
 
 
 def read_frame(clip: Clip, position: int) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import Any
 
 from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.evaluation.classification import classification_metrics
-from uscl_plugin.evaluation.cross_validation import CrossValidation, EvaluationOptions, data_digest
+from uscl_plugin.evaluation.cross_validation import CrossValidation, data_digest
+from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.evaluation.predictions import Predictions
 from uscl_plugin.evaluation.summary import honest_selection
 

@@ -1,17 +1,17 @@
 """Take the backbone out of a checkpoint, in the form that other libraries load."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from ..version import __version__
+from .checkpoint_files import write_checkpoint
 from .checkpoints import CheckpointError, infer_resnet_depth, load_plain_checkpoint
+from .hub_folder import write_hub_folder
 from .input_metadata import file_source, origin, resolve_input, stored_metadata
-from .plain import write_atomically, write_text
+from .onnx_export import write_onnx
 from .resnet_state import FoundBackbone, find_backbone
 
 PREFIXED = ('mmdet', 'mmpretrain', 'mmseg')
@@ -67,10 +67,7 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
         write_checkpoint(out, state, meta, flat=True)
     else:
         state, meta = as_rgb(state, meta)
-        # These two write by this module's functions.
-        from . import hub_folder, onnx_export
-
-        write = onnx_export.write_onnx if target == 'onnx' else hub_folder.write_hub_folder
+        write = write_onnx if target == 'onnx' else write_hub_folder
         extra = write(out, state, meta)
     return '\n'.join(
         [
@@ -132,39 +129,6 @@ def check_output(source: str | Path, out: str | Path, target: str | None = None)
         raise CheckpointError(f'{out} is a folder: pass the name of the file to write.')
     if out.resolve() == Path(source).resolve():
         raise CheckpointError(f'{out} is the checkpoint itself: pass another name, it would be lost.')
-
-
-def write_checkpoint(
-    out: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any], *, flat: bool = False
-) -> None:
-    """Write tensors and metadata under a temporary name, then rename.
-
-    Args:
-        out: ``.safetensors`` (metadata as strings in the header) or another suffix (``torch.save``).
-        state: Names to tensors of any memory format; each gets storage of its own.
-        meta: Plain values.
-        flat: Save the bare state dict, and ``meta`` as JSON in ``OUT.json``.
-    """
-    out = Path(out)
-    # A fresh contiguous copy: a view would carry its whole storage along, and safetensors takes neither views nor
-    # channels-last.
-    tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
-    if out.suffix == '.safetensors':
-        header = {'format': 'pt', **as_strings(meta)}
-        write_atomically(out, lambda path: save_file(tensors, path, metadata=header))
-    elif flat:
-        write_atomically(out, lambda path: torch.save(tensors, path))
-        # The digest ties the two files together, should one of them be moved or replaced.
-        sidecar = {**meta, 'weights': file_source(out)}
-        text = json.dumps(sidecar, indent=1) + '\n'
-        write_text(out.with_name(f'{out.name}.json'), text)
-    else:
-        write_atomically(out, lambda path: torch.save({'meta': dict(meta), 'state_dict': tensors}, path))
-
-
-def as_strings(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Metadata for formats that take strings only: other values are JSON."""
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}
 
 
 def left_behind(checkpoint: Mapping, found: FoundBackbone) -> str:

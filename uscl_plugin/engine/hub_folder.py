@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .backbone_export import write_checkpoint
+from .checkpoint_files import write_checkpoint
 from .input_metadata import NOT_STATED, file_source
 from .plain import TEMPORARY, write_text
 

@@ -11,8 +11,8 @@ import torch
 import torchvision
 from torch import nn
 
-from .backbone_export import as_strings
 from .checkpoint_error import CheckpointError
+from .checkpoint_files import as_strings
 from .plain import write_atomically
 
 STAGES = ('layer1', 'layer2', 'layer3', 'layer4')

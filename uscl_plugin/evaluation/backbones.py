@@ -11,7 +11,7 @@ import torch
 from mmpretrain.models import ResNet
 from torch import nn
 
-from uscl_plugin.engine.backbone_export import write_checkpoint
+from uscl_plugin.engine.checkpoint_files import write_checkpoint
 from uscl_plugin.engine.checkpoints import (
     RESNET_DEPTHS,
     CheckpointError,

@@ -5,7 +5,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from .finetuning import FoldOutcome, finetune_fold, fold_config
 from .fold_making import folds_of_splits, make_folds, official_folds
 from .folds import Folds, read_folds, write_folds
 from .leaks import find_leak
+from .options import EvaluationOptions
 from .predictions import Predictions, concatenate
 from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
@@ -35,29 +35,6 @@ TRAINED_ON = {
     False: 'All choices are epochs of one run, trained without the inner validation part; the paper has none '
     '(--val-fraction 0).',
 }
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What ``tools/evaluate.py`` was asked for; see its ``--help``. ``seeds`` may also list them."""
-
-    checkpoints: list[str]
-    data: str
-    out: str
-    folds: str = '5'
-    seeds: int | Sequence[int] = 1
-    protocol: str = 'linear'
-    group_by: str = 'patient'
-    allow_leak: bool = False
-    val_fraction: float = 0.2
-    size: int = 224
-    epochs: int | None = None
-    frames_per_video: int | None = None
-    batch_norm: str | None = None
-    config: str | None = None
-    cfg_options: dict = field(default_factory=dict)
-    given: dict = field(default_factory=dict)
-    keep_models: bool = True
 
 
 class CrossValidation:

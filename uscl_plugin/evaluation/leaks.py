@@ -2,23 +2,21 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from uscl_plugin.checks.clips import read_manifest, source_digest
 from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.datasets.media.video_manifest import read_manifest, source_digest
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.engine.input_metadata import config_literals
 
 from .backbones import split_spec
 from .folds import group_of
-
-if TYPE_CHECKING:
-    from .cross_validation import EvaluationOptions
+from .options import EvaluationOptions
 
 _SPLIT_APART = {'video': 'videos of one patient are', 'frame': 'frames of one video are'}
 
 
-def find_leak(options: 'EvaluationOptions', metainfo: Mapping[str, Any], data: Path) -> str:
+def find_leak(options: EvaluationOptions, metainfo: Mapping[str, Any], data: Path) -> str:
     """Say how patients would be on both sides.
 
     Args:

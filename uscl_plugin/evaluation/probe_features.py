@@ -1,7 +1,7 @@
 """Features of all labelled frames, extracted once and kept, and the probes on them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -10,7 +10,8 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 
-from uscl_plugin.engine.backbone_export import write_checkpoint
+from uscl_plugin.datasets.video_frames import VideoFrameDataset
+from uscl_plugin.engine.checkpoint_files import write_checkpoint
 from uscl_plugin.engine.plain import write_atomically
 
 from .backbones import PretrainedBackbone
@@ -18,13 +19,9 @@ from .cells import Cell, folder_of
 from .features import extract_features
 from .finetuning import FoldOutcome
 from .folds import Folds, group_of
+from .options import EvaluationOptions
 from .predictions import Predictions
 from .probes import as_linear_layer, run_probe
-
-if TYPE_CHECKING:
-    from uscl_plugin.datasets.video_frames import VideoFrameDataset
-
-    from .cross_validation import EvaluationOptions
 
 
 class ProbeFeatures:
@@ -39,9 +36,7 @@ class ProbeFeatures:
         data: What tells these frames from others.
     """
 
-    def __init__(
-        self, out: Path, method: str, seed: int, options: 'EvaluationOptions', identity: str, data: str
-    ) -> None:
+    def __init__(self, out: Path, method: str, seed: int, options: EvaluationOptions, identity: str, data: str) -> None:
         name = folder_of(method) + (f'_seed{seed}' if identity.startswith('random') else '')
         self.path = out / 'features' / f'{name}.npz'
         self.options = options
@@ -114,15 +109,15 @@ class ProbeFeatures:
         return f'{self.identity} at {self.options.size} px, {given}'
 
 
-def frame_dataset(options: 'EvaluationOptions', **settings: Any) -> 'VideoFrameDataset':
+def frame_dataset(options: EvaluationOptions, **settings: Any) -> VideoFrameDataset:
     """The labelled frames of the data, as far as they are evaluated."""
     from mmpretrain.registry import DATASETS
 
-    config = dict(type='VideoFrameDataset', data_root=options.data, frames_per_video=options.frames_per_video)
+    config = dict(type=VideoFrameDataset, data_root=options.data, frames_per_video=options.frames_per_video)
     return DATASETS.build(config | settings)
 
 
-def list_frames(options: 'EvaluationOptions') -> Predictions:
+def list_frames(options: EvaluationOptions) -> Predictions:
     """All labelled frames of the data, with uniform probabilities."""
     dataset = frame_dataset(options, pipeline=[])
     used = sorted({dataset.get_data_info(k)['gt_label'] for k in range(len(dataset))})

@@ -2,7 +2,6 @@
 
 import math
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.config import Config
@@ -15,11 +14,9 @@ from .contrastive_curves import add_contrastive_curves
 from .feature_map import MAX_NAMED, embed, feature_maps
 from .figures import loss_curves, similarity_histograms, triplet_sheet
 from .html_report import HtmlReport
+from .report_options import ReportOptions
 from .spg_examples import mixes_first, spg_rows
 from .training_log import find_scalars, read_scalars
-
-if TYPE_CHECKING:
-    from .pretraining_report import ReportOptions
 
 MAX_MAP_FRAMES = 4_000  # t-SNE of more takes minutes and shows nothing else
 NAMES = {'before': 'Untrained', 'after': 'Pretrained'}
@@ -28,7 +25,7 @@ NAMES = {'before': 'Untrained', 'after': 'Pretrained'}
 def write_page(
     path: str,
     cfg: Config,
-    options: 'ReportOptions',
+    options: ReportOptions,
     found: FrameSet,
     evaluations: dict[str, Evaluation],
     facts: dict,
@@ -152,7 +149,7 @@ def seen_in_training(facts: dict) -> str:
     return f'{training} None of the frames on this page is among its files.'
 
 
-def _add_curves(page: HtmlReport, cfg: Config, options: 'ReportOptions', found: FrameSet) -> None:
+def _add_curves(page: HtmlReport, cfg: Config, options: ReportOptions, found: FrameSet) -> None:
     page.heading('Training curves')
     logs = find_scalars(options.checkpoint)
     curves = read_scalars(logs)
@@ -174,7 +171,7 @@ def _add_curves(page: HtmlReport, cfg: Config, options: 'ReportOptions', found: 
     add_contrastive_curves(page, curves)
 
 
-def _add_pairs(page: HtmlReport, cfg: Config, options: 'ReportOptions') -> None:
+def _add_pairs(page: HtmlReport, cfg: Config, options: ReportOptions) -> None:
     page.heading('Positive pairs: what the network is asked to recognise as alike')
     rows = spg_rows(cfg, options.triplets, options.seed, options.data_root, options.split)
     if not rows:
@@ -224,7 +221,7 @@ def _add_map(page: HtmlReport, found: FrameSet, evaluations: dict[str, Evaluatio
     page.figure(figure, caption, 'Two-dimensional maps of the frames before and after pretraining')
 
 
-def _add_origin(page: HtmlReport, options: 'ReportOptions', facts: dict, began: float) -> None:
+def _add_origin(page: HtmlReport, options: ReportOptions, facts: dict, began: float) -> None:
     page.heading('How this page was made')
     if options.command:
         page.code(options.command)

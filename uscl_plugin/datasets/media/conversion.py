@@ -5,7 +5,6 @@ import errno
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,41 +26,15 @@ from .frame_folder import natural_key
 from .frame_packing import discard_store, pack_frames
 from .frame_store import STORE, StoreIndex
 from .hidden_names import hide_names
+from .outcome import Outcome
 from .report import print_masks, print_report, print_store
 from .sources import VideoSource
-from .video_store import (
-    MANIFEST,
-    MASKED,
-    StoreSettings,
-    blanked_share,
-    find_complete,
-    remove_leftovers,
-    store_name,
-    store_video,
-)
+from .video_manifest import MANIFEST
+from .video_store import MASKED, StoreSettings, blanked_share, find_complete, remove_leftovers, store_name, store_video
 from .worker_pool import run_isolated
 
 FRAMES = 'frames'
 _CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'
-
-
-@dataclass
-class Outcome:
-    """What became of a video.
-
-    Attributes:
-        source: The video.
-        frames: Stored frames in time order, relative to the dataset folder; empty if it was skipped.
-        reason: Why it was skipped, else None.
-        is_new: Whether it was converted now, not found complete.
-        blanked: Share of the picture that was blanked because it never moves; None if that was not asked for.
-    """
-
-    source: VideoSource
-    frames: list[str] = field(default_factory=list)
-    reason: str | None = None
-    is_new: bool = False
-    blanked: float | None = None
 
 
 def convert_sources(

@@ -19,10 +19,11 @@ from rich.table import Table
 from uscl_plugin.datasets.annotations import write_annotations
 
 from .array_pickle import load_arrays
-from .conversion import FRAMES, Outcome, pack_with_progress
+from .conversion import FRAMES, pack_with_progress
 from .errors import SourceError
 from .frame_packing import discard_store
 from .frame_writer import frame_name, is_grey, shrink, to_grey, write_png
+from .outcome import Outcome
 from .pocus_clone import CLASSES  # 0 covid, 1 pneumonia, 2 regular, as in the released code (my_dataset.py)
 from .report import print_report, print_store
 from .sources import VideoSource, find_root

@@ -1,21 +1,15 @@
 """The report at the end of a conversion."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .frame_store import STORE
+from .frame_store import STORE, StoreIndex
+from .outcome import Outcome
 from .video_store import MASKED
-
-if TYPE_CHECKING:
-    from .conversion import Outcome
-    from .frame_store import StoreIndex
 
 UNLABELLED = '(unlabelled)'
 _MASK_ROWS = 50  # of the table of what was blanked; the file has all

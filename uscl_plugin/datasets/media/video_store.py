@@ -16,9 +16,9 @@ from .frame_folder import FrameFolder
 from .frame_writer import frame_name, is_grey, shrink, to_grey, write_png
 from .readers import open_reader
 from .static_mask import StaticMask, find_static
+from .video_manifest import MANIFEST
 
 CONVERTER_VERSION = 1  # raise when the same source and settings give other frames: all videos are then redone
-MANIFEST = 'video.json'
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 TEMPORARY_PREFIX = '.tmp-'
 _EVERY = 1e4  # frames a second: more than any clip has
