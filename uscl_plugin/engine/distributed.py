@@ -12,15 +12,12 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from torch import distributed as torch_dist
 
-from .rank_watch import INTERVAL, PATIENCE, LostProcessError, RankWatch
-
 # Launcher to the variables that MMEngine reads for it, and to the command that sets them.
 LAUNCHERS = {
     'pytorch': (('RANK', 'WORLD_SIZE', 'LOCAL_RANK'), 'torchrun --nproc_per_node 2 tools/train.py CONFIG'),
     'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'srun --ntasks 2 python tools/train.py CONFIG'),
 }
 _WRAPPER = 'MMDistributedDataParallel'
-PATIENCE_VARIABLE = 'USCL_RANK_PATIENCE'
 
 
 class LaunchError(ValueError):
@@ -36,9 +33,6 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
     starts the group with gloo, adds a wrapper without device to the tool's options, and ends the group afterwards.
     No option is changed with a GPU, without a launcher, or where a process group exists.
 
-    With several processes, GPUs or not, each watches the others (:class:`RankWatch`), so that one that is gone ends all
-    within a minute. The environment variable USCL_RANK_PATIENCE has other seconds of silence, 0 for no watch.
-
     Args:
         config: The config file of the run.
         argv: The arguments of a host's tool. Their ``--cfg-options`` count like the config's own settings, of which
@@ -50,7 +44,6 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
 
     Raises:
         LaunchError: The launcher's environment variables are missing, or the run needs a GPU.
-        LostProcessError: Another process is gone.
     """
     launcher, options = _launch_options(argv)
     check_launch(launcher, os.environ)
@@ -58,12 +51,8 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
         raise LaunchError(
             '--launcher needs CUDA or a CPU, and this is an Apple GPU: leave it out to train in one process.'
         )
-    if launcher == 'none' or torch_dist.is_initialized():
+    if launcher == 'none' or torch_dist.is_initialized() or get_device() != 'cpu':
         yield argv
-        return
-    if get_device() != 'cpu':
-        with watched(launcher):
-            yield argv
         return
     if launcher not in LAUNCHERS:
         raise LaunchError(f'--launcher {launcher} needs GPUs: on a CPU, use one of {", ".join(LAUNCHERS)}.')
@@ -78,53 +67,9 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
         'gloo' if backend == 'nccl' else backend, timeout=None if timeout is None else timedelta(seconds=timeout)
     )
     try:
-        with watched(launcher):
-            yield [*argv, '--cfg-options', *wrapper] if wrapper else argv
+        yield [*argv, '--cfg-options', *wrapper] if wrapper else argv
     finally:
         torch_dist.destroy_process_group()
-
-
-@contextmanager
-def watched(launcher: str) -> Iterator[None]:
-    """Watch the other processes of a run, and say which is gone if this one loses them.
-
-    Args:
-        launcher: Who started them; those of 'mpi' are not watched.
-
-    Raises:
-        LostProcessError: Another process is gone; from the error of this one.
-        LaunchError: USCL_RANK_PATIENCE is no number.
-    """
-    try:
-        patience = float(os.environ.get(PATIENCE_VARIABLE, PATIENCE))
-    except ValueError:
-        raise LaunchError(f'{PATIENCE_VARIABLE} should be seconds, got {os.environ[PATIENCE_VARIABLE]!r}.') from None
-    if not (patience <= 0 or patience > INTERVAL):  # also what is no number
-        raise LaunchError(
-            f'{PATIENCE_VARIABLE} should be 0 (off) or some multiples of {INTERVAL:g} s, got {patience:g}.'
-        )
-    here = slurm_environment(os.environ) if launcher == 'slurm' else os.environ
-    names = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
-    if patience <= 0 or any(name not in here for name in names) or int(here['WORLD_SIZE']) < 2:
-        yield
-        return
-    rank, world_size, address, port = (here[name] for name in names)
-    attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')
-    watch = RankWatch(int(rank), int(world_size), address, int(port), attempt, patience)
-    watch.start()
-    try:
-        yield
-        if torch_dist.is_initialized():
-            torch_dist.barrier()  # the first process keeps the store: it must not leave before the others are done
-    except BaseException as error:
-        if isinstance(error, SystemExit) and not error.code:
-            watch.finish()
-            raise
-        cause = watch.fail(error)
-        if cause is not None:
-            raise LostProcessError(watch.message(cause)) from error
-        raise
-    watch.finish()
 
 
 def check_launch(launcher: str, environ: Mapping[str, str]) -> None:
