@@ -50,8 +50,8 @@ class BuildWithMim(build_py):
             return
         mim = Path(self.build_lib, 'uscl_plugin', '.mim')
         shutil.rmtree(mim, ignore_errors=True)  # an earlier build may have left files that are gone by now
-        for folder in ('configs', 'tools', 'requirements'):
-            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__'))
+        for folder in ('configs', 'tools', 'requirements'):  # without the instruments of developers
+            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', 'benchmarks'))
         shutil.copy(ROOT / 'model-index.yml', mim)
 
 

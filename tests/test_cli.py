@@ -50,19 +50,23 @@ def test_starts_without_what_takes_seconds(arguments, tmp_path):
     assert not imported & {'torch', 'numpy', 'mmengine', 'rich', 'cv2', 'uscl_plugin.engine'}
 
 
+def users_tools():
+    """All but the instruments of developers."""
+    return [path for path in TOOLS.rglob('*.py') if TOOLS / 'benchmarks' not in path.parents]
+
+
 def test_help_has_a_line_for_every_tool(capsys):
     assert cli.main(['--help']) == 0
     text = capsys.readouterr().out
     for name in [*COMMANDS, *OWN]:
         assert f'\n  {name:<10}' in text
-    for path in TOOLS.rglob('*.py'):
-        assert path in list_tools().values()
+    assert set(list_tools().values()) == set(users_tools())
     assert all(len(line) <= 100 for line in text.splitlines())
     assert '\n  evaluate  Judge backbones on labelled clips by cross-validation' in text
 
 
 def test_names_of_tools_do_not_clash():
-    stems = [path.stem for path in TOOLS.rglob('*.py')]
+    stems = [path.stem for path in users_tools()]
     assert len(set(stems)) == len(stems)
     assert not set(OWN) & set(list_tools())
     assert all((TOOLS / path).is_file() for path in [*COMMANDS.values(), *SOURCES.values()])

@@ -17,7 +17,7 @@ COMMANDS = {
     'train': 'train.py',
     'evaluate': 'evaluate.py',
     'predict': 'predict.py',
-    'compare': 'benchmarks/compare.py',
+    'compare': 'compare.py',
     'cam': 'visualization/gradcam.py',
     'export': 'model_converters/export_backbone.py',
 }
@@ -31,6 +31,7 @@ OWN = {
     'configs': 'List the configs that are shipped; `uscl configs WORD` those with WORD, --path where they are.',
     'doctor': 'Say what works here and what to install: versions, GPU, operations, optional parts.',
 }
+DEVELOPERS = ('benchmarks', 'instruments')  # folders of tools that are no subcommands, and in a clone alone
 HOST_TOOLS = ('train', 'test')  # MMPretrain's or MMDetection's own, with their arguments
 WITH_CONFIG = (*HOST_TOOLS, 'cam', 'gradcam', 'browse_pairs', 'report_pretraining', 'report_detection')
 HOST_HELP = """usage: uscl {0} CONFIG{1} [options of the host]
@@ -57,7 +58,8 @@ def load_plugin() -> None:
 def list_tools() -> dict[str, Path]:
     """Subcommand → file of its tool: those with a short name first, then all by the name of their file."""
     named = {name: TOOLS / path for name, path in COMMANDS.items()}
-    return named | {path.stem: path for path in sorted(TOOLS.rglob('*.py'))}
+    paths = (path for path in sorted(TOOLS.rglob('*.py')) if path.parent.name not in DEVELOPERS)
+    return named | {path.stem: path for path in paths}
 
 
 def describe(path: Path) -> str:

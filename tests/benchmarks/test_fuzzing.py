@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tool_module import load_tool
 
-from uscl_plugin.benchmarks import fuzzing, mutations
-from uscl_plugin.benchmarks.fuzz_targets import make_readers
-from uscl_plugin.benchmarks.fuzzing import Reader, fuzz
-from uscl_plugin.benchmarks.mutations import DECOY, mutate_bytes
+from instruments import fuzzing, mutations
+from instruments.fuzz_targets import make_readers
+from instruments.fuzzing import Reader, fuzz
+from instruments.mutations import DECOY, mutate_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='uses fork and /proc')
 

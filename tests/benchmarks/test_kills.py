@@ -2,7 +2,7 @@
 
 import pytest
 
-from uscl_plugin.benchmarks.kills import KillRecord, KillReport, differences, kill_until
+from instruments.kills import KillRecord, KillReport, differences, kill_until
 
 EPOCHS = 12
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from released_clone import write_clone
 
-from uscl_plugin.benchmarks.released_code import import_released
-from uscl_plugin.benchmarks.released_workload import ReleasedWorkload, write_jpeg_folders
-from uscl_plugin.benchmarks.synthetic_videos import write_synthetic_videos
-from uscl_plugin.benchmarks.throughput import measure_throughput
+from instruments.released_code import import_released
+from instruments.released_workload import ReleasedWorkload, write_jpeg_folders
+from instruments.throughput import measure_throughput
 from uscl_plugin.datasets.annotations import read_annotations
+from uscl_plugin.datasets.synthetic_videos import write_synthetic_videos
 
 
 @pytest.fixture(scope='module')

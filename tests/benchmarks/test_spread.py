@@ -1,6 +1,6 @@
 import pytest
 
-from uscl_plugin.benchmarks.spread import Spread, paired_ratios
+from instruments.spread import Spread, paired_ratios
 
 
 def test_spread_of_repeats():

@@ -3,10 +3,10 @@ import time
 import pytest
 import torch
 
-from uscl_plugin.benchmarks.report import figures_table, to_plain
-from uscl_plugin.benchmarks.throughput import FIGURES, measure_throughput, ratios
-from uscl_plugin.benchmarks.timed_batches import TimedBatches
-from uscl_plugin.benchmarks.workload import CountedBatches, Workload
+from instruments.throughput import FIGURES, measure_throughput, ratios
+from instruments.throughput_report import figures_table, to_plain
+from instruments.timed_batches import TimedBatches
+from instruments.workload import CountedBatches, Workload
 
 CPU = torch.device('cpu')
 
@@ -61,7 +61,7 @@ def clock():
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         for module in ('throughput', 'timed_batches'):
-            patch.setattr(f'uscl_plugin.benchmarks.{module}.time', clock)
+            patch.setattr(f'instruments.{module}.time', clock)
         yield clock
 
 
@@ -99,7 +99,7 @@ def test_efficiency_is_end_to_end_over_network(found):
 
 
 def test_real_sleep_is_found_by_the_real_clock(monkeypatch):
-    monkeypatch.setattr('uscl_plugin.benchmarks.timed_batches.time', time)
+    monkeypatch.setattr('instruments.timed_batches.time', time)
     sleeper = Sleeper('a', 30, 0, 10)
     timed = TimedBatches(sleeper.batches(4), 4, CPU)
     sleeper.train(timed)

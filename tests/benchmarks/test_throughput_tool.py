@@ -5,8 +5,8 @@ import pytest
 from released_clone import write_clone
 from tool_module import load_tool
 
-from uscl_plugin.benchmarks.report import named_configs
-from uscl_plugin.benchmarks.throughput import FIGURES
+from instruments.throughput import FIGURES
+from instruments.throughput_report import named_configs
 
 NARROW = (
     '--cfg-options model.backbone.stem_channels=8 model.backbone.base_channels=8 model.neck.in_channels=64 '

@@ -21,7 +21,7 @@ from test_every_config_trains import (
 )
 from torch import nn
 
-from uscl_plugin.benchmarks.kills import leaves
+from instruments.kills import leaves
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.evaluation.fold_making import make_folds
 from uscl_plugin.evaluation.folds import write_folds

@@ -25,7 +25,7 @@ TINY = ['--epochs', '1', '--size', '32', '--seeds', '1', '--folds', '3', '--resa
 
 @pytest.fixture(scope='module')
 def compare(root):
-    module = load_tool('tools/benchmarks/compare.py')
+    module = load_tool('tools/compare.py')
     return lambda *args: module.main([str(arg) for arg in args])
 
 
@@ -163,7 +163,7 @@ def test_detectors_of_given_weights_stopped_and_run_again(root, clusters, patien
     state = {f'backbone.{key}': value for key, value in load_backbone('random', seed=5).network.state_dict().items()}
     write_checkpoint(weights, state, {'mean': [100.0] * 3, 'std': [50.0] * 3, 'channel_order': 'rgb'})
     arguments = ['--methods', 'random', f'ours={weights}', *detection(lesions, out, clusters, patients)]
-    command = [sys.executable, str(root / 'tools' / 'benchmarks' / 'compare.py'), *map(str, arguments)]
+    command = [sys.executable, str(root / 'tools' / 'compare.py'), *map(str, arguments)]
     second = out / 'detection' / 'ours' / 'seed0'
     environment = os.environ | {'PYTHONPATH': f'{root}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -22,8 +22,8 @@ from rich.progress import track
 from rich.table import Table
 
 import uscl_plugin
-from uscl_plugin.benchmarks.fuzz_targets import make_readers
-from uscl_plugin.benchmarks.fuzzing import Outcome, Reader, fuzz
+from instruments.fuzz_targets import make_readers
+from instruments.fuzzing import Outcome, Reader, fuzz
 from uscl_plugin.datasets.media.command import positive_float, positive_int
 from uscl_plugin.engine.plain import write_text
 

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import uscl_plugin
-from uscl_plugin.benchmarks.kills import KillRecord, differences, kill_until
+from instruments.kills import KillRecord, differences, kill_until
 from uscl_plugin.datasets.media.command import fraction, positive_float, positive_int
 from uscl_plugin.engine.host_tools import config_needs
 from uscl_plugin.engine.plain import write_text

@@ -23,14 +23,14 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 
 import uscl_plugin  # noqa: F401  registers what configs name
-from uscl_plugin.benchmarks.config_workload import ConfigWorkload, benchmark_config
-from uscl_plugin.benchmarks.released_code import import_released
-from uscl_plugin.benchmarks.released_workload import ADAPTED, ReleasedWorkload, write_jpeg_folders
-from uscl_plugin.benchmarks.report import figures_table, machine_facts, named_configs, to_plain
-from uscl_plugin.benchmarks.synthetic_videos import write_synthetic_videos
-from uscl_plugin.benchmarks.throughput import measure_throughput
-from uscl_plugin.benchmarks.throughput_figure import throughput_figure
+from instruments.config_workload import ConfigWorkload, benchmark_config
+from instruments.released_code import import_released
+from instruments.released_workload import ADAPTED, ReleasedWorkload, write_jpeg_folders
+from instruments.throughput import measure_throughput
+from instruments.throughput_figure import throughput_figure
+from instruments.throughput_report import figures_table, machine_facts, named_configs, to_plain
 from uscl_plugin.datasets.media.command import command_line, positive_float, positive_int
+from uscl_plugin.datasets.synthetic_videos import write_synthetic_videos
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.plain import write_text
 from uscl_plugin.visualization.figures import check_picture, save_picture

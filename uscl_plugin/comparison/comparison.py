@@ -26,7 +26,7 @@ FINISHED = 'finished'
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """What ``tools/benchmarks/compare.py`` was asked for; see its ``--help``."""
+    """What ``tools/compare.py`` was asked for; see its ``--help``."""
 
     methods: Sequence[Method]
     pretraining: CommonSettings

@@ -11,7 +11,7 @@ METHOD: random, imagenet (given weights); supervised, te (temporal ensembling), 
 the paper's ablation vanilla, one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of the config;
 NAME=CONFIG.py; NAME=WEIGHTS.pth.
 
-    python tools/benchmarks/compare.py --methods random supervised te pi fixmatch mocov2 simclr uscl \
+    python tools/compare.py --methods random supervised te pi fixmatch mocov2 simclr uscl \
         --pretrain-data data/covid_blues --eval-data data/pocus --seeds 3 --epochs 100 --size 64 --out work_dirs/compare
 """
 
@@ -82,7 +82,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
-    command = command_line('tools/benchmarks/compare.py', argv)
+    command = command_line('tools/compare.py', argv)
     init_default_scope('mmpretrain')
     if not MMLogger.check_instance_created('compare'):  # else MMEngine lists the initialisation of every weight
         MMLogger.get_instance('compare', log_level='ERROR')

@@ -1,1 +1,0 @@
-"""How fast pretraining runs, and beside the authors' released code: see ``tools/benchmarks/throughput.py``."""
