@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r"__version__ = '(.+?)'", (ROOT / 'uscl_plugin' / 'version.py').read_text()).group(1)
+VERSION = re.search(r"__version__ = '(.+?)'", (ROOT / 'uscl' / 'version.py').read_text()).group(1)
 
 # Two families provide the same import names (mmengine, mmcv, mmpretrain, mmdet) and would overwrite each other's
 # files, so neither may be a hard requirement: exactly one of these extras must be chosen.
@@ -38,7 +38,7 @@ TEST = [*DICOM, *EXPORT, 'pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
 
 
 class BuildWithMim(build_py):
-    """Ship configs and tools in ``uscl_plugin/.mim``, where mim and ``uscl_plugin.paths`` look for them.
+    """Ship configs and tools in ``uscl_plugin/.mim``, where mim and ``uscl.core.shipped_files`` look for them.
 
     MMPretrain copies or links them into its source tree first; here they go into the build folder only, so that
     nothing is left behind. An editable install reads those of the clone.
@@ -63,7 +63,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     python_requires='>=3.10',
-    packages=find_packages(include=['uscl_plugin', 'uscl_plugin.*']),
+    packages=find_packages(include=['uscl', 'uscl.*', 'uscl_plugin', 'uscl_plugin.*']),
     py_modules=['uscl_command'],
     entry_points={'console_scripts': ['uscl = uscl_command:main']},
     cmdclass={'build_py': BuildWithMim},

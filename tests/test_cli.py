@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tool_module import load_tool
 
+from uscl.core.command_line import command_line
+from uscl.core.shipped_files import CONFIGS, TOOLS, find_shipped_config, list_configs, shipped_root
 from uscl_plugin import cli
 from uscl_plugin.cli import COMMANDS, OWN, SOURCES, list_tools, with_config
-from uscl_plugin.datasets.media.command import command_line
-from uscl_plugin.paths import CONFIGS, TOOLS, find_shipped_config, list_configs, shipped_root
 
 
 @pytest.fixture

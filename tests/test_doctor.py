@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from uscl_plugin import doctor, doctor_runs, paths
-from uscl_plugin.compat import environment
+from uscl.core import environment
+from uscl.core import shipped_files as paths
+from uscl.core.shipped_files import list_configs
+from uscl_plugin import doctor, doctor_runs
 from uscl_plugin.doctor import BROKEN, NOTE, OK, OPTIONAL, Finding
-from uscl_plugin.paths import list_configs
 
 ROOT = Path(__file__).parents[1]
 

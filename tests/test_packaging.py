@@ -14,7 +14,7 @@ from mmengine.fileio import load
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ('setup.py', 'MANIFEST.in', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml', 'uscl_command.py')
-FOLDERS = ('configs', 'tools', 'requirements', 'uscl_plugin')
+FOLDERS = ('configs', 'tools', 'requirements', 'uscl', 'uscl_plugin')
 
 pytest.importorskip('pip', reason='needs pip, to build with')
 pytestmark = pytest.mark.slow
@@ -78,7 +78,9 @@ def test_wheel_holds_what_the_clone_has(wheel):
     expected = set.union(*(files_below(ROOT / folder) for folder in ('configs', 'tools', 'requirements')))
     expected = {name for name in expected if not name.startswith('tools/benchmarks/')}
     assert shipped == expected | {'model-index.yml'}
-    modules = {name for name in files_below(ROOT / 'uscl_plugin') if name.endswith('.py')}
+    modules = {
+        name for folder in ('uscl', 'uscl_plugin') for name in files_below(ROOT / folder) if name.endswith('.py')
+    }
     assert modules | {'uscl_command.py'} == {name for name in names if name.endswith('.py') and '.mim' not in name}
 
 

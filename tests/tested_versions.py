@@ -10,7 +10,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-from uscl_plugin.compat.environment import ONEDL, OPENMMLAB, installed_versions
+from uscl.core.environment import ONEDL, OPENMMLAB, installed_versions
 
 PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'lightly', 'numpy')
 HEADER = ('Extra', 'Python', *PACKAGES, 'Passed', 'Skipped', 'Date')

@@ -27,15 +27,15 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 import uscl_plugin
+from uscl.core.atomic_files import write_text
+from uscl.core.command_line import command_line, positive_int
 from uscl_plugin.comparison.calibration import epochs_for
 from uscl_plugin.comparison.comparison import Comparison, ComparisonOptions
 from uscl_plugin.comparison.detection_config import DETECTOR, describe_detection
 from uscl_plugin.comparison.methods import parse_methods
 from uscl_plugin.comparison.pretraining_config import CommonSettings
 from uscl_plugin.comparison.table import comparison_table, measured
-from uscl_plugin.datasets.media.command import command_line, positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
-from uscl_plugin.engine.plain import write_text
 from uscl_plugin.evaluation.cross_validation import PROTOCOLS
 from uscl_plugin.evaluation.summary import summarise
 from uscl_plugin.visualization.comparison_figure import comparison_figure

@@ -23,10 +23,10 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 import uscl_plugin
-from uscl_plugin.datasets.media.command import command_line, fraction, positive_int
+from uscl.core.atomic_files import write_text
+from uscl.core.command_line import command_line, fraction, positive_int
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments
-from uscl_plugin.engine.plain import write_text
 from uscl_plugin.evaluation.cross_validation import PROTOCOLS, TRAINED_ON, CrossValidation
 from uscl_plugin.evaluation.fold_making import GROUPINGS
 from uscl_plugin.evaluation.options import EvaluationOptions

@@ -12,8 +12,8 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-from uscl_plugin.datasets.media.command import positive_float, positive_int
-from uscl_plugin.datasets.media.errors import ClipError
+from uscl.core.command_line import positive_float, positive_int
+from uscl.core.errors import ClipError
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
 
 

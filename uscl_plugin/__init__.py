@@ -6,9 +6,10 @@ samplers and hooks with MMEngine, the data set and the algorithm with MMPretrain
 
 from importlib.util import find_spec
 
-from .compat.environment import check_environment
+from uscl.core.environment import check_environment
+from uscl.version import __version__
+
 from .compat.quiet import without_false_alarms
-from .version import __version__
 
 check_environment()
 

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from .paths import CONFIGS, TOOLS, find_shipped_config, list_configs
-from .version import __version__
+from uscl.core.shipped_files import CONFIGS, TOOLS, find_shipped_config, list_configs
+from uscl.version import __version__
 
 # What has a short name; every tool is a subcommand by the name of its file, too.
 COMMANDS = {

@@ -96,7 +96,7 @@ def check_folder(folder: Path) -> Finding:
 
 def check_family() -> Iterator[Finding]:
     """Exactly one of the two families that provide mmengine, mmcv, mmpretrain and mmdet."""
-    from .compat.environment import find_problems, installed_versions
+    from uscl.core.environment import find_problems, installed_versions
 
     versions = installed_versions()
     fatal, notes = find_problems(versions)
@@ -117,7 +117,7 @@ def check_packages() -> Iterator[Finding]:
     """The packages that this one requires, beside the versions that were tested, and its optional parts."""
     from packaging.requirements import Requirement
 
-    from .compat.environment import find_problems, installed_versions
+    from uscl.core.environment import find_problems, installed_versions
 
     try:
         requirements = [Requirement(line) for line in metadata.requires('uscl_plugin') or []]
@@ -168,7 +168,7 @@ def tested_versions(family: str) -> dict[str, str]:
     """Distribution → version that the test suite ran with, from the constraints of a family."""
     from packaging.requirements import Requirement
 
-    from .paths import REQUIREMENTS
+    from uscl.core.shipped_files import REQUIREMENTS
 
     versions = {}
     for line in (REQUIREMENTS / f'constraints-{family}.txt').read_text(encoding='utf-8').splitlines():

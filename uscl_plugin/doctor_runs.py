@@ -50,8 +50,9 @@ def check_torch() -> Iterator[Finding]:
 
 def check_plugin() -> Iterator[Finding]:
     """The plugin can be imported; its configs and the hosts' tools are there."""
+    from uscl.core.shipped_files import CONFIGS, list_configs
+
     from .cli import load_plugin
-    from .paths import CONFIGS, list_configs
 
     load_plugin()
     from .engine.host_tools import HostToolError, host_tool

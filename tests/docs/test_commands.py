@@ -12,9 +12,9 @@ from docs_pages import PAGES, ROOT, commands, name_of
 from mmengine.config import Config
 from tool_module import load_tool
 
+from uscl.core.shipped_files import find_shipped_config
 from uscl_plugin import cli
 from uscl_plugin.engine import host_tools
-from uscl_plugin.paths import find_shipped_config
 
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 # Settings that MMEngine's runner knows, and that no config here has.

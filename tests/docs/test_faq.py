@@ -10,7 +10,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.registry import init_default_scope
 from mmpretrain.models import ResNet
 
-from uscl_plugin.compat.environment import find_problems
+from uscl.core.environment import find_problems
 from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.datasets.media.frame_packing import pack_frames
 from uscl_plugin.datasets.media.frame_store import find_stored

@@ -7,7 +7,7 @@ import pytest
 from docs_pages import DOCS, ROOT
 from tested_versions import PACKAGES, installed, read, record_suite, replace, row
 
-from uscl_plugin.compat.environment import ONEDL, OPENMMLAB
+from uscl.core.environment import ONEDL, OPENMMLAB
 
 PAGE = DOCS / 'tested_versions.md'
 

@@ -13,6 +13,7 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 from torch import nn
 
+from uscl.core.atomic_files import write_atomically
 from uscl_plugin.engine.checkpoints import (
     CheckpointError,
     backbone_state,
@@ -20,7 +21,6 @@ from uscl_plugin.engine.checkpoints import (
     load_plain_checkpoint,
     resnet_shapes,
     to_plain,
-    write_atomically,
 )
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from uscl_plugin.engine.input_metadata import config_literals, stored_metadata
+from uscl.core.config_literals import config_literals
+from uscl_plugin.engine.input_metadata import stored_metadata
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from tool_module import load_tool
 from torch import nn
 
 import uscl_plugin.engine.plain as plain_module
+from uscl.version import __version__
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.version import __version__
 
 CONFIG = dict(
     model=dict(

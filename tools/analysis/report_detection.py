@@ -12,9 +12,9 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-from uscl_plugin.compat.environment import installed_versions
+from uscl.core.command_line import command_line
+from uscl.core.environment import installed_versions
 from uscl_plugin.compat.quiet import without_false_alarms
-from uscl_plugin.datasets.media.command import command_line
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.host_tools import STAND_IN, config_needs, host_tool
 
@@ -64,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(cfg: Config, args: argparse.Namespace, command: str) -> int:
     from mmengine.fileio import dump
 
+    from uscl.core.atomic_files import write_atomically
     from uscl_plugin.detection.inference import run_detector
     from uscl_plugin.detection.summary import summarise_detections
-    from uscl_plugin.engine.plain import write_atomically
     from uscl_plugin.visualization.detection_report import percent, write_detection_report
 
     detections = run_detector(cfg, args.checkpoint)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from uscl_plugin.datasets.media.command import command_line
+from uscl.core.command_line import command_line
 from uscl_plugin.visualization.pretraining_report import report_pretraining
 from uscl_plugin.visualization.report_options import ReportOptions
 from uscl_plugin.visualization.report_pages import number, percent

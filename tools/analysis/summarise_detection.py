@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmengine.fileio import dump
 
-from uscl_plugin.engine.plain import write_atomically, write_text
+from uscl.core.atomic_files import write_atomically, write_text
 from uscl_plugin.visualization.detection_curves import training_curves
 from uscl_plugin.visualization.detection_runs import DetectionRun, read_run, summarise_runs
 from uscl_plugin.visualization.detection_table import detection_table

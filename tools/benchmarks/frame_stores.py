@@ -20,8 +20,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from uscl.core.command_line import positive_int
 from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.command import positive_int
 from uscl_plugin.datasets.media.frame_packing import pack_frames
 from uscl_plugin.datasets.media.frame_store import find_stored
 

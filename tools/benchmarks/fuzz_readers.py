@@ -24,8 +24,8 @@ from rich.table import Table
 import uscl_plugin
 from instruments.fuzz_targets import make_readers
 from instruments.fuzzing import Outcome, Reader, fuzz
-from uscl_plugin.datasets.media.command import positive_float, positive_int
-from uscl_plugin.engine.plain import write_text
+from uscl.core.atomic_files import write_text
+from uscl.core.command_line import positive_float, positive_int
 
 _DEMO = Path(__file__).resolve().parents[2] / 'demo/clips'
 _KEPT = 20  # inputs that are kept for one reader

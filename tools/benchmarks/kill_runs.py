@@ -19,9 +19,9 @@ from pathlib import Path
 
 import uscl_plugin
 from instruments.kills import KillRecord, differences, kill_until
-from uscl_plugin.datasets.media.command import fraction, positive_float, positive_int
+from uscl.core.atomic_files import write_text
+from uscl.core.command_line import fraction, positive_float, positive_int
 from uscl_plugin.engine.host_tools import config_needs
-from uscl_plugin.engine.plain import write_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

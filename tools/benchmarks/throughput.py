@@ -29,10 +29,10 @@ from instruments.released_workload import ADAPTED, ReleasedWorkload, write_jpeg_
 from instruments.throughput import measure_throughput
 from instruments.throughput_figure import throughput_figure
 from instruments.throughput_report import figures_table, machine_facts, named_configs, to_plain
-from uscl_plugin.datasets.media.command import command_line, positive_float, positive_int
+from uscl.core.atomic_files import write_text
+from uscl.core.command_line import command_line, positive_float, positive_int
 from uscl_plugin.datasets.synthetic_videos import write_synthetic_videos
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
-from uscl_plugin.engine.plain import write_text
 from uscl_plugin.visualization.figures import check_picture, save_picture
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'uscl'

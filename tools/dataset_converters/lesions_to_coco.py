@@ -17,9 +17,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from uscl.core.command_line import positive_int, run_command
 from uscl_plugin.datasets.lesions.conversion import LesionSettings, convert_lesions
 from uscl_plugin.datasets.lesions.sources import EXPECTED
-from uscl_plugin.datasets.media.command import positive_int, run_command
 
 
 def fold_count(text: str) -> int:

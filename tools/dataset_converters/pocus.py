@@ -10,9 +10,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from uscl_plugin.datasets.media.command import add_common_arguments, fraction, positive_float, run_command
+from uscl.core.command_line import fraction, positive_float, run_command
+from uscl.core.errors import SourceError
+from uscl_plugin.datasets.media.common_arguments import add_common_arguments
 from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.errors import SourceError
 from uscl_plugin.datasets.media.pocus_clone import CLASSES, PROBES, find_clips
 from uscl_plugin.datasets.media.pocus_folds import convert_folds, list_fold_files
 from uscl_plugin.datasets.media.sources import split_sources

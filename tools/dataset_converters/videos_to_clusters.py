@@ -9,7 +9,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from uscl_plugin.datasets.media.command import add_common_arguments, fraction, positive_float, run_command
+from uscl.core.command_line import fraction, positive_float, run_command
+from uscl_plugin.datasets.media.common_arguments import add_common_arguments
 from uscl_plugin.datasets.media.conversion import convert_sources
 from uscl_plugin.datasets.media.privacy_options import add_privacy_arguments, mask_tolerance, privacy_metainfo, protect
 from uscl_plugin.datasets.media.sources import find_sources, split_sources

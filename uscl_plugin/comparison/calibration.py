@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
-from uscl_plugin.engine.plain import write_text
+from uscl.core.atomic_files import write_text
 
 from .budget import affordable_epochs
 from .comparison import Comparison, ComparisonOptions, Row

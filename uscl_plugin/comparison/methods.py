@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from uscl_plugin.paths import CONFIGS
+from uscl.core.shipped_files import CONFIGS
 
 _USCL = 'uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
 _ONE_FRAME = {'train_dataloader.dataset.pipeline.0.num_frames': 1}

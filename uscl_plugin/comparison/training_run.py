@@ -12,8 +12,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from uscl.core.atomic_files import write_text
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.engine.plain import write_text
 from uscl_plugin.engine.resuming import numbered_checkpoints
 
 TRAIN = (

@@ -16,10 +16,11 @@ hold the folds that the data came with: ``"folds": [{"train": [video ids], "test
 
 import json
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from uscl_plugin.engine.plain import write_text
+from uscl.core.atomic_files import write_text
+from uscl.core.relative_path import is_inside
 
 DATASET_TYPE = 'VideoClusters'
 FORMAT_VERSION = 1
@@ -147,15 +148,3 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def is_inside(path: str) -> bool:
-    r"""Whether a relative POSIX path stays inside the folder that it is relative to (by its text alone).
-
-    >>> [is_inside(p) for p in ('a/b.png', '../b.png', '/b.png', 'a/../../b', 'C:/b.png', '', 'a\0.png')]
-    [True, False, False, False, False, False, False]
-    """
-    parts = PurePosixPath(path.replace('\\', '/')).parts
-    if '\0' in path or not parts:  # no file's name holds a null character
-        return False
-    return not parts[0].startswith('/') and '..' not in parts and not parts[0].endswith(':')

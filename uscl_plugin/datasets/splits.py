@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from .subsets import hash_rank
+from uscl.core.hash_rank import hash_rank
 
 
 def split_videos(
@@ -12,7 +12,7 @@ def split_videos(
     """Split videos at random, class by class; the frames of a video and the videos of a patient stay together.
 
     What is split are patients, and videos whose patient is not known; a patient counts for the class that most of
-    its videos have. Those of a class are ordered by :func:`~uscl_plugin.datasets.subsets.hash_rank`, and the first
+    its videos have. Those of a class are ordered by :func:`~uscl.core.hash_rank.hash_rank`, and the first
     ``round(n * val_fraction)`` go to validation: at least one of two or more if the fraction is above 0, and never a
     whole class. So the split depends neither on the platform nor on the order in which the videos were found.
 

@@ -1,22 +1,10 @@
 """Seeded subsets that are stratified and nested: whoever is in the 1 % is in the 10 %."""
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
-
-def hash_rank(key: str, seed: int) -> int:
-    """A number that orders keys at random, the same in every process and on every machine.
-
-    Args:
-        key: What is ordered, such as a video id.
-        seed: Another seed gives another order.
-
-    Returns:
-        A uniform 64-bit integer.
-    """
-    return int.from_bytes(hashlib.blake2b(f'{seed}/{key}'.encode(), digest_size=8).digest(), 'big')
+from uscl.core.hash_rank import hash_rank
 
 
 def stratified_subset(keys: Sequence[str], strata: Sequence[Hashable], fraction: float, seed: int = 0) -> list[int]:

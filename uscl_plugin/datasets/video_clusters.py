@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
+from uscl.core.sample_seed import SampleSeeder
+
 from .annotations import read_annotations
 from .frame_range import frames_in_range
 from .labels import class_indices
 from .media.frame_shards import FrameShards, frames_at
 from .media.frame_store import find_stored
 from .sample_errors import name_video
-from .sample_seed import SampleSeeder
 from .selection import hide_labels, select_split
 from .subsets import stratified_subset
 from .verification import verify_videos

@@ -7,7 +7,7 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
-from uscl_plugin.datasets.sample_seed import SampleSeeder
+from uscl.core.sample_seed import SampleSeeder
 
 _REMEDY = 'convert your images and masks with tools/dataset_converters/lesions_to_coco.py KIND SRC --out DIR'
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from .plain import write_atomically
+from uscl.core.atomic_files import write_atomically
 
 
 @register_backend('atomic')

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from ..version import __version__
+from uscl.version import __version__
+
 from .checkpoint_files import write_checkpoint
 from .checkpoints import CheckpointError, infer_resnet_depth, load_plain_checkpoint
 from .hub_folder import write_hub_folder

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..version import __version__
+from uscl.version import __version__
+
 from .backbone_export import check_output, find_resnet, left_behind
 from .checkpoint_files import write_checkpoint
 from .checkpoints import load_plain_checkpoint

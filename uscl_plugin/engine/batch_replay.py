@@ -14,8 +14,10 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from uscl.core.atomic_files import write_atomically
+
 from .checkpoints import load_plain_checkpoint
-from .plain import to_plain, write_atomically
+from .plain import to_plain
 
 _KIND = 'uscl_training_step'
 _ELEMENT = '__data_element__'

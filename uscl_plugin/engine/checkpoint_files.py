@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from uscl.core.atomic_files import write_atomically, write_text
+
 from .input_metadata import file_source
-from .plain import write_atomically, write_text
 
 
 def write_checkpoint(

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 
 from .checkpoint_error import CheckpointError
-from .plain import to_plain, write_atomically
+from .plain import to_plain
 from .resnet_state import RESNET_DEPTHS, backbone_state, infer_resnet_depth, resnet_shapes
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     'only_plain_checkpoints',
     'resnet_shapes',
     'to_plain',
-    'write_atomically',
 ]
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
+from uscl.core.atomic_files import TEMPORARY, write_text
+
 from .checkpoint_files import write_checkpoint
 from .input_metadata import NOT_STATED, file_source
-from .plain import TEMPORARY, write_text
 
 CARD = """\
 ---

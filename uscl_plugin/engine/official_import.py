@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from ..version import __version__
+from uscl.version import __version__
+
 from .backbone_export import check_output
 from .checkpoint_files import write_checkpoint
 from .checkpoints import CheckpointError, infer_resnet_depth, load_plain_checkpoint

@@ -11,9 +11,10 @@ import torch
 import torchvision
 from torch import nn
 
+from uscl.core.atomic_files import write_atomically
+
 from .checkpoint_error import CheckpointError
 from .checkpoint_files import as_strings
-from .plain import write_atomically
 
 STAGES = ('layer1', 'layer2', 'layer3', 'layer4')
 OPSET = 17

@@ -1,10 +1,8 @@
 """Plain checkpoints: only tensors and Python's own types, so that ``torch.load(weights_only=True)`` reads them."""
 
-import errno
-import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -98,45 +96,3 @@ def _plain_mapping(mapping: Mapping, where: str, unknown: Unknown) -> dict:
     if isinstance(mapping, OrderedDict) and isinstance(getattr(mapping, '_metadata', None), Mapping):
         plain._metadata = _plain_mapping(mapping._metadata, f'{where}._metadata', unknown)  # type: ignore[attr-defined]
     return plain
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in UTF-8 by :func:`write_atomically`."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
-
-
-TEMPORARY = '.{name}.{pid}.tmp'
-
-
-def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
-    """Write a file under a temporary name beside it, flush it to the disk, then rename.
-
-    Readers see the old file or the new one, whole, also after the process was killed or the power failed.
-
-    Args:
-        path: The file; its folder is made if need be.
-        write: Called with the temporary path. If it raises, the temporary file is removed and ``path`` stays as it is.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(TEMPORARY.format(name=path.name, pid=os.getpid()))
-    try:
-        write(temporary)
-        _flush(temporary)  # else the name may reach the disk before the content
-        temporary.replace(path)
-        _flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    if path.is_dir() and os.name == 'nt':
-        return  # Windows opens no folders
-    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
-            raise
-    finally:
-        os.close(descriptor)

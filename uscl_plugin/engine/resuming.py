@@ -4,8 +4,9 @@ import re
 import zipfile
 from pathlib import Path
 
+from uscl.core.atomic_files import TEMPORARY
+
 from .checkpoints import CheckpointError, load_plain_checkpoint
-from .plain import TEMPORARY
 
 # What MMEngine's Runner.resume reads without asking whether it is there.
 _NEEDED = ('meta', 'state_dict', 'message_hub')

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from uscl_plugin.engine.plain import write_text
+from uscl.core.atomic_files import write_text
 
 from .finetuning import MODEL
 from .predictions import Predictions

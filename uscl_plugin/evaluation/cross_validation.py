@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from uscl.core.shipped_files import CONFIGS as SHIPPED_CONFIGS
 from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.paths import CONFIGS as SHIPPED_CONFIGS
 
 from .backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from .backbones import PretrainedBackbone, load_backbone, unique_names, write_backbone

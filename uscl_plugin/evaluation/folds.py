@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from uscl_plugin.engine.plain import write_text
+from uscl.core.atomic_files import write_text
 
 SIDES = ('train', 'val', 'test')
 _KIND = 'uscl_folds'

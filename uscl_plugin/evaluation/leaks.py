@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from uscl.core.config_literals import config_literals
 from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.datasets.media.video_manifest import read_manifest, source_digest
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.engine.input_metadata import config_literals
 
 from .backbones import split_spec
 from .folds import group_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uscl_plugin.engine.plain import write_atomically
+from uscl.core.atomic_files import write_atomically
 
 
 @dataclass(frozen=True)

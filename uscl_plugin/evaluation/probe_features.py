@@ -10,9 +10,9 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import track
 
+from uscl.core.atomic_files import write_atomically
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 from uscl_plugin.engine.checkpoint_files import write_checkpoint
-from uscl_plugin.engine.plain import write_atomically
 
 from .backbones import PretrainedBackbone
 from .cells import Cell, folder_of

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from uscl_plugin.engine.plain import write_atomically
+from uscl.core.atomic_files import write_atomically
 
 PICTURE_SUFFIXES = ('.png', '.jpg', '.pdf', '.svg')
 BLUE, ORANGE, GREY, DARK = '#0b6e99', '#c8553d', '#9aa5b1', '#323f4b'

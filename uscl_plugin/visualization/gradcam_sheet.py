@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from uscl.core.errors import ClipError
 from uscl_plugin.datasets.media.clip_reader import CLIP_SUFFIXES, ClipReader
-from uscl_plugin.datasets.media.errors import ClipError
 from uscl_plugin.datasets.media.frame_folder import FrameFolder
 
 from .figures import DARK, GREY, new_figure, shorten, write_below

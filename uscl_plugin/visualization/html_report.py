@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from uscl_plugin.engine.plain import write_text
+from uscl.core.atomic_files import write_text
 
 _STYLE = """
 :root { color-scheme: light; }

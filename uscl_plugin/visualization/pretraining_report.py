@@ -14,8 +14,9 @@ import torch
 from mmengine.config import Config
 from rich.progress import track
 
+from uscl.core.atomic_files import write_text
+from uscl.version import __version__
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.engine.plain import write_text
 from uscl_plugin.evaluation.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from uscl_plugin.evaluation.pretraining import (
     Evaluation,
@@ -29,7 +30,6 @@ from uscl_plugin.evaluation.pretraining import (
     trained_backbone,
     untrained_backbone,
 )
-from uscl_plugin.version import __version__
 
 from .report_options import ReportOptions
 from .report_pages import write_page

@@ -1,7 +1,7 @@
 import pytest
 
+from uscl.core.errors import SourceError
 from uscl_plugin.datasets.lesions.class_lists import name_key, read_class_lists
-from uscl_plugin.datasets.media.errors import SourceError
 
 WANTED = {'1': 'benign', '2': 'malignant', '10': 'malignant'}
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from lesion_folders import blobs, make_uclm, save, scan
 
+from uscl.core.errors import SourceError
 from uscl_plugin.datasets.lesions.sources import EXPECTED, find_lesions
-from uscl_plugin.datasets.media.errors import SourceError
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from uscl.core.errors import SourceError
 from uscl_plugin.datasets.media.array_pickle import load_arrays
-from uscl_plugin.datasets.media.errors import SourceError
 
 PROTOCOLS = range(6)
 ARRAYS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uscl_plugin.datasets.media.errors import SourceError
+from uscl.core.errors import SourceError
 from uscl_plugin.datasets.media.hidden_names import hide_names
 from uscl_plugin.datasets.media.patients import find_traces, protect_sources
 from uscl_plugin.datasets.media.pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt

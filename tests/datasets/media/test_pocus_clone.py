@@ -3,7 +3,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from uscl_plugin.datasets.media.errors import SourceError
+from uscl.core.errors import SourceError
 from uscl_plugin.datasets.media.pocus_clone import find_clips, match_row, read_table
 
 COLUMNS = ['Date added', 'Current location', 'Filename', 'Label', 'InThisRepo', 'Type', 'Probe', 'Patient ID / Name']

@@ -1,6 +1,6 @@
 import pytest
 
-from uscl_plugin.datasets.media.errors import SourceError
+from uscl.core.errors import SourceError
 from uscl_plugin.datasets.media.source_index import read_index
 
 HEAD = 'path,label,patient_id,split\n'

@@ -3,7 +3,7 @@ import os
 import pytest
 from PIL import Image
 
-from uscl_plugin.datasets.media.errors import SourceError
+from uscl.core.errors import SourceError
 from uscl_plugin.datasets.media.sources import find_sources
 
 

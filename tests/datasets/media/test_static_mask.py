@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uscl_plugin.datasets.media.errors import ClipError
+from uscl.core.errors import ClipError
 from uscl_plugin.datasets.media.static_mask import find_static, static_pixels
 from uscl_plugin.datasets.media.video_store import (
     StoreSettings,

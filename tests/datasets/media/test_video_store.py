@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from media_clips import draw, index_of, write_clip
 from PIL import Image
 
-from uscl_plugin.datasets.annotations import is_inside
+from uscl.core.errors import ClipError
+from uscl.core.relative_path import is_inside
 from uscl_plugin.datasets.media import video_store
-from uscl_plugin.datasets.media.errors import ClipError
 from uscl_plugin.datasets.media.video_store import (
     StoreSettings,
     find_complete,

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
+from uscl.core.errors import ClipError, SourceError
 from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.datasets.lesions.class_lists import read_class_lists
 from uscl_plugin.datasets.lesions.masks import read_binary_mask, read_colour_mask
 from uscl_plugin.datasets.media.clip_reader import ClipReader
 from uscl_plugin.datasets.media.dicom_reader import DicomReader
-from uscl_plugin.datasets.media.errors import ClipError, SourceError
 from uscl_plugin.datasets.media.frame_folder import FrameFolder
 from uscl_plugin.datasets.media.frame_store import read_index as read_store_index
 from uscl_plugin.datasets.media.pocus_clone import read_table

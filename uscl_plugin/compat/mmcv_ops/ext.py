@@ -13,7 +13,7 @@ import torchvision
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..environment import installed_versions
+from uscl.core.environment import installed_versions
 
 reason = ''  # why mmcv._ext could not be imported, for the log
 

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from uscl_plugin.datasets.media.errors import SourceError
+from uscl.core.errors import SourceError
 
 NAME_COLUMNS = ('image', 'image_name', 'name', 'file', 'filename', 'path', 'id')
 CLASS_COLUMNS = ('type', 'class', 'label')

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from uscl_plugin.engine.plain import write_text
+from uscl.core.atomic_files import write_text
 
 from .instances import LesionImage
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from uscl_plugin.datasets.media.errors import SourceError
-from uscl_plugin.version import __version__
+from uscl.core.errors import SourceError
+from uscl.version import __version__
 
 from .coco import coco_annotations, coco_images, write_coco
 from .instances import LesionImage, read_lesions

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
-from uscl_plugin.engine.plain import write_atomically
+from uscl.core.atomic_files import write_atomically
 
 from .instances import LesionImage
 from .masks import EIGHT_NEIGHBOURS, read_image

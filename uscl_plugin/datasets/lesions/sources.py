@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from uscl_plugin.datasets.media.errors import SourceError
-from uscl_plugin.datasets.media.frame_folder import is_frame, natural_key
+from uscl.core.errors import SourceError
+from uscl.core.natural_order import natural_key
+from uscl_plugin.datasets.media.frame_folder import is_frame
 from uscl_plugin.datasets.media.source_index import read_index
 
 from .class_lists import name_key, read_class_lists

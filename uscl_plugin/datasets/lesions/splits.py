@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from uscl_plugin.datasets.subsets import hash_rank
+from uscl.core.hash_rank import hash_rank
 
 _DRAWS = 1000  # subsets of patients that are compared for the balance of classes
 

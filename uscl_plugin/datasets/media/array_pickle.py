@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import SourceError
+from uscl.core.errors import SourceError
 
 _NUMBER = re.compile(r'[biufc][0-9]{1,2}')  # bool, integer, float, complex; 'O8' would be Python objects
 _NDARRAY = object()  # numpy.ndarray is only ever named as the kind of array to make, so nothing callable is needed

@@ -6,8 +6,9 @@ from pathlib import Path
 import av
 import numpy as np
 
+from uscl.core.errors import ClipError
+
 from .clip_structure import find_missing_end
-from .errors import ClipError
 from .frame_folder import LARGEST_FRAME, check_size
 from .frame_sampling import bucket_of, next_time
 

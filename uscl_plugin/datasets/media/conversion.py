@@ -18,11 +18,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from uscl.core.errors import ClipError, SourceError
+from uscl.core.natural_order import natural_key
+from uscl.core.worker_pool import run_isolated
 from uscl_plugin.datasets.annotations import write_annotations
 
 from .dicom_header import is_dicom
-from .errors import ClipError, SourceError
-from .frame_folder import natural_key
 from .frame_packing import discard_store, pack_frames
 from .frame_store import STORE, StoreIndex
 from .hidden_names import hide_names
@@ -31,7 +32,6 @@ from .report import print_masks, print_report, print_store
 from .sources import VideoSource
 from .video_manifest import MANIFEST
 from .video_store import MASKED, StoreSettings, blanked_share, find_complete, remove_leftovers, store_name, store_video
-from .worker_pool import run_isolated
 
 FRAMES = 'frames'
 _CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'

@@ -14,7 +14,7 @@ from struct import unpack
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .errors import ClipError
+from uscl.core.errors import ClipError
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from uscl.core.errors import ClipError
+
 from .clip_reader import ASSUMED_RATE
 from .dicom_display import find_range, needs_range, to_display
 from .dicom_header import TIMING, frame_times, number_of, read_elements, silent, value_of
-from .errors import ClipError
 from .frame_sampling import bucket_of, next_time
 
 if TYPE_CHECKING:

@@ -1,36 +1,17 @@
 """A folder of images as one video."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from .errors import ClipError
+from uscl.core.errors import ClipError
+from uscl.core.natural_order import natural_key
 
 IMAGE_SUFFIXES = frozenset({'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff'})
 # Pixels of a frame, enough for 8K video: a few hundred bytes may claim to be billions, which would fill the memory.
 LARGEST_FRAME = 1 << 25
-
-
-def natural_key(name: str) -> tuple:
-    """Sort key that counts the way people number files: frame2 comes before frame10.
-
-    Case and leading zeros decide only between names that are otherwise equal, so different names never tie.
-
-    >>> sorted(['frame10.png', 'Frame2.png', 'frame01.png'], key=natural_key)
-    ['frame01.png', 'Frame2.png', 'frame10.png']
-    """
-    # ASCII digits only: str.isdigit() also holds for characters such as '²', which are no part of a number here.
-    parts = re.split(r'([0-9]+)', name.casefold())  # text at even places, digits at odd ones
-    return tuple(_by_value(part) if i % 2 else part for i, part in enumerate(parts)), name
-
-
-def _by_value(digits: str) -> tuple[int, str]:
-    """Sorts as the number does; int() refuses thousands of digits, which an index may have."""
-    digits = digits.lstrip('0')
-    return len(digits), digits
 
 
 def is_frame(path: Path) -> bool:

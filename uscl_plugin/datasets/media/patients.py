@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from uscl.core.errors import ClipError
+
 from .dicom_header import is_dicom, read_elements, value_of
-from .errors import ClipError
 from .pseudonyms import Pseudonyms
 from .sources import VideoSource
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from uscl.core.errors import SourceError
+
 from .clip_reader import CLIP_SUFFIXES
-from .errors import SourceError
 from .sources import VideoSource, find_root, walk_sources
 
 CLASSES = ('covid', 'pneumonia', 'regular')

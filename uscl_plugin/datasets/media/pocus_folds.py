@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from uscl.core.errors import SourceError
 from uscl_plugin.datasets.annotations import write_annotations
 
 from .array_pickle import load_arrays
 from .conversion import FRAMES, pack_with_progress
-from .errors import SourceError
 from .frame_packing import discard_store
 from .frame_writer import frame_name, is_grey, shrink, to_grey, write_png
 from .outcome import Outcome

@@ -4,8 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .command import positive_int
-from .errors import SourceError
+from uscl.core.command_line import positive_int
+from uscl.core.errors import SourceError
+
 from .patients import protect_sources
 from .pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
 from .sources import VideoSource

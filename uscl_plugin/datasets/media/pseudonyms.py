@@ -7,9 +7,10 @@ import secrets
 import unicodedata
 from pathlib import Path, PurePosixPath
 
+from uscl.core.errors import SourceError
+
 from .clip_reader import CLIP_SUFFIXES
 from .dicom_header import DICOM_SUFFIXES
-from .errors import SourceError
 
 SALT_VARIABLE = 'USCL_SALT'
 _LENGTH = 16  # hexadecimal digits: 64 bits, so that a million ids collide with a chance below 1e-7

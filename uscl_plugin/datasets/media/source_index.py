@@ -4,9 +4,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from uscl_plugin.datasets.annotations import is_inside
-
-from .errors import SourceError
+from uscl.core.errors import SourceError
+from uscl.core.relative_path import is_inside
 
 REQUIRED_COLUMNS = ('path', 'label', 'patient_id')
 _LONGEST_PATH = 2000  # bytes, well below what a system may refuse to look up, as it does names of more than 255

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from uscl.core.errors import SourceError
+from uscl.core.natural_order import natural_key
 from uscl_plugin.datasets.splits import split_videos
 
 from .clip_reader import CLIP_SUFFIXES
 from .dicom_header import DICOM_SUFFIXES, is_dicom
-from .errors import SourceError
-from .frame_folder import is_frame, natural_key
+from .frame_folder import is_frame
 from .source_index import read_index
 
 _LEAVES_SOURCE = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .errors import ClipError
+from uscl.core.errors import ClipError
 
 # Grey levels. Text burned into the POCUS clips and compressed (H.264 at CRF 23 and 30, Motion JPEG) is found on black
 # (median: all of it), and 3 % of the tissue is lost: docs/privacy.md.

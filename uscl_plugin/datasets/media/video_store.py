@@ -11,7 +11,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .errors import ClipError
+from uscl.core.errors import ClipError
+
 from .frame_folder import FrameFolder
 from .frame_writer import frame_name, is_grey, shrink, to_grey, write_png
 from .readers import open_reader

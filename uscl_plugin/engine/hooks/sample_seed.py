@@ -9,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from uscl_plugin.datasets.sample_seed import sample_seed
+from uscl.core.sample_seed import sample_seed
 
 
 @HOOKS.register_module()

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from uscl_plugin.datasets.media.worker_pool import run_isolated
+from uscl.core.worker_pool import run_isolated
 
 
 def square(task):

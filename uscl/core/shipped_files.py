@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-_MIM = Path(__file__).resolve().parent / '.mim'  # where mim looks in packages of OpenMMLab
+_SITE = Path(__file__).resolve().parents[2]  # the folder of both packages
+_MIM = _SITE / 'uscl_plugin' / '.mim'  # where mim looks in packages of OpenMMLab
 
 
 def shipped_root(mim: Path = _MIM) -> Path:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 
-from .subsets import hash_rank
+from .hash_rank import hash_rank
 
 
 def sample_seed(run_seed: int, epoch: int, key: str) -> int:
@@ -38,6 +37,8 @@ class SampleSeeder:
     """
 
     def __init__(self, seed: int = 0) -> None:
+        import torch  # here, as reading a data folder needs none
+
         # run seed, epoch, whether the epoch was ever set, samples drawn before it was
         self._state = torch.tensor([seed, 0, 0, 0], dtype=torch.int64).share_memory_()
 
@@ -63,6 +64,8 @@ class SampleSeeder:
                     "custom_hooks=[dict(type='SampleSeedHook')] to the config, or call dataset.set_epoch(epoch).",
                     stacklevel=2,
                 )
+        import torch
+
         seed = sample_seed(run_seed, epoch, key)
         python_state, numpy_state = random.getstate(), np.random.get_state()
         with torch.random.fork_rng(devices=[]):

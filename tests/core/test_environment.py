@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from uscl_plugin.compat.environment import find_problems, installed_versions
+from uscl.core.environment import find_problems, installed_versions
 
 ONEDL = {'onedl-mmengine': '0.10.12', 'onedl-mmcv': '2.3.6', 'onedl-mmpretrain': '1.3.6', 'onedl-mmdetection': '3.5.1'}
 OPENMMLAB = {

@@ -1,0 +1,1 @@
+"""What every other room uses: files, errors, names, seeds, processes."""

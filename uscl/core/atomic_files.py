@@ -1,0 +1,48 @@
+"""Files that readers see whole or not at all."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TEMPORARY = '.{name}.{pid}.tmp'
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8 by :func:`write_atomically`."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
+    """Write a file under a temporary name beside it, flush it to the disk, then rename.
+
+    Readers see the old file or the new one, whole, also after the process was killed or the power failed.
+
+    Args:
+        path: The file; its folder is made if need be.
+        write: Called with the temporary path. If it raises, the temporary file is removed and ``path`` stays as it is.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(TEMPORARY.format(name=path.name, pid=os.getpid()))
+    try:
+        write(temporary)
+        _flush(temporary)  # else the name may reach the disk before the content
+        temporary.replace(path)
+        _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name == 'nt':
+        return  # Windows opens no folders
+    descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,39 @@
+"""Values of a Python config, read without executing it."""
+
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+
+def config_literals(text: str, names: Sequence[str]) -> dict[str, Any]:
+    r"""Values assigned at the top level of a Python config, read from its text: nothing of it is executed.
+
+    ``dict(…)`` calls are read as dicts. Whatever is not a literal becomes ``None``, a text that does not parse ``{}``.
+
+    >>> config_literals("a = dict(b=[1, 2], c=open('x'))\nd = 3", ['a'])
+    {'a': {'b': [1, 2], 'c': None}}
+    """
+    try:
+        statements = ast.parse(text).body
+        return {
+            target.id: _literal(statement.value)
+            for statement in statements
+            if isinstance(statement, ast.Assign)
+            for target in statement.targets
+            if isinstance(target, ast.Name) and target.id in names
+        }
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return {}
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
+        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords if keyword.arg}
+    if isinstance(node, ast.Dict):
+        return {_literal(key): _literal(value) for key, value in zip(node.keys, node.values, strict=True) if key}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(element) for element in node.elts]
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return None
