@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from uscl.clips import clip_reader
+from uscl.clips.clip_reader import ClipReader
+from uscl.clips.discovery import find_sources
+from uscl.clips.frame_folder import LARGEST_FRAME, FrameFolder
+from uscl.clips.source_index import read_index
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
 from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.datasets.lesions.class_lists import read_class_lists
 from uscl_plugin.datasets.lesions.masks import read_binary_mask
-from uscl_plugin.datasets.media import clip_reader
-from uscl_plugin.datasets.media.clip_reader import ClipReader
-from uscl_plugin.datasets.media.frame_folder import LARGEST_FRAME, FrameFolder
-from uscl_plugin.datasets.media.source_index import read_index
-from uscl_plugin.datasets.media.sources import find_sources
 from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
 from uscl_plugin.evaluation.folds import read_folds
 

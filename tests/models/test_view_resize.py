@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from uscl_plugin.datasets.frame_resize import resize_frame, window_box
+from uscl.clips.frame_resize import resize_frame, window_box
 from uscl_plugin.datasets.transforms import view_params as columns
 from uscl_plugin.models.data_preprocessors import crop_resize
 

@@ -2,15 +2,12 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from tool_module import load_tool
 
 pytest.importorskip('pydicom')
-sys.path.insert(0, str(Path(__file__).parents[1] / 'datasets/media'))
 from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
 
 from uscl_plugin.datasets.annotations import read_annotations

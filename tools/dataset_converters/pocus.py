@@ -16,7 +16,7 @@ from uscl_plugin.datasets.media.common_arguments import add_common_arguments
 from uscl_plugin.datasets.media.conversion import convert_sources
 from uscl_plugin.datasets.media.pocus_clone import CLASSES, PROBES, find_clips
 from uscl_plugin.datasets.media.pocus_folds import convert_folds, list_fold_files
-from uscl_plugin.datasets.media.sources import split_sources
+from uscl_plugin.datasets.media.source_split import split_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings
 
 CLIP_OPTIONS = ('fps', 'probe', 'viral', 'val_fraction', 'seed')

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from uscl.clips.discovery import VideoSource, find_root, walk_sources
 from uscl.core.command_line import fraction, run_command
 from uscl.core.errors import SourceError
 from uscl_plugin.datasets.media.common_arguments import add_common_arguments
 from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.sources import VideoSource, find_root, walk_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings
 from uscl_plugin.datasets.splits import split_videos
 

@@ -9,11 +9,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from uscl.clips.discovery import find_sources
 from uscl.core.command_line import fraction, positive_float, run_command
 from uscl_plugin.datasets.media.common_arguments import add_common_arguments
 from uscl_plugin.datasets.media.conversion import convert_sources
 from uscl_plugin.datasets.media.privacy_options import add_privacy_arguments, mask_tolerance, privacy_metainfo, protect
-from uscl_plugin.datasets.media.sources import find_sources, split_sources
+from uscl_plugin.datasets.media.source_split import split_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings
 
 

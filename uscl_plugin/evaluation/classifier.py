@@ -10,12 +10,12 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from uscl.clips.clip_reader import ClipReader
+from uscl.clips.frame_folder import FrameFolder
+from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.clips.frame_resize import resize_frame
 from uscl.core.config_literals import config_literals
 from uscl.core.errors import ClipError
-from uscl_plugin.datasets.frame_resize import resize_frame
-from uscl_plugin.datasets.media.clip_reader import ClipReader
-from uscl_plugin.datasets.media.frame_folder import FrameFolder
-from uscl_plugin.datasets.media.frame_writer import is_grey, shrink, to_grey
 from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
 
 from .pretraining import input_size

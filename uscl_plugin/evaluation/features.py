@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from uscl.clips.frame_resize import resize_frame
 from uscl_plugin.datasets.frame_range import frames_in_range
-from uscl_plugin.datasets.frame_resize import resize_frame
 
 HELD_OUT_FRACTION = 0.25
 

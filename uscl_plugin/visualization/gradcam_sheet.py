@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from uscl.clips.clip_reader import CLIP_SUFFIXES, ClipReader
+from uscl.clips.frame_folder import FrameFolder
 from uscl.core.errors import ClipError
-from uscl_plugin.datasets.media.clip_reader import CLIP_SUFFIXES, ClipReader
-from uscl_plugin.datasets.media.frame_folder import FrameFolder
 
 from .figures import DARK, GREY, new_figure, shorten, write_below
 from .gradcam import CamClassifier
@@ -26,7 +26,7 @@ def read_images(
 
     Args:
         sources: Paths. Of a folder, ``per_folder`` images at most are taken, evenly spaced in natural order; of a clip
-            the middle one of the frames that :class:`~uscl_plugin.datasets.media.clip_reader.ClipReader` samples.
+            the middle one of the frames that :class:`~uscl.clips.clip_reader.ClipReader` samples.
         per_folder: At least 1.
         skipped: Called with a sentence on each file that cannot be read, which is then left out.
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from media_clips import write_clip
 from PIL import Image
 
+from uscl.clips.discovery import find_sources
 from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.datasets.media import conversion
 from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.sources import find_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings
 
 SETTINGS = settings(max_examples=12, deadline=None, derandomize=True)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uscl_plugin.datasets.media.frame_writer import is_grey, shrink, to_grey, write_png
+from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl_plugin.datasets.media.frame_writer import write_png
 
 
 def test_grey_up_to_one_percent_of_coloured_pixels():

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from uscl.clips.discovery import VideoSource, find_sources
 from uscl.core.errors import SourceError
 from uscl_plugin.datasets.media.hidden_names import hide_names
 from uscl_plugin.datasets.media.patients import find_traces, protect_sources
 from uscl_plugin.datasets.media.pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
-from uscl_plugin.datasets.media.sources import VideoSource, find_sources
 
 SALT = b'0123456789abcdef'
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from uscl_plugin.datasets.frame_resize import resize_frame, window_box
+from uscl.clips.frame_resize import resize_frame, window_box
 from uscl_plugin.datasets.transforms import (
     AntialiasedRandomResizedCrop,
     AntialiasedResize,

@@ -11,18 +11,18 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
+from uscl.clips.clip_reader import ClipReader
+from uscl.clips.dicom_reader import DicomReader
+from uscl.clips.discovery import find_sources
+from uscl.clips.frame_folder import FrameFolder
+from uscl.clips.source_index import read_index
 from uscl.core.errors import ClipError, SourceError
 from uscl_plugin.datasets.annotations import read_annotations
 from uscl_plugin.datasets.lesions.class_lists import read_class_lists
 from uscl_plugin.datasets.lesions.masks import read_binary_mask, read_colour_mask
-from uscl_plugin.datasets.media.clip_reader import ClipReader
-from uscl_plugin.datasets.media.dicom_reader import DicomReader
-from uscl_plugin.datasets.media.frame_folder import FrameFolder
 from uscl_plugin.datasets.media.frame_store import read_index as read_store_index
 from uscl_plugin.datasets.media.pocus_clone import read_table
 from uscl_plugin.datasets.media.pocus_folds import read_fold
-from uscl_plugin.datasets.media.source_index import read_index
-from uscl_plugin.datasets.media.sources import find_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings, find_complete, store_video
 from uscl_plugin.datasets.verification import damaged_videos
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from scipy import ndimage
 
-from uscl_plugin.datasets.media.frame_folder import check_size
+from uscl.clips.frame_folder import check_size
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 LARGEST_INDEX = 31  # a lossless mask without higher values numbers its lesions (0, 1, 2, …)

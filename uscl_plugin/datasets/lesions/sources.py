@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from uscl.clips.frame_folder import is_frame
+from uscl.clips.source_index import read_index
 from uscl.core.errors import SourceError
 from uscl.core.natural_order import natural_key
-from uscl_plugin.datasets.media.frame_folder import is_frame
-from uscl_plugin.datasets.media.source_index import read_index
 
 from .class_lists import name_key, read_class_lists
 

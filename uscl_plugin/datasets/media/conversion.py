@@ -18,18 +18,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from uscl.clips.dicom_header import is_dicom
+from uscl.clips.discovery import VideoSource
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
 from uscl.core.worker_pool import run_isolated
 from uscl_plugin.datasets.annotations import write_annotations
 
-from .dicom_header import is_dicom
 from .frame_packing import discard_store, pack_frames
 from .frame_store import STORE, StoreIndex
 from .hidden_names import hide_names
 from .outcome import Outcome
 from .report import print_masks, print_report, print_store
-from .sources import VideoSource
 from .video_manifest import MANIFEST
 from .video_store import MASKED, StoreSettings, blanked_share, find_complete, remove_leftovers, store_name, store_video
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from .sources import VideoSource
+from uscl.clips.discovery import VideoSource
 
 
 @dataclass

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from uscl.clips.dicom_header import is_dicom, read_elements, value_of
+from uscl.clips.discovery import VideoSource
 from uscl.core.errors import ClipError
 
-from .dicom_header import is_dicom, read_elements, value_of
 from .pseudonyms import Pseudonyms
-from .sources import VideoSource
 
 _PATIENT = ('PatientID', 'OtherPatientIDs', 'PatientName', 'PatientBirthDate')
 _STUDY = ('AccessionNumber', 'StudyID', 'StudyDate', 'StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID')

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from uscl.clips.clip_reader import CLIP_SUFFIXES
+from uscl.clips.discovery import VideoSource, find_root, walk_sources
 from uscl.core.errors import SourceError
-
-from .clip_reader import CLIP_SUFFIXES
-from .sources import VideoSource, find_root, walk_sources
 
 CLASSES = ('covid', 'pneumonia', 'regular')
 VIDEOS, TABLE = 'pocus_videos', 'dataset_metadata.csv'

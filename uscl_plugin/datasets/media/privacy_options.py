@@ -4,12 +4,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from uscl.clips.discovery import VideoSource
 from uscl.core.command_line import positive_int
 from uscl.core.errors import SourceError
 
 from .patients import protect_sources
 from .pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
-from .sources import VideoSource
 from .static_mask import TOLERANCE
 
 

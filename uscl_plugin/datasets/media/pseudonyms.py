@@ -7,10 +7,9 @@ import secrets
 import unicodedata
 from pathlib import Path, PurePosixPath
 
+from uscl.clips.clip_reader import CLIP_SUFFIXES
+from uscl.clips.dicom_header import DICOM_SUFFIXES
 from uscl.core.errors import SourceError
-
-from .clip_reader import CLIP_SUFFIXES
-from .dicom_header import DICOM_SUFFIXES
 
 SALT_VARIABLE = 'USCL_SALT'
 _LENGTH = 16  # hexadecimal digits: 64 bits, so that a million ids collide with a chance below 1e-7

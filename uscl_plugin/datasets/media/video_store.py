@@ -11,11 +11,12 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from uscl.clips.frame_folder import FrameFolder
+from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.clips.readers import open_reader
 from uscl.core.errors import ClipError
 
-from .frame_folder import FrameFolder
-from .frame_writer import frame_name, is_grey, shrink, to_grey, write_png
-from .readers import open_reader
+from .frame_writer import frame_name, write_png
 from .static_mask import StaticMask, find_static
 from .video_manifest import MANIFEST
 

@@ -6,7 +6,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
-from ..frame_resize import resize_frame, window_box
+from uscl.clips.frame_resize import resize_frame, window_box
+
 from .antialiased_resize import side_lengths
 
 

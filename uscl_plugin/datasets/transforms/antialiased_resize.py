@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
-from ..frame_resize import resize_frame
+from uscl.clips.frame_resize import resize_frame
 
 
 def side_lengths(scale: int | Sequence[int]) -> tuple[int, int]:
@@ -25,7 +25,7 @@ class AntialiasedResize(BaseTransform):
     """Resize the whole image by Pillow's bilinear filter; the aspect ratio is not kept.
 
     What mmcv's ``Resize`` is, but that one takes single pixels of what it shrinks. For images without boxes or masks.
-    See :func:`~uscl_plugin.datasets.frame_resize.resize_frame`.
+    See :func:`~uscl.clips.frame_resize.resize_frame`.
 
     **Required Keys:**
 

@@ -1,7 +1,7 @@
 import pytest
 
+from uscl.clips.source_index import read_index
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.media.source_index import read_index
 
 HEAD = 'path,label,patient_id,split\n'
 

@@ -12,10 +12,10 @@ pytest.importorskip('pydicom')
 from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
 from pydicom.dataset import Dataset
 
+from uscl.clips.dicom_display import apply_window
+from uscl.clips.dicom_header import is_dicom
+from uscl.clips.dicom_reader import DicomReader
 from uscl.core.errors import ClipError
-from uscl_plugin.datasets.media.dicom_display import apply_window
-from uscl_plugin.datasets.media.dicom_header import is_dicom
-from uscl_plugin.datasets.media.dicom_reader import DicomReader
 
 SHAPE = (3, 20, 26)  # odd thirds, so that a swap of rows and columns or a lost byte shows
 

@@ -9,8 +9,8 @@ import pytest
 from media_clips import index_of, write_clip
 from PIL import Image
 
+from uscl.clips.clip_reader import CLIP_SUFFIXES, ClipReader
 from uscl.core.errors import ClipError
-from uscl_plugin.datasets.media.clip_reader import CLIP_SUFFIXES, ClipReader
 
 CUTS = (0.3, 0.6, 0.9)
 

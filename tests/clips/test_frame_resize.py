@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uscl_plugin.datasets.frame_resize import resize_frame, window_box
+from uscl.clips.frame_resize import resize_frame, window_box
 
 
 def triangle_matrix(length, start, stop, size):

@@ -3,8 +3,8 @@ import os
 import pytest
 from PIL import Image
 
+from uscl.clips.discovery import find_sources
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.media.sources import find_sources
 
 
 def touch(root, *names):

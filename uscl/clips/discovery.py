@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from uscl.core.errors import SourceError
 from uscl.core.natural_order import natural_key
-from uscl_plugin.datasets.splits import split_videos
 
 from .clip_reader import CLIP_SUFFIXES
 from .dicom_header import DICOM_SUFFIXES, is_dicom
@@ -56,7 +55,7 @@ def find_sources(
 
     Args:
         root: The source folder.
-        index: A CSV file, see :func:`uscl_plugin.datasets.media.source_index.read_index`.
+        index: A CSV file, see :func:`uscl.clips.source_index.read_index`.
         classes: Allowed labels; None allows any.
         out: Where the result goes; left out of the walk, and may not be ``root`` itself.
 
@@ -155,18 +154,3 @@ def _open_row(root: Path, row: dict) -> VideoSource:
 
 def _leaves(path: Path, root: Path) -> bool:
     return not path.resolve().is_relative_to(root.resolve())
-
-
-def split_sources(sources: Sequence[VideoSource], val_fraction: float, seed: int) -> list[VideoSource]:
-    """Give every video a split, 'train' or 'val'; see :func:`uscl_plugin.datasets.splits.split_videos`.
-
-    Raises:
-        SourceError: The index gives splits already.
-    """
-    if any(source.split is not None for source in sources):
-        raise SourceError('the index has a split column already: drop --val-fraction, or remove the column.')
-    readable = [source for source in sources if source.problem is None]
-    classes = {source.video_id: source.label for source in readable}
-    patients = {source.video_id: source.patient_id for source in readable}
-    splits = split_videos(classes, val_fraction, seed, patients)
-    return [replace(source, split=splits.get(source.video_id)) for source in sources]

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uscl_plugin.datasets.media.frame_sampling import bucket_of, next_time
+from uscl.clips.frame_sampling import bucket_of, next_time
 
 TICK = 1 / 90000
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from media_clips import write_clip
 from PIL import Image
 
-from uscl_plugin.datasets.media.clip_structure import find_missing_end
+from uscl.clips.clip_structure import find_missing_end
 
 SUFFIXES = ('.mp4', '.mov', '.avi', '.gif', '.mkv', '.webm')
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from uscl.clips.frame_folder import FrameFolder
 from uscl.core.errors import ClipError
 from uscl.core.natural_order import natural_key
-from uscl_plugin.datasets.media.frame_folder import FrameFolder
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True), st.text('abc_- ', max_size=4))

@@ -1,0 +1,1 @@
+"""One door to a clip: readers of video, DICOM and folders of images; how they are found and prepared."""

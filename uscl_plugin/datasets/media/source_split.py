@@ -1,0 +1,23 @@
+"""Give the videos of a source their splits."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from uscl.clips.discovery import VideoSource
+from uscl.core.errors import SourceError
+from uscl_plugin.datasets.splits import split_videos
+
+
+def split_sources(sources: Sequence[VideoSource], val_fraction: float, seed: int) -> list[VideoSource]:
+    """Give every video a split, 'train' or 'val'; see :func:`uscl_plugin.datasets.splits.split_videos`.
+
+    Raises:
+        SourceError: The index gives splits already.
+    """
+    if any(source.split is not None for source in sources):
+        raise SourceError('the index has a split column already: drop --val-fraction, or remove the column.')
+    readable = [source for source in sources if source.problem is None]
+    classes = {source.video_id: source.label for source in readable}
+    patients = {source.video_id: source.patient_id for source in readable}
+    splits = split_videos(classes, val_fraction, seed, patients)
+    return [replace(source, split=splits.get(source.video_id)) for source in sources]
