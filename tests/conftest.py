@@ -19,7 +19,7 @@ from mmengine.visualization import Visualizer
 from tested_versions import record_suite
 from threadpoolctl import threadpool_limits
 
-from uscl_plugin.datasets.annotations import write_annotations
+from uscl.data.annotations import write_annotations
 
 # The networks of the tests are too small to share, and waiting threads cost as much as working ones.
 torch.set_num_threads(1)
@@ -207,12 +207,12 @@ def fold_cfg(patients, tmp_path):
     """A function that makes a config of configs/pocus ready for a tiny run on one fold of `patients` (32 px)."""
     from mmengine.config import Config
 
-    from uscl_plugin.datasets.annotations import read_annotations
+    from uscl.data.annotations import read_annotations
+    from uscl.data.fold_making import make_folds
+    from uscl.data.folds import write_folds
     from uscl_plugin.engine.checkpoint_files import write_checkpoint
     from uscl_plugin.evaluation.backbones import load_backbone
     from uscl_plugin.evaluation.finetuning import fold_config
-    from uscl_plugin.evaluation.fold_making import make_folds
-    from uscl_plugin.evaluation.folds import write_folds
 
     def make(protocol: str, epochs: int = 1, val_fraction: float = 0.4, seed: int = 0) -> Config:
         entries = read_annotations(patients / 'annotations.json')['data_list']

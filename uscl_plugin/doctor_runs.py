@@ -90,7 +90,7 @@ def check_ops() -> Iterator[Finding]:
 
 def check_training() -> Iterator[Finding]:
     """One step of the demo config on made-up clips, by ``uscl train`` in a process of its own."""
-    from uscl_plugin.datasets.synthetic_videos import write_synthetic_videos
+    from uscl.data.synthetic_videos import write_synthetic_videos
 
     with tempfile.TemporaryDirectory() as folder:
         write_synthetic_videos(Path(folder, 'data'), videos=4, frames=4, size=64)

@@ -10,8 +10,8 @@ from released_clone import write_clone
 from instruments.released_code import import_released
 from instruments.released_workload import ReleasedWorkload, write_jpeg_folders
 from instruments.throughput import measure_throughput
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.synthetic_videos import write_synthetic_videos
+from uscl.data.annotations import read_annotations
+from uscl.data.synthetic_videos import write_synthetic_videos
 
 
 @pytest.fixture(scope='module')

@@ -9,9 +9,9 @@ from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
+from uscl.data.subsets import stratified_subset
+from uscl.data.video_split import split_videos
 from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
-from uscl_plugin.datasets.splits import split_videos
-from uscl_plugin.datasets.subsets import stratified_subset
 
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(path.name for path in (ROOT / 'baselines').glob('*.py'))

@@ -22,9 +22,9 @@ from test_every_config_trains import (
 from torch import nn
 
 from instruments.kills import leaves
+from uscl.data.fold_making import make_folds
+from uscl.data.folds import write_folds
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.evaluation.fold_making import make_folds
-from uscl_plugin.evaluation.folds import write_folds
 from uscl_plugin.models.heads.uscl_head import USCLHead
 
 EPOCHS = 3

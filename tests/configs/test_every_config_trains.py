@@ -11,9 +11,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from uscl.data.fold_making import make_folds
+from uscl.data.folds import write_folds
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
-from uscl_plugin.evaluation.fold_making import make_folds
-from uscl_plugin.evaluation.folds import write_folds
 from uscl_plugin.evaluation.pretraining import set_input_size
 
 ROOT = Path(__file__).parents[2] / 'configs'

@@ -13,9 +13,9 @@ import torch.multiprocessing as mp
 from torch import distributed as dist
 from torch.utils.data import DataLoader
 
+from uscl.data.annotations import read_annotations
+from uscl.data.frame_packing import pack_frames
 from uscl_plugin.datasets import agreement
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.frame_packing import pack_frames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 

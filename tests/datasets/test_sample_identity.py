@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from uscl_plugin.datasets.annotations import write_annotations
-from uscl_plugin.datasets.frame_range import frames_in_range
-from uscl_plugin.datasets.media.frame_packing import pack_frames
+from uscl.data.annotations import write_annotations
+from uscl.data.frame_packing import pack_frames
+from uscl.data.frame_range import frames_in_range
 from uscl_plugin.datasets.transforms import LoadFrame, LoadVideoFrames, SampleVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.datasets.video_frames import VideoFrameDataset

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.frame_packing import pack_frames
+from uscl.data.annotations import read_annotations
+from uscl.data.frame_packing import pack_frames
 from uscl_plugin.datasets.transforms import LoadFrame, LoadVideoFrames, MixFrames, SampleVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
@@ -67,7 +67,7 @@ def test_single_frames_are_the_same(only_store, clusters):
 def test_store_is_used_only_if_it_may_be(only_store, stored, monkeypatch):
     with pytest.raises(FileNotFoundError, match='run the converter again'):
         VideoClusterDataset(str(only_store), frame_store=False)
-    monkeypatch.setattr('uscl_plugin.datasets.media.frame_store.FrameShards.read', lambda *_: pytest.fail('store read'))
+    monkeypatch.setattr('uscl.data.frame_store.FrameShards.read', lambda *_: pytest.fail('store read'))
     dataset = VideoClusterDataset(str(stored), frame_store=False, pipeline=PIPELINE)
     assert len(dataset[0]['img']) == 2
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.frame_packing import pack_frames
+from uscl.data.annotations import read_annotations
+from uscl.data.frame_packing import pack_frames
 from uscl_plugin.datasets.sample_errors import _extend_message
 from uscl_plugin.datasets.transforms import LoadFrame, LoadVideoFrames, SampleVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uscl_plugin.datasets.annotations import read_annotations, write_annotations
+from uscl.data.annotations import read_annotations, write_annotations
+from uscl.data.fold_making import make_folds
+from uscl.data.folds import SIDES, write_folds
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.datasets.video_frames import VideoFrameDataset, spread_evenly
-from uscl_plugin.evaluation.fold_making import make_folds
-from uscl_plugin.evaluation.folds import SIDES, write_folds
 
 
 @pytest.fixture(scope='module')

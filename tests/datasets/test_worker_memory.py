@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from torch.utils.data import DataLoader
 
-from uscl_plugin.datasets.annotations import write_annotations
-from uscl_plugin.datasets.media.frame_store import StoredVideo, StoreIndex, names_digest, write_index
+from uscl.data.annotations import write_annotations
+from uscl.data.frame_store import StoredVideo, StoreIndex, names_digest, write_index
 from uscl_plugin.datasets.transforms import DrawViews, LoadVideoFrames, PackFrames, SampleVideoFrames, collate_frames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 

@@ -5,7 +5,7 @@ import torch
 from docs_pages import ROOT
 from mmpretrain.models import ResNet
 
-from uscl_plugin.datasets.annotations import read_annotations, write_annotations
+from uscl.data.annotations import read_annotations, write_annotations
 from uscl_plugin.engine.backbone_export import export_backbone
 
 

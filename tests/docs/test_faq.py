@@ -11,9 +11,9 @@ from mmengine.registry import init_default_scope
 from mmpretrain.models import ResNet
 
 from uscl.core.environment import find_problems
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.frame_packing import pack_frames
-from uscl_plugin.datasets.media.frame_store import find_stored
+from uscl.data.annotations import read_annotations
+from uscl.data.frame_packing import pack_frames
+from uscl.data.frame_store import find_stored
 from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
 from uscl_plugin.engine.hooks import FiniteLossHook
 from uscl_plugin.engine.hooks.backbone_check import count_arrived

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from uscl_plugin.datasets.annotations import write_annotations
+from uscl.data.annotations import write_annotations
 
 Frames = list[np.ndarray]
 

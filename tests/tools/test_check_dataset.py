@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tool_module import load_tool
 
-from uscl_plugin.datasets.annotations import read_annotations, write_annotations
+from uscl.data.annotations import read_annotations, write_annotations
 
 tool = load_tool('tools/analysis/check_dataset.py')
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tool_module import load_tool
 
+from uscl.data.folds import read_folds
 from uscl_plugin.engine.host_tools import run_host_tool
-from uscl_plugin.evaluation.folds import read_folds
 from uscl_plugin.evaluation.predictions import Predictions
 
 TINY = ['--size', '32', '--resamples', '50', '--folds', '3', '--val-fraction', '0.4']

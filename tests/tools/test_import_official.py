@@ -10,7 +10,7 @@ from torch import nn
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 
 ROOT = Path(__file__).parents[2]
-LAYOUT = json.loads((ROOT / 'tests' / 'data' / 'official_checkpoint_layout.json').read_text())
+LAYOUT = json.loads((ROOT / 'tests' / 'golden' / 'official_checkpoint_layout.json').read_text())
 
 
 tool = load_tool('tools/model_converters/import_official.py')

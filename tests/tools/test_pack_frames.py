@@ -3,7 +3,7 @@ import shutil
 import pytest
 from tool_module import load_tool
 
-from uscl_plugin.datasets.media.frame_store import read_index
+from uscl.data.frame_store import read_index
 
 
 @pytest.fixture(scope='module')

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from tool_module import load_tool
 
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
 
 
 @pytest.fixture(scope='module')

@@ -10,7 +10,7 @@ from tool_module import load_tool
 pytest.importorskip('pydicom')
 from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
 
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
 from uscl_plugin.datasets.media.pseudonyms import SALT_VARIABLE, Pseudonyms
 
 SALT = 'a salt for tests only'

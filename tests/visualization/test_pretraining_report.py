@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from uscl_plugin.datasets.annotations import write_annotations
+from uscl.data.annotations import write_annotations
 from uscl_plugin.engine.checkpoints import CheckpointError
 from uscl_plugin.evaluation.pretraining import collect_frames, input_size, trained_backbone, untrained_backbone
 from uscl_plugin.visualization.pretraining_report import report_pretraining

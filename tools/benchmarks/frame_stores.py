@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from uscl.core.command_line import positive_int
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.frame_packing import pack_frames
-from uscl_plugin.datasets.media.frame_store import find_stored
+from uscl.data.annotations import read_annotations
+from uscl.data.frame_packing import pack_frames
+from uscl.data.frame_store import find_stored
 
 Reader = Callable[[int, int], np.ndarray]  # video, frame → pixels
 QUALITY = 95

@@ -31,7 +31,7 @@ from instruments.throughput_figure import throughput_figure
 from instruments.throughput_report import figures_table, machine_facts, named_configs, to_plain
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import command_line, positive_float, positive_int
-from uscl_plugin.datasets.synthetic_videos import write_synthetic_videos
+from uscl.data.synthetic_videos import write_synthetic_videos
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.visualization.figures import check_picture, save_picture
 

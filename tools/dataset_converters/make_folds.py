@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.evaluation.fold_making import make_folds
-from uscl_plugin.evaluation.folds import write_folds
+from uscl.data.annotations import read_annotations
+from uscl.data.fold_making import make_folds
+from uscl.data.folds import write_folds
 
 
 def main(argv: list[str] | None = None) -> int:

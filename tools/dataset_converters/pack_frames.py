@@ -12,11 +12,11 @@ from pathlib import Path
 
 from uscl.core.command_line import positive_int, run_command
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
+from uscl.data.bad_videos import damaged_videos
+from uscl.data.frame_store import read_index
 from uscl_plugin.datasets.media.conversion import pack_with_progress
-from uscl_plugin.datasets.media.frame_store import read_index
 from uscl_plugin.datasets.media.report import print_store
-from uscl_plugin.datasets.verification import damaged_videos
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.evaluation.folds import Folds, read_folds
+from uscl.data.annotations import read_annotations
+from uscl.data.folds import Folds, read_folds
 
 from .clips import Clip, read_clips
 from .confounding import check_confounding

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.video_manifest import read_manifest, source_digest
+from uscl.data.annotations import read_annotations
+from uscl.data.video_manifest import read_manifest, source_digest
 from uscl_plugin.datasets.transforms import LoadVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
-from uscl_plugin.evaluation.folds import group_of
+from uscl.data.folds import group_of
 
 from .clips import Clip
 from .finding import NOTE, WARNING, Finding

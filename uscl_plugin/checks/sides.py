@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from uscl_plugin.evaluation.folds import SIDES, Folds, group_of
+from uscl.data.folds import SIDES, Folds, group_of
 
 from .clips import Clip, describe_patient
 from .finding import ERROR, NOTE, Finding

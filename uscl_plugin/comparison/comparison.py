@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
 from uscl_plugin.evaluation.classification import classification_metrics
 from uscl_plugin.evaluation.cross_validation import CrossValidation, data_digest
 from uscl_plugin.evaluation.options import EvaluationOptions

@@ -8,15 +8,15 @@ from mmpretrain.datasets import BaseDataset
 from mmpretrain.registry import DATASETS
 
 from uscl.core.sample_seed import SampleSeeder
+from uscl.data.annotations import read_annotations
+from uscl.data.frame_range import frames_in_range
+from uscl.data.frame_shards import FrameShards, frames_at
+from uscl.data.frame_store import find_stored
+from uscl.data.labels import class_indices
+from uscl.data.selection import hide_labels, select_split
+from uscl.data.subsets import stratified_subset
 
-from .annotations import read_annotations
-from .frame_range import frames_in_range
-from .labels import class_indices
-from .media.frame_shards import FrameShards, frames_at
-from .media.frame_store import find_stored
 from .sample_errors import name_video
-from .selection import hide_labels, select_split
-from .subsets import stratified_subset
 from .verification import verify_videos
 
 
@@ -34,13 +34,13 @@ class VideoClusterDataset(BaseDataset):
     be there.
 
     Videos are verified when the data set is built: the bytes of stored ones by their checksums, the image files of
-    others as :mod:`~uscl_plugin.datasets.frame_files` can. Bad ones are dropped, after all choices, so that the others
+    others as :mod:`~uscl.data.frame_files` can. Bad ones are dropped, after all choices, so that the others
     and their labels are chosen as if these were sound, and nothing takes their place; ``bad_videos`` holds the reason
     of each by id. An error of a later sample stops the run.
 
     Args:
         data_root: The folder that a converter wrote.
-        ann_file: The annotation file, relative to ``data_root`` (see :mod:`uscl_plugin.datasets.annotations`).
+        ann_file: The annotation file, relative to ``data_root`` (see :mod:`uscl.data.annotations`).
         split: Keep only the videos of this split of the annotation, or of several; None keeps all.
         classes: Class names in the order of their indices; None takes the annotation's, or those of ``label_map``.
         label_map: Annotation label → class index or class name; several labels may share a class. None: each label is

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from uscl_plugin.evaluation.folds import check_folds, read_folds
+from uscl.data.folds import check_folds, read_folds
+from uscl.data.frame_shards import frames_at
 
-from .media.frame_shards import frames_at
 from .video_clusters import VideoClusterDataset
 
 

@@ -13,14 +13,14 @@ import torch
 from mmengine.config import Config
 
 from uscl.core.shipped_files import CONFIGS as SHIPPED_CONFIGS
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
+from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
+from uscl.data.folds import Folds, read_folds, write_folds
 
 from .backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from .backbones import PretrainedBackbone, load_backbone, unique_names, write_backbone
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
-from .fold_making import folds_of_splits, make_folds, official_folds
-from .folds import Folds, read_folds, write_folds
 from .leaks import find_leak
 from .options import EvaluationOptions
 from .predictions import Predictions, concatenate

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from uscl.clips.frame_resize import resize_frame
-from uscl_plugin.datasets.frame_range import frames_in_range
+from uscl.data.frame_range import frames_in_range
 
 HELD_OUT_FRACTION = 0.25
 
@@ -16,7 +16,7 @@ HELD_OUT_FRACTION = 0.25
 def split_frames(n: int, held_out_fraction: float = HELD_OUT_FRACTION) -> tuple[range, range]:
     """Divide the frames of a video in time: the first are the gallery, the last are held out as queries.
 
-    The border is that of :func:`~uscl_plugin.datasets.frame_range.frames_in_range`: a network trained on
+    The border is that of :func:`~uscl.data.frame_range.frames_in_range`: a network trained on
     ``frame_range=(0, 1 - held_out_fraction)`` has not seen the queries. Videos too short for that (2 or 3 frames with
     the default) still hold out their last frame, which such a network has seen.
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from uscl.core.config_literals import config_literals
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.media.video_manifest import read_manifest, source_digest
+from uscl.data.annotations import read_annotations
+from uscl.data.folds import group_of
+from uscl.data.video_manifest import read_manifest, source_digest
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 
 from .backbones import split_spec
-from .folds import group_of
 from .options import EvaluationOptions
 
 _SPLIT_APART = {'video': 'videos of one patient are', 'frame': 'frames of one video are'}

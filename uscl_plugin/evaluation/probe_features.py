@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 
 from uscl.core.atomic_files import write_atomically
+from uscl.data.folds import Folds, group_of
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 from uscl_plugin.engine.checkpoint_files import write_checkpoint
 
@@ -18,7 +19,6 @@ from .backbones import PretrainedBackbone
 from .cells import Cell, folder_of
 from .features import extract_features
 from .finetuning import FoldOutcome
-from .folds import Folds, group_of
 from .options import EvaluationOptions
 from .predictions import Predictions
 from .probes import as_linear_layer, run_probe

@@ -8,9 +8,10 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
+from uscl.data.folds import group_of
+
 from .classification import METRICS as MEASURES
 from .classification import classification_metrics
-from .folds import group_of
 from .predictions import Predictions
 
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
 from uscl.core.natural_order import natural_key
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
 from uscl_plugin.evaluation.cohesion import normalise
 
 from .feature_map import COLOURS, MAX_NAMED, embed, legend_below, style_map

@@ -12,10 +12,10 @@ from media_clips import write_clip
 from uscl.clips.discovery import VideoSource, find_sources
 from uscl.core.command_line import run_command
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
+from uscl.data.frame_store import read_index
 from uscl_plugin.datasets.media import conversion, video_store
 from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.frame_store import read_index
 from uscl_plugin.datasets.media.video_store import StoreSettings
 
 SETTINGS = StoreSettings(fps=3, size=32)

@@ -14,7 +14,7 @@ from media_clips import write_clip
 from PIL import Image
 
 from uscl.clips.discovery import find_sources
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
 from uscl_plugin.datasets.media import conversion
 from uscl_plugin.datasets.media.conversion import convert_sources
 from uscl_plugin.datasets.media.video_store import StoreSettings

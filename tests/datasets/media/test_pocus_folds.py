@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
 from uscl_plugin.datasets.media import pocus_folds
 from uscl_plugin.datasets.media.pocus_folds import convert_folds, list_fold_files
 from uscl_plugin.datasets.media.video_store import StoreSettings

@@ -12,14 +12,9 @@ from PIL import Image
 
 from uscl.core.errors import ClipError
 from uscl.core.relative_path import is_inside
+from uscl.data.png_frames import store_name
 from uscl_plugin.datasets.media import video_store
-from uscl_plugin.datasets.media.video_store import (
-    StoreSettings,
-    find_complete,
-    remove_leftovers,
-    store_name,
-    store_video,
-)
+from uscl_plugin.datasets.media.video_store import StoreSettings, find_complete, remove_leftovers, store_video
 
 SETTINGS = StoreSettings(fps=3, size=32)
 

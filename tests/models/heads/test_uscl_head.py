@@ -39,7 +39,7 @@ def cross_entropy_by_hand(logits, labels):
 
 
 def test_objective_of_the_released_code():
-    golden = np.load(Path(__file__).parents[2] / 'data' / 'objective.npz')
+    golden = np.load(Path(__file__).parents[2] / 'golden' / 'objective.npz')
     tensors = {name: torch.from_numpy(golden[name]) for name in golden.files if golden[name].ndim}
     neck = MODELS.build(
         dict(type='MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=256, with_avg_pool=False)

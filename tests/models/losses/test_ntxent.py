@@ -12,7 +12,7 @@ from torch import distributed as dist
 
 from uscl_plugin.models.losses import LightlyNTXentLoss
 
-GOLDEN = np.load(Path(__file__).parents[2] / 'data' / 'nt_xent.npz')
+GOLDEN = np.load(Path(__file__).parents[2] / 'golden' / 'nt_xent.npz')
 SETTINGS = sorted(name.removesuffix('_loss') for name in GOLDEN.files if name.endswith('_loss'))
 
 

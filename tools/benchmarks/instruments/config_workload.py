@@ -14,7 +14,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 from torch.utils.data import DataLoader
 
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
 from uscl_plugin.evaluation.pretraining import set_input_size
 
 from .workload import CountedBatches, Workload

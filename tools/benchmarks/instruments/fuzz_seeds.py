@@ -10,8 +10,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from uscl_plugin.datasets.annotations import write_annotations
-from uscl_plugin.datasets.media.frame_packing import pack_frames
+from uscl.data.annotations import write_annotations
+from uscl.data.frame_packing import pack_frames
 
 from .mutations import DECOY
 

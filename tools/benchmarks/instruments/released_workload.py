@@ -10,7 +10,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from uscl_plugin.datasets.annotations import read_annotations
+from uscl.data.annotations import read_annotations
 
 from .released_code import ReleasedCode, quiet
 from .workload import CountedBatches, Workload

@@ -23,15 +23,16 @@ from uscl.clips.discovery import VideoSource
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
 from uscl.core.worker_pool import run_isolated
-from uscl_plugin.datasets.annotations import write_annotations
+from uscl.data.annotations import write_annotations
+from uscl.data.frame_packing import discard_store, pack_frames
+from uscl.data.frame_store import STORE, StoreIndex
+from uscl.data.png_frames import store_name
+from uscl.data.video_manifest import MANIFEST
 
-from .frame_packing import discard_store, pack_frames
-from .frame_store import STORE, StoreIndex
 from .hidden_names import hide_names
 from .outcome import Outcome
 from .report import print_masks, print_report, print_store
-from .video_manifest import MANIFEST
-from .video_store import MASKED, StoreSettings, blanked_share, find_complete, remove_leftovers, store_name, store_video
+from .video_store import MASKED, StoreSettings, blanked_share, find_complete, remove_leftovers, store_video
 
 FRAMES = 'frames'
 _CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'

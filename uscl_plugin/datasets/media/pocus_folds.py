@@ -19,12 +19,12 @@ from rich.table import Table
 from uscl.clips.discovery import VideoSource, find_root
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.annotations import write_annotations
+from uscl.data.annotations import write_annotations
+from uscl.data.frame_packing import discard_store
+from uscl.data.png_frames import frame_name, write_png
 
 from .array_pickle import load_arrays
 from .conversion import FRAMES, pack_with_progress
-from .frame_packing import discard_store
-from .frame_writer import frame_name, write_png
 from .outcome import Outcome
 from .pocus_clone import CLASSES  # 0 covid, 1 pneumonia, 2 regular, as in the released code (my_dataset.py)
 from .report import print_report, print_store

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .frame_store import STORE, StoreIndex
+from uscl.data.frame_store import STORE, StoreIndex
+
 from .outcome import Outcome
 from .video_store import MASKED
 

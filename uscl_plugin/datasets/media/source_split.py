@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from uscl.clips.discovery import VideoSource
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.splits import split_videos
+from uscl.data.video_split import split_videos
 
 
 def split_sources(sources: Sequence[VideoSource], val_fraction: float, seed: int) -> list[VideoSource]:
-    """Give every video a split, 'train' or 'val'; see :func:`uscl_plugin.datasets.splits.split_videos`.
+    """Give every video a split, 'train' or 'val'; see :func:`uscl.data.video_split.split_videos`.
 
     Raises:
         SourceError: The index gives splits already.

@@ -6,7 +6,6 @@ whole, so that a folder without the temporary prefix is always complete.
 
 import hashlib
 import json
-import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,17 +14,16 @@ from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
 from uscl.clips.readers import open_reader
 from uscl.core.errors import ClipError
+from uscl.data.png_frames import frame_name, write_png
+from uscl.data.video_manifest import MANIFEST
 
-from .frame_writer import frame_name, write_png
 from .static_mask import StaticMask, find_static
-from .video_manifest import MANIFEST
 
 CONVERTER_VERSION = 1  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 TEMPORARY_PREFIX = '.tmp-'
 _EVERY = 1e4  # frames a second: more than any clip has
 COLOR_MODES = ('auto', 'gray', 'color')
-_NAME_LENGTH = 80  # with 9 more characters well below any file system's limit of 255 bytes
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,6 @@ class StoreSettings:
     size: int = 256
     color: str = 'auto'
     mask_tolerance: int | None = None
-
-
-def store_name(video_id: str) -> str:
-    """Folder name for a video: readable, safe on every file system, and different for different ids.
-
-    >>> store_name('covid/clip 1.mp4')
-    'covid__clip_1.mp4-afe0041c'
-    """
-    readable = re.sub(r'[^A-Za-z0-9._-]', '_', video_id.replace('/', '__')).lstrip('.-')[:_NAME_LENGTH]
-    return f'{readable}-{hashlib.sha256(video_id.encode()).hexdigest()[:8]}'
 
 
 def find_complete(source: Path, folder: Path, settings: StoreSettings) -> list[str] | None:

@@ -11,7 +11,7 @@ from .draw_views import DrawViews
 from .frame_as_image import FrameAsImage
 from .frames import LoadVideoFrames, SampleVideoFrames
 from .load_frame import LoadFrame
-from .mixing import MixFrames, mix
+from .mixing import MixFrames
 from .packing import PackViews
 
 __all__ = [
@@ -27,5 +27,4 @@ __all__ = [
     'PlannedView',
     'SampleVideoFrames',
     'collate_frames',
-    'mix',
 ]

@@ -1,13 +1,12 @@
 """Sample and load the frames of one video: the first two steps of USCL's sample pair generation (SPG)."""
 
-import os
-
-import cv2
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import get
 from mmengine.registry import TRANSFORMS
+
+from uscl.data.frame_loading import COLOR_TYPES, load_frame
+from uscl.data.spg import draw_frames
 
 
 @TRANSFORMS.register_module()
@@ -35,14 +34,14 @@ class SampleVideoFrames(BaseTransform):
         self.num_frames = num_frames
 
     def _sample_params(self, num_available: int) -> np.ndarray:
-        return np.random.choice(num_available, size=min(self.num_frames, num_available), replace=False)
+        return draw_frames(num_available, self.num_frames)
 
     def transform(self, results: dict) -> dict:
         """Add ``frame_inds``; see the class."""
         num_available = len(results['frames'])
         if num_available == 0:
             raise ValueError(f'video {results.get("video_id", "(no id)")!r} has no frame to sample from.')
-        results['frame_inds'] = np.sort(self._sample_params(num_available)).astype(np.int64)
+        results['frame_inds'] = self._sample_params(num_available)
         return results
 
     def __repr__(self) -> str:
@@ -73,43 +72,16 @@ class LoadVideoFrames(BaseTransform):
     """
 
     def __init__(self, color_type: str = 'color') -> None:
-        if color_type not in ('color', 'grayscale', 'unchanged'):
-            raise ValueError(f"color_type should be 'color', 'grayscale' or 'unchanged', got {color_type!r}.")
+        if color_type not in COLOR_TYPES:
+            raise ValueError(f'color_type should be one of {COLOR_TYPES}, got {color_type!r}.')
         self.color_type = color_type
-        # cv2's own 'unchanged' would keep 16 bits and transparency, and ignore the orientation of a photo
-        self._decoding = (
-            {'flag': cv2.IMREAD_ANYCOLOR, 'backend': 'cv2'} if color_type == 'unchanged' else {'flag': color_type}
-        )
-
-    def _read(self, source: str | os.PathLike | np.ndarray, video_id: str) -> np.ndarray:
-        img: np.ndarray | None
-        if isinstance(source, np.ndarray):
-            img = source
-        else:
-            try:
-                content = get(source)
-            except FileNotFoundError as error:
-                raise FileNotFoundError(
-                    f'frame {os.fspath(source)} of video {video_id!r} is missing: it was moved or deleted after the '
-                    f'conversion; run the converter again, which redoes only incomplete videos.'
-                ) from error
-            img = mmcv.imfrombytes(content, **self._decoding) if content else None
-        if img is None or img.dtype != np.uint8 or img.ndim not in (2, 3) or img.shape[2:] not in ((), (1,), (3,)):
-            what = 'cannot be decoded as an image' if img is None else f'has shape {img.shape} and dtype {img.dtype}'
-            name = 'given as an array' if isinstance(source, np.ndarray) else os.fspath(source)
-            raise ValueError(f'frame {name} of video {video_id!r} {what}: run the converter again on this video.')
-        if self.color_type == 'grayscale' and img.shape[2:] == (3,):
-            img = mmcv.bgr2gray(img)
-        if self.color_type == 'unchanged':
-            return img.reshape(*img.shape[:2], -1)
-        if img.shape[2:] != (3,):
-            img = np.repeat(img.reshape(*img.shape[:2], 1), 3, axis=2)
-        return img
 
     def transform(self, results: dict) -> dict:
         """Add ``imgs``; see the class."""
         video_id = results.get('video_id', '(no id)')
-        results['imgs'] = [self._read(results['frames'][i], video_id) for i in results['frame_inds']]
+        results['imgs'] = [
+            load_frame(results['frames'][i], self.color_type, video_id, read=get) for i in results['frame_inds']
+        ]
         return results
 
     def __repr__(self) -> str:

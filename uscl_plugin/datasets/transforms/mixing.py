@@ -4,20 +4,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
-
-def mix(perturbation: np.ndarray, anchor: np.ndarray, ratio: float) -> np.ndarray:
-    """Interpolate between two frames, ``ratio * perturbation + (1 - ratio) * anchor`` (Sec. 3 of the paper).
-
-    Args:
-        perturbation: (H, W, C), any real dtype; the first or the third frame.
-        anchor: (H, W, C); the frame in the middle.
-        ratio: ξ in [0, 1].
-
-    Returns:
-        (H, W, C) float32 in the range of the inputs.
-    """
-    ratio32 = np.float32(ratio)
-    return ratio32 * perturbation.astype(np.float32) + (np.float32(1) - ratio32) * anchor.astype(np.float32)
+from uscl.data.spg import draw_ratios, positive_pair
 
 
 @TRANSFORMS.register_module()
@@ -60,9 +47,7 @@ class MixFrames(BaseTransform):
         self.out_dtype = out_dtype
 
     def _sample_params(self) -> tuple[float, float]:
-        first = np.random.beta(self.alpha, self.beta)
-        second = first if self.shared_ratio else np.random.beta(self.alpha, self.beta)
-        return float(first), float(second)
+        return draw_ratios(self.alpha, self.beta, self.shared_ratio)
 
     def _finish(self, view: np.ndarray) -> np.ndarray:
         if self.out_dtype == 'uint8' and view.dtype != np.uint8:
@@ -81,10 +66,7 @@ class MixFrames(BaseTransform):
         ratios: tuple[float, ...] = ()
         if len(imgs) == 3:
             ratios = self._sample_params()
-            views = [mix(imgs[0], imgs[1], ratios[0]), mix(imgs[2], imgs[1], ratios[1])]
-        else:
-            views = [imgs[0], imgs[-1]]
-        results['img'] = [self._finish(view) for view in views]
+        results['img'] = [self._finish(view) for view in positive_pair(imgs, ratios)]
         results['mix_ratios'] = ratios
         return results
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from uscl_plugin.datasets.frame_files import file_damage, frames_damage
+from uscl.data.frame_files import file_damage, frames_damage
 
 
 @pytest.fixture(scope='module')

@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from uscl_plugin.evaluation.fold_making import folds_of_splits, make_folds, official_folds
-from uscl_plugin.evaluation.folds import SIDES, Folds, check_folds, group_of, read_folds, write_folds
+from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
+from uscl.data.folds import SIDES, Folds, check_folds, group_of, read_folds, write_folds
 
 
 def entry(name, label='a', patient=None, split=None, frames=3):

@@ -5,10 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from uscl_plugin.datasets.annotations import write_annotations
-from uscl_plugin.datasets.media.frame_packing import pack_frames
-from uscl_plugin.datasets.media.frame_writer import frame_name, write_png
-from uscl_plugin.datasets.media.video_store import store_name
+from .annotations import write_annotations
+from .frame_packing import pack_frames
+from .png_frames import frame_name, store_name, write_png
 
 CLASSES = ('speckle_a', 'speckle_b')
 _GRAIN = 1.5  # standard deviation of a speckle in pixels

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from uscl_plugin.datasets.annotations import read_annotations, write_annotations
+from uscl.data.annotations import read_annotations, write_annotations
 
 ENTRY = dict(video_id='a/x.mp4', patient_id='p', label='a', split='train', frames=['frames/x/0.png', 'frames/x/1.png'])
 

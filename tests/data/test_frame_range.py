@@ -1,6 +1,6 @@
 import pytest
 
-from uscl_plugin.datasets.frame_range import frames_in_range
+from uscl.data.frame_range import frames_in_range
 
 BOUNDS = [(a / 20, b / 20) for a in range(20) for b in range(a + 1, 21)] + [
     (0.07, 1.0),

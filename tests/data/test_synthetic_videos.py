@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 
-from uscl_plugin.datasets.annotations import read_annotations
-from uscl_plugin.datasets.synthetic_videos import speckle, write_synthetic_videos
+from uscl.data.annotations import read_annotations
+from uscl.data.synthetic_videos import speckle, write_synthetic_videos
 
 
 def test_speckle_has_rayleigh_contrast():

@@ -6,10 +6,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uscl_plugin.datasets.annotations import write_annotations
-from uscl_plugin.datasets.media.frame_packing import pack_frames
-from uscl_plugin.datasets.media.frame_store import find_stored
-from uscl_plugin.datasets.verification import damaged_videos
+from uscl.data.annotations import write_annotations
+from uscl.data.bad_videos import damaged_videos
+from uscl.data.frame_packing import pack_frames
+from uscl.data.frame_store import find_stored
 
 SETTINGS = settings(max_examples=25, deadline=None, derandomize=True)
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 17), st.integers(1, 17), st.sampled_from([(), (3,)]))

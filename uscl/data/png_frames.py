@@ -1,11 +1,24 @@
-"""The image files of stored frames."""
+"""The image files of a video: their folder, their names, their format."""
 
+import hashlib
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+_NAME_LENGTH = 80  # with 9 more characters well below any file system's limit of 255 bytes
 PNG_COMPRESSION = 6  # zlib's own balance; lossless at any level
+
+
+def store_name(video_id: str) -> str:
+    """Folder name for a video: readable, safe on every file system, and different for different ids.
+
+    >>> store_name('covid/clip 1.mp4')
+    'covid__clip_1.mp4-afe0041c'
+    """
+    readable = re.sub(r'[^A-Za-z0-9._-]', '_', video_id.replace('/', '__')).lstrip('.-')[:_NAME_LENGTH]
+    return f'{readable}-{hashlib.sha256(video_id.encode()).hexdigest()[:8]}'
 
 
 def frame_name(index: int) -> str:

@@ -1,11 +1,8 @@
-import cv2
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
-from uscl_plugin.datasets.media.frame_writer import write_png
 
 
 def test_grey_up_to_one_percent_of_coloured_pixels():
@@ -48,14 +45,3 @@ def test_shrinking_averages_areas():
     frame = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
     expected = frame.reshape(8, 4, 12, 4, 3).mean((1, 3))
     np.testing.assert_allclose(shrink(frame, 8), expected, atol=0.51)
-
-
-@pytest.mark.parametrize('shape', [(20, 30), (20, 30, 3)])
-def test_png_is_lossless_rgb_and_repeatable(tmp_path, shape):
-    frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    write_png(tmp_path / 'é.png', frame)
-    write_png(tmp_path / 'b.png', frame)
-    assert (tmp_path / 'é.png').read_bytes() == (tmp_path / 'b.png').read_bytes()
-    stored = cv2.imread(str(tmp_path / 'b.png'), cv2.IMREAD_UNCHANGED)
-    assert stored.ndim == len(shape)  # a grey frame takes one channel
-    np.testing.assert_array_equal(stored if len(shape) == 2 else stored[..., ::-1], frame)

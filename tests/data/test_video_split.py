@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uscl_plugin.datasets.splits import split_videos
+from uscl.data.video_split import split_videos
 
 
 def make(**counts):

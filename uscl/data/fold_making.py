@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from uscl_plugin.datasets.splits import split_videos
-
 from .folds import SIDES, Folds, check_folds, group_of
+from .video_split import split_videos
 
 GROUPINGS = ('patient', 'video', 'frame')
 _SHUFFLES = 100  # tried for one in which every class is on both sides of every fold

@@ -12,16 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
-from uscl_plugin.datasets.annotations import read_annotations, write_annotations
-from uscl_plugin.datasets.media import frame_packing, frame_shards
-from uscl_plugin.datasets.media.frame_packing import discard_store, pack_frames
-from uscl_plugin.datasets.media.frame_shards import FrameShards, frames_at
-from uscl_plugin.datasets.media.frame_store import (
-    find_stored,
-    names_digest,
-    read_index,
-)
-from uscl_plugin.datasets.verification import damaged_videos
+from uscl.data import frame_packing, frame_shards
+from uscl.data.annotations import read_annotations, write_annotations
+from uscl.data.bad_videos import damaged_videos
+from uscl.data.frame_packing import discard_store, pack_frames
+from uscl.data.frame_shards import FrameShards, frames_at
+from uscl.data.frame_store import find_stored, names_digest, read_index
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,60 @@
+"""One frame of a data folder, from its image file or from the store."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+COLOR_TYPES = ('color', 'grayscale', 'unchanged')
+# cv2's own IMREAD_UNCHANGED would keep 16 bits and transparency, and ignore the orientation of a photo.
+_FLAGS = {'color': cv2.IMREAD_COLOR, 'grayscale': cv2.IMREAD_GRAYSCALE, 'unchanged': cv2.IMREAD_ANYCOLOR}
+
+
+def load_frame(
+    source: str | os.PathLike | np.ndarray,
+    color_type: str = 'color',
+    video_id: str = '(no id)',
+    read: Callable[[Any], bytes] = lambda path: Path(path).read_bytes(),
+) -> np.ndarray:
+    """Load a frame.
+
+    Args:
+        source: A path, or the frame as it is stored: (H, W) or (H, W, 3) uint8, BGR.
+        color_type: 'color' keeps colour; 'grayscale' reads grey and repeats it in the three channels; 'unchanged'
+            leaves grey at one channel, and hands arrays on without a copy.
+        video_id: For messages.
+        read: Reads a path, such as :func:`mmengine.fileio.get`.
+
+    Returns:
+        (H, W, 3) uint8; blue, green, red; with 'unchanged' (H, W, 1) where it is stored as grey.
+
+    Raises:
+        FileNotFoundError: It is not there any more.
+        ValueError: It is no readable image, or an array of another shape or dtype.
+    """
+    image: np.ndarray | None
+    if isinstance(source, np.ndarray):
+        image = source
+    else:
+        try:
+            content = read(source)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'frame {os.fspath(source)} of video {video_id!r} is missing: it was moved or deleted after the '
+                f'conversion; run the converter again, which redoes only incomplete videos.'
+            ) from error
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[color_type]) if content else None
+    if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
+        what = 'cannot be decoded as an image' if image is None else f'has shape {image.shape} and dtype {image.dtype}'
+        name = 'given as an array' if isinstance(source, np.ndarray) else os.fspath(source)
+        raise ValueError(f'frame {name} of video {video_id!r} {what}: run the converter again on this video.')
+    if color_type == 'grayscale' and image.shape[2:] == (3,):
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    if color_type == 'unchanged':
+        return image.reshape(*image.shape[:2], -1)
+    if image.shape[2:] != (3,):
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return image
