@@ -7,11 +7,11 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
+from uscl.stats.classification import classification_metrics
+from uscl.stats.evaluation_summary import summarise
+from uscl.stats.predictions import Predictions
 from uscl_plugin.comparison.comparison import METRICS, Row
 from uscl_plugin.comparison.table import comparison_table
-from uscl_plugin.evaluation.classification import classification_metrics
-from uscl_plugin.evaluation.predictions import Predictions
-from uscl_plugin.evaluation.summary import summarise
 from uscl_plugin.visualization.comparison_figure import comparison_figure
 
 CLASSES = ['a', 'b', 'c']

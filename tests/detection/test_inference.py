@@ -9,9 +9,9 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
+from uscl.stats.detection_summary import summarise_detections
 from uscl_plugin.detection.inference import coco_results, load_strictly, run_detector
 from uscl_plugin.detection.lesion_metric import LesionCocoMetric
-from uscl_plugin.detection.summary import summarise_detections
 from uscl_plugin.engine.checkpoints import CheckpointError
 
 FOLDER = 'configs/udiat_b'

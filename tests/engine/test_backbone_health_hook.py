@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from uscl.stats.effective_rank import effective_rank
 from uscl_plugin.engine.hooks import BackboneHealthHook
-from uscl_plugin.evaluation.effective_rank import effective_rank
 from uscl_plugin.evaluation.residual_branches import branch_shares
 
 STAGES = ['layer1', 'layer2', 'layer3', 'layer4']

@@ -3,10 +3,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from uscl.stats.predictions import Predictions
 from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
 from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config
-from uscl_plugin.evaluation.predictions import Predictions
 from uscl_plugin.evaluation.pretraining import input_size, set_input_size
 
 

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from uscl_plugin.evaluation.predictions import Predictions
+from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.probes import PROBES, as_linear_layer, run_probe, selection_quality
 
 

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from tool_module import load_tool
 
+from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
 from uscl_plugin.evaluation.finetuning import finetune_fold
-from uscl_plugin.evaluation.predictions import Predictions
 
 
 @pytest.fixture(scope='module')

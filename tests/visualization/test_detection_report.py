@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
-from uscl_plugin.detection.inference import Detections
-from uscl_plugin.detection.summary import summarise_detections
+from uscl.stats.detection_summary import summarise_detections
+from uscl.stats.detections import Detections
 from uscl_plugin.visualization.detection_report import write_detection_report
 
 EVIL = '<script>alert(1)</script>'

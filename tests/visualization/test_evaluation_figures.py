@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from uscl_plugin.evaluation.predictions import Predictions
-from uscl_plugin.evaluation.summary import summarise
+from uscl.stats.evaluation_summary import summarise
+from uscl.stats.predictions import Predictions
 from uscl_plugin.visualization.evaluation_figures import confusion_matrices, forest_plot, roc_curves
 
 CLASSES = ['a', 'b', 'c']

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uscl_plugin.evaluation.predictions import Predictions
-from uscl_plugin.evaluation.summary import summarise
+from uscl.stats.evaluation_summary import summarise
+from uscl.stats.predictions import Predictions
 from uscl_plugin.visualization import evaluation_report
 from uscl_plugin.visualization.evaluation_errors import thumbnail, video_errors
 from uscl_plugin.visualization.evaluation_report import write_evaluation_report

@@ -65,8 +65,8 @@ def _report(cfg: Config, args: argparse.Namespace, command: str) -> int:
     from mmengine.fileio import dump
 
     from uscl.core.atomic_files import write_atomically
+    from uscl.stats.detection_summary import summarise_detections
     from uscl_plugin.detection.inference import run_detector
-    from uscl_plugin.detection.summary import summarise_detections
     from uscl_plugin.visualization.detection_report import percent, write_detection_report
 
     detections = run_detector(cfg, args.checkpoint)

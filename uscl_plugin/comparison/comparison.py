@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from uscl.data.annotations import read_annotations
-from uscl_plugin.evaluation.classification import classification_metrics
+from uscl.stats.classification import classification_metrics
+from uscl.stats.evaluation_summary import honest_selection
+from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.cross_validation import CrossValidation, data_digest
 from uscl_plugin.evaluation.options import EvaluationOptions
-from uscl_plugin.evaluation.predictions import Predictions
-from uscl_plugin.evaluation.summary import honest_selection
 
 from .detection_config import DETECTOR, read_detector
 from .detector_run import run_detector

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, describe_data, estimate, markdown, percent
+from uscl.stats.summary_tables import METRIC_NAMES, describe_data, estimate, markdown, percent
 
 from .comparison import METRICS, Row
 
@@ -16,7 +16,7 @@ def comparison_table(
 
     Args:
         rows: One a method and seed.
-        summary: Of the finished ones, :func:`~uscl_plugin.evaluation.summary.summarise`; None if there is none.
+        summary: Of the finished ones, :func:`~uscl.stats.evaluation_summary.summarise`; None if there is none.
         reference: Method that the others are subtracted from.
         detection: What the detector's measures are of, a sentence.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,37 +18,10 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from pycocotools.coco import COCO
 
+from uscl.stats.detections import Detections
 from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
 
 from .lesion_check_hook import check_heads
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What a detector found in a data set, and what is there.
-
-    Attributes:
-        truth: The annotation file.
-        image_ids: Those of the images that the detector saw, in the order of the data set.
-        results: One dict a prediction, as COCO's result files have them: ``image_id``, ``category_id``, ``score``,
-            ``bbox`` (x, y, width, height; pixels of the image as stored) and, if ``has_masks``, ``segmentation``
-            (compressed run lengths).
-        has_masks: Whether the detector predicts masks.
-        image_root: Folder of the images.
-        ann_file: Path of the annotation file.
-    """
-
-    truth: COCO
-    image_ids: list[int]
-    results: list[dict]
-    has_masks: bool
-    image_root: Path
-    ann_file: Path
-
-    @property
-    def kinds(self) -> dict[str, str]:
-        """What can be compared with the truth: its name → its name in COCO's evaluation."""
-        return {'box': 'bbox', 'mask': 'segm'} if self.has_masks else {'box': 'bbox'}
 
 
 def run_detector(cfg: Config, checkpoint: str | Path) -> Detections:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .effective_rank import effective_rank
+from uscl.stats.effective_rank import effective_rank
+
 from .features import extract_features, pool
 from .residual_branches import BranchWatch
 

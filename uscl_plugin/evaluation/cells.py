@@ -9,9 +9,9 @@ from typing import Any
 from zipfile import BadZipFile
 
 from uscl.core.atomic_files import write_text
+from uscl.stats.predictions import Predictions
 
 from .finetuning import MODEL
-from .predictions import Predictions
 
 _FACTS = 'cell.json'
 

@@ -16,6 +16,7 @@ from uscl.core.shipped_files import CONFIGS as SHIPPED_CONFIGS
 from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
 from uscl.data.folds import Folds, read_folds, write_folds
+from uscl.stats.predictions import Predictions, concatenate
 
 from .backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from .backbones import PretrainedBackbone, load_backbone, unique_names, write_backbone
@@ -23,7 +24,6 @@ from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
 from .leaks import find_leak
 from .options import EvaluationOptions
-from .predictions import Predictions, concatenate
 from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
 

@@ -13,7 +13,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from .predictions import Predictions
+from uscl.stats.predictions import Predictions
+
 from .pretraining import set_input_size
 from .probes import selection_quality
 

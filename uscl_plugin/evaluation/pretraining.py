@@ -13,10 +13,10 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS, MODELS
 from torch import nn
 
+from uscl.stats.cohesion import Cohesion, measure_cohesion
 from uscl_plugin.datasets.transforms import LoadVideoFrames
 from uscl_plugin.engine.checkpoints import CheckpointError, backbone_state, load_plain_checkpoint
 
-from .cohesion import Cohesion, measure_cohesion
 from .features import extract_features, split_frames
 
 _SIZED = (

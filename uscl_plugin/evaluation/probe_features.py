@@ -12,6 +12,7 @@ from rich.progress import track
 
 from uscl.core.atomic_files import write_atomically
 from uscl.data.folds import Folds, group_of
+from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 from uscl_plugin.engine.checkpoint_files import write_checkpoint
 
@@ -20,7 +21,6 @@ from .cells import Cell, folder_of
 from .features import extract_features
 from .finetuning import FoldOutcome
 from .options import EvaluationOptions
-from .predictions import Predictions
 from .probes import as_linear_layer, run_probe
 
 

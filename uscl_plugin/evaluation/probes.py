@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from .predictions import Predictions
+from uscl.stats.predictions import Predictions
 
 FIXED = 'fixed'  # selection: one setting for all, chosen beforehand
 

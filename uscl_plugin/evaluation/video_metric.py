@@ -9,10 +9,9 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import METRICS
 
 from uscl.data.folds import group_of
-
-from .classification import METRICS as MEASURES
-from .classification import classification_metrics
-from .predictions import Predictions
+from uscl.stats.classification import METRICS as MEASURES
+from uscl.stats.classification import classification_metrics
+from uscl.stats.predictions import Predictions
 
 
 @METRICS.register_module()
@@ -28,7 +27,7 @@ class VideoClassificationMetric(BaseMetric):
         prefix: Likewise.
 
     Attributes:
-        predictions: After an evaluation, side → :class:`~uscl_plugin.evaluation.predictions.Predictions` of its frames.
+        predictions: After an evaluation, side → :class:`~uscl.stats.predictions.Predictions` of its frames.
     """
 
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, percent
+from uscl.stats.summary_tables import METRIC_NAMES, percent
 
 from .figures import BLUE, DARK, GREY, ORANGE, new_figure, tidy
 
@@ -23,7 +23,7 @@ def comparison_figure(
     """One line a method: mean over seeds, its 95 % interval over patients, and the seeds as rings.
 
     Args:
-        summary: See :func:`uscl_plugin.evaluation.summary.summarise`; its videos are shown.
+        summary: See :func:`uscl.stats.evaluation_summary.summarise`; its videos are shown.
         metric: One of its metrics.
         highlight: Method in another colour.
         measures: Of detectors, name → method → one value in [0, 1] a seed; those of :data:`PANELS` are shown beside.

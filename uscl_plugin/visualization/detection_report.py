@@ -6,9 +6,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from uscl_plugin.detection.image_quality import ImageQuality, best_and_worst, image_qualities
-from uscl_plugin.detection.inference import Detections
-from uscl_plugin.detection.scores import SIZES, Matches, evaluate, precision_curve
+from uscl.stats.detection_quality import ImageQuality, best_and_worst, image_qualities
+from uscl.stats.detection_scores import SIZES, Matches, evaluate, precision_curve
+from uscl.stats.detections import Detections
 
 from .detection_figures import detection_curves
 from .detection_pictures import side_by_side
@@ -41,7 +41,7 @@ def write_detection_report(
     Args:
         path: The file.
         detections: Of one detector.
-        summary: Of these, see :func:`uscl_plugin.detection.summary.summarise_detections`.
+        summary: Of these, see :func:`uscl.stats.detection_summary.summarise_detections`.
         facts: ``command``, ``config``, ``checkpoint``, ``versions``; each may be absent, others are listed too.
         num: Images to show at most.
     """

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 
 from uscl.core.natural_order import natural_key
 from uscl.data.annotations import read_annotations
-from uscl_plugin.evaluation.cohesion import normalise
+from uscl.stats.cohesion import normalise
 
 from .feature_map import COLOURS, MAX_NAMED, embed, legend_below, style_map
 from .figures import DARK, new_figure, shorten

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from uscl_plugin.evaluation.predictions import Predictions
+from uscl.stats.predictions import Predictions
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 from sklearn.metrics import auc, roc_curve
 
-from uscl_plugin.evaluation.classification import METRICS
-from uscl_plugin.evaluation.predictions import Predictions
-from uscl_plugin.evaluation.summary_tables import METRIC_NAMES, percent, selection_title
+from uscl.stats.classification import METRICS
+from uscl.stats.predictions import Predictions
+from uscl.stats.summary_tables import METRIC_NAMES, percent, selection_title
 
 from .figures import BLUE, DARK, GREY, METHOD_STYLES, new_figure, tidy
 
@@ -109,7 +109,7 @@ def forest_plot(summary: Mapping, level: str) -> Figure:
     """Every metric of every method and selection: mean over seeds, 95 % interval over patients, a ring a seed.
 
     Args:
-        summary: See :func:`uscl_plugin.evaluation.summary.summarise`.
+        summary: See :func:`uscl.stats.evaluation_summary.summarise`.
         level: ``'frame'`` or ``'video'``.
     """
     found = summary['levels'][level]

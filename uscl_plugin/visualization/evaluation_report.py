@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from uscl_plugin.evaluation.predictions import Predictions
-from uscl_plugin.evaluation.summary import Runs
-from uscl_plugin.evaluation.summary_tables import (
+from uscl.stats.evaluation_summary import Runs
+from uscl.stats.predictions import Predictions
+from uscl.stats.summary_tables import (
     OPTIMISTIC,
     Table,
     class_table,
@@ -43,7 +43,7 @@ def write_evaluation_report(
         path: The file.
         runs: Method → selection → seed → predictions of all test frames.
         classes: Names of the classes.
-        summary: Of these runs, see :func:`uscl_plugin.evaluation.summary.summarise`.
+        summary: Of these runs, see :func:`uscl.stats.evaluation_summary.summarise`.
         facts: What was asked: ``command``, ``data``, ``protocol``, ``folds``, ``seeds``, ``warnings`` (list),
             ``settings``, ``versions``, ``device``, ``seconds``, ``leak`` (true, or a sentence, if videos or frames of
             one patient were on both sides); each may be absent, others are listed too.

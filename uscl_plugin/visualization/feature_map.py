@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from sklearn.manifold import TSNE
 
-from uscl_plugin.evaluation.cohesion import normalise
+from uscl.stats.cohesion import normalise
 
 from .figures import DARK, GREY, new_figure, shorten
 

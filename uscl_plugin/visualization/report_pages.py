@@ -6,7 +6,7 @@ import time
 import numpy as np
 from mmengine.config import Config
 
-from uscl_plugin.evaluation.cohesion import MAX_PAIRS
+from uscl.stats.cohesion import MAX_PAIRS
 from uscl_plugin.evaluation.pretraining import Evaluation, FrameSet
 
 from .backbone_table import add_backbone_health

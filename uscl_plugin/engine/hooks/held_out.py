@@ -24,7 +24,7 @@ class HeldOutHook(Hook):
 
     Logged as ``held_out/contrastive`` (NT-Xent of pairs drawn alike every time), and over the videos' frames, of which
     the last quarter of each are queries: ``held_out/gap`` (mean cosine similarity within minus between videos),
-    ``held_out/auroc`` and ``held_out/retrieval`` (see :class:`uscl_plugin.evaluation.cohesion.Cohesion`).
+    ``held_out/auroc`` and ``held_out/retrieval`` (see :class:`uscl.stats.cohesion.Cohesion`).
 
     Args:
         data_root: Folder of a converter; the training data's own is the usual choice.

@@ -6,7 +6,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy.optimize import linear_sum_assignment
 
-from .inference import Detections
+from .detections import Detections
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from lesion_truth import moved, write_truth
 from pycocotools.coco import COCO
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
-from uscl_plugin.detection.image_quality import agreement, best_and_worst, image_qualities
-from uscl_plugin.detection.inference import Detections
+from uscl.stats.detection_quality import agreement, best_and_worst, image_qualities
+from uscl.stats.detections import Detections
 
 
 def detections(folder, make, has_masks=True):

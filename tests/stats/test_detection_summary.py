@@ -1,4 +1,4 @@
-"""Of uscl_plugin/detection/summary.py."""
+"""Of uscl/stats/detection_summary.py."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,9 @@ from lesion_truth import moved, write_truth
 from pycocotools.coco import COCO
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
-from uscl_plugin.detection.inference import Detections
-from uscl_plugin.detection.scores import evaluate
-from uscl_plugin.detection.summary import summarise_detections
+from uscl.stats.detection_scores import evaluate
+from uscl.stats.detection_summary import summarise_detections
+from uscl.stats.detections import Detections
 
 
 @pytest.fixture(scope='module')

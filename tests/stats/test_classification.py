@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
-from uscl_plugin.evaluation.classification import classification_metrics
-from uscl_plugin.evaluation.predictions import Predictions
+from uscl.stats.classification import classification_metrics
+from uscl.stats.predictions import Predictions
 
 
 def predictions(labels, scores):

@@ -45,7 +45,7 @@ class PatientStatistics:
         return cls(patients, confusion, np.stack(wins))
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Measures of B resamples, as :func:`~uscl_plugin.evaluation.classification.classification_metrics` defines.
+        """Measures of B resamples, as :func:`~uscl.stats.classification.classification_metrics` defines.
 
         Args:
             weights: (B, P) how many times each patient is in each resample, at least one patient in each.

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .inference import Detections
-from .scores import SIZES, Matches, average_precision, evaluate, lesions_by_size
+from .detection_scores import SIZES, Matches, average_precision, evaluate, lesions_by_size
+from .detections import Detections
 
 IOU = 0.5  # of hits
 FALSE_POSITIVES = (0.125, 0.25, 0.5, 1, 2)  # per image, at which the sensitivity is told

@@ -3,15 +3,9 @@ import time
 import numpy as np
 import pytest
 
-from uscl_plugin.evaluation.bootstrap import (
-    PatientStatistics,
-    patient_weights,
-    percentile_interval,
-    resampled_metrics,
-    won_pairs,
-)
-from uscl_plugin.evaluation.classification import METRICS, classification_metrics
-from uscl_plugin.evaluation.predictions import Predictions
+from uscl.stats.bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics, won_pairs
+from uscl.stats.classification import METRICS, classification_metrics
+from uscl.stats.predictions import Predictions
 
 
 def sample(seed, patients=12, classes=3, frames=120, decimals=None):

@@ -17,7 +17,7 @@ def evaluate(truth: COCO, results: Sequence[dict], kind: str, image_ids: Sequenc
 
     Args:
         truth: The annotations.
-        results: See :class:`uscl_plugin.detection.inference.Detections`.
+        results: See :class:`uscl.stats.detections.Detections`.
         kind: 'bbox' or 'segm'.
         image_ids: Of the images to look at; None: all.
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from uscl_plugin.evaluation.effective_rank import effective_rank
+from uscl.stats.effective_rank import effective_rank
 
 
 def slow_rank(features):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from uscl_plugin.evaluation.predictions import Predictions, concatenate
+from uscl.stats.predictions import Predictions, concatenate
 
 
 def random_predictions(rng, videos=7, classes=3):

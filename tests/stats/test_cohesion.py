@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from uscl_plugin.evaluation.cohesion import measure_cohesion, normalise
+from uscl.stats.cohesion import measure_cohesion, normalise
 
 
 def reference(features, video, query):

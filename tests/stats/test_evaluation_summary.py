@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from uscl_plugin.evaluation.bootstrap import PatientStatistics, patient_weights, resampled_metrics
-from uscl_plugin.evaluation.classification import METRICS, classification_metrics
-from uscl_plugin.evaluation.predictions import Predictions
-from uscl_plugin.evaluation.summary import honest_selection, markdown_table, summarise
+from uscl.stats.bootstrap import PatientStatistics, patient_weights, resampled_metrics
+from uscl.stats.classification import METRICS, classification_metrics
+from uscl.stats.evaluation_summary import honest_selection, markdown_table, summarise
+from uscl.stats.predictions import Predictions
 
 CLASSES = ['covid', 'pneumonia', 'regular']
 

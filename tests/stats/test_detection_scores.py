@@ -5,7 +5,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
-from uscl_plugin.detection.scores import Matches, average_precision, evaluate, lesions_by_size, precision_curve
+from uscl.stats.detection_scores import Matches, average_precision, evaluate, lesions_by_size, precision_curve
 
 THRESHOLDS = np.arange(50, 100, 5) / 100
 

@@ -1,0 +1,1 @@
+"""Measures of predictions and features, intervals over patients, and their summaries."""
