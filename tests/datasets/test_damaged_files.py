@@ -15,12 +15,12 @@ from uscl.clips.clip_reader import ClipReader
 from uscl.clips.discovery import find_sources
 from uscl.clips.frame_folder import LARGEST_FRAME, FrameFolder
 from uscl.clips.source_index import read_index
+from uscl.convert.lesions.class_lists import read_class_lists
+from uscl.convert.lesions.masks import read_binary_mask
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import read_folds
-from uscl_plugin.datasets.lesions.class_lists import read_class_lists
-from uscl_plugin.datasets.lesions.masks import read_binary_mask
 from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
 
 ENTRY = {'video_id': 'v', 'patient_id': None, 'label': None, 'split': None, 'frames': ['a.png']}

@@ -13,9 +13,9 @@ import pytest
 import torch
 from tool_module import load_tool
 
+from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
 from uscl_plugin.comparison import comparison as comparison_module
 from uscl_plugin.comparison.training_run import FinishedTraining, TrainingError
-from uscl_plugin.datasets.lesions.conversion import LesionSettings, convert_lesions
 from uscl_plugin.engine.checkpoint_files import write_checkpoint
 from uscl_plugin.engine.checkpoints import backbone_state, load_plain_checkpoint
 from uscl_plugin.evaluation.backbones import load_backbone

@@ -10,8 +10,8 @@ from tool_module import load_tool
 pytest.importorskip('pydicom')
 from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
 
+from uscl.convert.privacy.pseudonyms import SALT_VARIABLE, Pseudonyms
 from uscl.data.annotations import read_annotations
-from uscl_plugin.datasets.media.pseudonyms import SALT_VARIABLE, Pseudonyms
 
 SALT = 'a salt for tests only'
 

@@ -17,9 +17,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
+from uscl.convert.lesions.lesion_sources import EXPECTED
 from uscl.core.command_line import positive_int, run_command
-from uscl_plugin.datasets.lesions.conversion import LesionSettings, convert_lesions
-from uscl_plugin.datasets.lesions.sources import EXPECTED
 
 
 def fold_count(text: str) -> int:

@@ -10,13 +10,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from uscl.convert.videos.conversion_report import print_store
+from uscl.convert.videos.video_conversion import pack_with_progress
 from uscl.core.command_line import positive_int, run_command
 from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
 from uscl.data.bad_videos import damaged_videos
 from uscl.data.frame_store import read_index
-from uscl_plugin.datasets.media.conversion import pack_with_progress
-from uscl_plugin.datasets.media.report import print_store
 
 
 def main(argv: list[str] | None = None) -> int:

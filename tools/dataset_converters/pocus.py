@@ -10,14 +10,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from uscl.convert.pocus.pocus_clone import CLASSES, PROBES, find_clips
+from uscl.convert.pocus.pocus_folds import convert_folds, list_fold_files
+from uscl.convert.videos.common_arguments import add_common_arguments
+from uscl.convert.videos.source_split import split_sources
+from uscl.convert.videos.video_conversion import convert_sources
+from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.command_line import fraction, positive_float, run_command
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.media.common_arguments import add_common_arguments
-from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.pocus_clone import CLASSES, PROBES, find_clips
-from uscl_plugin.datasets.media.pocus_folds import convert_folds, list_fold_files
-from uscl_plugin.datasets.media.source_split import split_sources
-from uscl_plugin.datasets.media.video_store import StoreSettings
 
 CLIP_OPTIONS = ('fps', 'probe', 'viral', 'val_fraction', 'seed')
 

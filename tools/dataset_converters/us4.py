@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from uscl.clips.discovery import VideoSource, find_root, walk_sources
+from uscl.convert.videos.common_arguments import add_common_arguments
+from uscl.convert.videos.video_conversion import convert_sources
+from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.command_line import fraction, run_command
 from uscl.core.errors import SourceError
 from uscl.data.video_split import split_videos
-from uscl_plugin.datasets.media.common_arguments import add_common_arguments
-from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.video_store import StoreSettings
 
 # fmt: off
 PREFIXES = ('Rb1', 'Rb2', 'Rb3', 'Rb4', 'Rb5',  # CLUST

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 
 from uscl.clips.discovery import find_sources
+from uscl.convert.privacy.privacy_options import add_privacy_arguments, mask_tolerance, privacy_metainfo, protect
+from uscl.convert.videos.common_arguments import add_common_arguments
+from uscl.convert.videos.source_split import split_sources
+from uscl.convert.videos.video_conversion import convert_sources
+from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.command_line import fraction, positive_float, run_command
-from uscl_plugin.datasets.media.common_arguments import add_common_arguments
-from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.privacy_options import add_privacy_arguments, mask_tolerance, privacy_metainfo, protect
-from uscl_plugin.datasets.media.source_split import split_sources
-from uscl_plugin.datasets.media.video_store import StoreSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:

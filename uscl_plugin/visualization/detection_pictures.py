@@ -10,7 +10,7 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
 
-from uscl_plugin.datasets.lesions.masks import read_image
+from uscl.convert.lesions.masks import read_image
 
 TRUTH, FOUND = (86, 205, 233), (255, 140, 40)  # told apart by all eyes, and from grey
 WIDTH, MAX_HEIGHT, GAP = 480, 480, 6  # pixels, of one of the two

@@ -16,16 +16,16 @@ from uscl.clips.dicom_reader import DicomReader
 from uscl.clips.discovery import find_sources
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.source_index import read_index
+from uscl.convert.lesions.class_lists import read_class_lists
+from uscl.convert.lesions.masks import read_binary_mask, read_colour_mask
+from uscl.convert.pocus.pocus_clone import read_table
+from uscl.convert.pocus.pocus_folds import read_fold
+from uscl.convert.videos.video_store import StoreSettings, find_complete, store_video
 from uscl.core.errors import ClipError, SourceError
 from uscl.data.annotations import read_annotations
 from uscl.data.bad_videos import damaged_videos
 from uscl.data.folds import Folds, check_folds, read_folds, write_folds
 from uscl.data.frame_store import read_index as read_store_index
-from uscl_plugin.datasets.lesions.class_lists import read_class_lists
-from uscl_plugin.datasets.lesions.masks import read_binary_mask, read_colour_mask
-from uscl_plugin.datasets.media.pocus_clone import read_table
-from uscl_plugin.datasets.media.pocus_folds import read_fold
-from uscl_plugin.datasets.media.video_store import StoreSettings, find_complete, store_video
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
 

@@ -13,12 +13,12 @@ from rich.progress import track
 from uscl.core.errors import SourceError
 from uscl.version import __version__
 
-from .coco import coco_annotations, coco_images, write_coco
+from .coco_files import coco_annotations, coco_images, write_coco
 from .instances import LesionImage, read_lesions
+from .lesion_report import print_report, write_skipped
+from .lesion_sources import Skipped, find_lesions, printable
+from .lesion_split import assign_folds, hold_back
 from .overview import remove_overview, write_overview
-from .report import print_report, write_skipped
-from .sources import Skipped, find_lesions, printable
-from .splits import assign_folds, hold_back
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LesionSettings:
     """What a conversion does.
 
     Attributes:
-        kind: A key of :data:`uscl_plugin.datasets.lesions.sources.EXPECTED`.
+        kind: A key of :data:`uscl.convert.lesions.lesion_sources.EXPECTED`.
         classes: 1 for the category lesion, 2 for benign and malignant.
         min_area: Connected components with fewer pixels are dropped.
         val: Number of validation images; None holds none back.
@@ -98,7 +98,7 @@ def read_images(root: Path, settings: LesionSettings) -> tuple[list[LesionImage]
     """Open all images and masks, with a progress bar on stderr.
 
     Raises:
-        SourceError: See :func:`uscl_plugin.datasets.lesions.sources.find_lesions`.
+        SourceError: See :func:`uscl.convert.lesions.lesion_sources.find_lesions`.
     """
     sources, skipped = find_lesions(settings.kind, root, with_classes=settings.classes == 2)
     images = []

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from lesion_folders import blobs, make_uclm, save, scan
 
+from uscl.convert.lesions.lesion_sources import EXPECTED, find_lesions
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.lesions.sources import EXPECTED, find_lesions
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -10,13 +10,14 @@ import pytest
 from media_clips import write_clip
 
 from uscl.clips.discovery import VideoSource, find_sources
+from uscl.convert.videos import video_conversion as conversion
+from uscl.convert.videos import video_store
+from uscl.convert.videos.video_conversion import convert_sources
+from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.command_line import run_command
 from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import read_index
-from uscl_plugin.datasets.media import conversion, video_store
-from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.video_store import StoreSettings
 
 SETTINGS = StoreSettings(fps=3, size=32)
 

@@ -20,6 +20,7 @@ from rich.progress import (
 
 from uscl.clips.dicom_header import is_dicom
 from uscl.clips.discovery import VideoSource
+from uscl.convert.privacy.hidden_names import hide_names
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
 from uscl.core.worker_pool import run_isolated
@@ -29,9 +30,8 @@ from uscl.data.frame_store import STORE, StoreIndex
 from uscl.data.png_frames import store_name
 from uscl.data.video_manifest import MANIFEST
 
-from .hidden_names import hide_names
+from .conversion_report import print_masks, print_report, print_store
 from .outcome import Outcome
-from .report import print_masks, print_report, print_store
 from .video_store import MASKED, StoreSettings, blanked_share, find_complete, remove_leftovers, store_video
 
 FRAMES = 'frames'

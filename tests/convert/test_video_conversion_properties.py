@@ -14,10 +14,10 @@ from media_clips import write_clip
 from PIL import Image
 
 from uscl.clips.discovery import find_sources
+from uscl.convert.videos import video_conversion as conversion
+from uscl.convert.videos.video_conversion import convert_sources
+from uscl.convert.videos.video_store import StoreSettings
 from uscl.data.annotations import read_annotations
-from uscl_plugin.datasets.media import conversion
-from uscl_plugin.datasets.media.conversion import convert_sources
-from uscl_plugin.datasets.media.video_store import StoreSettings
 
 SETTINGS = settings(max_examples=12, deadline=None, derandomize=True)
 # Kind of a video: suffix of its name, and frames kept at three a second (None: it cannot be read).

@@ -3,8 +3,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from uscl.convert.pocus.pocus_clone import find_clips, match_row, read_table
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.media.pocus_clone import find_clips, match_row, read_table
 
 COLUMNS = ['Date added', 'Current location', 'Filename', 'Label', 'InThisRepo', 'Type', 'Probe', 'Patient ID / Name']
 CONVEX, LINEAR = 'data/pocus_videos/Convex', 'pocus_videos/linear'

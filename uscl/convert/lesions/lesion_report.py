@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .instances import LesionImage
-from .sources import Skipped
+from .lesion_sources import Skipped
 
 
 def write_skipped(path: Path, skipped: Sequence[Skipped]) -> None:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from media_clips import draw, index_of, write_clip
 from PIL import Image
 
+from uscl.convert.videos import video_store
+from uscl.convert.videos.video_store import StoreSettings, find_complete, remove_leftovers, store_video
 from uscl.core.errors import ClipError
 from uscl.core.relative_path import is_inside
 from uscl.data.png_frames import store_name
-from uscl_plugin.datasets.media import video_store
-from uscl_plugin.datasets.media.video_store import StoreSettings, find_complete, remove_leftovers, store_video
 
 SETTINGS = StoreSettings(fps=3, size=32)
 

@@ -3,7 +3,7 @@ import pytest
 from lesion_folders import GREEN, RED, blobs, paint, save
 from PIL import Image
 
-from uscl_plugin.datasets.lesions.masks import read_binary_mask, read_colour_mask, read_image
+from uscl.convert.lesions.masks import read_binary_mask, read_colour_mask, read_image
 
 TRUTH = blobs((5, 6, 12, 14), (20, 30, 8, 8)) > 0
 

@@ -1,7 +1,7 @@
 import pytest
 
+from uscl.convert.lesions.class_lists import name_key, read_class_lists
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.lesions.class_lists import name_key, read_class_lists
 
 WANTED = {'1': 'benign', '2': 'malignant', '10': 'malignant'}
 

@@ -5,15 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from uscl.convert.privacy.static_mask import find_static, static_pixels
+from uscl.convert.videos.video_store import StoreSettings, blanked_share, find_complete, mask_picture, store_video
 from uscl.core.errors import ClipError
-from uscl_plugin.datasets.media.static_mask import find_static, static_pixels
-from uscl_plugin.datasets.media.video_store import (
-    StoreSettings,
-    blanked_share,
-    find_complete,
-    mask_picture,
-    store_video,
-)
 
 MASKED = StoreSettings(fps=3, size=999, mask_tolerance=8)
 

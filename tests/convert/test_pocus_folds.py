@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from uscl.convert.pocus import pocus_folds
+from uscl.convert.pocus.pocus_folds import convert_folds, list_fold_files
+from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
-from uscl_plugin.datasets.media import pocus_folds
-from uscl_plugin.datasets.media.pocus_folds import convert_folds, list_fold_files
-from uscl_plugin.datasets.media.video_store import StoreSettings
 
 SETTINGS = StoreSettings(size=256, color='color')
 RNG = np.random.default_rng(0)

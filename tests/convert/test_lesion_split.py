@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from uscl_plugin.datasets.lesions.splits import assign_folds, hold_back
+from uscl.convert.lesions.lesion_split import assign_folds, hold_back
 
 
 def expand(*counts: dict):

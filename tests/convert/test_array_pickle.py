@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from uscl.convert.pocus.array_pickle import load_arrays
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.media.array_pickle import load_arrays
 
 PROTOCOLS = range(6)
 ARRAYS = {

@@ -18,17 +18,17 @@ from rich.table import Table
 
 from uscl.clips.discovery import VideoSource, find_root
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.convert.videos.conversion_report import print_report, print_store
+from uscl.convert.videos.outcome import Outcome
+from uscl.convert.videos.video_conversion import FRAMES, pack_with_progress
+from uscl.convert.videos.video_store import TEMPORARY_PREFIX, StoreSettings, remove_leftovers
 from uscl.core.errors import SourceError
 from uscl.data.annotations import write_annotations
 from uscl.data.frame_packing import discard_store
 from uscl.data.png_frames import frame_name, write_png
 
 from .array_pickle import load_arrays
-from .conversion import FRAMES, pack_with_progress
-from .outcome import Outcome
 from .pocus_clone import CLASSES  # 0 covid, 1 pneumonia, 2 regular, as in the released code (my_dataset.py)
-from .report import print_report, print_store
-from .video_store import TEMPORARY_PREFIX, StoreSettings, remove_leftovers
 
 NUM_FOLDS = 5
 SIDES = ('train', 'test')

@@ -3,9 +3,9 @@ import pytest
 from lesion_folders import GREEN, RED, make_uclm, paint, save
 from PIL import Image
 
-from uscl_plugin.datasets.lesions.instances import read_lesions
-from uscl_plugin.datasets.lesions.overview import COLOURS, draw_page, draw_tile, remove_overview, write_overview
-from uscl_plugin.datasets.lesions.sources import find_lesions
+from uscl.convert.lesions.instances import read_lesions
+from uscl.convert.lesions.lesion_sources import find_lesions
+from uscl.convert.lesions.overview import COLOURS, draw_page, draw_tile, remove_overview, write_overview
 
 
 def read_all(root):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from uscl.clips.discovery import VideoSource, find_sources
+from uscl.convert.privacy.hidden_names import hide_names
+from uscl.convert.privacy.patients import find_traces, protect_sources
+from uscl.convert.privacy.pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.media.hidden_names import hide_names
-from uscl_plugin.datasets.media.patients import find_traces, protect_sources
-from uscl_plugin.datasets.media.pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
 
 SALT = b'0123456789abcdef'
 

@@ -8,8 +8,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from .lesion_sources import LesionSource
 from .masks import EIGHT_NEIGHBOURS, read_binary_mask, read_colour_mask, read_image
-from .sources import LesionSource
 
 
 @dataclass(frozen=True)

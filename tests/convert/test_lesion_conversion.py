@@ -8,8 +8,8 @@ from lesion_folders import RED, blobs, flood_components, make_uclm, paint, save,
 from PIL import Image
 from pycocotools.coco import COCO
 
+from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions, unique_names
 from uscl.core.errors import SourceError
-from uscl_plugin.datasets.lesions.conversion import LesionSettings, convert_lesions, unique_names
 
 PATIENTS = {'AA': 'xb', 'BB': 'bbn', 'CC': 'mn', 'DD': 'bmm', 'EE': 'b', 'FF': 'm'}
 

@@ -13,11 +13,10 @@ from pathlib import Path
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
 from uscl.clips.readers import open_reader
+from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.errors import ClipError
 from uscl.data.png_frames import frame_name, write_png
 from uscl.data.video_manifest import MANIFEST
-
-from .static_mask import StaticMask, find_static
 
 CONVERTER_VERSION = 1  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked

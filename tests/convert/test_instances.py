@@ -6,8 +6,8 @@ from hypothesis.extra import numpy as hnp
 from lesion_folders import GREEN, RED, blobs, flood_components, make_uclm, paint, save, scan
 from pycocotools import mask as coco_mask
 
-from uscl_plugin.datasets.lesions.instances import find_instances, read_lesions
-from uscl_plugin.datasets.lesions.sources import LesionSource, find_lesions
+from uscl.convert.lesions.instances import find_instances, read_lesions
+from uscl.convert.lesions.lesion_sources import LesionSource, find_lesions
 
 
 def as_set(lesion):

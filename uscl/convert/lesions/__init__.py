@@ -1,0 +1,1 @@
+"""Breast scans with masks, to COCO files."""

@@ -1,0 +1,1 @@
+"""What is written of the people in the clips."""

@@ -1,1 +1,0 @@
-"""Readers of clips and writers of frames: no OpenMMLab package is needed here."""
