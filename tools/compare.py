@@ -29,6 +29,8 @@ from mmengine.registry import init_default_scope
 import uscl_plugin
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import command_line, positive_int
+from uscl.reports.comparison_figure import comparison_figure
+from uscl.reports.figures import save_picture
 from uscl.stats.evaluation_summary import summarise
 from uscl_plugin.comparison.calibration import epochs_for
 from uscl_plugin.comparison.comparison import Comparison, ComparisonOptions
@@ -38,8 +40,6 @@ from uscl_plugin.comparison.pretraining_config import CommonSettings
 from uscl_plugin.comparison.table import comparison_table, measured
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.evaluation.cross_validation import PROTOCOLS
-from uscl_plugin.visualization.comparison_figure import comparison_figure
-from uscl_plugin.visualization.figures import save_picture
 
 ALL = ['random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl']
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from check_data import ALTERATIONS, texture, write_data
 
-from uscl_plugin.checks import duplicates
-from uscl_plugin.checks.clips import read_clips
-from uscl_plugin.checks.hashing import COARSE, fingerprints
+from uscl.checks import duplicates
+from uscl.checks.clip_facts import read_clips
+from uscl.checks.hashing import COARSE, fingerprints
 
 
 def pairs_of(folder):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from check_data import texture, write_data
 
+from uscl.checks.check import check_datasets
+from uscl.checks.confounding import guess_class
 from uscl.data.folds import Folds, write_folds
-from uscl_plugin.checks.check import check_datasets
-from uscl_plugin.checks.confounding import guess_class
 from uscl_plugin.evaluation.leaks import equal_clips_leak
 
 

@@ -7,12 +7,12 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
+from uscl.reports.comparison_figure import comparison_figure
 from uscl.stats.classification import classification_metrics
 from uscl.stats.evaluation_summary import summarise
 from uscl.stats.predictions import Predictions
 from uscl_plugin.comparison.comparison import METRICS, Row
 from uscl_plugin.comparison.table import comparison_table
-from uscl_plugin.visualization.comparison_figure import comparison_figure
 
 CLASSES = ['a', 'b', 'c']
 

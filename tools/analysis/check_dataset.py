@@ -17,12 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from uscl.checks.check import check_datasets
+from uscl.checks.clip_facts import Clip
+from uscl.checks.duplicates import COARSE_THRESHOLD, THRESHOLD
+from uscl.checks.finding import ERROR, WARNING
 from uscl.core.atomic_files import write_text
-from uscl_plugin.checks.check import check_datasets
-from uscl_plugin.checks.clips import Clip
-from uscl_plugin.checks.duplicates import COARSE_THRESHOLD, THRESHOLD
-from uscl_plugin.checks.finding import ERROR, WARNING
-from uscl_plugin.checks.report import as_dict, print_result, write_page
+from uscl.reports.check_report import as_dict, print_result, write_page
 
 
 def similarity(text: str) -> float:

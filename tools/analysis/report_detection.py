@@ -65,9 +65,9 @@ def _report(cfg: Config, args: argparse.Namespace, command: str) -> int:
     from mmengine.fileio import dump
 
     from uscl.core.atomic_files import write_atomically
+    from uscl.reports.detection_report import percent, write_detection_report
     from uscl.stats.detection_summary import summarise_detections
     from uscl_plugin.detection.inference import run_detector
-    from uscl_plugin.visualization.detection_report import percent, write_detection_report
 
     detections = run_detector(cfg, args.checkpoint)
     summary = summarise_detections(detections, args.score)

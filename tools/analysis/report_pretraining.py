@@ -11,9 +11,9 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from uscl.core.command_line import command_line
-from uscl_plugin.visualization.pretraining_report import report_pretraining
-from uscl_plugin.visualization.report_options import ReportOptions
-from uscl_plugin.visualization.report_pages import number, percent
+from uscl_plugin.evaluation.pretraining_page import number, percent
+from uscl_plugin.evaluation.pretraining_report import report_pretraining
+from uscl_plugin.evaluation.report_options import ReportOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,10 +12,10 @@ from pathlib import Path
 from mmengine.fileio import dump
 
 from uscl.core.atomic_files import write_atomically, write_text
-from uscl_plugin.visualization.detection_curves import training_curves
-from uscl_plugin.visualization.detection_runs import DetectionRun, read_run, summarise_runs
-from uscl_plugin.visualization.detection_table import detection_table
-from uscl_plugin.visualization.figures import save_picture
+from uscl.reports.detection_curves import training_curves
+from uscl.reports.detection_runs import DetectionRun, read_run, summarise_runs
+from uscl.reports.detection_table import detection_table
+from uscl.reports.figures import save_picture
 
 
 def named_run(text: str) -> tuple[str, str]:

@@ -20,11 +20,11 @@ from rich.table import Table
 
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import positive_int
+from uscl.reports.figures import save_picture
+from uscl.reports.loss_comparison import Curve, final_losses, loss_comparison
+from uscl.reports.training_log import find_scalars, read_scalars
 from uscl_plugin.comparison.methods import Method, parse_methods
 from uscl_plugin.comparison.training_run import run_training
-from uscl_plugin.visualization.figures import save_picture
-from uscl_plugin.visualization.loss_comparison import Curve, final_losses, loss_comparison
-from uscl_plugin.visualization.training_log import find_scalars, read_scalars
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -32,8 +32,8 @@ from instruments.throughput_report import figures_table, machine_facts, named_co
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import command_line, positive_float, positive_int
 from uscl.data.synthetic_videos import write_synthetic_videos
+from uscl.reports.figures import check_picture, save_picture
 from uscl_plugin.engine.checkpoints import only_plain_checkpoints
-from uscl_plugin.visualization.figures import check_picture, save_picture
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'uscl'
 # The first that is there.

@@ -9,8 +9,8 @@ import sys
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from uscl_plugin.visualization.figures import check_picture, save_picture, triplet_sheet
-from uscl_plugin.visualization.spg_examples import mixes_first, spg_rows
+from uscl.reports.figures import check_picture, save_picture, triplet_sheet
+from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -9,10 +9,10 @@ import sys
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from uscl.reports.figures import check_picture, save_picture
 from uscl_plugin.evaluation.backbones import split_spec, unique_names
-from uscl_plugin.visualization.figures import check_picture, save_picture
-from uscl_plugin.visualization.gradcam import METHODS, CamClassifier
-from uscl_plugin.visualization.gradcam_sheet import heat_sheet, read_images
+from uscl_plugin.evaluation.gradcam import METHODS, CamClassifier
+from uscl_plugin.evaluation.gradcam_sheet import heat_sheet, read_images
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

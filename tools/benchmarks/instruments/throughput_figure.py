@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from uscl_plugin.visualization.figures import DARK, GREY, METHOD_STYLES, new_figure, tidy
+from uscl.reports.figures import DARK, GREY, METHOD_STYLES, new_figure, tidy
 
 _PANELS = {
     'loader': 'Loader alone',

@@ -1,0 +1,120 @@
+"""All checks of one or several data folders."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from uscl.data.annotations import read_annotations
+from uscl.data.folds import Folds, read_folds
+
+from .clip_facts import Clip, read_clips
+from .confounding import check_confounding
+from .duplicates import THRESHOLD, Duplicate, find_duplicates
+from .finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
+from .quality import check_quality
+from .sides import Division, divisions_of, leaks_by_id, parted_by, shared_ids
+
+_SAID = {
+    'same source': 'are the same file',
+    'equal frames': 'have equal frames',
+    'near-equal': 'look the same',
+    'mirrored': 'are mirror images',
+}
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What was checked and found.
+
+    Attributes:
+        clips: All clips.
+        duplicates: All pairs of copies; their findings are the first in ``findings``, in the same order.
+        findings: Errors, then warnings, then notes.
+        duplicate_findings: Finding of each of ``duplicates``.
+    """
+
+    clips: list[Clip]
+    duplicates: list[Duplicate]
+    findings: list[Finding]
+    duplicate_findings: list[Finding]
+
+    def count(self, severity: str) -> int:
+        """How many findings there are of a severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+
+def check_datasets(
+    folders: Sequence[str | Path],
+    folds: str | Path | None = None,
+    threshold: float = THRESHOLD,
+    progress: Callable[[Iterator[Clip], int], Iterator[Clip]] = lambda clips, total: clips,
+) -> CheckResult:
+    """Check data folders, each by itself and each against the others.
+
+    Args:
+        folders: That a converter wrote.
+        folds: File of folds of one of them.
+        threshold: Least similarity of a copy.
+        progress: Wraps the reading of the clips, of which it is told the number.
+
+    Raises:
+        FileNotFoundError: Annotation, frames or folds are gone.
+        ValueError: One of them is damaged, a folder is given twice, or the folds are of other data.
+    """
+    names = [str(folder) for folder in folders]
+    real = [Path(name).expanduser().resolve() for name in names]
+    if twice := next((name for name, path in zip(names, real, strict=True) if real.count(path) > 1), None):
+        raise ValueError(f'{twice} is given twice, so that each clip would be a copy of itself: give it once.')
+    annotations = {name: read_annotations(path / 'annotations.json') for name, path in zip(names, real, strict=True)}
+    entries = {name: content['data_list'] for name, content in annotations.items()}
+    divisions = _divisions(annotations, folds)
+    clips = list(progress((c for name in names for c in read_clips(name)), sum(map(len, entries.values()))))
+    duplicates = find_duplicates(clips, threshold)
+    of_pairs = [_describe(pair, clips, divisions) for pair in duplicates]
+    findings = list(of_pairs)
+    for name in names:
+        findings += leaks_by_id(name, entries[name], divisions[name])
+        if annotations[name]['metainfo'].get('grouping') == 'unknown':
+            message = f'{name}: nobody knows which frames are of one video or patient, so leaks by id cannot be seen.'
+            findings.append(Finding(NOTE, 'grouping unknown', message))
+        members = [clip for clip in clips if clip.data == name]
+        findings += check_quality(name, members, annotations[name]['metainfo']['classes'])
+        findings += check_confounding(name, members)
+    findings += shared_ids(entries)
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return CheckResult(clips, duplicates, findings, of_pairs)
+
+
+def _divisions(annotations: Mapping[str, Mapping], folds: str | Path | None) -> dict[str, list[Division]]:
+    given = None if folds is None else read_folds(folds)
+    target = None if given is None else _folder_of(given, annotations)
+    return {
+        name: divisions_of(content['data_list'], content['metainfo'], given if name == target else None, str(folds))
+        for name, content in annotations.items()
+    }
+
+
+def _folder_of(folds: Folds, annotations: Mapping[str, Mapping]) -> str:
+    """The data folder that knows most of what the folds name; what it lacks is an error later on."""
+    items = {item for fold in folds.folds for members in fold.values() for item in members}
+
+    def known(name: str) -> int:
+        entries = annotations[name]['data_list']
+        have = {e['video_id'] for e in entries} if folds.unit == 'video' else {f for e in entries for f in e['frames']}
+        return len(items & have)
+
+    return max(annotations, key=known)
+
+
+def _describe(pair: Duplicate, clips: Sequence[Clip], divisions: Mapping[str, Sequence[Division]]) -> Finding:
+    first, second = clips[pair.first], clips[pair.second]
+    leak, why = parted_by(first, second, divisions)
+    measure = f' (similarity {pair.similarity:.2f})' if pair.kind in ('near-equal', 'mirrored') else ''
+    prefix = f'{first.data}: ' if first.data == second.data else ''
+    return Finding(
+        ERROR if leak else WARNING,
+        f'{pair.kind} clips' if pair.kind != 'same source' else 'same file twice',
+        f'{prefix}{first.name} and {second.name} {_SAID[pair.kind]}{measure}, {why}.',
+        ((first.data, first.video_id), (second.data, second.video_id)),
+        round(pair.similarity, 4),
+    )

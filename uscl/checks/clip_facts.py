@@ -1,0 +1,126 @@
+"""Read each frame of a data set once and keep what the checks need of it. The only place that reads frames."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uscl.data.frame_loading import load_frame
+from uscl.data.video_folder import VideoFolder
+from uscl.data.video_manifest import read_manifest, source_digest
+
+from .hashing import thumbnail
+
+MAX_THUMBNAILS = 32  # of a clip, evenly spaced: 74 kB
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What is known of a video without its frames.
+
+    Attributes:
+        data: The data folder as it was given.
+        video_id: Unique in the data folder.
+        patient_id: None: unknown.
+        label: None: unlabelled.
+        split: None: none was given.
+        sources: The frames, as the data set hands them out (paths, or arrays), in time order.
+        shapes: Height and width of the frames, without repetition, in order of appearance.
+        digests: (frames,) of the grey values and the shape of every frame.
+        contrast: (frames,) float32: standard deviation of every frame in grey values.
+        thumbnails: (n, SIDE, SIDE) uint8 of at most :data:`MAX_THUMBNAILS` frames.
+        positions: (n,) int: which frames these are.
+        manifest: Facts that the converter stored, such as the source's SHA-256; empty where there is none.
+    """
+
+    data: str
+    video_id: str
+    patient_id: str | None
+    label: str | None
+    split: str | None
+    sources: Sequence[Any] = field(repr=False)
+    shapes: list[tuple[int, int]]
+    digests: list[bytes] = field(repr=False)
+    contrast: np.ndarray = field(repr=False)
+    thumbnails: np.ndarray = field(repr=False)
+    positions: np.ndarray = field(repr=False)
+    manifest: dict = field(repr=False, default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """For people: the video and its patient."""
+        return f'{self.video_id} ({describe_patient(self.patient_id)})'
+
+    @property
+    def source_digest(self) -> str | None:
+        """SHA-256 of the source file, if the converter stored it."""
+        return source_digest(self.manifest)
+
+
+def describe_patient(patient_id: str | None) -> str:
+    """For messages."""
+    return 'patient unknown' if patient_id is None else f'patient {patient_id}'
+
+
+def read_frame(clip: Clip, position: int) -> np.ndarray:
+    """One frame of a clip in grey, (H, W) uint8."""
+    return next(_read_frames(clip.sources, clip.video_id, [position]))
+
+
+def read_clips(data: str | Path, threads: int | None = None) -> Iterator[Clip]:
+    """Read the clips of a data folder in the order of its annotation; frames are dropped as soon as they are measured.
+
+    Args:
+        data: The folder that a converter wrote.
+        threads: That decode at the same time; None: one a core, eight at most.
+
+    Raises:
+        FileNotFoundError: The annotation or frames are gone.
+        ValueError: The annotation breaks the format or is empty, or a frame is no image; names it and the remedy.
+    """
+    folder = VideoFolder(data)
+    if not len(folder):
+        raise ValueError(
+            f'{folder.data_root}/annotations.json lists no video: run the converter on a folder that holds clips.'
+        )
+    with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
+        yield from pool.map(
+            lambda index: _measure(str(data), folder.data_root, folder.entries[index], folder[index]['frames']),
+            range(len(folder)),
+        )
+
+
+def _measure(data: str, root: Path, entry: dict, sources: Sequence) -> Clip:
+    positions = np.unique(np.linspace(0, len(sources) - 1, min(MAX_THUMBNAILS, len(sources))).round().astype(int))
+    shapes: dict[tuple[int, int], None] = {}
+    digests, contrast, thumbnails, kept = [], [], [], set(positions.tolist())
+    for position, frame in enumerate(_read_frames(sources, entry['video_id'], range(len(sources)))):
+        shapes[frame.shape[0], frame.shape[1]] = None
+        digests.append(hashlib.blake2b(frame.tobytes(), digest_size=16, salt=repr(frame.shape).encode()[:16]).digest())
+        contrast.append(frame.std())
+        if position in kept:
+            thumbnails.append(thumbnail(frame))
+    return Clip(
+        data=data,
+        video_id=entry['video_id'],
+        patient_id=entry['patient_id'],
+        label=entry['label'],
+        split=entry['split'],
+        sources=sources,
+        shapes=list(shapes),
+        digests=digests,
+        contrast=np.array(contrast, np.float32),
+        thumbnails=np.stack(thumbnails),
+        positions=positions,
+        manifest=read_manifest((root / entry['frames'][0]).parent),
+    )
+
+
+def _read_frames(sources: Sequence, video_id: str, positions: Sequence[int]) -> Iterator[np.ndarray]:
+    for position in positions:
+        yield np.ascontiguousarray(load_frame(sources[position], 'grayscale', video_id)[..., 0])

@@ -1,0 +1,175 @@
+"""Find clips that are copies of each other: equal ones by their digests, altered ones by their frames' fingerprints.
+
+Two stages: all pairs are compared on coarse fingerprints by matrix products in blocks, and the few similar pairs again
+on fine ones, with a grid of crops.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations, pairwise, product
+
+import numpy as np
+
+from .clip_facts import Clip
+from .hashing import COARSE, FINE, NO_CROP, Crop, fingerprints, mirror
+
+QUERIES = 8  # frames of a clip that are looked for in the other
+COARSE_THRESHOLD = 0.85
+THRESHOLD = 0.88  # docs/check_dataset.md has the measurements behind it
+_MARGIN = 0.04
+COARSE_CROPS: tuple[tuple[Crop, Crop], ...] = (  # of the clip looked for, and of the one it is looked for in
+    (NO_CROP, NO_CROP),
+    (NO_CROP, (_MARGIN,) * 4),
+    ((_MARGIN,) * 4, NO_CROP),
+)
+FINE_CROPS: tuple[Crop, ...] = (
+    *((a, b, c, d) for a, b, c, d in product((0.0, _MARGIN), repeat=4)),
+    (0.02,) * 4,
+    (0.06,) * 4,
+)
+_KEPT = 128  # clips whose cropped fingerprints are kept, 0.6 MB each
+_BLOCK = 32  # clips that are looked for at the same time: bounds the memory
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two clips that are copies of each other.
+
+    Attributes:
+        first: Position of the one in the list of clips.
+        second: Of the other; larger than ``first``.
+        kind: ``'same source'`` (equal files), ``'equal frames'``, ``'near-equal'`` or ``'mirrored'``.
+        similarity: Of the fingerprints, see :func:`clip_similarity`; 1 where they are equal.
+    """
+
+    first: int
+    second: int
+    kind: str
+    similarity: float
+
+
+def find_duplicates(clips: Sequence[Clip], threshold: float = THRESHOLD) -> list[Duplicate]:
+    """Find all pairs of copies, the most certain first.
+
+    Args:
+        clips: Of one or several data sets.
+        threshold: Least similarity of a copy.
+
+    Returns:
+        Each pair once, of the first kind that applies.
+    """
+    found: dict[tuple[int, int], Duplicate] = {}
+    for kind, key in (('same source', _source_key), ('equal frames', _frames_key)):
+        groups = defaultdict(list)
+        for position, clip in enumerate(clips):
+            if (value := key(clip)) is not None:
+                groups[value].append(position)
+        for members in groups.values():
+            # A chain, not all pairs: a hundred copies are a hundred findings, not five thousand.
+            pairs = combinations(members, 2) if len(members) <= 4 else pairwise(members)
+            for pair in pairs:
+                found.setdefault(pair, Duplicate(*pair, kind, 1.0))
+    known = _components(len(clips), found)
+    plain, mirrored = coarse_similarities(clips)
+    prints = lru_cache(_KEPT)(lambda position: cropped_fingerprints(clips[position]))
+    for first, second in np.argwhere(np.triu(np.maximum(plain, mirrored), 1) >= COARSE_THRESHOLD).tolist():
+        if known[first] == known[second]:
+            continue
+        same, turned = (
+            clip_similarity(prints(first), prints(second), turn) if coarse[first, second] >= COARSE_THRESHOLD else 0.0
+            for turn, coarse in ((False, plain), (True, mirrored))
+        )
+        if max(same, turned) >= threshold:
+            kind = 'near-equal' if same >= turned else 'mirrored'
+            found[first, second] = Duplicate(first, second, kind, max(same, turned))
+    order = ('same source', 'equal frames', 'near-equal', 'mirrored')
+    return sorted(found.values(), key=lambda pair: (order.index(pair.kind), -pair.similarity, pair.first, pair.second))
+
+
+def query_positions(count: int) -> np.ndarray:
+    """Which of ``count`` thumbnails are looked for: (QUERIES,) int, evenly spaced, repeated where there are fewer."""
+    return np.linspace(0, count - 1, QUERIES).round().astype(int)
+
+
+def coarse_similarities(clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
+    """Similarity of all pairs of clips on coarse fingerprints.
+
+    Returns:
+        As they are, and with one of both mirrored: each (N, N) float32, symmetric. The similarity of a clip to
+        another is the median over its queries of the best match among the other's frames; of a pair, the larger one.
+    """
+    starts = np.cumsum([0, *(len(clip.thumbnails) for clip in clips)])
+    asked = np.concatenate(
+        [start + query_positions(len(c.thumbnails)) for start, c in zip(starts, clips, strict=False)]
+    )
+    plain, turned = (np.full((len(clips), len(clips)), -1, np.float32) for _ in range(2))
+    prints = {
+        crop: np.concatenate([fingerprints(clip.thumbnails, COARSE, crop) for clip in clips])
+        for crop in {crop for pair in COARSE_CROPS for crop in pair}
+    }
+    for query_crop, target_crop in COARSE_CROPS:
+        targets = prints[target_crop].T.copy()
+        for begin in range(0, len(clips), _BLOCK):
+            block = slice(begin, min(begin + _BLOCK, len(clips)))
+            queries = prints[query_crop][asked[block.start * QUERIES : block.stop * QUERIES]]
+            for result, chosen in ((plain, queries), (turned, mirror(queries))):
+                best = np.maximum.reduceat(chosen @ targets, starts[:-1], axis=1)
+                median = np.median(best.reshape(-1, QUERIES, len(clips)), axis=1)
+                result[block] = np.maximum(result[block], median)
+    return np.maximum(plain, plain.T), np.maximum(turned, turned.T)
+
+
+def cropped_fingerprints(clip: Clip) -> np.ndarray:
+    """Fine fingerprints of a clip's thumbnails under each of :data:`FINE_CROPS`: (crops, n, C) float32."""
+    return np.stack([fingerprints(clip.thumbnails, FINE, crop) for crop in FINE_CROPS])
+
+
+def clip_similarity(first: np.ndarray, second: np.ndarray, mirrored: bool = False) -> float:
+    """Similarity of two clips: the largest over which one is looked for in the other, and over crops of either.
+
+    Args:
+        first: :func:`cropped_fingerprints` of a clip.
+        second: Of another.
+        mirrored: Mirror one of them.
+    """
+    best = -1.0
+    for one, other in ((first, second), (second, first)):
+        asked = one[:, query_positions(one.shape[1])]
+        asked = mirror(asked.reshape(-1, asked.shape[2])).reshape(asked.shape) if mirrored else asked
+        for scores in (asked[0] @ other.swapaxes(1, 2), asked @ other[0].T):  # (crops, QUERIES, n)
+            best = max(best, float(np.median(scores.max(axis=2), axis=1).max()))
+    return best
+
+
+def matching_frames(first: Clip, second: Clip, mirrored: bool = False, count: int = 4) -> list[tuple[int, int]]:
+    """Frames of two copies to show side by side: ``count`` positions in the shorter clip's time order.
+
+    Returns:
+        Positions in ``first`` and in ``second``, frames counted from 0.
+    """
+    swapped = len(first.thumbnails) > len(second.thumbnails)
+    one, other = (second, first) if swapped else (first, second)
+    chosen = np.unique(np.linspace(0, len(one.thumbnails) - 1, count).round().astype(int))
+    queries = fingerprints(one.thumbnails[chosen])
+    scores = (mirror(queries) if mirrored else queries) @ fingerprints(other.thumbnails).T
+    pairs = zip(one.positions[chosen].tolist(), other.positions[scores.argmax(axis=1)].tolist(), strict=True)
+    return [(b, a) if swapped else (a, b) for a, b in pairs]
+
+
+def _source_key(clip: Clip) -> object:
+    return clip.source_digest
+
+
+def _frames_key(clip: Clip) -> object:
+    return tuple(clip.digests) if any(clip.contrast > 0) else None  # black clips are another finding
+
+
+def _components(count: int, pairs: dict[tuple[int, int], Duplicate]) -> list[int]:
+    """Number of the group of equal clips that each clip belongs to."""
+    group = list(range(count))
+    for first, second in sorted(pairs):
+        old, new = group[second], group[first]
+        group = [new if value == old else value for value in group] if old != new else group
+    return group

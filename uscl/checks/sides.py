@@ -1,0 +1,161 @@
+"""Which side a video is on, and what is on two sides: by ids alone."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from uscl.data.folds import SIDES, Folds, group_of
+
+from .clip_facts import Clip, describe_patient
+from .finding import ERROR, NOTE, Finding
+
+_MANY = 4  # names in a sentence
+
+
+@dataclass
+class Division:
+    """One division of one data set into sides.
+
+    Attributes:
+        name: For messages: ``'the split column'``, ``'fold 0 of folds.json'``.
+        sides: Video id → its sides; more than one is a leak. Videos that are left out are not in it.
+    """
+
+    name: str
+    sides: dict[str, list[str]] = field(default_factory=dict)
+
+
+def divisions_of(
+    entries: Sequence[Mapping], metainfo: Mapping, folds: Folds | None = None, folds_name: str = 'the folds'
+) -> list[Division]:
+    """The divisions that a data set is used with: its folds if they are given, else its split column and own folds.
+
+    Args:
+        entries: The annotation's ``data_list``.
+        metainfo: The annotation's; its ``folds`` are those that came with the data.
+        folds: As ``tools/evaluate.py`` writes them.
+        folds_name: Where they are from.
+
+    Raises:
+        ValueError: The folds name what the data do not have.
+    """
+    if folds is not None:
+        return [
+            _division(f'fold {number} of {folds_name}', fold, entries, folds.unit)
+            for number, fold in enumerate(folds.folds)
+        ]
+    column = {entry['video_id']: [entry['split']] for entry in entries if entry['split'] is not None}
+    own = metainfo.get('folds') or []
+    return [
+        *([Division('the split column', column)] if column else []),
+        *(_division(f'fold {k} of the annotation', fold, entries, 'video') for k, fold in enumerate(own)),
+    ]
+
+
+def _division(name: str, fold: Mapping[str, Sequence[str]], entries: Sequence[Mapping], unit: str) -> Division:
+    video_of = {frame: entry['video_id'] for entry in entries for frame in entry['frames']}
+    known = {entry['video_id']: entry['video_id'] for entry in entries} if unit == 'video' else video_of
+    sides: dict[str, list[str]] = defaultdict(list)
+    for side in SIDES:
+        for item in fold.get(side, ()):
+            if item not in known:
+                raise ValueError(
+                    f'{name} lists the {unit} {item!r}, which the data do not have: the folds are of other data, give '
+                    f'the folder that they were made for.'
+                )
+            if side not in sides[known[item]]:
+                sides[known[item]].append(side)
+    return Division(name, dict(sides))
+
+
+def leaks_by_id(data: str, entries: Sequence[Mapping], divisions: Sequence[Division]) -> Iterator[Finding]:
+    """Videos and patients on more than one side of a division.
+
+    Args:
+        data: The data folder.
+        entries: Its videos.
+        divisions: See :func:`divisions_of`.
+    """
+    for division in divisions:
+        by_patient: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for entry in entries:
+            sides = division.sides.get(entry['video_id'], [])
+            if len(sides) > 1:
+                yield Finding(
+                    ERROR,
+                    'video on two sides',
+                    f'{data}: video {entry["video_id"]!r} ({describe_patient(entry["patient_id"])}) is in '
+                    f'{" and in ".join(sides)} of {division.name}.',
+                    ((data, entry['video_id']),),
+                )
+            if entry['patient_id'] is not None:
+                for side in sides:
+                    by_patient[group_of(entry)][side].append(entry['video_id'])
+        for patient, of_side in by_patient.items():
+            videos = list(dict.fromkeys(video for members in of_side.values() for video in members))
+            if len(of_side) > 1 and len(videos) > 1:
+                where = ' and in '.join(f'{side} ({few(members)})' for side, members in of_side.items())
+                yield Finding(
+                    ERROR,
+                    'patient on two sides',
+                    f'{data}: patient {patient!r} is in {where} of {division.name}.',
+                    tuple((data, video) for video in videos),
+                )
+
+
+def shared_ids(entries: Mapping[str, Sequence[Mapping]]) -> Iterator[Finding]:
+    """Ids that two data folders share: a suspicion only, since ids are names that each folder gives by itself.
+
+    Args:
+        entries: Data folder → its videos.
+    """
+    for (first, ours), (second, theirs) in combinations(entries.items(), 2):
+        for key, what in (('patient_id', 'patient'), ('video_id', 'video')):
+            shared = [x for x in dict.fromkeys(e[key] for e in ours) if x is not None and x in {e[key] for e in theirs}]
+            if shared:
+                yield Finding(
+                    NOTE,
+                    f'{what} id in two folders',
+                    f'{len(shared)} {what} ids are in {first} and in {second}: {few(shared)}. Ids are names that each '
+                    f'folder gives by itself, so this is a suspicion only; prefix them if they are not the same.',
+                    tuple((d, e['video_id']) for d, es in ((first, ours), (second, theirs)) for e in es
+                          if e[key] in set(shared)),
+                )  # fmt: skip
+
+
+def parted_by(first: Clip, second: Clip, divisions: Mapping[str, Sequence[Division]]) -> tuple[bool, str]:
+    """Whether two copies are on different sides, or would come to be.
+
+    Args:
+        first: A clip.
+        second: Its copy.
+        divisions: Data folder → its divisions.
+
+    Returns:
+        Whether it is a leak, and the reason either way, as the end of a sentence.
+    """
+    if first.data != second.data:
+        return True, f'in {first.data} and in {second.data}'
+    ours = divisions[first.data]
+    for division in ours:
+        one, other = (division.sides.get(clip.video_id, []) for clip in (first, second))
+        if any(a != b for a in one for b in other):
+            return True, f'in {"/".join(one)} and in {"/".join(other)} of {division.name}'
+    if first.patient_id is not None and first.patient_id == second.patient_id:
+        return False, 'of the same patient, on the same side'
+    decided = any(first.video_id in d.sides and second.video_id in d.sides for d in ours)
+    who = f'{describe_patient(first.patient_id)} and {describe_patient(second.patient_id)}'
+    if decided:
+        return False, f'on the same side, but of {who}: folds by patient may part them'
+    return True, f'of {who}: folds by patient may part them'
+
+
+def few(names: Sequence[str]) -> str:
+    """Some names, and how many more there are.
+
+    >>> few(['a', 'b', 'c', 'd', 'e', 'f'])
+    'a, b, c, d and 2 more'
+    """
+    rest = len(names) - _MANY
+    return ', '.join(names[:_MANY]) + (f' and {rest} more' if rest > 0 else '')

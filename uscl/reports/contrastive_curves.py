@@ -1,0 +1,94 @@
+"""What happened to the pairs of contrastive pretraining, as a figure and its reading."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .figures import BLUE, DARK, ORANGE, new_figure, smooth, tidy
+from .html_report import HtmlReport
+
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+_PANELS = (  # title; keys of the log with their label and colour
+    (
+        'Similarity of projections',
+        (('positive_similarity', 'positive pairs', BLUE), ('negative_similarity', 'negative pairs', ORANGE)),
+    ),
+    ('Spread of the representation', (('spread', '', DARK),)),
+    ('Similarity conflict', (('similarity_conflict', '', ORANGE),)),
+)
+
+
+def contrastive_curves(curves: Curves) -> Figure | None:
+    """Curves of :class:`uscl_plugin.engine.hooks.ContrastiveMonitorHook`, one panel a measure.
+
+    Args:
+        curves: Key of the log → iterations (n,) and values (n,), see
+            :func:`uscl.reports.training_log.read_scalars`. Keys that are missing are left out.
+
+    Returns:
+        The figure; None if the log has none of the measures.
+    """
+    panels = [(title, [key for key in keys if key[0] in curves]) for title, keys in _PANELS]
+    panels = [panel for panel in panels if panel[1]]
+    if not panels:
+        return None
+    figure = new_figure(3.4 * len(panels) if len(panels) > 1 else 5, 2.5)
+    for axes, (title, keys) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for key, label, colour in keys:
+            _draw(axes, *curves[key], label, colour)
+        axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
+        axes.set_xlabel('Iteration', fontsize=9, color=DARK)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if keys[0][1]:
+            axes.legend(frameon=False, fontsize=8.5, labelcolor=DARK)
+        else:  # both measures are read against 0
+            top = np.nanmax(curves[keys[0][0]][1], initial=0.0)
+            top = top if top > 0 else 0.1
+            axes.set_ylim(-0.04 * top, 1.1 * top)
+        tidy(axes)
+    return figure
+
+
+def add_contrastive_curves(page: HtmlReport, curves: Curves) -> None:
+    """Add the figure and what to look for to a page; nothing if the log has none of the measures."""
+    figure = contrastive_curves(curves)
+    if figure is None:
+        return
+    page.figure(
+        figure,
+        'Pairs of the batch (MoCo: with its queue), as logged by ContrastiveMonitorHook. Mean cosine similarities of '
+        'positive and negative pairs; standard deviation of the L2-normalised features over the batch, times the root '
+        'of their number; share of the negative pairs that come from the same video.',
+        'Curves of pair similarities, spread and similarity conflict over iterations',
+    )
+    page.paragraph(
+        'What to look for: positive pairs should become more similar than negative ones. A spread that falls towards 0 '
+        'means collapse, all images having one representation; 1 would be features in all directions alike, which '
+        f'features that cannot be negative do not reach. {conflict_sentence(curves)}'.rstrip()
+    )
+
+
+def conflict_sentence(curves: Curves) -> str:
+    """Say whether the loss pushed pairs of one video apart; empty if the log does not tell."""
+    values = curves.get('similarity_conflict', ((), np.empty(0)))[1]
+    if not len(values):
+        return ''
+    rule = 'The similarity conflict must be 0 for USCL, which takes one pair of each video:'
+    if not values.any():
+        return f'{rule} it was in every logged step.'
+    return (
+        f'{rule} here up to {100 * values.max():.3g} % of the negative pairs of a logged step were of the same video, '
+        'and the loss pushed them apart.'
+    )
+
+
+def _draw(axes: Axes, iterations: np.ndarray, values: np.ndarray, label: str, colour: str) -> None:
+    smoothed = smooth(values)
+    if smoothed is not values:
+        axes.plot(iterations, values, color=colour, alpha=0.25, linewidth=0.8)
+    marker = 'o' if len(values) == 1 else None
+    axes.plot(iterations, smoothed, color=colour, linewidth=1.8, marker=marker, label=label or None)

@@ -1,0 +1,159 @@
+"""Features of a data set in the plane, one panel a backbone, coloured by class, video or patient."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from sklearn.decomposition import PCA
+
+from uscl.core.natural_order import natural_key
+from uscl.data.annotations import read_annotations
+from uscl.stats.cohesion import normalise
+
+from .feature_map import COLOURS, MAX_NAMED, embed, legend_below, style_map
+from .figures import DARK, new_figure, shorten
+
+METHODS = ('tsne', 'pca', 'umap')
+GROUPINGS = {'class': 'label', 'video': 'video_id', 'patient': 'patient_id'}  # option → key of the annotation
+_UNKNOWN = '#cbd2d9'
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Features in the plane.
+
+    Attributes:
+        positions: (N, 2) real numbers.
+        axes: What both axes are; empty strings where distances have no meaning.
+    """
+
+    positions: np.ndarray
+    axes: tuple[str, str] = ('', '')
+
+
+def lay_out(features: np.ndarray, method: str = 'tsne', seed: int = 0) -> Layout:
+    """Lay out L2-normalised features in the plane, so that near means a high cosine similarity.
+
+    Args:
+        features: (N, C) finite real numbers.
+        method: 'pca' (axes say their share of the variance), 'tsne' (see
+            :func:`~uscl.reports.feature_map.embed`) or 'umap' (cosine distance, defaults of umap-learn).
+        seed: Of the layout; PCA needs none.
+
+    Returns:
+        Positions and axes.
+
+    Raises:
+        ValueError: The method is unknown or not installed, or there are fewer than two features.
+    """
+    check_method(method)
+    if len(features) < 2:
+        raise ValueError(f'A map needs at least two frames, got {len(features)}.')
+    if method == 'tsne':
+        return Layout(embed(features, seed))
+    unit = normalise(np.asarray(features, dtype=np.float64))
+    if method == 'umap':
+        from umap import UMAP
+
+        return Layout(UMAP(metric='cosine', random_state=seed, n_jobs=1).fit_transform(unit))
+    with np.errstate(invalid='ignore'):
+        components = PCA(n_components=2, svd_solver='full').fit(unit)
+    shares = np.nan_to_num(components.explained_variance_ratio_)  # of equal features 0 / 0
+    first, second = (f'component {k}: {share:.1%} of the variance' for k, share in enumerate(shares, start=1))
+    return Layout(components.transform(unit), (first, second))
+
+
+def check_method(method: str) -> None:
+    """Refuse a method that is unknown or not installed, before any work is done.
+
+    Raises:
+        ValueError: Says what to install.
+    """
+    if method not in METHODS:
+        raise ValueError(f'method should be one of {", ".join(METHODS)}, got {method!r}.')
+    if method == 'umap' and find_spec('umap') is None:
+        raise ValueError('UMAP is not installed: pip install umap-learn, or choose tsne or pca.')
+
+
+def list_frames(
+    data_root: str | Path, group_by: str, frames_per_video: int | None = None, split: str | None = None
+) -> tuple[list[str], list[str | None]]:
+    """List frames of a converted data set with the group that each belongs to.
+
+    Args:
+        data_root: Folder with ``annotations.json``.
+        group_by: A key of :data:`GROUPINGS`.
+        frames_per_video: At most so many of each video, spread evenly over it; None takes all.
+        split: Only the videos of this split; None takes all.
+
+    Returns:
+        N paths and N groups, None where the annotation does not say.
+
+    Raises:
+        FileNotFoundError: There is no annotation.
+        ValueError: It is no annotation, or has no such split.
+    """
+    file = Path(data_root, 'annotations.json')
+    entries = read_annotations(file)['data_list']
+    chosen = [entry for entry in entries if split is None or entry['split'] == split]
+    if not chosen:
+        splits = sorted({entry['split'] for entry in entries if entry['split'] is not None})
+        raise ValueError(f'{file} has no video' + (f' of split {split!r}, only {splits}.' if split else '.'))
+    paths: list[str] = []
+    groups: list[str | None] = []
+    for entry in chosen:
+        count = len(entry['frames'])
+        kept = np.linspace(0, count - 1, min(frames_per_video or count, count)).round().astype(int)
+        paths += [str(Path(data_root, entry['frames'][k])) for k in kept]
+        groups += [entry[GROUPINGS[group_by]]] * len(kept)
+    return paths, groups
+
+
+def embedding_figure(maps: Mapping[str, Layout], groups: Sequence[str | None], kind: str = 'class') -> Figure:
+    """Maps side by side, one point a frame.
+
+    Up to twenty groups have a colour each and a legend; more have the colours of a ramp in sorted order.
+
+    Args:
+        maps: Name of the backbone → layout of N frames.
+        groups: N names, None where unknown (grey).
+        kind: What the groups are, for the legend.
+
+    Returns:
+        The figure.
+    """
+    known = sorted({name for name in groups if name is not None}, key=natural_key)
+    few = len(known) <= MAX_NAMED
+    colours: dict[str | None, object] = {None: _UNKNOWN}
+    colours |= dict(zip(known, COLOURS if few else _ramp(len(known)), strict=False))
+    counts = {name: sum(group == name for group in groups) for name in (*known, None)} if few else {}
+    figure = new_figure(5.0 * len(maps), 5.0)
+    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    order = np.random.default_rng(0).permutation(len(groups))  # else the last group would cover the others
+    point = [colours[groups[k]] for k in order]
+    for axes, (name, layout) in zip(panels, maps.items(), strict=True):
+        axes.scatter(*layout.positions[order].T, c=point, s=14, alpha=0.6, linewidths=0)
+        style_map(axes, name)
+        axes.set_xlabel(layout.axes[0], fontsize=9, color=DARK)
+        axes.set_ylabel(layout.axes[1], fontsize=9, color=DARK)
+        if any(layout.axes):
+            axes.set_aspect('equal', adjustable='datalim')  # distances mean the same in both directions
+    handles = [_handle(colours[name], f'{shorten(name or f"no {kind}", 40)} ({n})') for name, n in counts.items() if n]
+    if not few:
+        handles = [_handle(DARK, f'{len(known)} {kind}s, one colour each')]
+        handles += [_handle(_UNKNOWN, f'no {kind}')] if None in groups else []
+    legend_below(figure, handles, min(2 * len(maps), 6))
+    return figure
+
+
+def _ramp(count: int) -> list[tuple]:
+    return [tuple(row) for row in colormaps['turbo'](np.linspace(0.03, 0.97, count))]
+
+
+def _handle(colour: object, label: str) -> Line2D:
+    return Line2D([], [], color=colour, marker='o', linestyle='', markersize=6, label=label)  # type: ignore[arg-type]

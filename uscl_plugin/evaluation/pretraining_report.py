@@ -1,0 +1,141 @@
+"""One page that shows what a backbone learned in pretraining, and the same numbers as JSON."""
+
+import json
+import math
+import platform
+import time
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from rich.progress import track
+
+from uscl.core.atomic_files import write_text
+from uscl.version import __version__
+from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.evaluation.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
+from uscl_plugin.evaluation.pretraining import (
+    Evaluation,
+    FrameSet,
+    collect_frames,
+    color_type,
+    evaluate_backbone,
+    input_settings,
+    input_size,
+    read_frames,
+    trained_backbone,
+    untrained_backbone,
+)
+
+from .pretraining_page import write_page
+from .report_options import ReportOptions
+
+_PACKAGES = ('torch', 'torchvision', 'numpy', 'scikit-learn')
+_HOSTS = ('mmpretrain', 'mmengine')  # by import name: two families of packages provide them
+
+
+def report_pretraining(options: ReportOptions) -> dict:
+    """Evaluate a backbone before and after pretraining and write the page and its numbers.
+
+    ``init_default_scope('mmpretrain')`` should have been called.
+
+    Args:
+        options: See :class:`ReportOptions`.
+
+    Returns:
+        The numbers, as written; NaN is null.
+
+    Raises:
+        FileNotFoundError: Config, checkpoint or data are not there.
+        ValueError: They do not fit together.
+    """
+    began = time.perf_counter()
+    cfg = Config.fromfile(options.config)
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    networks = {
+        'before': untrained_backbone(cfg, options.seed),
+        'after': trained_backbone(cfg, options.checkpoint),
+    }
+    found = collect_frames(cfg, options.data_root, options.split)
+    color = color_type(cfg.train_dataloader.dataset.pipeline)
+    evaluations, backbones = {}, {}
+    sample = [found.paths[k] for k in spread_evenly(len(found.paths))]
+    for name, network in networks.items():
+        frames = track(read_frames(found.paths, color), f'Features {name} pretraining', len(found.paths))
+        evaluations[name] = evaluate_backbone(network.to(device), frames, found, cfg)
+        backbones[name] = measure_frames(network, read_frames(sample, color), **input_settings(cfg))
+    facts = _facts(cfg, options, found, evaluations, backbones)
+    facts['device'] = (
+        torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
+    )
+    write_page(options.out, cfg, options, found, evaluations, facts, began)
+    facts['seconds'] = round(time.perf_counter() - began, 1)
+    target = options.json or Path(options.out).with_suffix('.json')
+    text = json.dumps(_without_nan(facts), indent=1, ensure_ascii=False, allow_nan=False) + '\n'
+    write_text(target, text)
+    return _without_nan(facts)
+
+
+def _facts(
+    cfg: Config,
+    options: ReportOptions,
+    found: FrameSet,
+    evaluations: dict[str, Evaluation],
+    backbones: dict[str, BackboneHealth],
+) -> dict:
+    meta = load_plain_checkpoint(options.checkpoint).get('meta') or {}
+    dataset = cfg.train_dataloader.dataset
+    facts: dict = {
+        'config': options.config,
+        'checkpoint': options.checkpoint,
+        'epoch': meta.get('epoch'),
+        'iteration': meta.get('iter'),
+        'command': options.command,
+        'data': str(options.data_root or dataset.data_root),
+        'split': options.split or dataset.get('split') or 'all',
+        'frame_range_of_training': list(dataset.get('frame_range', (0.0, 1.0))),
+        'num_videos': len(found.video_ids),
+        'num_train_videos': found.num_train_videos,
+        'num_frames': len(found.paths),
+        'num_held_out': int(found.query.sum()),
+        'num_held_out_seen_in_training': None if found.seen is None else int((found.seen & found.query).sum()),
+        'num_gallery_seen_in_training': None if found.seen is None else int((found.seen & ~found.query).sum()),
+        'input_size': input_size(dataset.pipeline),
+        'num_channels': int(evaluations['after'].features.shape[1]),
+        'seed': options.seed,
+        'versions': _versions(),
+        'date': datetime.now().astimezone().isoformat(timespec='seconds'),
+    }
+    for name, evaluation in evaluations.items():
+        facts[name] = evaluation.cohesion.scalars()
+        facts[name]['held_out_auroc'] = math.nan if evaluation.held_out is None else evaluation.held_out.auroc
+        facts[name] |= backbones[name].as_dict()
+    facts['warning'] = health_warning(backbones['after'])
+    return facts
+
+
+def _versions() -> dict[str, str]:
+    import mmengine
+    import mmpretrain
+
+    found = {'uscl_plugin': __version__, 'python': platform.python_version()}
+    found |= {'mmpretrain': mmpretrain.__version__, 'mmengine': mmengine.__version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = 'unknown'
+    return found
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN; what is undefined is null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

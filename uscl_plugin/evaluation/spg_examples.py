@@ -1,0 +1,75 @@
+"""Examples of sample pair generation (SPG), made by the data set's own pipeline."""
+
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS
+from torch import Tensor
+
+from uscl_plugin.datasets.transforms import PlannedView, collate_frames
+from uscl_plugin.evaluation.pretraining import color_type, dataset_config, read_frames
+from uscl_plugin.models.data_preprocessors import make_views
+
+
+def spg_rows(
+    cfg: Config, count: int, seed: int = 0, data_root: str | None = None, split: str | None = None, epoch: int = 0
+) -> list[dict]:
+    """Run the training pipeline on some videos and keep what went in and what came out.
+
+    Args:
+        cfg: A pretraining config.
+        count: Videos to show, spread evenly over the data set; all if it has fewer.
+        seed: Run seed of the draws.
+        data_root: See :func:`~uscl_plugin.evaluation.pretraining.dataset_config`.
+        split: Likewise.
+        epoch: Whose draws, from 0.
+
+    Returns:
+        Rows for :func:`~uscl.reports.figures.triplet_sheet`; empty if the pipeline draws more than three
+        frames, makes more than two views, or does not record ``frame_inds``. A pipeline that records no ``mix_ratios``
+        mixes nothing.
+    """
+    changes: dict[str, Any] = {} if data_root is None else {'label_fraction': 0.0}
+    dataset = DATASETS.build(dataset_config(cfg, data_root, split, **changes))
+    dataset.set_epoch(epoch, seed)
+    rows = []
+    for index in np.unique(np.linspace(0, len(dataset) - 1, max(count, 0)).round().astype(int)):
+        item = dataset[int(index)]
+        meta = item['data_samples'].metainfo
+        views = _made_views(item)
+        if len(views) > 2 or len(meta.get('frame_inds', ())) not in (1, 2, 3):
+            return []
+        info = dataset.get_data_info(int(index))
+        paths = [info['frames'][k] for k in meta['frame_inds']]
+        color = color_type(cfg.train_dataloader.dataset.pipeline)
+        rows.append(
+            {
+                'video_id': info['video_id'],
+                'frames': [frame[..., ::-1] for frame in read_frames(paths, color)],
+                'views': [_as_image(view) for view in views],
+                'mix_ratios': tuple(meta.get('mix_ratios', ())),
+            }
+        )
+    return rows
+
+
+def mixes_first(cfg: Config) -> bool:
+    """Whether the pipeline mixes frames before it augments them (the paper) or after (the released code)."""
+    steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
+    augment = steps.index('TransformBroadcaster') if 'TransformBroadcaster' in steps else len(steps)
+    return 'DrawViews' in steps or 'MixFrames' in steps[:augment]
+
+
+def _made_views(item: dict) -> list[Tensor]:
+    """The views of an item, each (3, S, S) in [0, 255]; made here where that is left to the model."""
+    inputs = [item['inputs']] if isinstance(item['inputs'], Tensor) else item['inputs']
+    if not isinstance(inputs[0], PlannedView):
+        return inputs
+    batch = collate_frames([item])
+    return [view[0].expand(3, -1, -1) for view in make_views(batch['inputs'], batch['view_params'])]
+
+
+def _as_image(view: Tensor) -> np.ndarray:
+    """(3, S, S) in [0, 255], blue, green, red → (S, S, 3) uint8, red, green, blue."""
+    return view.detach().float().round().clamp(0, 255).byte().permute(1, 2, 0).numpy()[..., ::-1]
