@@ -64,8 +64,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['uscl', 'uscl.*', 'uscl_plugin', 'uscl_plugin.*']),
-    py_modules=['uscl_command'],
-    entry_points={'console_scripts': ['uscl = uscl_command:main']},
+    entry_points={'console_scripts': ['uscl = uscl.cli:main']},
     cmdclass={'build_py': BuildWithMim},
     install_requires=[
         'av>=12',

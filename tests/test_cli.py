@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tool_module import load_tool
 
+from uscl import cli
+from uscl.cli import COMMANDS, OWN, SOURCES, list_tools, with_config
 from uscl.core.command_line import command_line
 from uscl.core.shipped_files import CONFIGS, TOOLS, find_shipped_config, list_configs, shipped_root
-from uscl_plugin import cli
-from uscl_plugin.cli import COMMANDS, OWN, SOURCES, list_tools, with_config
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def run_uscl(*arguments, setup='', cwd=None, **environment):
     code = f"""if True:
     import sys
     {setup}
-    import uscl_command
+    from uscl import cli
     sys.argv = ['uscl', *{arguments!r}]
     try:
-        status = uscl_command.main()
+        status = cli.main()
     finally:
         print(*sorted(sys.modules), file=sys.stderr)
     sys.exit(status)"""
@@ -46,8 +46,8 @@ def test_starts_without_what_takes_seconds(arguments, tmp_path):
     run = run_uscl(*arguments, cwd=tmp_path)
     assert run.returncode == (2 if arguments == ['no-such'] else 0)
     imported = set(run.stderr.splitlines()[-1].split())
-    assert 'uscl_plugin.cli' in imported
-    assert not imported & {'torch', 'numpy', 'mmengine', 'rich', 'cv2', 'uscl_plugin.engine'}
+    assert 'uscl.cli' in imported
+    assert not imported & {'torch', 'numpy', 'mmengine', 'rich', 'cv2', 'uscl_plugin'}
 
 
 def users_tools():
@@ -144,10 +144,10 @@ BROKEN = 'import importlib.metadata as m; f = m.version; m.version = lambda n: f
 
 
 def test_environment_in_which_nothing_can_run(tmp_path):
-    run = run_uscl('check', 'data', setup=BROKEN, cwd=tmp_path)
+    run = run_uscl('evaluate', 'random', setup=BROKEN, cwd=tmp_path)
     assert run.returncode == 1
     error = run.stderr.splitlines()
-    assert error[0].startswith('error: uscl_plugin: no OpenMMLab packages') and 'uscl doctor' in error[1]
+    assert error[0].startswith('error: no OpenMMLab packages') and 'uscl doctor' in error[1]
     assert len(error) == 3  # the third is of run_uscl
 
 

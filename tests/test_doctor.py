@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from uscl import doctor
 from uscl.core import environment
 from uscl.core import shipped_files as paths
 from uscl.core.shipped_files import list_configs
-from uscl_plugin import doctor, doctor_runs
-from uscl_plugin.doctor import BROKEN, NOTE, OK, OPTIONAL, Finding
+from uscl.doctor import BROKEN, NOTE, OK, OPTIONAL, Finding
+from uscl_plugin.engine import doctor_runs
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,12 +28,13 @@ def by_part(findings):
 @pytest.fixture
 def without_runs(monkeypatch):
     """What takes seconds finds nothing."""
-    for name in ('check_torch', 'check_plugin', 'check_ops', 'check_training'):
+    monkeypatch.setattr(doctor, 'check_torch', lambda: iter(()))
+    for name in ('check_plugin', 'check_ops', 'check_training'):
         monkeypatch.setattr(doctor_runs, name, lambda: iter(()))
 
 
 def test_this_environment_is_ready():
-    findings = doctor.examine()
+    findings = doctor.examine(lambda: doctor_runs)
     assert [finding for finding in findings if finding.status == BROKEN] == []
     found = by_part(findings)
     assert (
@@ -57,7 +59,7 @@ def test_this_environment_is_ready():
 def test_family_that_cannot_work(versions, found, remedy, monkeypatch, without_runs, capsys):
     monkeypatch.setattr(environment, 'installed_versions', lambda: versions)
     monkeypatch.setattr(doctor_runs, 'check_ops', lambda: pytest.fail('tried without a family'))
-    assert doctor.main(['--json']) == 1
+    assert doctor.main(['--json'], lambda: doctor_runs) == 1
     result = json.loads(capsys.readouterr().out)
     family = [finding for finding in result['findings'] if finding['part'] == 'family']
     assert result['ok'] is False and len(family) == 1 and family[0]['status'] == BROKEN
@@ -205,7 +207,7 @@ def test_whatever_a_check_raises_is_shown(error):
 @pytest.mark.parametrize('module', ['torch', 'torchvision.ops'])
 def test_broken_pytorch(module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    (finding,) = doctor_runs.check_torch()
+    (finding,) = doctor.check_torch()
     assert finding.status == BROKEN and module in finding.found and 'together' in finding.remedy
 
 
@@ -213,11 +215,11 @@ def test_driver_that_pytorch_cannot_use(monkeypatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    monkeypatch.setattr(doctor_runs.shutil, 'which', lambda name: '/usr/bin/nvidia-smi')
-    gpu = by_part(doctor_runs.check_torch())['GPU']
+    monkeypatch.setattr(doctor.shutil, 'which', lambda name: '/usr/bin/nvidia-smi')
+    gpu = by_part(doctor.check_torch())['GPU']
     assert gpu.status == NOTE and 'not usable' in gpu.found
-    monkeypatch.setattr(doctor_runs.shutil, 'which', lambda name: None)
-    assert by_part(doctor_runs.check_torch())['GPU'].status == OK
+    monkeypatch.setattr(doctor.shutil, 'which', lambda name: None)
+    assert by_part(doctor.check_torch())['GPU'].status == OK
 
 
 @pytest.mark.parametrize('fails', [True, False])
@@ -237,7 +239,7 @@ def test_gpus_are_named_and_tried(fails, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'get_device_properties', lambda index: facts)
     monkeypatch.setattr(torch.cuda, 'device', lambda index: doctor.contextlib.nullcontext())
     monkeypatch.setattr(torch, 'ones', on_gpu)
-    gpu = by_part(doctor_runs.check_torch())['GPU 0']
+    gpu = by_part(doctor.check_torch())['GPU 0']
     assert gpu.found.startswith('GPU of the test, 24 GiB, bf16') and gpu.status == (BROKEN if fails else OK)
     assert ('no kernel image' in gpu.found) == fails
 
@@ -259,24 +261,33 @@ def test_operations_that_cannot_be_imported(monkeypatch):
     assert finding.status == BROKEN and 'mmcv.ops' in finding.found
 
 
+def test_plugin_that_cannot_be_imported(monkeypatch, without_runs):
+    def fail():
+        raise ImportError('no module named lightly\nmore')
+
+    found = by_part(doctor.examine(fail, train=True))
+    for part in ('plugin', 'ops', 'training'):
+        assert found[part].status == BROKEN and found[part].found == 'ImportError: no module named lightly'
+
+
 @pytest.mark.parametrize('has_rich', [True, False])
 def test_printed_for_people(has_rich, without_runs, monkeypatch, capsys):
     if not has_rich:
         monkeypatch.setitem(sys.modules, 'rich.console', None)
     findings = [Finding('[umap]', OPTIONAL, 'not installed', "pip install 'umap-learn>=0.5'"), Finding('a', OK, 'b')]
-    monkeypatch.setattr(doctor, 'examine', lambda train: findings)
-    assert doctor.main([]) == 0
+    monkeypatch.setattr(doctor, 'examine', lambda load_runs, train: findings)
+    assert doctor.main([], lambda: doctor_runs) == 0
     out = capsys.readouterr().out
     assert '[umap]' in out and "pip install 'umap-learn>=0.5'" in out and out.endswith('needed works.\n')
     findings.append(Finding('torch', BROKEN, 'x'))
-    assert doctor.main([]) == 1
+    assert doctor.main([], lambda: doctor_runs) == 1
     assert capsys.readouterr().out.endswith('Broken: torch.\n')
 
 
 def test_nothing_at_all_is_installed(tmp_path):
     """Of a bare Python without site-packages, which has no torch, no packaging and no metadata of this package."""
     run = subprocess.run(
-        [sys.executable, '-S', '-c', f'import sys; sys.path.append({str(ROOT)!r}); import uscl_command as c; c.main()',
+        [sys.executable, '-S', '-c', f'import sys; sys.path.append({str(ROOT)!r}); from uscl import cli; cli.main()',
          'doctor', '--json'],
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip

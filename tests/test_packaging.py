@@ -13,7 +13,7 @@ import pytest
 from mmengine.fileio import load
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ('setup.py', 'MANIFEST.in', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml', 'uscl_command.py')
+SOURCES = ('setup.py', 'MANIFEST.in', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml')
 FOLDERS = ('configs', 'tools', 'requirements', 'uscl', 'uscl_plugin')
 
 pytest.importorskip('pip', reason='needs pip, to build with')
@@ -81,7 +81,7 @@ def test_wheel_holds_what_the_clone_has(wheel):
     modules = {
         name for folder in ('uscl', 'uscl_plugin') for name in files_below(ROOT / folder) if name.endswith('.py')
     }
-    assert modules | {'uscl_command.py'} == {name for name in names if name.endswith('.py') and '.mim' not in name}
+    assert modules == {name for name in names if name.endswith('.py') and '.mim' not in name}
 
 
 def test_build_leaves_only_what_git_ignores(source, wheel):
@@ -110,9 +110,10 @@ def test_configs_of_the_wheel(uscl, installed):
 def test_everything_works_in_another_folder(installed, tmp_path):
     """`uscl doctor --train` runs `uscl train uscl_resnet18_demo …` for a step; then, where do the modules look?"""
     code = """if True:
-    import sys, uscl_command
+    import sys
+    from uscl import cli
     sys.argv = ['uscl', 'doctor', '--train', '--json']
-    assert uscl_command.main() == 0
+    assert cli.main() == 0
     from uscl_plugin.comparison.detection_config import DETECTOR
     from uscl_plugin.comparison.methods import parse_method
     from uscl_plugin.evaluation.cross_validation import CONFIGS
@@ -136,7 +137,7 @@ def test_editable_install_reads_the_clone(source, tmp_path):
     assert sorted(Path(sysconfig.get_path('purelib')).glob('*uscl*')) == before
     assert not (source / 'uscl_plugin' / '.mim').exists()
     (site,) = tmp_path.rglob('site-packages')
-    code = f'import site, sys; site.addsitedir({str(site)!r}); import uscl_command; uscl_command.main()'
+    code = f'import site, sys; site.addsitedir({str(site)!r}); from uscl import cli; cli.main()'
     command = [sys.executable, '-S', '-c', code, 'configs', '--path']
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)

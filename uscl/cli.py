@@ -1,14 +1,16 @@
 """The ``uscl`` command: the tools of this package as subcommands, wherever it is installed."""
 
+import importlib
 import importlib.util
 import os
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
-from uscl.core.shipped_files import CONFIGS, TOOLS, find_shipped_config, list_configs
-from uscl.version import __version__
+from .core.shipped_files import CONFIGS, TOOLS, find_shipped_config, list_configs
+from .version import __version__
 
 # What has a short name; every tool is a subcommand by the name of its file, too.
 COMMANDS = {
@@ -34,6 +36,12 @@ OWN = {
 DEVELOPERS = ('benchmarks', 'instruments')  # folders of tools that are no subcommands, and in a clone alone
 HOST_TOOLS = ('train', 'test')  # MMPretrain's or MMDetection's own, with their arguments
 WITH_CONFIG = (*HOST_TOOLS, 'cam', 'gradcam', 'browse_pairs', 'report_pretraining', 'report_detection')
+# What runs the hosts is in the plugin, whose import takes seconds: by name, and when it is called.
+IN_PLUGIN = {
+    'train': 'uscl_plugin.engine.host_tools',
+    'test': 'uscl_plugin.engine.host_tools',
+    'doctor': 'uscl_plugin.engine.doctor_runs',
+}
 HOST_HELP = """usage: uscl {0} CONFIG{1} [options of the host]
 
 {2}
@@ -43,16 +51,13 @@ CONFIG is a path, or the name of a shipped config (`uscl configs`), and comes fi
 """
 
 
-def load_plugin() -> None:
-    """Execute ``uscl_plugin``, which ``uscl_command`` has made but not executed.
+def load(command: str) -> ModuleType:
+    """Import the part of the plugin that a command needs.
 
     Raises:
         ImportError: The environment is incomplete.
     """
-    package = sys.modules['uscl_plugin']
-    if not hasattr(package, '__all__'):  # set at its end
-        assert package.__spec__ is not None and package.__spec__.loader is not None
-        package.__spec__.loader.exec_module(package)
+    return importlib.import_module(IN_PLUGIN[command])
 
 
 def list_tools() -> dict[str, Path]:
@@ -137,10 +142,22 @@ def run_tool(command: str, path: Path, argv: list[str]) -> int:
     sys.modules[tool.__name__] = tool
     before, sys.argv = sys.argv, [command, *argv]
     try:
-        spec.loader.exec_module(tool)
+        try:
+            spec.loader.exec_module(tool)
+        except ImportError as error:
+            return incomplete(error)
         return tool.main(argv) or 0
     finally:
         sys.argv = before
+
+
+def incomplete(error: ImportError) -> int:
+    """Say what cannot be imported, or what is wrong with the family of packages, and who helps."""
+    from .core.environment import find_problems, installed_versions
+
+    fatal, _ = find_problems(installed_versions())
+    print(f'error: {fatal or error}\n`uscl doctor` says what else is missing.', file=sys.stderr)
+    return 1
 
 
 def dispatch(argv: list[str]) -> int:
@@ -159,7 +176,7 @@ def dispatch(argv: list[str]) -> int:
     if name == 'doctor':
         from .doctor import main as doctor
 
-        return doctor(rest)
+        return doctor(rest, lambda: load('doctor'))
     if name == 'configs':
         return print_configs(rest)
     tools = list_tools()
@@ -184,16 +201,14 @@ def dispatch(argv: list[str]) -> int:
     try:
         if name in WITH_CONFIG:
             rest = with_config(rest)
-        load_plugin()
     except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    except ImportError as error:
-        print(f'error: {error}\n`uscl doctor` says what else is missing.', file=sys.stderr)
-        return 1
     if name in HOST_TOOLS:
-        from .engine.host_tools import run_host_tool
-
+        try:
+            run_host_tool = load(name).run_host_tool
+        except ImportError as error:
+            return incomplete(error)
         return run_host_tool(name, rest)
     return run_tool(command, path, rest)
 

@@ -12,8 +12,10 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 OK, NOTE, OPTIONAL, BROKEN = 'ok', 'note', 'optional', 'broken'
@@ -41,6 +43,7 @@ class Finding:
 
 
 Check = Callable[[], Iterator[Finding]]
+REINSTALL_TORCH = 'reinstall torch and torchvision together, of versions that belong to each other'
 
 
 def check_machine() -> Iterator[Finding]:
@@ -96,7 +99,7 @@ def check_folder(folder: Path) -> Finding:
 
 def check_family() -> Iterator[Finding]:
     """Exactly one of the two families that provide mmengine, mmcv, mmpretrain and mmdet."""
-    from uscl.core.environment import find_problems, installed_versions
+    from .core.environment import find_problems, installed_versions
 
     versions = installed_versions()
     fatal, notes = find_problems(versions)
@@ -117,7 +120,7 @@ def check_packages() -> Iterator[Finding]:
     """The packages that this one requires, beside the versions that were tested, and its optional parts."""
     from packaging.requirements import Requirement
 
-    from uscl.core.environment import find_problems, installed_versions
+    from .core.environment import find_problems, installed_versions
 
     try:
         requirements = [Requirement(line) for line in metadata.requires('uscl_plugin') or []]
@@ -168,7 +171,7 @@ def tested_versions(family: str) -> dict[str, str]:
     """Distribution → version that the test suite ran with, from the constraints of a family."""
     from packaging.requirements import Requirement
 
-    from uscl.core.shipped_files import REQUIREMENTS
+    from .core.shipped_files import REQUIREMENTS
 
     versions = {}
     for line in (REQUIREMENTS / f'constraints-{family}.txt').read_text(encoding='utf-8').splitlines():
@@ -177,6 +180,38 @@ def tested_versions(family: str) -> dict[str, str]:
             if requirement.marker is None or requirement.marker.evaluate():
                 versions[requirement.name] = str(requirement.specifier).removeprefix('==')
     return versions
+
+
+def check_torch() -> Iterator[Finding]:
+    """PyTorch and torchvision work together; the GPUs, each with a product computed on it."""
+    try:
+        import torch
+        from torchvision.ops import nms
+
+        nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5)  # compiled for this PyTorch?
+    except Exception as error:
+        yield Finding('torch', BROKEN, f'{type(error).__name__}: {str(error).splitlines()[0]}', REINSTALL_TORCH)
+        return
+    yield Finding('torch', OK, f'{torch.__version__}, {torch.get_num_threads()} threads')
+    if not torch.cuda.is_available():
+        if shutil.which('nvidia-smi'):
+            built = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'no CUDA'
+            remedy = 'install a torch whose CUDA is at most that which `nvidia-smi` shows, or update the driver'
+            yield Finding('GPU', NOTE, f'not usable: this torch is built for {built}', remedy)
+        else:
+            has_mps = torch.backends.mps.is_available()
+            yield Finding('GPU', OK, "Apple's (mps)" if has_mps else 'none: runs on the CPU')
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        facts = torch.cuda.get_device_properties(index)
+        with torch.cuda.device(index):
+            bf16 = 'bf16' if torch.cuda.is_bf16_supported() else 'no bf16'
+            found = f'{facts.name}, {facts.total_memory / 2**30:.0f} GiB, {bf16}, CUDA {torch.version.cuda}'
+            try:
+                torch.ones(8, 8, device='cuda').matmul(torch.ones(8, 8, device='cuda')).sum().item()
+            except RuntimeError as error:
+                yield Finding(f'GPU {index}', BROKEN, f'{found}: {str(error).splitlines()[0]}', 'install another torch')
+            else:
+                yield Finding(f'GPU {index}', OK, found)
 
 
 def guarded(part: str, check: Check) -> Iterator[Finding]:
@@ -188,24 +223,34 @@ def guarded(part: str, check: Check) -> Iterator[Finding]:
         yield Finding(part, BROKEN, f'{type(error).__name__}: {reason}', 'reinstall what the error names')
 
 
-def examine(train: bool = False) -> list[Finding]:
-    """All checks, in the order in which repairs should be made; those that need a family wait for one."""
-    from .doctor_runs import check_ops, check_plugin, check_torch, check_training
+def examine(load_runs: Callable[[], ModuleType], train: bool = False) -> list[Finding]:
+    """All checks, in the order in which repairs should be made; those that need a family wait for one.
 
-    checks: dict[str, Check] = {'machine': check_machine, 'packages': check_packages, 'family': check_family}
-    runs: dict[str, Check] = {'plugin': check_plugin, 'ops': check_ops}
-    if train:
-        runs['training'] = check_training
+    Args:
+        load_runs: Imports the plugin's checks: ``check_plugin``, ``check_ops``, ``check_training``.
+        train: Also train for a step.
+    """
+    checks: dict[str, Check] = {
+        'machine': check_machine,
+        'packages': check_packages,
+        'family': check_family,
+        'torch': check_torch,
+    }
+    names = ['plugin', 'ops', *(['training'] if train else [])]
     findings: list[Finding] = []
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # what imports print is told below
         warnings.simplefilter('ignore')
-        for part, check in {**checks, 'torch': check_torch}.items():
+        for part, check in checks.items():
             findings += guarded(part, check)
         if any(finding.part == 'family' and finding.status == BROKEN for finding in findings):
-            return [*findings, Finding(', '.join(runs), NOTE, 'not tried', 'repair the family first')]
-        for part, check in runs.items():
-            findings += guarded(part, check)
+            return [*findings, Finding(', '.join(names), NOTE, 'not tried', 'repair the family first')]
+        for part in names:
+            findings += guarded(part, partial(_run, load_runs, part))
     return findings
+
+
+def _run(load_runs: Callable[[], ModuleType], part: str) -> Iterator[Finding]:
+    yield from getattr(load_runs(), f'check_{part}')()
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
@@ -229,8 +274,12 @@ def print_findings(findings: Sequence[Finding]) -> None:
     Console(width=None if console.is_terminal else 200).print(table)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None, load_runs: Callable[[], ModuleType]) -> int:
     """Run the command.
+
+    Args:
+        argv: Its arguments; None takes the command line's.
+        load_runs: See :func:`examine`.
 
     Returns:
         Exit status: 0; 1 if something that is needed does not work.
@@ -239,7 +288,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--train', action='store_true', help='also train the demo for one step, on made-up clips')
     parser.add_argument('--json', action='store_true', help='print JSON in place of a table')
     args = parser.parse_args(argv)
-    findings = examine(args.train)
+    findings = examine(load_runs, args.train)
     broken = dict.fromkeys(finding.part for finding in findings if finding.status == BROKEN)
     if args.json:
         print(json.dumps({'ok': not broken, 'findings': [asdict(finding) for finding in findings]}, indent=1))

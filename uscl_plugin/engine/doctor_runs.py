@@ -1,9 +1,8 @@
-"""The checks of ``uscl doctor`` that run something: PyTorch, the plugin, the operations of detectors, a training."""
+"""The checks of ``uscl doctor`` that need the plugin: its hosts, the operations of detectors, a training."""
 
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,52 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .doctor import BROKEN, NOTE, OK, OPTIONAL, Finding
+from uscl.core.shipped_files import CONFIGS, list_configs
+from uscl.data.synthetic_videos import write_synthetic_videos
+from uscl.doctor import BROKEN, OK, OPTIONAL, Finding
 
-REINSTALL_TORCH = 'reinstall torch and torchvision together, of versions that belong to each other'
-
-
-def check_torch() -> Iterator[Finding]:
-    """PyTorch and torchvision work together; the GPUs, each with a product computed on it."""
-    try:
-        import torch
-        from torchvision.ops import nms
-
-        nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5)  # compiled for this PyTorch?
-    except Exception as error:
-        yield Finding('torch', BROKEN, f'{type(error).__name__}: {str(error).splitlines()[0]}', REINSTALL_TORCH)
-        return
-    yield Finding('torch', OK, f'{torch.__version__}, {torch.get_num_threads()} threads')
-    if not torch.cuda.is_available():
-        if shutil.which('nvidia-smi'):
-            built = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'no CUDA'
-            remedy = 'install a torch whose CUDA is at most that which `nvidia-smi` shows, or update the driver'
-            yield Finding('GPU', NOTE, f'not usable: this torch is built for {built}', remedy)
-        else:
-            has_mps = torch.backends.mps.is_available()
-            yield Finding('GPU', OK, "Apple's (mps)" if has_mps else 'none: runs on the CPU')
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        facts = torch.cuda.get_device_properties(index)
-        with torch.cuda.device(index):
-            bf16 = 'bf16' if torch.cuda.is_bf16_supported() else 'no bf16'
-            found = f'{facts.name}, {facts.total_memory / 2**30:.0f} GiB, {bf16}, CUDA {torch.version.cuda}'
-            try:
-                torch.ones(8, 8, device='cuda').matmul(torch.ones(8, 8, device='cuda')).sum().item()
-            except RuntimeError as error:
-                yield Finding(f'GPU {index}', BROKEN, f'{found}: {str(error).splitlines()[0]}', 'install another torch')
-            else:
-                yield Finding(f'GPU {index}', OK, found)
+from .host_tools import HostToolError, host_tool
 
 
 def check_plugin() -> Iterator[Finding]:
     """The plugin can be imported; its configs and the hosts' tools are there."""
-    from uscl.core.shipped_files import CONFIGS, list_configs
-
-    from .cli import load_plugin
-
-    load_plugin()
-    from .engine.host_tools import HostToolError, host_tool
-
     yield Finding('plugin', OK, 'can be imported')
     number = len(list_configs())
     remedy = '' if number else 'reinstall uscl_plugin'
@@ -73,7 +35,7 @@ def check_ops() -> Iterator[Finding]:
     import mmcv
     import torch
 
-    from .compat.mmcv_ops import ext  # puts the stand-in in place where it is needed
+    from uscl_plugin.compat.mmcv_ops import ext  # puts the stand-in in place where it is needed
 
     is_stand_in = sys.modules.get('mmcv._ext') is ext
     from mmcv.ops import nms, roi_align
@@ -90,14 +52,12 @@ def check_ops() -> Iterator[Finding]:
 
 def check_training() -> Iterator[Finding]:
     """One step of the demo config on made-up clips, by ``uscl train`` in a process of its own."""
-    from uscl.data.synthetic_videos import write_synthetic_videos
-
     with tempfile.TemporaryDirectory() as folder:
         write_synthetic_videos(Path(folder, 'data'), videos=4, frames=4, size=64)
         options = [f'train_dataloader.dataset.data_root={folder}/data', 'train_cfg.max_epochs=1']
         options += ['model.head.num_classes=2', 'default_hooks.logger.interval=1']
-        command = [sys.executable, '-m', 'uscl_command', 'train', 'uscl_resnet18_demo', '--work-dir', f'{folder}/run']
-        here = str(Path(__file__).parents[1])
+        command = [sys.executable, '-m', 'uscl', 'train', 'uscl_resnet18_demo', '--work-dir', f'{folder}/run']
+        here = str(Path(__file__).parents[2])
         environment = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, (here, os.getenv('PYTHONPATH'))))}
         began = time.perf_counter()
         run = subprocess.run(
