@@ -210,9 +210,9 @@ def fold_cfg(patients, tmp_path):
     from uscl.data.annotations import read_annotations
     from uscl.data.fold_making import make_folds
     from uscl.data.folds import write_folds
-    from uscl_plugin.engine.checkpoint_files import write_checkpoint
     from uscl_plugin.evaluation.backbones import load_backbone
     from uscl_plugin.evaluation.finetuning import fold_config
+    from uscl_plugin.weights.checkpoint_files import write_checkpoint
 
     def make(protocol: str, epochs: int = 1, val_fraction: float = 0.4, seed: int = 0) -> Config:
         entries = read_annotations(patients / 'annotations.json')['data_list']

@@ -38,8 +38,8 @@ from uscl_plugin.comparison.detection_config import DETECTOR, describe_detection
 from uscl_plugin.comparison.methods import parse_methods
 from uscl_plugin.comparison.pretraining_config import CommonSettings
 from uscl_plugin.comparison.table import comparison_table, measured
-from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.evaluation.cross_validation import PROTOCOLS
+from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 ALL = ['random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl']
 

@@ -28,11 +28,11 @@ from uscl.core.command_line import command_line, fraction, positive_int
 from uscl.data.fold_making import GROUPINGS
 from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import markdown_table, summarise
-from uscl_plugin.engine.checkpoints import only_plain_checkpoints
-from uscl_plugin.engine.input_metadata import INPUT_KEYS, add_input_arguments
 from uscl_plugin.evaluation.cross_validation import PROTOCOLS, TRAINED_ON, CrossValidation
 from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.evaluation.probes import PROBES
+from uscl_plugin.weights.input_metadata import INPUT_KEYS, add_input_arguments
+from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 LEAK = '{}: these figures pretend.'
 

@@ -11,9 +11,10 @@ from mmengine.config import Config
 
 from uscl_plugin.comparison.detector_run import run_detector
 from uscl_plugin.comparison.training_run import TrainingError
-from uscl_plugin.engine.checkpoint_files import write_checkpoint
-from uscl_plugin.engine.checkpoints import backbone_state, load_plain_checkpoint
 from uscl_plugin.evaluation.backbones import load_backbone
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.resnet_state import backbone_state
 
 pytest.importorskip('mmdet')
 AP = {'coco/bbox_mAP': 0.25, 'coco/bbox_mAP_50': 0.5, 'coco/segm_mAP': 0.125, 'coco/segm_mAP_50': -1}

@@ -10,8 +10,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from uscl_plugin.engine.checkpoint_files import write_checkpoint
 from uscl_plugin.evaluation.backbones import load_backbone
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
 
 pytest.importorskip('mmdet')
 NAMES = {'udiat_b': 'udiat-b', 'busi': 'busi', 'bus_uclm': 'bus-uclm'}

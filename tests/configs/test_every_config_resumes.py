@@ -24,8 +24,8 @@ from torch import nn
 from instruments.kills import leaves
 from uscl.data.fold_making import make_folds
 from uscl.data.folds import write_folds
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.models.heads.uscl_head import USCLHead
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 EPOCHS = 3
 

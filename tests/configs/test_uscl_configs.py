@@ -15,7 +15,7 @@ from mmengine.optim import CosineAnnealingLR
 from mmengine.registry import FUNCTIONS, init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
-from uscl_plugin.engine.checkpoints import CheckpointError
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 FOLDER = Path(__file__).parents[2] / 'configs' / 'uscl'
 CONFIGS = sorted(path.name for path in FOLDER.glob('uscl_*.py'))

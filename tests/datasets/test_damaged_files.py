@@ -21,7 +21,8 @@ from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import read_folds
-from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 ENTRY = {'video_id': 'v', 'patient_id': None, 'label': None, 'split': None, 'frames': ['a.png']}
 METAINFO = {'dataset_type': 'VideoClusters', 'format_version': 1, 'classes': ['a']}
@@ -148,6 +149,6 @@ def test_picture_that_would_fill_the_memory(tmp_path, monkeypatch, read):
 
 
 def test_checkpoint_that_claims_gigabytes(tmp_path, monkeypatch):
-    monkeypatch.setattr('uscl_plugin.engine.checkpoints.torch', SimpleNamespace(load=fail_for_memory))
+    monkeypatch.setattr('uscl_plugin.weights.plain_checkpoints.torch', SimpleNamespace(load=fail_for_memory))
     with pytest.raises(CheckpointError, match=r'x\.pth asks for more memory than there is: copy'):
         load_plain_checkpoint(write(tmp_path / 'x.pth', 'x'))

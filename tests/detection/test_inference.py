@@ -12,7 +12,7 @@ import uscl_plugin.compat.mmcv_ops  # noqa: F401
 from uscl.stats.detection_summary import summarise_detections
 from uscl_plugin.detection.inference import coco_results, load_strictly, run_detector
 from uscl_plugin.detection.lesion_metric import LesionCocoMetric
-from uscl_plugin.engine.checkpoints import CheckpointError
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 FOLDER = 'configs/udiat_b'
 

@@ -6,7 +6,7 @@ from docs_pages import ROOT
 from mmpretrain.models import ResNet
 
 from uscl.data.annotations import read_annotations, write_annotations
-from uscl_plugin.engine.backbone_export import export_backbone
+from uscl_plugin.weights.backbone_export import export_backbone
 
 
 @pytest.fixture(scope='session')

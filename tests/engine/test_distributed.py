@@ -14,7 +14,6 @@ from mmengine.config import Config
 from torch import distributed as dist
 
 from uscl_plugin.engine import distributed
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.engine.distributed import (
     LaunchError,
     check_launch,
@@ -23,6 +22,7 @@ from uscl_plugin.engine.distributed import (
     slurm_environment,
 )
 from uscl_plugin.engine.host_tools import run_host_tool
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 VARIABLES = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')
 OWN_WRAPPER = 'model_wrapper_cfg.device_ids=None'

@@ -22,7 +22,7 @@ from torch import distributed as dist
 
 from uscl_plugin.engine.batch_replay import load_step, not_finite, random_state, replay, set_random_state
 from uscl_plugin.engine.hooks.finite_loss import FiniteLossHook, NonFiniteError
-from uscl_plugin.engine.plain import to_plain
+from uscl_plugin.weights.plain_types import to_plain
 
 LAST_GOOD = 'epoch_1.pth'
 

@@ -5,9 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
-from uscl_plugin.engine.checkpoints import CheckpointError
 from uscl_plugin.evaluation.backbones import load_backbone, split_spec, unique_names
 from uscl_plugin.evaluation.pretraining import untrained_backbone
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 CFG = """
 model = dict(type='USCL', data_preprocessor=dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb={to_rgb}))

@@ -4,10 +4,10 @@ import torch
 from mmengine.config import Config
 
 from uscl.stats.predictions import Predictions
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
 from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config
 from uscl_plugin.evaluation.pretraining import input_size, set_input_size
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 
 @pytest.mark.parametrize('protocol', ['finetune3', 'finetune', 'linear'])

@@ -6,9 +6,9 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
-from uscl_plugin.engine.checkpoints import CheckpointError
 from uscl_plugin.evaluation.gradcam import METHODS, CamClassifier, activation_map
 from uscl_plugin.evaluation.gradcam_sheet import heat_sheet, read_images
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 SIZE = 128  # four cells of the last block
 CLASSES = ['covid', 'pneumonia', 'regular']

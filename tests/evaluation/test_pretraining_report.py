@@ -13,12 +13,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from uscl.data.annotations import write_annotations
-from uscl_plugin.engine.checkpoints import CheckpointError
 from uscl_plugin.evaluation.pretraining import collect_frames, input_size, trained_backbone, untrained_backbone
 from uscl_plugin.evaluation.pretraining_page import seen_in_training
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
 from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """

@@ -16,9 +16,10 @@ from tool_module import load_tool
 from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
 from uscl_plugin.comparison import comparison as comparison_module
 from uscl_plugin.comparison.training_run import FinishedTraining, TrainingError
-from uscl_plugin.engine.checkpoint_files import write_checkpoint
-from uscl_plugin.engine.checkpoints import backbone_state, load_plain_checkpoint
 from uscl_plugin.evaluation.backbones import load_backbone
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.resnet_state import backbone_state
 
 TINY = ['--epochs', '1', '--size', '32', '--seeds', '1', '--folds', '3', '--resamples', '50', '--workers', '0']
 

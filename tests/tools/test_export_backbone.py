@@ -12,9 +12,9 @@ from safetensors import safe_open
 from tool_module import load_tool
 from torch import nn
 
-import uscl_plugin.engine.plain as plain_module
+import uscl_plugin.weights.plain_types as plain_module
 from uscl.version import __version__
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 CONFIG = dict(
     model=dict(

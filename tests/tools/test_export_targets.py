@@ -12,8 +12,8 @@ import torchvision
 from tool_module import load_tool
 from torch import nn
 
-from uscl_plugin.engine.backbone_export import as_rgb, export_backbone
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.backbone_export import as_rgb, export_backbone
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 MEAN, STD = [10.0, 20.0, 30.0], [50.0, 60.0, 70.0]
 
@@ -236,7 +236,7 @@ def test_folder_that_is_not_empty_stays(tmp_path, source):
 
 
 def test_failed_folder_leaves_nothing(tmp_path, source, monkeypatch):
-    import uscl_plugin.engine.hub_folder as module
+    import uscl_plugin.weights.hub_folder as module
 
     monkeypatch.setattr(module, 'model_card', lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tool_module import load_tool
 
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.engine.resnet_state import resnet_shapes
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.resnet_state import resnet_shapes
 
 tool = load_tool('tools/model_converters/import_backbone.py')
 

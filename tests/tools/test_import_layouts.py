@@ -8,8 +8,8 @@ import torch
 import torchvision
 from torch import nn
 
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.engine.resnet_state import find_backbone, infer_resnet_depth
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.resnet_state import find_backbone, infer_resnet_depth
 
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

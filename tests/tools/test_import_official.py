@@ -7,7 +7,7 @@ import torchvision
 from tool_module import load_tool
 from torch import nn
 
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 ROOT = Path(__file__).parents[2]
 LAYOUT = json.loads((ROOT / 'tests' / 'golden' / 'official_checkpoint_layout.json').read_text())

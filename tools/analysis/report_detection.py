@@ -15,8 +15,8 @@ from mmengine.logging import MMLogger
 from uscl.core.command_line import command_line
 from uscl.core.environment import installed_versions
 from uscl_plugin.compat.quiet import without_false_alarms
-from uscl_plugin.engine.checkpoints import only_plain_checkpoints
 from uscl_plugin.engine.host_tools import STAND_IN, config_needs, host_tool
+from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

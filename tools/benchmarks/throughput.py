@@ -33,7 +33,7 @@ from uscl.core.atomic_files import write_text
 from uscl.core.command_line import command_line, positive_float, positive_int
 from uscl.data.synthetic_videos import write_synthetic_videos
 from uscl.reports.figures import check_picture, save_picture
-from uscl_plugin.engine.checkpoints import only_plain_checkpoints
+from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'uscl'
 # The first that is there.

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from uscl_plugin.engine.backbone_import import import_backbone
-from uscl_plugin.engine.input_metadata import INPUT_KEYS, ORIGIN_KEYS, add_input_arguments, add_origin_arguments
+from uscl_plugin.weights.backbone_import import import_backbone
+from uscl_plugin.weights.input_metadata import INPUT_KEYS, ORIGIN_KEYS, add_input_arguments, add_origin_arguments
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

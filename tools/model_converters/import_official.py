@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from uscl_plugin.engine.official_import import CLASSIFIERS, import_official
+from uscl_plugin.weights.official_import import CLASSIFIERS, import_official
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from uscl.reports.detection_runs import MEASURES, read_run
-from uscl_plugin.engine.input_metadata import file_source
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
+from uscl_plugin.weights.input_metadata import file_source
 
 from .detection_config import DETECTOR, detection_config
 from .training_run import FinishedTraining, run_training

@@ -13,8 +13,8 @@ from typing import Any
 from mmengine.config import Config
 
 from uscl.core.atomic_files import write_text
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
-from uscl_plugin.engine.resuming import numbered_checkpoints
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.run_checkpoints import numbered_checkpoints
 
 TRAIN = (
     'import sys; from uscl_plugin.engine.host_tools import run_host_tool; '

@@ -19,7 +19,8 @@ from mmengine.runner import Runner
 from pycocotools.coco import COCO
 
 from uscl.stats.detections import Detections
-from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 from .lesion_check_hook import check_heads
 

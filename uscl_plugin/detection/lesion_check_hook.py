@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from uscl_plugin.engine.bare_model import bare_model
+from uscl_plugin.compat.bare_model import bare_model
 
 
 @HOOKS.register_module()

@@ -15,9 +15,8 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from uscl.core.atomic_files import write_atomically
-
-from .checkpoints import load_plain_checkpoint
-from .plain import to_plain
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_types import to_plain
 
 _KIND = 'uscl_training_step'
 _ELEMENT = '__data_element__'

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from .checkpoints import only_plain_checkpoints
+from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
+
 from .distributed import LaunchError, process_group
 
 # Import name of a host, which is also its default_scope, to the extra and package that bring it.
@@ -81,7 +82,7 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     :func:`uscl_plugin.engine.distributed.process_group`; arguments are otherwise unchanged.
 
     Checkpoints load without executing pickled code, whatever the host asks for; see
-    :func:`uscl_plugin.engine.checkpoints.only_plain_checkpoints` for one that you trust.
+    :func:`uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for one that you trust.
 
     Args:
         tool: 'train' or 'test'.

@@ -11,15 +11,11 @@ import torch
 from mmpretrain.models import ResNet
 from torch import nn
 
-from uscl_plugin.engine.checkpoint_files import write_checkpoint
-from uscl_plugin.engine.checkpoints import (
-    RESNET_DEPTHS,
-    CheckpointError,
-    backbone_state,
-    infer_resnet_depth,
-    load_plain_checkpoint,
-)
-from uscl_plugin.engine.input_metadata import INPUT_KEYS, file_source, resolve_input, stored_metadata
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
+from uscl_plugin.weights.input_metadata import INPUT_KEYS, file_source, resolve_input, stored_metadata
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.resnet_state import RESNET_DEPTHS, backbone_state, infer_resnet_depth
 
 # What torchvision's and timm's ImageNet ResNets were trained with, for values of 0..255.
 IMAGENET_INPUT = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'channel_order': 'rgb'}
@@ -57,12 +53,12 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
     (:data:`IMAGENET_INPUT`), but for what ``given`` says. An untrained network takes :data:`UNTRAINED_INPUT` likewise.
 
     Args:
-        spec: ``PATH`` or ``NAME=PATH`` of a checkpoint that :func:`~uscl_plugin.engine.checkpoints.backbone_state`
+        spec: ``PATH`` or ``NAME=PATH`` of a checkpoint that :func:`~uscl_plugin.weights.resnet_state.backbone_state`
             understands; or ``random`` (ResNet-18), ``random34``, …
         seed: Of the untrained weights, which are torchvision's initialisation in distribution. The global generator
             stays as it was.
         given: ``mean``, ``std``, ``channel_order`` for checkpoints that do not say, see
-            :func:`~uscl_plugin.engine.input_metadata.resolve_input`.
+            :func:`~uscl_plugin.weights.input_metadata.resolve_input`.
 
     Returns:
         The network, loaded strictly, with its input settings.

@@ -16,8 +16,9 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
-from uscl_plugin.engine.input_metadata import INPUT_KEYS, resolve_input, stored_metadata
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.input_metadata import INPUT_KEYS, resolve_input, stored_metadata
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 # Those that tell classes apart and need one forward and one backward pass.
 METHODS = {

@@ -8,7 +8,7 @@ from uscl.core.config_literals import config_literals
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import group_of
 from uscl.data.video_manifest import read_manifest, source_digest
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 from .backbones import split_spec
 from .options import EvaluationOptions

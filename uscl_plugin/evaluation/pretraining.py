@@ -15,7 +15,9 @@ from torch import nn
 
 from uscl.stats.cohesion import Cohesion, measure_cohesion
 from uscl_plugin.datasets.transforms import LoadVideoFrames
-from uscl_plugin.engine.checkpoints import CheckpointError, backbone_state, load_plain_checkpoint
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.resnet_state import backbone_state
 
 from .features import extract_features, split_frames
 

@@ -16,7 +16,6 @@ from rich.progress import track
 
 from uscl.core.atomic_files import write_text
 from uscl.version import __version__
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.evaluation.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from uscl_plugin.evaluation.pretraining import (
     Evaluation,
@@ -30,6 +29,7 @@ from uscl_plugin.evaluation.pretraining import (
     trained_backbone,
     untrained_backbone,
 )
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 from .pretraining_page import write_page
 from .report_options import ReportOptions

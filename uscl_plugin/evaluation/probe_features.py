@@ -14,7 +14,7 @@ from uscl.core.atomic_files import write_atomically
 from uscl.data.folds import Folds, group_of
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
-from uscl_plugin.engine.checkpoint_files import write_checkpoint
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
 
 from .backbones import PretrainedBackbone
 from .cells import Cell, folder_of

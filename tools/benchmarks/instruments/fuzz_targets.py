@@ -27,7 +27,8 @@ from uscl.data.bad_videos import damaged_videos
 from uscl.data.folds import Folds, check_folds, read_folds, write_folds
 from uscl.data.frame_store import read_index as read_store_index
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
-from uscl_plugin.engine.checkpoints import CheckpointError, load_plain_checkpoint
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 from .fuzz_seeds import SIZE, clip, dataset, dicom, encode, picture, planted
 from .fuzzing import Reader

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from uscl_plugin.engine.checkpoints import load_plain_checkpoint
 from uscl_plugin.engine.host_tools import run_host_tool
-from uscl_plugin.engine.resuming import newest_checkpoint, numbered_checkpoints
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.run_checkpoints import newest_checkpoint, numbered_checkpoints
 
 _POLL = 0.001  # seconds
 

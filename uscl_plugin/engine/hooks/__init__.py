@@ -1,6 +1,7 @@
 """Hooks for the MMEngine runner."""
 
-from .. import atomic_backend  # noqa: F401 (registers)
+from uscl_plugin.weights import atomic_backend  # noqa: F401 (registers)
+
 from .backbone_check import BackboneCheckHook
 from .backbone_health import BackboneHealthHook
 from .class_check import ClassCheckHook

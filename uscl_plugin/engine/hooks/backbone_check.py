@@ -9,9 +9,11 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
-from ..bare_model import bare_model
-from ..checkpoints import CheckpointError, backbone_state, load_plain_checkpoint
-from ..input_metadata import INPUT_KEYS, resolve_input, stored_metadata
+from uscl_plugin.compat.bare_model import bare_model
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.input_metadata import INPUT_KEYS, resolve_input, stored_metadata
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.resnet_state import backbone_state
 
 
 @HOOKS.register_module()

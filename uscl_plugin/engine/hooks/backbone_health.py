@@ -10,9 +10,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from uscl_plugin.compat.bare_model import bare_model
 from uscl_plugin.evaluation.backbone_health import health_warning, measure_backbone
-
-from ..bare_model import bare_model
 
 _BATCH = 32  # images a forward pass
 

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from uscl_plugin.compat.bare_model import bare_model
 from uscl_plugin.evaluation.pair_similarity import (
     batch_conflict,
     batch_negative_similarity,
@@ -20,7 +21,6 @@ from uscl_plugin.evaluation.pair_similarity import (
     spread,
 )
 
-from ..bare_model import bare_model
 from ..collapse import CollapseWatch
 
 NAMES = ('positive_similarity', 'negative_similarity', 'spread', 'similarity_conflict')

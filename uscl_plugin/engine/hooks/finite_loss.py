@@ -11,7 +11,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ..bare_model import bare_model
+from uscl_plugin.compat.bare_model import bare_model
+
 from ..batch_replay import model_tensors, not_finite, random_state, save_step
 
 

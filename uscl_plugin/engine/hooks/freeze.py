@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..bare_model import bare_model
+from uscl_plugin.compat.bare_model import bare_model
 
 BATCH_NORM = ('released', 'frozen')
 

@@ -11,9 +11,8 @@ from mmengine.registry import DATASETS, FUNCTIONS, HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, SequentialSampler
 
+from uscl_plugin.compat.bare_model import bare_model
 from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
-
-from ..bare_model import bare_model
 
 BETTER = {'contrastive': min, 'auroc': max, 'gap': max, 'retrieval': max}
 

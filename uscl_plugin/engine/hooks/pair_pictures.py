@@ -11,7 +11,8 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..bare_model import bare_model
+from uscl_plugin.compat.bare_model import bare_model
+
 from .contrastive_monitor import video_ids
 
 NAME = 'positive_pairs'

@@ -9,10 +9,11 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ..bare_model import bare_model
-from ..checkpoints import CheckpointError, load_plain_checkpoint, loads_only_plain, only_plain_checkpoints
-from ..plain import to_plain
-from ..resuming import check_resumable, newest_checkpoint, remove_leftovers
+from uscl_plugin.compat.bare_model import bare_model
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, loads_only_plain, only_plain_checkpoints
+from uscl_plugin.weights.plain_types import to_plain
+from uscl_plugin.weights.run_checkpoints import check_resumable, newest_checkpoint, remove_leftovers
 
 
 @HOOKS.register_module()
@@ -26,8 +27,8 @@ class PlainCheckpointHook(Hook):
 
     **Loading.** MMEngine falls back to executing what a pickle asks for. Before the runner reads anything, the files of
     ``load_from``, ``resume`` and every ``init_cfg=dict(type='Pretrained', …)`` are checked, and pickled code is
-    forbidden to the whole process; see :func:`~uscl_plugin.engine.checkpoints.only_plain_checkpoints` for a file that
-    you trust.
+    forbidden to the whole process; see :func:`~uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for a file
+    that you trust.
 
     **Resuming** without a path (``--resume``) starts from the newest checkpoint that is whole, says which newer ones it
     skips and why, and stops where none of them is whole. Under several processes the first one chooses for all.

@@ -4,7 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from uscl_plugin.engine.bare_model import bare_model
+from uscl_plugin.compat.bare_model import bare_model
 
 from .consistency import ConsistencyClassifier
 

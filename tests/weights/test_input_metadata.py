@@ -1,7 +1,7 @@
 import pytest
 
 from uscl.core.config_literals import config_literals
-from uscl_plugin.engine.input_metadata import stored_metadata
+from uscl_plugin.weights.input_metadata import stored_metadata
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from uscl.core.atomic_files import write_atomically
-from uscl_plugin.engine.checkpoints import (
-    CheckpointError,
-    backbone_state,
-    infer_resnet_depth,
-    load_plain_checkpoint,
-    resnet_shapes,
-    to_plain,
-)
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_types import to_plain
+from uscl_plugin.weights.resnet_state import backbone_state, infer_resnet_depth, resnet_shapes
 
 
 class Plants:

@@ -11,7 +11,7 @@ from typing import Any
 
 from uscl.core.config_literals import config_literals
 
-from .checkpoints import CheckpointError
+from .checkpoint_error import CheckpointError
 
 CHANNEL_ORDERS = ('rgb', 'bgr')
 INPUT_KEYS = ('mean', 'std', 'channel_order')

@@ -12,20 +12,6 @@ import torch
 from safetensors import safe_open
 
 from .checkpoint_error import CheckpointError
-from .plain import to_plain
-from .resnet_state import RESNET_DEPTHS, backbone_state, infer_resnet_depth, resnet_shapes
-
-__all__ = [
-    'RESNET_DEPTHS',
-    'CheckpointError',
-    'backbone_state',
-    'infer_resnet_depth',
-    'load_plain_checkpoint',
-    'loads_only_plain',
-    'only_plain_checkpoints',
-    'resnet_shapes',
-    'to_plain',
-]
 
 
 def only_plain_checkpoints() -> None:

@@ -8,12 +8,13 @@ import torch
 
 from uscl.version import __version__
 
+from .checkpoint_error import CheckpointError
 from .checkpoint_files import write_checkpoint
-from .checkpoints import CheckpointError, infer_resnet_depth, load_plain_checkpoint
 from .hub_folder import write_hub_folder
 from .input_metadata import file_source, origin, resolve_input, stored_metadata
 from .onnx_export import write_onnx
-from .resnet_state import FoundBackbone, find_backbone
+from .plain_checkpoints import load_plain_checkpoint
+from .resnet_state import FoundBackbone, find_backbone, infer_resnet_depth
 
 PREFIXED = ('mmdet', 'mmpretrain', 'mmseg')
 BARE = ('torchvision', 'timm')

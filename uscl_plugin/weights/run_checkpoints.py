@@ -6,7 +6,8 @@ from pathlib import Path
 
 from uscl.core.atomic_files import TEMPORARY
 
-from .checkpoints import CheckpointError, load_plain_checkpoint
+from .checkpoint_error import CheckpointError
+from .plain_checkpoints import load_plain_checkpoint
 
 # What MMEngine's Runner.resume reads without asking whether it is there.
 _NEEDED = ('meta', 'state_dict', 'message_hub')

@@ -8,8 +8,8 @@ from uscl.version import __version__
 
 from .backbone_export import check_output, find_resnet, left_behind
 from .checkpoint_files import write_checkpoint
-from .checkpoints import load_plain_checkpoint
 from .input_metadata import INPUT_KEYS, file_source, origin, resolve_input, stored_metadata
+from .plain_checkpoints import load_plain_checkpoint
 
 UNKNOWN_INPUT = {'input': 'unknown input normalisation'}
 

@@ -10,10 +10,11 @@ import torch
 from uscl.version import __version__
 
 from .backbone_export import check_output
+from .checkpoint_error import CheckpointError
 from .checkpoint_files import write_checkpoint
-from .checkpoints import CheckpointError, infer_resnet_depth, load_plain_checkpoint
 from .input_metadata import file_source
-from .resnet_state import CHILDREN
+from .plain_checkpoints import load_plain_checkpoint
+from .resnet_state import CHILDREN, infer_resnet_depth
 
 LINEARS = {'l1': 'neck.mlp.0', 'l2': 'neck.mlp.2', 'fc': 'head.classifier'}
 CLASSIFIERS = ('projection', 'none')

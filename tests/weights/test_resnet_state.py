@@ -4,8 +4,8 @@ import pytest
 import torch
 import torchvision
 
-from uscl_plugin.engine.checkpoint_error import CheckpointError
-from uscl_plugin.engine.resnet_state import backbone_state, find_backbone, infer_resnet_depth, resnet_shapes
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.resnet_state import backbone_state, find_backbone, infer_resnet_depth, resnet_shapes
 
 
 def zeros(prefix='', depth=18, value=0.0):

@@ -1,0 +1,1 @@
+"""Checkpoints: read without executing anything, recognised, written, taken to other libraries and back."""
