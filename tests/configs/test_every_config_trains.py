@@ -13,8 +13,8 @@ from mmengine.runner import Runner
 
 from uscl.data.fold_making import make_folds
 from uscl.data.folds import write_folds
+from uscl_plugin.datasets.pipeline_settings import set_input_size
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
-from uscl_plugin.evaluation.pretraining import set_input_size
 
 ROOT = Path(__file__).parents[2] / 'configs'
 WITHOUT_MODEL = {'spg_in_mmdet_pipeline'}

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from uscl_plugin.evaluation.backbones import load_backbone
-from uscl_plugin.evaluation.pretraining import untrained_backbone
+from uscl_plugin.evaluation.pretrained_backbone import untrained_backbone
 
 
 def branch_norms(network):

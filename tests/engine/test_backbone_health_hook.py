@@ -11,7 +11,7 @@ from torch import nn
 
 from uscl.stats.effective_rank import effective_rank
 from uscl_plugin.engine.hooks import BackboneHealthHook
-from uscl_plugin.evaluation.residual_branches import branch_shares
+from uscl_plugin.measures.residual_branches import branch_shares
 
 STAGES = ['layer1', 'layer2', 'layer3', 'layer4']
 SHUT, LINE = 'branches are shut', 'share of residual branches'

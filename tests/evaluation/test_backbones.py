@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from uscl_plugin.evaluation.backbones import load_backbone, split_spec, unique_names
-from uscl_plugin.evaluation.pretraining import untrained_backbone
+from uscl_plugin.evaluation.pretrained_backbone import untrained_backbone
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 CFG = """

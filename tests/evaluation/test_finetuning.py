@@ -4,9 +4,9 @@ import torch
 from mmengine.config import Config
 
 from uscl.stats.predictions import Predictions
+from uscl_plugin.datasets.pipeline_settings import input_size, set_input_size
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
 from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config
-from uscl_plugin.evaluation.pretraining import input_size, set_input_size
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 

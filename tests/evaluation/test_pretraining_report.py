@@ -13,7 +13,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from uscl.data.annotations import write_annotations
-from uscl_plugin.evaluation.pretraining import collect_frames, input_size, trained_backbone, untrained_backbone
+from uscl_plugin.datasets.frame_set import collect_frames
+from uscl_plugin.datasets.pipeline_settings import input_size
+from uscl_plugin.evaluation.pretrained_backbone import trained_backbone, untrained_backbone
 from uscl_plugin.evaluation.pretraining_page import seen_in_training
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions

@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
 
+from uscl_plugin.datasets.pipeline_settings import color_type, input_size, set_input_size
 from uscl_plugin.datasets.transforms import DrawViews, MixFrames, PackFrames, collate_frames
-from uscl_plugin.evaluation.pretraining import color_type, input_size, set_input_size
 from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 from uscl_plugin.models import SPGDataPreprocessor
 from uscl_plugin.models.data_preprocessors import jitter, make_views, mix_frames, rotate

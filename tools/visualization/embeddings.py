@@ -10,9 +10,9 @@ from mmengine.logging import MMLogger
 
 from uscl.reports.embedding_map import GROUPINGS, METHODS, check_method, embedding_figure, lay_out, list_frames
 from uscl.reports.figures import check_picture, save_picture
+from uscl_plugin.datasets.frame_set import read_frames
 from uscl_plugin.evaluation.backbones import load_backbone, unique_names
-from uscl_plugin.evaluation.features import extract_features
-from uscl_plugin.evaluation.pretraining import read_frames
+from uscl_plugin.measures.features import extract_features
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, add_input_arguments
 
 

@@ -11,7 +11,7 @@ def add_backbone_health(page: HtmlReport, backbones: Mapping[str, Mapping[str, A
 
     Args:
         page: The page.
-        backbones: Name → :meth:`uscl_plugin.evaluation.backbone_health.BackboneHealth.as_dict`.
+        backbones: Name → :meth:`uscl_plugin.measures.backbone_health.BackboneHealth.as_dict`.
     """
     stages = list(dict.fromkeys(stage for facts in backbones.values() for stage in facts['branches']))
     rows = []

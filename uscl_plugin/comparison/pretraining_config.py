@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
-from uscl_plugin.evaluation.pretraining import set_input_size
+from uscl_plugin.datasets.pipeline_settings import set_input_size
 
 from .budget import Budget, match_budget
 from .methods import Method

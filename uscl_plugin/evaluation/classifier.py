@@ -16,10 +16,9 @@ from uscl.clips.frame_preparation import is_grey, shrink, to_grey
 from uscl.clips.frame_resize import resize_frame
 from uscl.core.config_literals import config_literals
 from uscl.core.errors import ClipError
+from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
-
-from .pretraining import input_size
 
 
 @dataclass(frozen=True)

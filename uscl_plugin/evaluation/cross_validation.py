@@ -17,8 +17,8 @@ from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
 from uscl.data.folds import Folds, read_folds, write_folds
 from uscl.stats.predictions import Predictions, concatenate
+from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 
-from .backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from .backbones import PretrainedBackbone, load_backbone, unique_names, write_backbone
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config

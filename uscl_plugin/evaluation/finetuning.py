@@ -14,8 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from uscl.stats.predictions import Predictions
+from uscl_plugin.datasets.pipeline_settings import set_input_size
 
-from .pretraining import set_input_size
 from .probes import selection_quality
 
 MODEL = 'model.pth'

@@ -13,7 +13,8 @@ from uscl.reports.figures import loss_curves, similarity_histograms, triplet_she
 from uscl.reports.html_report import HtmlReport
 from uscl.reports.training_log import find_scalars, read_scalars
 from uscl.stats.cohesion import MAX_PAIRS
-from uscl_plugin.evaluation.pretraining import Evaluation, FrameSet
+from uscl_plugin.datasets.frame_set import FrameSet
+from uscl_plugin.measures.representation import Evaluation
 
 from .report_options import ReportOptions
 from .spg_examples import mixes_first, spg_rows

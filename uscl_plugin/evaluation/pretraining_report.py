@@ -16,21 +16,13 @@ from rich.progress import track
 
 from uscl.core.atomic_files import write_text
 from uscl.version import __version__
-from uscl_plugin.evaluation.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
-from uscl_plugin.evaluation.pretraining import (
-    Evaluation,
-    FrameSet,
-    collect_frames,
-    color_type,
-    evaluate_backbone,
-    input_settings,
-    input_size,
-    read_frames,
-    trained_backbone,
-    untrained_backbone,
-)
+from uscl_plugin.datasets.frame_set import FrameSet, collect_frames, read_frames
+from uscl_plugin.datasets.pipeline_settings import color_type, input_size
+from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
+from uscl_plugin.measures.representation import Evaluation, evaluate_backbone, input_settings
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
+from .pretrained_backbone import trained_backbone, untrained_backbone
 from .pretraining_page import write_page
 from .report_options import ReportOptions
 

@@ -14,11 +14,11 @@ from uscl.core.atomic_files import write_atomically
 from uscl.data.folds import Folds, group_of
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
+from uscl_plugin.measures.features import extract_features
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
 
 from .backbones import PretrainedBackbone
 from .cells import Cell, folder_of
-from .features import extract_features
 from .finetuning import FoldOutcome
 from .options import EvaluationOptions
 from .probes import as_linear_layer, run_probe

@@ -7,8 +7,9 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 
+from uscl_plugin.datasets.frame_set import dataset_config, read_frames
+from uscl_plugin.datasets.pipeline_settings import color_type
 from uscl_plugin.datasets.transforms import PlannedView, collate_frames
-from uscl_plugin.evaluation.pretraining import color_type, dataset_config, read_frames
 from uscl_plugin.models.data_preprocessors import make_views
 
 
@@ -21,7 +22,7 @@ def spg_rows(
         cfg: A pretraining config.
         count: Videos to show, spread evenly over the data set; all if it has fewer.
         seed: Run seed of the draws.
-        data_root: See :func:`~uscl_plugin.evaluation.pretraining.dataset_config`.
+        data_root: See :func:`~uscl_plugin.datasets.frame_set.dataset_config`.
         split: Likewise.
         epoch: Whose draws, from 0.
 

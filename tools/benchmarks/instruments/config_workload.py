@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from uscl.data.annotations import read_annotations
-from uscl_plugin.evaluation.pretraining import set_input_size
+from uscl_plugin.datasets.pipeline_settings import set_input_size
 
 from .workload import CountedBatches, Workload
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from uscl_plugin.compat.bare_model import bare_model
-from uscl_plugin.evaluation.backbone_health import health_warning, measure_backbone
+from uscl_plugin.measures.backbone_health import health_warning, measure_backbone
 
 _BATCH = 32  # images a forward pass
 
@@ -21,7 +21,7 @@ class BackboneHealthHook(Hook):
     """Log how much of each residual stage comes from its branches, and the effective rank of the features.
 
     Measured after the last step, on the images of the last full batch, in evaluation mode: see
-    :class:`uscl_plugin.evaluation.backbone_health.BackboneHealth`. One line says it, the visualizer gets
+    :class:`uscl_plugin.measures.backbone_health.BackboneHealth`. One line says it, the visualizer gets
     ``health/branch_<stage>`` and ``health/effective_rank``, and one warning follows if branches are shut or the
     features have collapsed. For any model with a ``backbone``; the main process measures its own images.
     """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from uscl_plugin.compat.bare_model import bare_model
-from uscl_plugin.evaluation.pair_similarity import (
+from uscl_plugin.measures.pair_similarity import (
     batch_conflict,
     batch_negative_similarity,
     mean_direction,
@@ -37,7 +37,7 @@ class ContrastiveMonitorHook(Hook):
 
     ``positive_similarity`` and ``negative_similarity`` are mean cosine similarities of the projections of positive and
     negative pairs. ``spread`` says whether the representation collapses (0) or uses all its directions (towards 1), see
-    :func:`uscl_plugin.evaluation.pair_similarity.spread`. ``similarity_conflict`` is the share of negative pairs that
+    :func:`uscl_plugin.measures.pair_similarity.spread`. ``similarity_conflict`` is the share of negative pairs that
     come from the same video, in [0, 1]: exactly 0 with one pair a video. It is left out where data samples have no
     ``video_id`` (list it in the ``meta_keys`` of PackInputs).
 

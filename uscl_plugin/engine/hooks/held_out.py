@@ -49,7 +49,7 @@ class HeldOutHook(Hook):
         """Read the held-out data now, so that a wrong path stops the run before its first epoch."""
         if self.data_root is None:
             return
-        from uscl_plugin.evaluation.pretraining import collect_frames, dataset_config
+        from uscl_plugin.datasets.frame_set import collect_frames, dataset_config
 
         split = 'all' if self.split is None else self.split
         self._frames = collect_frames(runner.cfg, self.data_root, split)
@@ -73,7 +73,9 @@ class HeldOutHook(Hook):
 
     @master_only
     def _report(self, runner: Runner) -> None:
-        from uscl_plugin.evaluation.pretraining import color_type, evaluate_backbone, read_frames
+        from uscl_plugin.datasets.frame_set import read_frames
+        from uscl_plugin.datasets.pipeline_settings import color_type
+        from uscl_plugin.measures.representation import evaluate_backbone
 
         model = bare_model(runner)
         color = color_type(runner.cfg.train_dataloader.dataset.pipeline)

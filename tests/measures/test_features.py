@@ -5,7 +5,8 @@ from mmpretrain.models.backbones import ResNet
 from PIL import Image
 from torch import nn
 
-from uscl_plugin.evaluation.features import extract_features, split_frames
+from uscl.data.held_out_frames import split_frames
+from uscl_plugin.measures.features import extract_features
 
 NORM = {'mean': [10.0, 20.0, 30.0], 'std': [2.0, 4.0, 8.0]}
 

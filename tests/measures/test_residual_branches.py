@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from uscl_plugin.evaluation.residual_branches import BranchWatch, branch_shares
+from uscl_plugin.measures.residual_branches import BranchWatch, branch_shares
 
 STAGES = ['layer1', 'layer2', 'layer3', 'layer4']
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from uscl_plugin.evaluation.pair_similarity import (
+from uscl_plugin.measures.pair_similarity import (
     batch_conflict,
     batch_negative_similarity,
     mean_direction,

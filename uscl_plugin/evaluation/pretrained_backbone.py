@@ -1,0 +1,51 @@
+"""The backbone of a pretraining config, before and after training."""
+
+import copy
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmpretrain.registry import MODELS
+from torch import nn
+
+from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.resnet_state import backbone_state
+
+
+def untrained_backbone(cfg: Config, seed: int = 0) -> nn.Module:
+    """The backbone of a config with random weights; weights that the config starts from are not loaded.
+
+    Args:
+        cfg: A pretraining config.
+        seed: Of the weights. The global generator is left as it was.
+    """
+    backbone = copy.deepcopy(dict(cfg.model.backbone))
+    init = backbone.get('init_cfg') or []
+    if any(step.get('type') == 'Pretrained' for step in ([init] if isinstance(init, dict) else init)):
+        del backbone['init_cfg']
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = MODELS.build(backbone)
+        network.init_weights()
+    return network
+
+
+def trained_backbone(cfg: Config, checkpoint: str | Path) -> nn.Module:
+    """The backbone of a config with the weights of a checkpoint.
+
+    Args:
+        cfg: The config that the checkpoint was trained with.
+        checkpoint: A file of plain tensors; nothing in it is executed.
+
+    Raises:
+        CheckpointError: The file is not readable, or its backbone has other tensors than the config's.
+    """
+    network = untrained_backbone(cfg)
+    try:
+        network.load_state_dict(backbone_state(load_plain_checkpoint(checkpoint)), strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f'{checkpoint} does not fit the backbone of the config, pass the config it was trained with: {error}'
+        ) from error
+    return network
