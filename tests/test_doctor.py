@@ -16,7 +16,7 @@ from uscl.core import environment
 from uscl.core import shipped_files as paths
 from uscl.core.shipped_files import list_configs
 from uscl.doctor import BROKEN, NOTE, OK, OPTIONAL, Finding
-from uscl_plugin.engine import doctor_runs
+from uscl_plugin.running import doctor_runs
 
 ROOT = Path(__file__).parents[1]
 

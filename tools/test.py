@@ -2,7 +2,7 @@
 
 import sys
 
-from uscl_plugin.engine.host_tools import run_host_tool
+from uscl_plugin.running.host_tools import run_host_tool
 
 if __name__ == '__main__':
     sys.exit(run_host_tool('test', sys.argv[1:]))

@@ -38,9 +38,9 @@ HOST_TOOLS = ('train', 'test')  # MMPretrain's or MMDetection's own, with their 
 WITH_CONFIG = (*HOST_TOOLS, 'cam', 'gradcam', 'browse_pairs', 'report_pretraining', 'report_detection')
 # What runs the hosts is in the plugin, whose import takes seconds: by name, and when it is called.
 IN_PLUGIN = {
-    'train': 'uscl_plugin.engine.host_tools',
-    'test': 'uscl_plugin.engine.host_tools',
-    'doctor': 'uscl_plugin.engine.doctor_runs',
+    'train': 'uscl_plugin.running.host_tools',
+    'test': 'uscl_plugin.running.host_tools',
+    'doctor': 'uscl_plugin.running.doctor_runs',
 }
 HOST_HELP = """usage: uscl {0} CONFIG{1} [options of the host]
 

@@ -14,8 +14,8 @@ from .compat.quiet import without_false_alarms
 check_environment()
 
 with without_false_alarms():
+    from . import hooks
     from .datasets import pair_batch_sampler, transforms
-    from .engine import hooks
 
     if find_spec('mmpretrain') is not None:
         from . import models  # noqa: F401

@@ -14,7 +14,7 @@ from tool_module import load_tool
 
 from uscl.core.shipped_files import find_shipped_config
 from uscl_plugin import cli
-from uscl_plugin.engine import host_tools
+from uscl_plugin.running import host_tools
 
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 # Settings that MMEngine's runner knows, and that no config here has.

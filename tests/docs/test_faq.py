@@ -14,8 +14,8 @@ from uscl.core.environment import find_problems
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_packing import pack_frames
 from uscl.data.frame_store import find_stored
-from uscl_plugin.engine.hooks import FiniteLossHook
-from uscl_plugin.engine.hooks.backbone_check import count_arrived
+from uscl_plugin.hooks import FiniteLossHook
+from uscl_plugin.hooks.backbone_check import count_arrived
 from uscl_plugin.models.heads import uscl_head
 from uscl_plugin.models.losses import LightlyNTXentLoss
 from uscl_plugin.weights.checkpoint_error import CheckpointError

@@ -8,7 +8,7 @@ from tool_module import load_tool
 
 from uscl.data.folds import read_folds
 from uscl.stats.predictions import Predictions
-from uscl_plugin.engine.host_tools import run_host_tool
+from uscl_plugin.running.host_tools import run_host_tool
 
 TINY = ['--size', '32', '--resamples', '50', '--folds', '3', '--val-fraction', '0.4']
 WITHOUT_WORKERS = ['--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']

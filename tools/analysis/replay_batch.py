@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from uscl_plugin.engine.batch_replay import load_step, replay
+from uscl_plugin.running.batch_replay import load_step, replay
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 from uscl.core.command_line import command_line
 from uscl.core.environment import installed_versions
 from uscl_plugin.compat.quiet import without_false_alarms
-from uscl_plugin.engine.host_tools import STAND_IN, config_needs, host_tool
+from uscl_plugin.running.host_tools import STAND_IN, config_needs, host_tool
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 

@@ -21,7 +21,7 @@ import uscl_plugin
 from instruments.kills import KillRecord, differences, kill_until
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import fraction, positive_float, positive_int
-from uscl_plugin.engine.host_tools import config_needs
+from uscl_plugin.running.host_tools import config_needs
 
 
 def main(argv: Sequence[str] | None = None) -> int:

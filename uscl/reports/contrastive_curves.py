@@ -23,7 +23,7 @@ _PANELS = (  # title; keys of the log with their label and colour
 
 
 def contrastive_curves(curves: Curves) -> Figure | None:
-    """Curves of :class:`uscl_plugin.engine.hooks.ContrastiveMonitorHook`, one panel a measure.
+    """Curves of :class:`uscl_plugin.hooks.ContrastiveMonitorHook`, one panel a measure.
 
     Args:
         curves: Key of the log → iterations (n,) and values (n,), see

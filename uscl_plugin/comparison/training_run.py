@@ -17,7 +17,7 @@ from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.run_checkpoints import numbered_checkpoints
 
 TRAIN = (
-    'import sys; from uscl_plugin.engine.host_tools import run_host_tool; '
+    'import sys; from uscl_plugin.running.host_tools import run_host_tool; '
     'sys.exit(run_host_tool("train", sys.argv[1:]))'
 )
 

@@ -148,7 +148,7 @@ def fold_config(
         seed: Of the run.
         size: Side of the input in pixels; None keeps the config's.
         epochs: Length of training and of its schedule; None keeps the config's.
-        batch_norm: See :class:`~uscl_plugin.engine.hooks.FreezeHook`; None keeps the config's.
+        batch_norm: See :class:`~uscl_plugin.hooks.FreezeHook`; None keeps the config's.
 
     Returns:
         A new config.

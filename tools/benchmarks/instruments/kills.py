@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from uscl_plugin.engine.host_tools import run_host_tool
+from uscl_plugin.running.host_tools import run_host_tool
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.run_checkpoints import newest_checkpoint, numbered_checkpoints
 

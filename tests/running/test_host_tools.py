@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from uscl_plugin.engine import host_tools
-from uscl_plugin.engine.host_tools import find_config, host_tool, run_host_tool
+from uscl_plugin.running import host_tools
+from uscl_plugin.running.host_tools import find_config, host_tool, run_host_tool
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 

@@ -13,15 +13,9 @@ import torch
 from mmengine.config import Config
 from torch import distributed as dist
 
-from uscl_plugin.engine import distributed
-from uscl_plugin.engine.distributed import (
-    LaunchError,
-    check_launch,
-    cpu_wrapper_options,
-    process_group,
-    slurm_environment,
-)
-from uscl_plugin.engine.host_tools import run_host_tool
+from uscl_plugin.running import launch as distributed
+from uscl_plugin.running.host_tools import run_host_tool
+from uscl_plugin.running.launch import LaunchError, check_launch, cpu_wrapper_options, process_group, slurm_environment
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 VARIABLES = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT')

@@ -4,9 +4,9 @@ import torchvision
 from mmengine.model import ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor, ResNet
 
-from uscl_plugin.engine.hooks.backbone_check import check_input, count_arrived, pretrained_path
 from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.evaluation.finetuning import finetune_fold
+from uscl_plugin.hooks.backbone_check import check_input, count_arrived, pretrained_path
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.resnet_state import backbone_state
 

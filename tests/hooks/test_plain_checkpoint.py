@@ -14,8 +14,7 @@ from mmengine.registry import HOOKS, DefaultScope
 from mmengine.runner import Runner
 from torch import nn
 
-import uscl_plugin.engine.hooks  # noqa: F401 (registers)
-from uscl_plugin.engine.hooks.plain_checkpoint import PlainCheckpointHook
+from uscl_plugin.hooks.plain_checkpoint import PlainCheckpointHook
 
 
 class ToyModel(BaseModel):

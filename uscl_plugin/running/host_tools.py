@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
-from .distributed import LaunchError, process_group
+from .launch import LaunchError, process_group
 
 # Import name of a host, which is also its default_scope, to the extra and package that bring it.
 HOSTS = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
@@ -79,7 +79,7 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     """Run the tool of the host that the config names, in this process and with its arguments.
 
     With ``--launcher`` on a machine that has a CPU only, it starts the process group, see
-    :func:`uscl_plugin.engine.distributed.process_group`; arguments are otherwise unchanged.
+    :func:`uscl_plugin.running.launch.process_group`; arguments are otherwise unchanged.
 
     Checkpoints load without executing pickled code, whatever the host asks for; see
     :func:`uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for one that you trust.

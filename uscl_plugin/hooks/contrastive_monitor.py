@@ -21,7 +21,7 @@ from uscl_plugin.measures.pair_similarity import (
     spread,
 )
 
-from ..collapse import CollapseWatch
+from .collapse_watch import CollapseWatch
 
 NAMES = ('positive_similarity', 'negative_similarity', 'spread', 'similarity_conflict')
 _QUEUE_VIDEOS = 'contrastive_monitor_queue_videos'  # in the message hub

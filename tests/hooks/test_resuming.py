@@ -16,8 +16,7 @@ import torch
 from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner
 
-import uscl_plugin.engine.hooks  # noqa: F401 (registers)
-from uscl_plugin.engine.host_tools import host_tool
+from uscl_plugin.running.host_tools import host_tool
 from uscl_plugin.weights import plain_types as plain
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, only_plain_checkpoints

@@ -15,7 +15,7 @@ from mmpretrain.registry import MODELS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from uscl_plugin.engine.hooks.pair_pictures import PairPictureHook, view_sheet
+from uscl_plugin.hooks.pair_pictures import PairPictureHook, view_sheet
 
 GAP = 4
 INPUT = dict(mean=[10.0, 120.0, 200.0], std=[30.0, 60.0, 90.0])

@@ -20,8 +20,9 @@ from mmengine.registry import OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from torch import distributed as dist
 
-from uscl_plugin.engine.batch_replay import load_step, not_finite, random_state, replay, set_random_state
-from uscl_plugin.engine.hooks.finite_loss import FiniteLossHook, NonFiniteError
+from uscl_plugin.hooks.finite_loss import FiniteLossHook, NonFiniteError
+from uscl_plugin.hooks.saved_step import not_finite, random_state
+from uscl_plugin.running.batch_replay import load_step, replay, set_random_state
 from uscl_plugin.weights.plain_types import to_plain
 
 LAST_GOOD = 'epoch_1.pth'

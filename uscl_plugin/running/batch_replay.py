@@ -1,4 +1,4 @@
-"""Keep a training step as a file, and run it again: the batch, the model before the step, and the random numbers."""
+"""Run a training step again that was kept as a file."""
 
 import importlib
 import random
@@ -14,12 +14,9 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from uscl.core.atomic_files import write_atomically
+from uscl_plugin.hooks.saved_step import ELEMENT, KIND, model_tensors, not_finite
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
-from uscl_plugin.weights.plain_types import to_plain
 
-_KIND = 'uscl_training_step'
-_ELEMENT = '__data_element__'
 _PACKAGES = ('mmengine.', 'mmpretrain.', 'mmdet.')  # whose data elements a file may name
 
 
@@ -40,29 +37,6 @@ class Replay:
     bad_gradients: list[str] = field(default_factory=list)
 
 
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, those that a checkpoint does not hold among them."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
-
-
-def not_finite(tensors: Mapping[str, Any]) -> list[str]:
-    """Names of the floating-point tensors with a NaN or an infinity; one look at the GPU for all."""
-    floats = {
-        k: v.detach() for k, v in tensors.items() if isinstance(v, Tensor) and v.is_floating_point() and v.numel()
-    }
-    if not floats:
-        return []
-    # A NaN survives minimum and maximum, which also find infinities, without a mask as large as the tensor.
-    extremes = torch.stack([torch.stack(torch.aminmax(value)).double().sum() for value in floats.values()])
-    return [name for name, is_fine in zip(floats, torch.isfinite(extremes).tolist(), strict=True) if not is_fine]
-
-
-def random_state() -> dict[str, Any]:
-    """The state of all global random number generators, without waiting for the GPU."""
-    cuda = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-    return {'python': random.getstate(), 'numpy': np.random.get_state(), 'torch': torch.get_rng_state(), 'cuda': cuda}
-
-
 def set_random_state(state: Mapping[str, Any]) -> None:
     """Continue from what :func:`random_state` gave, also after it was saved."""
     random.setstate(state['python'])
@@ -73,29 +47,6 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state(state['cuda'])
 
 
-def save_step(path: Path, batch: Any, model: nn.Module, before: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write a step as tensors and plain types.
-
-    Args:
-        path: The file.
-        batch: What the data loader gave.
-        model: As it was before the step, but for ``before``.
-        before: Tensors of the model that the step has changed already, as they were.
-        facts: Whatever else :func:`replay` needs (``random``, ``amp``) or a reader wants.
-    """
-    left_out: list[str] = []
-    content = {
-        'kind': _KIND,
-        'batch': _plain_elements(batch),
-        'state': {**model_tensors(model), **before},
-        'not_training': [name for name, module in model.named_modules() if not module.training],
-        **facts,
-    }
-    plain = to_plain(content, unknown=lambda where, value: left_out.append(f'{where} ({type(value).__name__})'))
-    plain['left_out'] = left_out
-    write_atomically(path, lambda temporary: torch.save(plain, temporary))
-
-
 def load_step(path: Path) -> dict:
     """Read what :func:`save_step` wrote; nothing in it is executed.
 
@@ -104,7 +55,7 @@ def load_step(path: Path) -> dict:
         ValueError: It is of another kind, or parts of its batch could not be kept.
     """
     saved = load_plain_checkpoint(path)
-    if saved.get('kind') != _KIND:
+    if saved.get('kind') != KIND:
         raise ValueError(
             f'{path} holds no training step: pass a file that FiniteLossHook wrote, in WORK_DIR/non_finite.'
         )
@@ -190,25 +141,12 @@ def _tensors(outputs: Any) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def _plain_elements(value: Any) -> Any:
-    """The same nesting with data samples as dicts, which name their class."""
-    if isinstance(value, BaseDataElement):
-        kind = f'{type(value).__module__}.{type(value).__qualname__}'
-        fields = {name: _plain_elements(entry) for name, entry in value.items()}
-        return {_ELEMENT: kind, 'metainfo': _plain_elements(dict(value.metainfo_items())), 'fields': fields}
-    if isinstance(value, Mapping):
-        return {name: _plain_elements(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_elements(entry) for entry in value]
-    return value
-
-
 def _elements(value: Any) -> Any:
-    if isinstance(value, Mapping) and _ELEMENT in value:
-        module, _, name = value[_ELEMENT].rpartition('.')
+    if isinstance(value, Mapping) and ELEMENT in value:
+        module, _, name = value[ELEMENT].rpartition('.')
         kind = getattr(importlib.import_module(module), name, None) if module.startswith(_PACKAGES) else None
         if not isinstance(kind, type) or not issubclass(kind, BaseDataElement):
-            raise ValueError(f'{value[_ELEMENT]} is no data sample of MMEngine, MMPretrain or MMDetection.')
+            raise ValueError(f'{value[ELEMENT]} is no data sample of MMEngine, MMPretrain or MMDetection.')
         element = kind(metainfo=_elements(value['metainfo']))
         for name, entry in value['fields'].items():
             element.set_field(_elements(entry), name, dtype=None)

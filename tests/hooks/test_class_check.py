@@ -1,6 +1,6 @@
 import pytest
 
-from uscl_plugin.engine.hooks import ClassCheckHook
+from uscl_plugin.hooks import ClassCheckHook
 
 
 def runner(classes):

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from uscl.stats.effective_rank import effective_rank
-from uscl_plugin.engine.hooks import BackboneHealthHook
+from uscl_plugin.hooks import BackboneHealthHook
 from uscl_plugin.measures.residual_branches import branch_shares
 
 STAGES = ['layer1', 'layer2', 'layer3', 'layer4']

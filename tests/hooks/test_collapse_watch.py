@@ -1,6 +1,6 @@
 import pytest
 
-from uscl_plugin.engine.collapse import CollapseWatch
+from uscl_plugin.hooks.collapse_watch import CollapseWatch
 
 
 def reports(watch, values, name='spread', start=1):

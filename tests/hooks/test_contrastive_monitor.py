@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 from torch import distributed as dist
 
-from uscl_plugin.engine.hooks import ContrastiveMonitorHook
-from uscl_plugin.engine.hooks.contrastive_monitor import NAMES, CollapseError
+from uscl_plugin.hooks import ContrastiveMonitorHook
+from uscl_plugin.hooks.contrastive_monitor import NAMES, CollapseError
 
 QUEUE = 16
 

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from uscl_plugin.engine.hooks import FreezeHook
+from uscl_plugin.hooks import FreezeHook
 
 
 class FakeRunner:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from uscl_plugin.compat.bare_model import bare_model
 
-from ..batch_replay import model_tensors, not_finite, random_state, save_step
+from .saved_step import model_tensors, not_finite, random_state, save_step
 
 
 class NonFiniteError(FloatingPointError):

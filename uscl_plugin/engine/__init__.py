@@ -1,1 +1,0 @@
-"""Hooks for the MMEngine runner and checkpoint handling."""

@@ -1,0 +1,1 @@
+"""Run the hosts: their tools, several processes, a step once more."""
