@@ -1,4 +1,4 @@
-"""Cells of the tables that show a summary, for Markdown and for the report; see :mod:`.summary`."""
+"""Cells of the tables that show a summary, for Markdown and for the report; see :mod:`.evaluation_summary`."""
 
 from collections.abc import Mapping, Sequence
 

@@ -23,7 +23,7 @@ class FrameSet:
     Attributes:
         paths: N files, video by video, in time order.
         video: (N,) int64 in [0, V).
-        query: (N,) bool, the last quarter of each video in time; see :func:`.features.split_frames`.
+        query: (N,) bool, the last quarter of each video in time; see :func:`~uscl.data.held_out_frames.split_frames`.
         seen: (N,) bool, whether the file is one that the config trains on; None if its data are not there to compare.
         video_ids: V names.
         classes: V class names as in the annotation, None where unlabelled.

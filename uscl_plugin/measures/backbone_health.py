@@ -37,8 +37,8 @@ class BackboneHealth:
     Attributes:
         branches: Stage → share of its residual branches, in [0, 1]: see :class:`~.residual_branches.BranchWatch`. Empty
             for a network that has none, and for one image.
-        effective_rank: Of the pooled features: see :func:`~.effective_rank.effective_rank`. None for fewer than
-            :data:`MIN_IMAGES`, and if features are not finite.
+        effective_rank: Of the pooled features: see :func:`~uscl.stats.effective_rank.effective_rank`. None for fewer
+            than :data:`MIN_IMAGES`, and if features are not finite.
         max_rank: min(N, C).
         num_images: N.
         has_batch_norm: Whether the network has one, so that open branches are about as large as their shortcuts.
