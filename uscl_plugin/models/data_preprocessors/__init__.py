@@ -1,7 +1,7 @@
 """Data preprocessors."""
 
 from .color_jitter import jitter
-from .spg import SPGDataPreprocessor, make_views
+from .spg_data_preprocessor import SPGDataPreprocessor, make_views
 from .view_geometry import mix_frames, rotate
 from .view_resize import crop_resize
 
