@@ -1,5 +1,6 @@
 """The wheel holds the configs and tools, and works from any folder. Built and installed without network."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -10,7 +11,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from lesion_truth import write_truth
 from mmengine.fileio import load
+
+from uscl.data.synthetic_videos import write_synthetic_videos
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ('setup.py', 'MANIFEST.in', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml')
@@ -127,6 +131,53 @@ def test_everything_works_in_another_folder(installed, tmp_path):
     assert found['training']['status'] == 'ok' and 'one step, loss' in found['training']['found']
     paths = run.stderr.splitlines()[-3:]
     assert all(Path(path).is_file() and str(installed) in path for path in paths), run.stderr
+
+
+RUN_THEN_SAY_WHOSE = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+import uscl, uscl_plugin
+print(uscl.__file__, uscl_plugin.__file__)
+"""
+
+
+@pytest.mark.parametrize('host', ['mmpretrain', 'mmdet'])
+def test_hosts_own_tool_trains_a_config_of_the_wheel(host, installed, tmp_path):
+    """As MMPretrain's and MMDetection's users start it, far from any clone; `mim` runs the same files."""
+    tool = Path(next(iter(importlib.util.find_spec(host).submodule_search_locations))) / '.mim' / 'tools' / 'train.py'
+    configs = installed / 'uscl_plugin' / '.mim' / 'configs'
+    if host == 'mmpretrain':
+        config = configs / 'uscl' / 'uscl_resnet18_demo.py'
+        data = write_synthetic_videos(tmp_path / 'data', videos=4, frames=4, size=40)
+        options = [f'train_dataloader.dataset.data_root={data}', 'model.head.num_classes=2']
+        options += ['train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False']
+    else:
+        config = configs / 'udiat_b' / 'faster-rcnn_r18_fpn_scratch_1xb2-30e_udiat-b.py'
+        data = write_truth(tmp_path / 'data')
+        truth = json.loads((data / 'annotations' / 'val.json').read_text())
+        for image in truth['images']:  # another patient's: an image on both sides would be refused
+            other = {'file_name': f'other_{image["file_name"]}', 'patient_id': f'other {image["patient_id"]}'}
+            shutil.copy(data / 'images' / image['file_name'], data / 'images' / other['file_name'])
+            image.update(other)
+        (data / 'annotations' / 'train.json').write_text(json.dumps(truth))
+        options = ['model.train_cfg.rpn_proposal.max_per_img=50']
+        for name in ('train', 'val', 'test'):
+            options += [
+                f'{name}_dataloader.dataset.data_root={data}',
+                f'{name}_dataloader.num_workers=0',
+                f'{name}_dataloader.persistent_workers=False',
+                f'{name}_dataloader.dataset.pipeline.{2 if name == "train" else 1}.scale=(64,64)',
+            ]
+    command = [sys.executable, '-c', RUN_THEN_SAY_WHOSE, str(tool), str(config), '--work-dir', str(tmp_path / 'run')]
+    environment = os.environ | {'PYTHONPATH': str(installed)}
+    run = subprocess.run(
+        [*command, '--cfg-options', 'train_cfg.max_epochs=1', *options],
+        capture_output=True, text=True, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert run.returncode == 0, (run.stdout + run.stderr)[-3000:]
+    assert list((tmp_path / 'run').glob('epoch_1.pth'))
+    assert all(str(installed) in path for path in run.stdout.splitlines()[-1].split())
 
 
 def test_editable_install_reads_the_clone(source, tmp_path):

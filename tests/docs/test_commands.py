@@ -12,8 +12,8 @@ from docs_pages import PAGES, ROOT, commands, name_of
 from mmengine.config import Config
 from tool_module import load_tool
 
+from uscl import cli
 from uscl.core.shipped_files import find_shipped_config
-from uscl_plugin import cli
 from uscl_plugin.running import host_tools
 
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]

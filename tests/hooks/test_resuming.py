@@ -16,8 +16,8 @@ import torch
 from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner
 
+from uscl.core import atomic_files
 from uscl_plugin.running.host_tools import host_tool
-from uscl_plugin.weights import plain_types as plain
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, only_plain_checkpoints
 from uscl_plugin.weights.run_checkpoints import check_resumable, newest_checkpoint, numbered_checkpoints
@@ -146,7 +146,7 @@ class TestAtomicBackend:
             seen.append((name == tmp_path, path.read_bytes()))
             fsync(descriptor)
 
-        monkeypatch.setattr(plain.os, 'fsync', spy)
+        monkeypatch.setattr(atomic_files.os, 'fsync', spy)
         backend.put(b'new', path)
         assert seen == [(False, b'old'), (True, b'new')]  # the content, then the folder
 

@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,6 @@ from safetensors import safe_open
 from tool_module import load_tool
 from torch import nn
 
-import uscl_plugin.weights.plain_types as plain_module
 from uscl.version import __version__
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
@@ -283,5 +283,5 @@ def test_failed_write_leaves_the_old_output(tmp_path, checkpoint, capsys, monkey
     def full(*args, **kwargs):
         raise OSError('disk full')
 
-    monkeypatch.setattr(plain_module.Path, 'replace', full)
+    monkeypatch.setattr(Path, 'replace', full)
     assert 'disk full' in refused(tmp_path, capsys, checkpoint)
