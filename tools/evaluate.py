@@ -54,7 +54,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--val-fraction', type=fraction, default=0.2, help='of each training part, for inner-val (0: none)'
     )
-    parser.add_argument('--group-by', choices=GROUPINGS, default='patient', help='anything but patient is a leak')
+    parser.add_argument('--group-by', choices=GROUPINGS, default='patient', help='video is a leak')
     parser.add_argument('--allow-leak', action='store_true', help='evaluate although patients are on both sides')
     parser.add_argument('--batch-norm', choices=('released', 'frozen'), help="of frozen layers (default: the config's)")
     parser.add_argument('--config', help='fine-tuning config in place of the one in configs/pocus')

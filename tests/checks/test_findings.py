@@ -53,10 +53,9 @@ def test_leak_in_a_fold_is_named(test, kind, names, tmp_path):
     assert all(part in message for part in names)
 
 
-def test_frames_of_one_video_on_two_sides(tmp_path):
+def test_a_video_on_two_sides(tmp_path):
     data = write_data(tmp_path / 'data', clean(splits=False))
-    frames = [f'frames/000/{k:06d}.png' for k in range(4)]
-    write_folds(tmp_path / 'f.json', Folds([{'train': frames[:2], 'val': [], 'test': frames[2:]}], 'frame', 'frame'))
+    write_folds(tmp_path / 'f.json', Folds([{'train': ['v0', 'v1'], 'val': [], 'test': ['v0']}]))
     [(severity, message)] = found(check_datasets([data], tmp_path / 'f.json'), 'video on two sides')
     assert (severity, "'v0'" in message) == ('error', True)
 

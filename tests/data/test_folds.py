@@ -62,13 +62,12 @@ def test_folds_are_stratified(seed):
         assert counts == [5, 5, 5]
 
 
-@pytest.mark.parametrize('group_by', ['frame', 'video'])
-def test_smaller_units_for_showing_a_leak(group_by):
+def test_smaller_units_for_showing_a_leak():
     entries = random_entries(1)
-    folds = make_folds(entries, 5, 0, group_by)
-    units = [f for e in entries for f in e['frames']] if group_by == 'frame' else [e['video_id'] for e in entries]
+    folds = make_folds(entries, 5, 0, 'video')
+    units = [e['video_id'] for e in entries]
     assert sorted(name for fold in folds.folds for name in fold['test']) == sorted(units)
-    owner = {unit: group_of(e) for e in entries for unit in [e['video_id'], *e['frames']]}
+    owner = {e['video_id']: group_of(e) for e in entries}
     train = {owner[name] for name in folds.folds[0]['train']}
     assert train & {owner[name] for name in folds.folds[0]['test']}  # the leak
 
@@ -160,12 +159,11 @@ def test_check_names_what_is_wrong(fold, message):
         check_folds(Folds([fold]), BASE)
 
 
-def test_a_leak_that_was_asked_for_passes_but_a_frame_twice_does_not():
+def test_a_leak_that_was_asked_for_passes_but_a_video_twice_does_not():
     fold = {'train': ['v0'], 'val': [], 'test': ['v2']}
     check_folds(Folds([fold], group_by='video'), BASE)
-    frames = {'train': ['frames/v0/0.png'], 'val': [], 'test': ['frames/v0/0.png']}
-    with pytest.raises(ValueError, match=r"frame 'frames/v0/0.png' is in train and in test"):
-        check_folds(Folds([frames], unit='frame', group_by='frame'), BASE)
+    with pytest.raises(ValueError, match=r"video 'v0' is in train and in test"):
+        check_folds(Folds([{'train': ['v0'], 'val': [], 'test': ['v0']}], group_by='video'), BASE)
 
 
 def test_files(tmp_path):
@@ -181,12 +179,12 @@ def test_files(tmp_path):
         folds.sides(3)
 
 
-@pytest.mark.parametrize('group_by', ['patient', 'video', 'frame'])
+@pytest.mark.parametrize('group_by', ['patient', 'video'])
 def test_the_inner_validation_leaves_every_class_in_training(group_by):
     """One video a patient, few of a class: some of each must be left to train on."""
     entries = [entry(f'a{k}', 'a', f'a{k}', frames=1) for k in range(6)]
     entries += [entry(f'b{k}', 'b', f'b{k}', frames=1) for k in range(3)]
-    label = {unit: e['label'] for e in entries for unit in [e['video_id'], *e['frames']]}
+    label = {e['video_id']: e['label'] for e in entries}
     for fold in make_folds(entries, 3, 0, group_by, val_fraction=0.75).folds:
         assert {label[name] for name in fold['train']} == {'a', 'b'}
 
@@ -225,11 +223,6 @@ def test_a_class_that_a_fold_would_not_train_on_is_an_error():
     in_val = {**good, 'train': good['train'][:-1], 'val': ['c1']}  # to select on is not to train on
     with pytest.raises(ValueError, match=r"fold 0 does not train on class 'c'"):
         check_folds(Folds([in_val]), entries)
-    frames = {
-        side: [frame for e in entries if e['video_id'] in ids for frame in e['frames']] for side, ids in fold.items()
-    }
-    with pytest.raises(ValueError, match=r"fold 0 does not train on class 'c'"):
-        check_folds(Folds([frames], unit='frame', group_by='frame'), entries)
     check_folds(Folds([good]), entries)
     given = {'metainfo': {'folds': [good, fold]}, 'data_list': entries}
     with pytest.raises(ValueError, match=message):

@@ -18,7 +18,6 @@ def data(make_clusters, tmp_path_factory):
     folder = make_clusters(tmp_path_factory.mktemp('frames'), videos | {'u/v': (5, None, 'x')})
     entries = read_annotations(folder / 'annotations.json')['data_list']
     write_folds(folder / 'folds.json', make_folds(entries, 3, 0, val_fraction=0.4))
-    write_folds(folder / 'frame_folds.json', make_folds(entries, 3, 0, 'frame'))
     return folder
 
 
@@ -42,17 +41,15 @@ def test_an_item_is_a_frame_that_knows_its_video_and_patient(data):
 
 
 @pytest.mark.parametrize('fold', range(3))
-@pytest.mark.parametrize('fold_file', ['folds.json', 'frame_folds.json'])
-def test_sides_of_a_fold_divide_the_frames(data, fold, fold_file):
-    parts = {s: items(VideoFrameDataset(str(data), fold=fold, split=s, fold_file=fold_file)) for s in SIDES}
+def test_sides_of_a_fold_divide_the_frames(data, fold):
+    parts = {s: items(VideoFrameDataset(str(data), fold=fold, split=s)) for s in SIDES}
     every = [row['frame'] for rows in parts.values() for row in rows]
     assert sorted(every) == sorted(row['frame'] for row in items(VideoFrameDataset(str(data))))
     for side, rows in parts.items():
         assert {row['split'] for row in rows} == {side}
-        if fold_file == 'folds.json':
-            others = {r['patient_id'] for s, other in parts.items() if s != side for r in other}
-            assert not others & {r['patient_id'] for r in rows}
-    both = items(VideoFrameDataset(str(data), fold=fold, split=['val', 'test'], fold_file=fold_file))
+        others = {r['patient_id'] for s, other in parts.items() if s != side for r in other}
+        assert not others & {r['patient_id'] for r in rows}
+    both = items(VideoFrameDataset(str(data), fold=fold, split=['val', 'test']))
     assert sorted(r['frame'] for r in both) == sorted(r['frame'] for s in ('val', 'test') for r in parts[s])
 
 

@@ -189,13 +189,13 @@ def test_options_out_of_range_or_without_effect_are_refused(evaluate, patients, 
 
 
 def test_a_leak_needs_permission_and_is_announced(evaluate, patients, tmp_path, capsys):
-    run = ['random', '--data', patients, '--out', tmp_path / 'out', *TINY, '--group-by', 'frame']
+    run = ['random', '--data', patients, '--out', tmp_path / 'out', *TINY, '--group-by', 'video']
     assert evaluate(*run) == 1
     assert 'Pass --allow-leak' in capsys.readouterr().err
     assert evaluate(*run, '--allow-leak') == 0
     assert 'These figures pretend' in (tmp_path / 'out' / 'report.html').read_text()
     shown = capsys.readouterr()
-    assert 'warning: frames of one video are on both sides: these figures pretend' in shown.err
+    assert 'warning: videos of one patient are on both sides: these figures pretend' in shown.err
     assert 'these figures pretend' in (tmp_path / 'out' / 'table.md').read_text()
 
 

@@ -99,9 +99,7 @@ def _folder_of(folds: Folds, annotations: Mapping[str, Mapping]) -> str:
     items = {item for fold in folds.folds for members in fold.values() for item in members}
 
     def known(name: str) -> int:
-        entries = annotations[name]['data_list']
-        have = {e['video_id'] for e in entries} if folds.unit == 'video' else {f for e in entries for f in e['frames']}
-        return len(items & have)
+        return len(items & {entry['video_id'] for entry in annotations[name]['data_list']})
 
     return max(annotations, key=known)
 

@@ -41,31 +41,27 @@ def divisions_of(
         ValueError: The folds name what the data do not have.
     """
     if folds is not None:
-        return [
-            _division(f'fold {number} of {folds_name}', fold, entries, folds.unit)
-            for number, fold in enumerate(folds.folds)
-        ]
+        return [_division(f'fold {number} of {folds_name}', fold, entries) for number, fold in enumerate(folds.folds)]
     column = {entry['video_id']: [entry['split']] for entry in entries if entry['split'] is not None}
     own = metainfo.get('folds') or []
     return [
         *([Division('the split column', column)] if column else []),
-        *(_division(f'fold {k} of the annotation', fold, entries, 'video') for k, fold in enumerate(own)),
+        *(_division(f'fold {k} of the annotation', fold, entries) for k, fold in enumerate(own)),
     ]
 
 
-def _division(name: str, fold: Mapping[str, Sequence[str]], entries: Sequence[Mapping], unit: str) -> Division:
-    video_of = {frame: entry['video_id'] for entry in entries for frame in entry['frames']}
-    known = {entry['video_id']: entry['video_id'] for entry in entries} if unit == 'video' else video_of
+def _division(name: str, fold: Mapping[str, Sequence[str]], entries: Sequence[Mapping]) -> Division:
+    known = {entry['video_id'] for entry in entries}
     sides: dict[str, list[str]] = defaultdict(list)
     for side in SIDES:
         for item in fold.get(side, ()):
             if item not in known:
                 raise ValueError(
-                    f'{name} lists the {unit} {item!r}, which the data do not have: the folds are of other data, give '
+                    f'{name} lists the video {item!r}, which the data do not have: the folds are of other data, give '
                     f'the folder that they were made for.'
                 )
-            if side not in sides[known[item]]:
-                sides[known[item]].append(side)
+            if side not in sides[item]:
+                sides[item].append(side)
     return Division(name, dict(sides))
 
 

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from .folds import SIDES, Folds, check_folds, group_of
 from .video_split import split_videos
 
-GROUPINGS = ('patient', 'video', 'frame')
+GROUPINGS = ('patient', 'video')
 _SHUFFLES = 100  # tried for one in which every class is on both sides of every fold
 
 
@@ -29,14 +29,14 @@ def make_folds(
         num_folds: K, at least 2.
         seed: Of the shuffles.
         group_by: What stays together: ``'patient'`` (videos without a patient by themselves, with a warning), and, to
-            show what a leak would pretend, ``'video'`` or ``'frame'``.
+            show what a leak does to the figures, ``'video'``.
         val_fraction: Share of each training part for the inner validation, in [0, 1); 0 takes none.
 
     Returns:
         The folds, checked.
 
     Raises:
-        ValueError: A class has fewer patients (videos, frames) than folds; names it and the largest possible number.
+        ValueError: A class has fewer patients (videos) than folds; names it and the largest possible number.
             Or a fold does not train on a class; see :func:`check_folds`.
     """
     if not 0 <= val_fraction < 1:
@@ -47,9 +47,7 @@ def make_folds(
     if not entries:
         raise ValueError('No video has a label: give labels (class folders, or an index.csv) and convert again.')
     notes: list[str] = []
-    if group_by == 'frame':
-        units = [(frame, entry['label'], frame) for entry in entries for frame in entry['frames']]
-    elif group_by == 'video':
+    if group_by == 'video':
         units = [(entry['video_id'], entry['label'], entry['video_id']) for entry in entries]
     elif group_by == 'patient':
         units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in entries]
@@ -58,7 +56,6 @@ def make_folds(
         raise ValueError(f'group_by should be one of {GROUPINGS}, got {group_by!r}.')
     _check_counts(units, num_folds, group_by)
     tests = _shuffle(units, num_folds, seed)
-    unit = 'frame' if group_by == 'frame' else 'video'
     folds = []
     for test in tests:
         rest = [unit_ for unit_ in units if unit_[0] not in test]
@@ -71,7 +68,7 @@ def make_folds(
             }
         )
     _even_out(folds, {name: label for name, label, _ in units}, notes)
-    made = Folds(folds, unit, group_by, seed, notes)
+    made = Folds(folds, group_by, seed, notes)
     check_folds(made, entries)
     return made
 
@@ -113,7 +110,7 @@ def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: flo
         'test': [entry['video_id'] for entry in test],
     }
     _even_out([fold], {entry['video_id']: entry['label'] for entry in entries}, notes)
-    made = Folds([fold], 'video', 'split', seed, notes)
+    made = Folds([fold], 'split', seed, notes)
     check_folds(made, entries)
     return made
 
@@ -147,7 +144,7 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
             }
         )
     _even_out(folds, {name: entry['label'] for name, entry in known.items()}, notes)
-    made = Folds(folds, 'video', 'unknown', seed, notes)
+    made = Folds(folds, 'unknown', seed, notes)
     check_folds(made, annotations['data_list'])
     return made
 

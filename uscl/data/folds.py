@@ -1,4 +1,4 @@
-"""Which videos (or frames) a cross-validation trains on, selects on and tests on; kept in a file beside its results."""
+"""Which videos a cross-validation trains on, selects on and tests on; kept in a file beside its results."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,17 +16,15 @@ class Folds:
     """K divisions of a data set.
 
     Attributes:
-        folds: K dicts with the ids of every side: ``train``, ``val`` (the inner validation part, may be empty) and
-            ``test``.
-        unit: What the ids are: ``'video'`` (video ids) or ``'frame'`` (frames' paths relative to the data folder).
-        group_by: What was kept together: ``'patient'``, ``'video'``, ``'frame'``, ``'split'`` (the annotation's column)
-            or ``'unknown'`` (folds that came with the data).
+        folds: K dicts with the video ids of every side: ``train``, ``val`` (the inner validation part, may be empty)
+            and ``test``.
+        group_by: What was kept together: ``'patient'``, ``'video'``, ``'split'`` (the annotation's column) or
+            ``'unknown'`` (folds that came with the data).
         seed: Of the shuffle.
         warnings: What a reader of the results should know, in plain words.
     """
 
     folds: list[dict[str, list[str]]]
-    unit: str = 'video'
     group_by: str = 'patient'
     seed: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -83,8 +81,8 @@ def _check_types(folds: Folds) -> None:
     lists = [folds.warnings, *(fold[side] for fold in folds.folds for side in SIDES)]
     if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
         raise TypeError('train, val and test of every fold, and warnings, should be lists of texts')
-    if folds.unit not in ('video', 'frame') or not isinstance(folds.group_by, str) or not isinstance(folds.seed, int):
-        raise ValueError('unit should be "video" or "frame", group_by a text, seed a whole number')
+    if not isinstance(folds.group_by, str) or not isinstance(folds.seed, int):
+        raise ValueError('group_by should be a text, seed a whole number')
 
 
 def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:
@@ -95,30 +93,28 @@ def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:
         entries: The annotation's ``data_list``.
 
     Raises:
-        ValueError: Names the patient, video or frame that is on two sides, the id that the data do not have, the fold
+        ValueError: Names the patient or video that is on two sides, the id that the data do not have, the fold
             whose training or test part is empty, or the class that a fold does not train on. A class that one does not
             test on is allowed: figures are those of the test parts of all folds together.
     """
-    video_of = {frame: entry['video_id'] for entry in entries for frame in entry['frames']}
     group = {entry['video_id']: group_of(entry) for entry in entries}
     label = {entry['video_id']: entry['label'] for entry in entries}
-    known = group if folds.unit == 'video' else video_of
     patients: dict[str, set[str]] = {}  # of every class that the folds have
-    used = {name for fold in folds.folds for side in SIDES for name in fold[side] if name in known}
-    for video in sorted(used if folds.unit == 'video' else {video_of[name] for name in used}):
+    used = {name for fold in folds.folds for side in SIDES for name in fold[side] if name in group}
+    for video in sorted(used):
         if label[video] is not None:
             patients.setdefault(label[video], set()).add(group[video])
     for number, fold in enumerate(folds.folds):
         side_of: dict[tuple[str, str], str] = {}
         for side in SIDES:
             for name in fold[side]:
-                if name not in known:
+                if name not in group:
                     raise ValueError(
-                        f'fold {number} lists the {folds.unit} {name!r}, which the data do not have: the folds are of '
+                        f'fold {number} lists the video {name!r}, which the data do not have: the folds are of '
                         f'other data, evaluate into another folder.'
                     )
-                parts = [(folds.unit, name)]
-                if folds.unit == 'video' and folds.group_by in ('patient', 'split'):
+                parts = [('video', name)]
+                if folds.group_by in ('patient', 'split'):
                     parts.append(('patient', group[name]))
                 for part in parts:
                     if side_of.setdefault(part, side) != side:
@@ -132,7 +128,7 @@ def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:
                     f'fold {number} has nothing to {side} on: take fewer folds, another seed, or a smaller '
                     f'--val-fraction.'
                 )
-        trained = {label[name if folds.unit == 'video' else video_of[name]] for name in fold['train']}
+        trained = {label[name] for name in fold['train']}
         if missing := [name for name in sorted(patients) if name not in trained]:
             counts = ', '.join(f'{name} {len(found)}' for name, found in sorted(patients.items()))
             raise ValueError(

@@ -66,11 +66,10 @@ class VideoFrameDataset(VideoClusterDataset):
         frames = []
         for video in self._load_videos():
             shared = {key: video[key] for key in ('video_id', 'patient_id', 'gt_label')}
-            sides = [self._side.get(video['video_id'], self._side.get(path)) for path in video['frames']]
-            for k in spread_evenly(len(sides), self.frames_per_video):
-                if sides[k] or not self._side:
-                    stored = video['stored'] and frames_at(video['stored'], k, 1)
-                    frames.append({'img_path': video['frames'][k], 'split': sides[k], 'stored': stored, **shared})
+            shared['split'] = self._side.get(video['video_id'])
+            for k in spread_evenly(len(video['frames']), self.frames_per_video):
+                stored = video['stored'] and frames_at(video['stored'], k, 1)
+                frames.append({'img_path': video['frames'][k], 'stored': stored, **shared})
         if not frames:
             raise ValueError(f'{self.ann_file}: no labelled frame with fold={self.fold} and split={self.split!r}.')
         return frames
@@ -90,7 +89,7 @@ class VideoFrameDataset(VideoClusterDataset):
                     f'{", ".join(sorted(set(sides.values()))) or "no split"}: set split to one of these, or to None.'
                 )
             self._side = {name: side for name, side in sides.items() if side in wanted}
-            entries = [e for e in entries if e['video_id'] in self._side or any(f in self._side for f in e['frames'])]
+            entries = [entry for entry in entries if entry['video_id'] in self._side]
         return self._select_labels(entries)
 
     def _item(self, info: dict) -> dict:

@@ -13,8 +13,6 @@ from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from .backbones import split_spec
 from .options import EvaluationOptions
 
-_SPLIT_APART = {'video': 'videos of one patient are', 'frame': 'frames of one video are'}
-
 
 def find_leak(options: EvaluationOptions, metainfo: Mapping[str, Any], data: Path) -> str:
     """Say how patients would be on both sides.
@@ -37,8 +35,8 @@ def find_leak(options: EvaluationOptions, metainfo: Mapping[str, Any], data: Pat
         return leak
     if options.folds == 'official':
         return 'the folds came with the data, and need not keep patients together'
-    if options.folds != 'split' and options.group_by in _SPLIT_APART:
-        return f'{_SPLIT_APART[options.group_by]} on both sides'
+    if options.folds != 'split' and options.group_by == 'video':
+        return 'videos of one patient are on both sides'
     found = [pretraining_leak(split_spec(spec)[1], data, options.folds) for spec in options.checkpoints]
     return '; '.join(filter(None, [*found, equal_clips_leak(data, options.folds)]))
 

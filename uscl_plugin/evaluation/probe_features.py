@@ -51,8 +51,7 @@ class ProbeFeatures:
             self._features = self._load() if self._is_current() else self._extract(backbone)
         side = folds.sides(number)
         frames = self._frames
-        ids = frames.videos if folds.unit == 'video' else frames.paths
-        sides = np.array([side.get(str(name), '') for name in ids])
+        sides = np.array([side.get(str(name), '') for name in frames.videos])
         result = run_probe(self.options.protocol, self._features, frames, sides)
         if self.options.protocol == 'linear' and self.options.keep_models:
             weight, bias = as_linear_layer(result.classifier, frames.probabilities.shape[1])
