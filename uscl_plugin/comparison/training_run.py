@@ -1,6 +1,5 @@
 """One training in a process of its own, kept when it has finished and resumed when it has not."""
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from uscl.core.atomic_files import write_text
+from uscl.core.digest import digest
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.run_checkpoints import numbered_checkpoints
 
@@ -68,21 +68,21 @@ def run_training(
     path, record = folder / 'config.py', folder / 'finished.json'
     cfg = Config(cfg.to_dict() | {'work_dir': str(folder)})
     text = cfg.pretty_text
-    digest = hashlib.sha256(f'{_essence(cfg, folder)}{json.dumps(depends_on)}'.encode()).hexdigest()
+    identity = digest(_essence(cfg, folder), json.dumps(depends_on))
     checkpoint = folder / f'epoch_{cfg.train_cfg.max_epochs}.pth'
     found = _read(record) or {}
     earlier = _read(folder / 'started.json')
-    if earlier is not None and earlier.get('config') != digest:
+    if earlier is not None and earlier.get('config') != identity:
         raise TrainingError(
             f'{folder} holds a training with another config or other data: give another --out, or delete it.'
         )
-    if found.get('config') == digest and (checkpoint.is_file() or not keep_checkpoints):
+    if found.get('config') == identity and (checkpoint.is_file() or not keep_checkpoints):
         if not keep_checkpoints:
             _remove(numbered_checkpoints(folder))
         return FinishedTraining(checkpoint, found['steps'], found['seconds'], was_finished=True)
     before = float((earlier or {}).get('seconds', 0.0))
     write_text(path, text)
-    write_text(folder / 'started.json', json.dumps({'config': digest, 'seconds': before}))
+    write_text(folder / 'started.json', json.dumps({'config': identity, 'seconds': before}))
     command = [sys.executable, '-c', TRAIN, str(path), '--work-dir', str(folder)]
     if cfg.get('val_cfg'):
         _remove([checkpoint])
@@ -92,13 +92,13 @@ def run_training(
     with (folder / 'train.log').open('a', encoding='utf-8') as log:
         done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
     seconds = before + time.perf_counter() - began
-    write_text(folder / 'started.json', json.dumps({'config': digest, 'seconds': seconds}))
+    write_text(folder / 'started.json', json.dumps({'config': identity, 'seconds': seconds}))
     if done.returncode or not checkpoint.is_file():
         raise TrainingError(f'{last_line(folder / "train.log")} (exit code {done.returncode}, {folder / "train.log"})')
     steps = int(load_plain_checkpoint(checkpoint)['meta']['iter'])
     if not steps:
         raise TrainingError(f'{folder} was trained for no step: its data are fewer than a batch.')
-    write_text(record, json.dumps({'config': digest, 'steps': steps, 'seconds': seconds}) + '\n')
+    write_text(record, json.dumps({'config': identity, 'steps': steps, 'seconds': seconds}) + '\n')
     if not keep_checkpoints:
         _remove(numbered_checkpoints(folder))
     return FinishedTraining(checkpoint, steps, seconds, was_finished=False)

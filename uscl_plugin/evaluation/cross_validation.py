@@ -1,6 +1,5 @@
 """Judge backbones by cross-validation: every fold of every checkpoint and seed once, going on where it stopped."""
 
-import hashlib
 import json
 import os
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from uscl.core.digest import digest
 from uscl.core.shipped_files import CONFIGS as SHIPPED_CONFIGS
 from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
@@ -223,7 +223,7 @@ class CrossValidation:
         options = self.options
         shared: dict[str, Any] = {
             'data': self._data,
-            'fold': _digest(json.dumps(folds.folds[number]).encode()),
+            'fold': digest(json.dumps(folds.folds[number])),
             'seed': seed,
             'protocol': options.protocol,
             'size': options.size,
@@ -245,7 +245,7 @@ class CrossValidation:
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             for key in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):
                 loader.pop(key, None)
-        return _digest(cfg.pretty_text.encode())
+        return digest(cfg.pretty_text)
 
     def _make_folds(self, seed: int) -> Folds:
         options, entries = self.options, self.annotations['data_list']
@@ -260,15 +260,11 @@ class CrossValidation:
 
 def data_digest(annotation_file: Path, entries: Sequence[Mapping]) -> str:
     """What tells a data folder from others: its annotation, and names, sizes and times of its frames."""
-    digest = hashlib.sha256(annotation_file.read_bytes())
+    facts = []
     for entry in entries:
         for frame in entry['frames']:
             path = annotation_file.parent / frame
             if path.is_file():  # the data set names those that are gone
-                facts = path.stat()
-                digest.update(f'{frame} {facts.st_size} {facts.st_mtime_ns}'.encode())
-    return digest.hexdigest()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+                status = path.stat()
+                facts.append(f'{frame} {status.st_size} {status.st_mtime_ns}')
+    return digest(annotation_file.read_bytes(), *facts)

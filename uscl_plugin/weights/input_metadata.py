@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from uscl.core.config_literals import config_literals
+from uscl.core.digest import file_digest
 
 from .checkpoint_error import CheckpointError
 
@@ -42,12 +42,7 @@ def origin(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str
 
 def file_source(path: str | Path) -> dict[str, str]:
     """Name and SHA-256 of a file; not its folder, which is nobody else's business."""
-    path = Path(path)
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return {'file': path.name, 'sha256': digest.hexdigest()}
+    return {'file': Path(path).name, 'sha256': file_digest(path)}
 
 
 def stored_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:

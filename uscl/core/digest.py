@@ -1,0 +1,27 @@
+"""What tells contents apart: their SHA-256."""
+
+import hashlib
+from pathlib import Path
+
+_CHUNK = 1 << 20  # bytes
+
+
+def digest(*parts: str | bytes) -> str:
+    """SHA-256 of texts (in UTF-8) and bytes, one after the other, as 64 hexadecimal digits."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part.encode() if isinstance(part, str) else part)
+    return found.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file of any size, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    found = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while chunk := file.read(_CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
