@@ -10,9 +10,8 @@ from pycocotools import mask as coco_mask
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
 from uscl.stats.detection_summary import summarise_detections
-from uscl_plugin.detection.inference import coco_results, load_strictly, run_detector
+from uscl_plugin.detection.inference import coco_results, run_detector
 from uscl_plugin.detection.lesion_metric import LesionCocoMetric
-from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 FOLDER = 'configs/udiat_b'
 
@@ -52,29 +51,9 @@ def test_results_are_those_of_the_sample(num, masks):
             assert encode(coco_mask.decode(result['segmentation'])) == result['segmentation']  # text, for JSON
 
 
-def save(model, path, **changes):
-    torch.save({'state_dict': model.state_dict() | changes}, path)
+def save(model, path):
+    torch.save({'state_dict': model.state_dict()}, path)
     return path
-
-
-def test_only_a_checkpoint_that_fits_is_taken(tmp_path):
-    model, other = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
-    load_strictly(model, save(other, tmp_path / 'a.pth'))
-    assert torch.equal(model.weight, other.weight)
-    torch.save(other.state_dict(), tmp_path / 'bare.pth')
-    load_strictly(torch.nn.Linear(3, 2), tmp_path / 'bare.pth')
-    for name, changes, what in [
-        ('b', {'mask.weight': torch.zeros(1)}, r'1 left over \(such as mask.weight\)'),
-        ('c', {'bias': torch.zeros(5)}, r'1 of another shape \(such as bias\)'),
-    ]:
-        with pytest.raises(CheckpointError, match=rf'{name}.pth is not of the model of this config.*{what}: pass the'):
-            load_strictly(model, save(other, tmp_path / f'{name}.pth', **changes))
-    torch.save({'state_dict': {'weight': torch.zeros(2, 3)}}, tmp_path / 'd.pth')
-    with pytest.raises(CheckpointError, match=r'tensors are 1 missing \(such as bias\)'):
-        load_strictly(model, tmp_path / 'd.pth')
-    assert torch.equal(model.weight, other.weight)
-    with pytest.raises(FileNotFoundError, match=r'none.pth does not exist'):
-        load_strictly(model, tmp_path / 'none.pth')
 
 
 def make_true(path, results):

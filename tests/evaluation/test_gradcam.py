@@ -166,10 +166,16 @@ def test_classes_by_name_or_index(checkpoint):
 @pytest.mark.parametrize(
     ('change', 'text'),
     [
-        ({'head.fc.weight': None, 'head.fc.bias': None}, r'a\.pth holds a backbone without the head of .*fine-tune it'),
+        (
+            {'head.fc.weight': None, 'head.fc.bias': None},
+            r'a\.pth does not fit .* 2 missing \(head\.fc\..*fine-tune it',
+        ),
         ({'neck.fc.weight': torch.zeros(1)}, r'a\.pth does not fit .* 1 left over \(neck\.fc\.weight\)'),
-        ({'head.fc.bias': torch.zeros(2)}, r'a\.pth does not fit .* 1 of another shape \(head\.fc\.bias\)'),
-        ({'head.fc.bias': 'text'}, r'1 of another shape'),
+        (
+            {'head.fc.bias': torch.zeros(2)},
+            r'a\.pth does not fit .* 1 of another shape \(head\.fc\.bias \(2,\) instead of \(3,\)\)',
+        ),
+        ({'head.fc.bias': 'text'}, r'1 of another shape \(head\.fc\.bias str'),
         ({'backbone.bn1.weight': None}, r'1 missing \(backbone\.bn1\.weight\): pass a checkpoint of a run'),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+import re
 
 import cv2
 import numpy as np
@@ -88,7 +89,13 @@ def test_a_backbone_is_no_classifier(predict, trained, tmp_path, capsys):
     del checkpoint['state_dict']['head.fc.bias']
     torch.save(checkpoint, tmp_path / 'cut.pth')
     assert predict(tmp_path / 'cut.pth', 'x.mp4') == 1
-    assert 'does not fit its own configuration' in capsys.readouterr().err
+    assert 'cut.pth does not fit the network, 1 missing (head.fc.bias): pass a model.pth' in capsys.readouterr().err
+    checkpoint['meta']['cfg'] = re.sub('(test|val)_dataloader', 'no_loader', checkpoint['meta']['cfg'])
+    torch.save(checkpoint, tmp_path / 'lost.pth')
+    assert predict(tmp_path / 'lost.pth', 'x.mp4') == 1
+    assert re.search(
+        r'lost.pth holds a configuration that cannot be built .*: pass a model.pth', capsys.readouterr().err
+    )
     assert predict(tmp_path / 'none.pth', 'x.mp4') == 1
     assert 'none.pth does not exist' in capsys.readouterr().err
 

@@ -113,7 +113,9 @@ def refused(setting, capsys, checkpoint='exact.pth', *more):
 def test_errors_are_one_line(setting, capsys, root):
     assert 'none.pth does not exist' in refused(setting, capsys, 'none.pth')
     torch.save({'state_dict': {'shift': torch.zeros(1), 'x': torch.zeros(1)}}, setting / 'other.pth')
-    assert 'other.pth is not of the model of this config' in refused(setting, capsys, 'other.pth')
+    assert 'other.pth does not fit the network, 1 left over (x): pass the config' in refused(
+        setting, capsys, 'other.pth'
+    )
     option = f'test_dataloader.dataset.data_root={setting / "nowhere"}'
     assert 'val.json does not exist' in refused(setting, capsys, 'exact.pth', '--cfg-options', option)
     torch.save({'state_dict': {'shift': torch.zeros(1)}, 'x': MovedTruth(True)}, setting / 'code.pth')

@@ -1,6 +1,5 @@
 """Run the detector of a config on its test data."""
 
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -19,8 +18,8 @@ from mmengine.runner import Runner
 from pycocotools.coco import COCO
 
 from uscl.stats.detections import Detections
-from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.strict_loading import load_strictly
 
 from .lesion_check_hook import check_heads
 
@@ -38,7 +37,7 @@ def run_detector(cfg: Config, checkpoint: str | Path) -> Detections:
     """
     init_default_scope('mmdet')
     model = MODELS.build(cfg.model)
-    load_strictly(model, checkpoint)
+    load_strictly(model, load_plain_checkpoint(checkpoint), checkpoint, 'pass the config that it was trained with')
     model.to(get_device()).eval()
     with redirect_stdout(StringIO()):  # pycocotools tells what it does
         loader = Runner.build_dataloader(cfg.test_dataloader)
@@ -81,27 +80,3 @@ def coco_results(sample: DetDataSample, category_ids: list[int]) -> list[dict]:
         for result, mask in zip(results, encode_mask_results(found.masks.cpu().numpy()), strict=True):
             result['segmentation'] = {'size': mask['size'], 'counts': mask['counts'].decode()}
     return results
-
-
-def load_strictly(model: torch.nn.Module, checkpoint: str | Path) -> None:
-    """Fill a model with a checkpoint, all of both.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        CheckpointError: It cannot be read, or is of another model.
-    """
-    content = load_plain_checkpoint(checkpoint)
-    state = content.get('state_dict', content)
-    own = model.state_dict()
-    state = state if isinstance(state, Mapping) else {}
-    missing = [name for name in own if name not in state]
-    left_over = [name for name in state if name not in own]
-    other = [name for name in own if name in state and getattr(state[name], 'shape', None) != own[name].shape]
-    if missing or left_over or other:
-        parts = {'missing': missing, 'left over': left_over, 'of another shape': other}
-        text = ', '.join(f'{len(names)} {kind} (such as {names[0]})' for kind, names in parts.items() if names)
-        raise CheckpointError(
-            f'{checkpoint} is not of the model of this config, tensors are {text}: pass the config that it was '
-            f'trained with.'
-        )
-    model.load_state_dict(state)

@@ -19,6 +19,7 @@ from uscl.core.errors import ClipError
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.strict_loading import load_strictly
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def load_classifier(path: str | Path) -> FrameClassifier:
 
     Raises:
         FileNotFoundError: There is no such file.
-        CheckpointError: It is not readable, has no classifier or does not name its classes, or does not fit itself.
+        CheckpointError: It is not readable, has no classifier or does not name its classes, or its weights do not fit
+            its configuration.
     """
     checkpoint = load_plain_checkpoint(path)
     meta = checkpoint.get('meta')
@@ -82,10 +84,10 @@ def load_classifier(path: str | Path) -> FrameClassifier:
     try:
         size = input_size(loader['dataset']['pipeline'])
         network = MODELS.build(model)
-        network.load_state_dict(checkpoint['state_dict'], strict=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).split('\n')[0]
-        raise CheckpointError(f'{path} does not fit its own configuration ({reason}): {remedy}.') from error
+        raise CheckpointError(f'{path} holds a configuration that cannot be built ({reason}): {remedy}.') from error
+    load_strictly(network, checkpoint, path, remedy)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     return FrameClassifier(network.to(device).eval(), list(classes), size)
 

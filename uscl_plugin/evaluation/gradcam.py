@@ -16,9 +16,9 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, resolve_input, stored_metadata
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.strict_loading import load_strictly
 
 # Those that tell classes apart and need one forward and one backward pass.
 METHODS = {
@@ -111,7 +111,11 @@ class CamClassifier:
             )
         if not hasattr(self.network.backbone, 'res_layers'):
             raise ValueError(f'{name} has the backbone {cfg.model.backbone.type}: only maps of a ResNet are made here.')
-        _load_strictly(self.network, saved, checkpoint, name)
+        state = saved.get('state_dict', saved)
+        remedy = f'pass a checkpoint of a run with {name}'
+        if isinstance(state, Mapping) and not any(str(key).startswith('head.') for key in state):
+            remedy = f'fine-tune it with {name} first, and pass the checkpoint of that run'
+        load_strictly(self.network, saved, checkpoint, remedy)
         self.network.eval()
         dataset = cfg.test_dataloader.dataset
         steps = remove_transform(remove_transform(dataset.pipeline, 'LoadFrame'), 'LoadImageFromFile')
@@ -186,25 +190,3 @@ def _build(cfg: Config, normalisation: Mapping) -> nn.Module:
     preprocessor = model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     model.data_preprocessor = dict(copy.deepcopy(preprocessor), **normalisation)
     return MODELS.build(model)
-
-
-def _load_strictly(network: nn.Module, saved: Mapping, path: str | Path, config: str) -> None:
-    """Load a state dict whose names and shapes are exactly the network's."""
-    state = saved.get('state_dict', saved)
-    state = state if isinstance(state, Mapping) else {}
-    own = network.state_dict()
-    missing = [name for name in own if name not in state]
-    if missing and all(name.startswith('head.') for name in missing):
-        raise CheckpointError(
-            f'{path} holds a backbone without the head of {config}: fine-tune it with this config first, and pass the '
-            f'checkpoint of that run.'
-        )
-    extra = [name for name in state if name not in own]
-    other = [name for name in own if name in state and getattr(state[name], 'shape', None) != own[name].shape]
-    if missing or extra or other:
-        kinds = (('missing', missing), ('left over', extra), ('of another shape', other))
-        found = '; '.join(f'{len(names)} {kind} ({", ".join(map(str, names[:2]))})' for kind, names in kinds if names)
-        raise CheckpointError(
-            f'{path} does not fit the network of {config}, {found}: pass a checkpoint of a run with this config.'
-        )
-    network.load_state_dict(state, strict=True)

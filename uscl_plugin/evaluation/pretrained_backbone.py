@@ -8,9 +8,9 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.resnet_state import backbone_state
+from uscl_plugin.weights.strict_loading import load_strictly
 
 
 def untrained_backbone(cfg: Config, seed: int = 0) -> nn.Module:
@@ -42,10 +42,6 @@ def trained_backbone(cfg: Config, checkpoint: str | Path) -> nn.Module:
         CheckpointError: The file is not readable, or its backbone has other tensors than the config's.
     """
     network = untrained_backbone(cfg)
-    try:
-        network.load_state_dict(backbone_state(load_plain_checkpoint(checkpoint)), strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f'{checkpoint} does not fit the backbone of the config, pass the config it was trained with: {error}'
-        ) from error
+    state = backbone_state(load_plain_checkpoint(checkpoint))
+    load_strictly(network, state, checkpoint, 'pass the config that it was trained with')
     return network

@@ -11,6 +11,7 @@ import torch
 import torchvision
 
 from .checkpoint_error import CheckpointError
+from .strict_loading import differences, in_words
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
 # nn.Sequential over the children of torchvision's or timm's ResNet (released USCL code, Lightly's examples): 2, 3 and
@@ -209,27 +210,11 @@ def infer_resnet_depth(state: Mapping[str, torch.Tensor]) -> int:
         CheckpointError: It is none of them; says what differs from the nearest.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    differences = {depth: _differences(shapes, resnet_shapes(depth)) for depth in RESNET_DEPTHS}
-    depth = min(RESNET_DEPTHS, key=lambda candidate: sum(map(len, differences[candidate].values())))
-    if not any(differences[depth].values()):
+    against = {depth: differences(shapes, resnet_shapes(depth)) for depth in RESNET_DEPTHS}
+    depth = min(RESNET_DEPTHS, key=lambda candidate: sum(map(len, against[candidate].values())))
+    if not any(against[depth].values()):
         return depth
-    parts = []
-    for kind, names in differences[depth].items():
-        listed = ', '.join(names[:3]) + (', …' if len(names) > 3 else '')
-        parts.append(f'{len(names)} {kind}' + (f' ({listed})' if names else ''))
     raise CheckpointError(
         f'The backbone is not a torchvision ResNet (18, 34, 50, 101 or 152); against resnet{depth}, the nearest: '
-        f'{"; ".join(parts)}; convert such a backbone by hand, or pass the checkpoint of a plain ResNet.'
+        f'{in_words(against[depth])}; convert such a backbone by hand, or pass the checkpoint of a plain ResNet.'
     )
-
-
-def _differences(shapes: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> dict:
-    return {
-        'missing': [name for name in expected if name not in shapes],
-        'left over': [name for name in shapes if name not in expected],
-        'of another shape': [
-            f'{name} {shapes[name]} instead of {shape}'
-            for name, shape in expected.items()
-            if shapes.get(name, shape) != shape
-        ],
-    }

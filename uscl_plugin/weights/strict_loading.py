@@ -1,0 +1,69 @@
+"""Fill a network with the tensors of a checkpoint, all of both, or say what differs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from .checkpoint_error import CheckpointError
+
+_NAMED = 3  # tensors that a message names of each kind
+
+
+def load_strictly(network: nn.Module, checkpoint: Mapping[str, Any], path: str | Path, remedy: str) -> None:
+    """Fill a network with a state dict that has exactly its names and shapes.
+
+    Args:
+        network: What to fill; stays as it is if the state dict does not fit.
+        checkpoint: With a ``state_dict``, or a state dict.
+        path: Of the checkpoint, for the message.
+        remedy: What to do if it does not fit, as the end of a sentence.
+
+    Raises:
+        CheckpointError: Tensors are missing, left over or of another shape; says how many, and names the first.
+    """
+    state = checkpoint.get('state_dict', checkpoint)
+    state = state if isinstance(state, Mapping) else {}
+    found = differences(*({name: _form(value) for name, value in s.items()} for s in (state, network.state_dict())))
+    if any(found.values()):
+        raise CheckpointError(f'{path} does not fit the network, {in_words(found)}: {remedy}.')
+    network.load_state_dict(state, strict=True)
+
+
+def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Compare names and shapes.
+
+    Args:
+        found: Names to shapes.
+        expected: Names to shapes.
+
+    Returns:
+        The names ``missing``, ``left over`` and ``of another shape``, the last with both shapes.
+    """
+    return {
+        'missing': [name for name in expected if name not in found],
+        'left over': [name for name in found if name not in expected],
+        'of another shape': [
+            f'{name} {found[name]} instead of {shape}'
+            for name, shape in expected.items()
+            if found.get(name, shape) != shape
+        ],
+    }
+
+
+def in_words(found: Mapping[str, list[str]]) -> str:
+    """How many differ in which way, and the first of them.
+
+    >>> in_words({'missing': ['a', 'b', 'c', 'd'], 'left over': [], 'of another shape': ['e (2,) instead of (3,)']})
+    '4 missing (a, b, c, …); 1 of another shape (e (2,) instead of (3,))'
+    """
+    return '; '.join(
+        f'{len(names)} {kind} ({", ".join(map(str, names[:_NAMED]))}{", …" if len(names) > _NAMED else ""})'
+        for kind, names in found.items()
+        if names
+    )
+
+
+def _form(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
