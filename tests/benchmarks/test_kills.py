@@ -1,8 +1,12 @@
 """Real kills: SIGKILL at random moments and while a checkpoint is written, a cut-off file, and the end of the run."""
 
-import pytest
+import random
 
-from instruments.kills import KillRecord, KillReport, differences, kill_until
+import pytest
+import torch
+
+from instruments.kills import KillRecord, KillReport, _cut_off_newest, differences, kill_until
+from uscl_plugin.weights.run_checkpoints import newest_checkpoint
 
 EPOCHS = 12
 
@@ -31,6 +35,13 @@ def test_killed_runs_end_as_one_that_was_left_alone(config, tmp_path):
     assert differences(tmp_path / 'killed', tmp_path / 'alone') == []
     kill_until(config('other', **{'randomness.seed': 1}), tmp_path / 'other', lambda lives: True)
     assert '/state_dict/backbone.conv1.weight' in differences(tmp_path / 'killed', tmp_path / 'other')
+
+
+def test_one_checkpoint_that_loads_is_always_left(tmp_path):
+    for epoch in (1, 2, 3):
+        torch.save({'meta': {}, 'state_dict': {}, 'message_hub': {}}, tmp_path / f'epoch_{epoch}.pth')
+    assert [_cut_off_newest(tmp_path, random.Random(0)) for _ in range(3)] == [True, True, False]
+    assert newest_checkpoint(tmp_path)[0] == tmp_path / 'epoch_1.pth'
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ def tool(monkeypatch):
             start = int(Path((folder / 'last_checkpoint').read_text()).stem.rpartition('_')[2])
         calls.started_at.append(start)
         for epoch in range(start + 1, 3):
-            torch.save({'meta': {'iter': 3 * epoch}, 'state_dict': {}}, folder / f'epoch_{epoch}.pth')
+            torch.save(
+                {'meta': {'iter': 3 * epoch}, 'state_dict': {}, 'message_hub': {}}, folder / f'epoch_{epoch}.pth'
+            )
             (folder / 'last_checkpoint').write_text(str(folder / f'epoch_{epoch}.pth'))
             if epoch == calls.killed_after:
                 stdout.write('Killed\n')

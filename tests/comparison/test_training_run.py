@@ -1,6 +1,7 @@
 """Trainings that finish are kept, those that do not are resumed or named."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,9 @@ def tool(monkeypatch):
         folder = Path(command[command.index('--work-dir') + 1])
         stdout.write(calls.text)
         for epoch in calls.epochs:
-            torch.save({'meta': {'iter': 8 * epoch}, 'state_dict': {}}, folder / f'epoch_{epoch}.pth')
+            torch.save(
+                {'meta': {'iter': 8 * epoch}, 'state_dict': {}, 'message_hub': {}}, folder / f'epoch_{epoch}.pth'
+            )
             (folder / 'last_checkpoint').write_text(str(folder / f'epoch_{epoch}.pth'))
         return SimpleNamespace(returncode=calls.code)
 
@@ -59,6 +62,22 @@ def test_an_interrupted_training_goes_on_and_its_time_adds_up(tool, tmp_path):
     assert done.steps == 24 and done.seconds > spent > 0
     assert (tmp_path / 'epoch_2.pth').is_file()
     assert (tmp_path / 'train.log').read_text().count('Traceback') == 2  # the first log is kept
+
+
+def test_it_goes_on_from_the_newest_that_loads(tool, tmp_path):
+    tool.epochs, tool.code = (1, 2), 137
+    for cut in (2, 1):
+        with pytest.raises(TrainingError, match='out of memory'):
+            run_training(config(), tmp_path)
+        os.truncate(tmp_path / f'epoch_{cut}.pth', 100)
+        tool.epochs = ()
+    assert '--resume' in tool.commands[1]
+    assert Path((tmp_path / 'last_checkpoint').read_text()).name == 'epoch_1.pth'
+    with pytest.raises(
+        TrainingError, match=r'none of the 2 .* first: .*epoch_2\.pth.* delete them or write to another'
+    ):
+        run_training(config(), tmp_path)
+    assert len(tool.commands) == 2 and (tmp_path / 'epoch_2.pth').is_file()
 
 
 @pytest.mark.parametrize('finished', [True, False])

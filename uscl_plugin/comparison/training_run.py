@@ -14,7 +14,7 @@ from mmengine.config import Config
 from uscl.core.atomic_files import write_text
 from uscl.core.digest import digest
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
-from uscl_plugin.weights.run_checkpoints import numbered_checkpoints
+from uscl_plugin.weights.run_checkpoints import newest_checkpoint, none_whole, numbered_checkpoints
 
 TRAIN = (
     'import sys; from uscl_plugin.running.host_tools import run_host_tool; '
@@ -49,8 +49,9 @@ def run_training(
     """Train by the packaged tool of the config's host, unless that has been done.
 
     ``folder`` gets ``config.py``, which runs by itself with ``tools/train.py``, ``train.log``, and, at the end,
-    ``finished.json``. An unfinished training with a checkpoint goes on from it. One that evaluates itself and was
-    killed between its last checkpoint and the end repeats its last epoch, for MMEngine evaluates only what it trains.
+    ``finished.json``. An unfinished training goes on from its newest checkpoint that loads. One that evaluates itself
+    and was killed between its last checkpoint and the end repeats its last epoch, for MMEngine evaluates only what it
+    trains.
 
     Args:
         cfg: The whole config, by epochs.
@@ -62,7 +63,8 @@ def run_training(
         The result.
 
     Raises:
-        TrainingError: The process failed, or the folder holds a training with another config or other data.
+        TrainingError: The process failed, none of its checkpoints loads, or the folder holds a training with another
+            config or other data.
     """
     folder = folder.resolve()
     path, record = folder / 'config.py', folder / 'finished.json'
@@ -125,12 +127,14 @@ def _essence(cfg: Config, folder: Path) -> str:
 
 def _can_resume(folder: Path) -> bool:
     """Whether there is a checkpoint to resume from; MMEngine's pointer, which may be to one that is gone, follows."""
-    pointer, found = folder / 'last_checkpoint', numbered_checkpoints(folder)
-    if found:
-        write_text(pointer, str(found[0]))
-    else:
+    pointer, (newest, skipped) = folder / 'last_checkpoint', newest_checkpoint(folder)
+    if newest is None:
+        if skipped:
+            raise TrainingError(none_whole(folder, skipped))
         pointer.unlink(missing_ok=True)
-    return bool(found)
+        return False
+    write_text(pointer, str(newest))
+    return True
 
 
 def _remove(checkpoints: Sequence[Path]) -> None:

@@ -13,7 +13,7 @@ from uscl_plugin.compat.bare_model import bare_model
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, loads_only_plain, only_plain_checkpoints
 from uscl_plugin.weights.plain_types import to_plain
-from uscl_plugin.weights.run_checkpoints import check_resumable, newest_checkpoint, remove_leftovers
+from uscl_plugin.weights.run_checkpoints import check_resumable, newest_checkpoint, none_whole, remove_leftovers
 
 
 @HOOKS.register_module()
@@ -131,12 +131,7 @@ def _newest(runner: Runner) -> tuple[str | None, str | None]:
         if path is not None:
             return str(path), None
         all_skipped += skipped
-    if all_skipped:
-        return None, (
-            f'none of the {len(all_skipped)} checkpoints in {runner.work_dir} can be resumed from, first: '
-            f'{all_skipped[0]} To start anew, give another --work-dir or delete them.'
-        )
-    return None, None
+    return None, none_whole(runner.work_dir, all_skipped) if all_skipped else None
 
 
 def _local_files(runner: Runner) -> Iterator[str]:

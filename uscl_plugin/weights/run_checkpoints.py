@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from uscl.core.atomic_files import TEMPORARY
@@ -33,6 +34,14 @@ def newest_checkpoint(folder: str | Path, template: str = 'epoch_{}.pth') -> tup
         except (CheckpointError, OSError) as error:
             skipped.append(str(error))
     return max(whole, key=lambda found: found[0])[1] if whole else None, skipped  # the first of equals
+
+
+def none_whole(folder: str | Path, skipped: Sequence[str]) -> str:
+    """What to tell a user whose run has checkpoints, of which :func:`newest_checkpoint` finds none that loads."""
+    return (
+        f'none of the {len(skipped)} checkpoints in {folder} can be resumed from, first: {skipped[0]} To start anew, '
+        f'delete them or write to another folder.'
+    )
 
 
 def numbered_checkpoints(folder: str | Path, template: str = 'epoch_{}.pth') -> list[Path]:

@@ -113,10 +113,7 @@ def kill_until(
             _check(process, work_dir)
             break
         saving = any(work_dir.glob(written))
-        truncated = rng.random() < truncate and len(numbered_checkpoints(work_dir)) > 1
-        if truncated:
-            newest = numbered_checkpoints(work_dir)[0]
-            os.truncate(newest, rng.randrange(newest.stat().st_size))
+        truncated = rng.random() < truncate and _cut_off_newest(work_dir, rng)
         life = KillRecord(time.monotonic() - begin, saving, truncated, expected, _resumed(work_dir), memory)
         result.lives.append(life)
         report(life)
@@ -191,6 +188,15 @@ def _check(process: Any, work_dir: Path) -> None:
     if process.exitcode != 0:
         tail = (work_dir / 'output.txt').read_text(errors='replace')[-1500:]
         raise RuntimeError(f'the training in {work_dir} failed by itself (status {process.exitcode}):\n{tail}')
+
+
+def _cut_off_newest(work_dir: Path, rng: random.Random) -> bool:
+    """Cut off the newest checkpoint, if another one loads."""
+    newest, skipped = newest_checkpoint(work_dir)
+    if newest is None or len(numbered_checkpoints(work_dir)) - len(skipped) < 2:
+        return False
+    os.truncate(newest, rng.randrange(newest.stat().st_size))
+    return True
 
 
 def _newest_epoch(work_dir: Path) -> int | None:
