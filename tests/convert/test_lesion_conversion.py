@@ -178,7 +178,7 @@ def test_label_of_the_index_against_the_mask(tmp_path, capsys):
 def test_reached_number_is_said(tmp_path, capsys):
     root = make_uclm(tmp_path / 'src', {'AA': 'bbbb', 'BB': 'bbbb', 'CC': 'bbbb'})
     assert convert_lesions(root, tmp_path / 'out', LesionSettings('bus_uclm', val=5), overview=False) == 0
-    assert 'Validation has 4 images, the nearest to 5 that whole patients allow.' in capsys.readouterr().out
+    assert 'Validation has 4 images in place of 5, as patients stay whole.' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,21 @@
 """Divide a data set for cross-validation so that no patient is on both sides."""
 
-import warnings as python_warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
 from .folds import SIDES, Folds, check_folds, group_of
-from .video_split import split_videos
+from .patient_division import divide, hold_back_share
 
 GROUPINGS = ('patient', 'video')
-_SHUFFLES = 100  # tried for one in which every class is on both sides of every fold
 
 
 def make_folds(
     entries: Sequence[Mapping], num_folds: int, seed: int = 0, group_by: str = 'patient', val_fraction: float = 0.2
 ) -> Folds:
-    """Divide labelled videos into K folds, stratified by class (scikit-learn's ``StratifiedGroupKFold``).
+    """Divide labelled videos into K folds, stratified by class; see :func:`.patient_division.divide`.
 
-    Seeds decide between equally good places of a patient, so that where all patients differ in size, other seeds give
-    the same folds. Of a hundred shuffles, the first is taken in which every class is in the training and in the test
-    part of every fold, or at least in the training part; a fold that does not train on a class is an
-    error. From each training part an inner validation part is taken, grouped alike.
+    A fold that does not train on a class is an error. From each training part an inner validation part is taken,
+    grouped alike.
 
     Args:
         entries: The annotation's ``data_list``; videos without label are left out.
@@ -55,7 +48,7 @@ def make_folds(
     else:
         raise ValueError(f'group_by should be one of {GROUPINGS}, got {group_by!r}.')
     _check_counts(units, num_folds, group_by)
-    tests = _shuffle(units, num_folds, seed)
+    tests = divide(units, num_folds, seed)
     folds = []
     for test in tests:
         rest = [unit_ for unit_ in units if unit_[0] not in test]
@@ -193,41 +186,12 @@ def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_b
         )
 
 
-def _shuffle(units: Sequence[tuple[str, str, str]], num_folds: int, seed: int) -> list[set[str]]:
-    """Test parts, with every class on both sides of each, else in the training part, else of the first shuffle."""
-    names, labels, groups = (np.array(column) for column in zip(*units, strict=True))
-    unique, group = np.unique(groups, return_inverse=True)
-    found: dict[str, list[set[str]]] = {}
-    for attempt in range(_SHUFFLES):
-        state = np.random.RandomState((seed * _SHUFFLES + attempt) % 2**32)
-        if len(unique) == len(groups):
-            splitter = StratifiedKFold(num_folds, shuffle=True, random_state=state)
-        else:
-            # Its own shuffle (scikit-learn 1.7) parts the groups from their class counts, and so does not stratify:
-            # here the groups are put in a random order instead, which decides between equally good places.
-            splitter = StratifiedGroupKFold(num_folds)
-        with python_warnings.catch_warnings():
-            python_warnings.simplefilter('ignore')  # few members in a class: checked before, in terms of patients
-            parts = list(splitter.split(names, labels, state.permutation(len(unique))[group]))
-        tests = [{str(name) for name in names[test]} for _, test in parts]
-        every = len(set(labels))
-        lacks_training, lacks_test = (any(len(set(labels[part[side]])) < every for part in parts) for side in (0, 1))
-        if not lacks_training and not lacks_test:
-            return tests
-        found.setdefault('any' if lacks_training else 'trainable', tests)
-    return found.get('trainable') or found['any']
-
-
 def _inner_validation(units: Sequence[tuple[str, str, str]], fraction: float, seed: int) -> set[str]:
-    """Units to select on: whole groups, of every class that has two; see :func:`split_videos`.
+    """Units to select on: whole groups, of every class that has two; see :func:`.hold_back_share`.
 
     A patient of several classes counts for one there, so another could be held back whole: its patients are not.
     """
-    if fraction == 0:
-        return set()
-    classes: dict[str, str | None] = {name: label for name, label, _ in units}
-    patients: dict[str, str | None] = {name: group for name, _, group in units}
-    chosen = {name for name, side in split_videos(classes, fraction, seed, patients).items() if side == 'val'}
+    chosen = hold_back_share(units, fraction, seed)
     trained = {label for name, label, _ in units if name not in chosen}
     needed = {group for _, label, group in units if label not in trained}
     return chosen - {name for name, _, group in units if group in needed}

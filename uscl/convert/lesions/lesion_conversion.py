@@ -214,7 +214,7 @@ def describe(
         notes.append(f'{specks} specks below {settings.min_area} pixels were dropped.')
     if settings.val is not None:
         reached = held.count('val')
-        short = '' if reached == settings.val else f', the nearest to {settings.val} that whole patients allow'
+        short = '' if reached == settings.val else f' in place of {settings.val}, as patients stay whole'
         notes.append(f'Validation has {reached} images{short}.')
     if settings.val is not None or settings.folds is not None:
         notes.append(f'What stays together: {grouping(images)}.')

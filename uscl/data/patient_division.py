@@ -1,0 +1,164 @@
+"""Divide items with a class and a patient into parts so that no patient is in two of them."""
+
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from uscl.core.hash_rank import hash_rank
+
+# Unique name, class, and patient: an item whose patient is not known stays together with nothing else.
+Item = tuple[str, str | None, str | None]
+_Unit = tuple[str, str]  # what is never divided: ('patient', its name) or ('single', the name of the item)
+_ATTEMPTS = 100
+
+
+def hold_back_share(items: Sequence[Item], val_fraction: float, seed: int) -> set[str]:
+    """Hold back a share of the patients of every class; a patient has the class that most of its items have.
+
+    Those of a class are ordered by :func:`~uscl.core.hash_rank.hash_rank`, and the first ``round(n * val_fraction)``
+    are held back: at least one of two or more if the fraction is above 0, and never a whole class. So the choice
+    depends neither on the order of the items nor on other classes.
+
+    Args:
+        items: What is divided; a class of None is a class of its own.
+        val_fraction: Share of the patients, in [0, 1).
+        seed: Another seed gives another choice.
+
+    Returns:
+        Names of the items held back.
+
+    Raises:
+        ValueError: ``val_fraction`` is out of range.
+    """
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f'val_fraction should be at least 0 and below 1, got {val_fraction}.')
+    units = _units(items)
+    of_class: dict[str | None, list[_Unit]] = defaultdict(list)
+    for unit, members in units.items():
+        of_class[Counter(label for _, label, _ in members).most_common(1)[0][0]].append(unit)
+    chosen: list[_Unit] = []
+    for candidates in of_class.values():
+        wanted = max(round(len(candidates) * val_fraction), val_fraction > 0)
+        chosen += _in_hash_order(candidates, seed)[: min(wanted, len(candidates) - 1)]
+    return _names(units, chosen)
+
+
+def hold_back_number(items: Sequence[Item], number: int, seed: int) -> set[str]:
+    """Hold back a number of items, from every class in proportion, as near as whole patients allow.
+
+    Every class gets its quota of the number, by largest remainders. The patients are gone through in the order of
+    :func:`~uscl.core.hash_rank.hash_rank`, and each is held back that brings the classes nearer to their quotas, all
+    together. Of a hundred such orders, the one is taken that ends nearest to the number, then nearest to the quotas.
+    Where no patient is known, that is the number and the quotas exactly.
+
+    Args:
+        items: What is divided, of two patients at least.
+        number: In [1, N - 1].
+        seed: Another seed gives another choice.
+
+    Returns:
+        Names of the items held back, neither none nor all.
+    """
+    units = _units(items)
+    counts = {unit: Counter(label for _, label, _ in members) for unit, members in units.items()}
+    quotas = _quotas(Counter(label for _, label, _ in items), number)
+
+    def miss(held: Counter) -> int:
+        return sum(abs(held[label] - quota) for label, quota in quotas.items())
+
+    best: tuple[int, int, list[_Unit]] | None = None
+    for attempt in range(_ATTEMPTS):
+        order = _in_hash_order(units, seed + (attempt << 32))
+        chosen: list[_Unit] = []
+        held: Counter = Counter()
+        for unit in order:
+            more = held + counts[unit]
+            if len(chosen) < len(order) - 1 and miss(more) < miss(held):
+                chosen.append(unit)
+                held = more
+        if not chosen:  # each patient is too large
+            chosen = [min(order, key=lambda unit: miss(counts[unit]))]
+            held = counts[chosen[0]]
+        found = abs(held.total() - number), miss(held), chosen
+        if best is None or found[:2] < best[:2]:
+            best = found
+        if best[:2] == (0, 0):
+            break
+    assert best is not None
+    return _names(units, best[2])
+
+
+def divide(items: Sequence[Item], parts: int, seed: int) -> list[set[str]]:
+    """Divide into parts with every class in proportion (scikit-learn's ``StratifiedGroupKFold``), for cross-validation.
+
+    Of a hundred shuffles, the first is taken in which every class is inside and outside of every part, or at least
+    outside. Seeds decide between equally good places of a patient, so that where all patients differ in size, other
+    seeds give the same parts.
+
+    Args:
+        items: What is divided; every one has a class.
+        parts: At least 2.
+        seed: Of the shuffles.
+
+    Returns:
+        Names of the items of each part; one may be empty where there are few patients.
+
+    Raises:
+        ValueError: No class has as many items as there are parts.
+    """
+    import numpy as np  # here, as the help of a converter needs neither
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    labels = np.array([label for _, label, _ in items])
+    unit_of = [_unit(item) for item in items]
+    places = {unit: place for place, unit in enumerate(sorted(set(unit_of)))}
+    groups = np.array([places[unit] for unit in unit_of])
+    found: dict[str, list[set[str]]] = {}
+    for attempt in range(_ATTEMPTS):
+        state = np.random.RandomState((seed * _ATTEMPTS + attempt) % 2**32)
+        if len(places) == len(items):
+            splitter = StratifiedKFold(parts, shuffle=True, random_state=state)
+        else:
+            # Its own shuffle (scikit-learn 1.7) parts the groups from their class counts, and so does not stratify:
+            # here the groups are put in a random order instead, which decides between equally good places.
+            splitter = StratifiedGroupKFold(parts)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # few members in a class: for the caller to judge, in terms of patients
+            sides = list(splitter.split(labels, labels, state.permutation(len(places))[groups]))
+        divided = [{items[place][0] for place in inside} for _, inside in sides]
+        every = len(set(labels))
+        lacks_outside, lacks_inside = (any(len(set(labels[pair[k]])) < every for pair in sides) for k in (0, 1))
+        if not lacks_outside and not lacks_inside:
+            return divided
+        found.setdefault('any' if lacks_outside else 'outside', divided)
+    return found.get('outside') or found['any']
+
+
+def _unit(item: Item) -> _Unit:
+    name, _, patient = item
+    return ('single', name) if patient is None else ('patient', patient)
+
+
+def _units(items: Iterable[Item]) -> dict[_Unit, list[Item]]:
+    """What is never divided, with its items in the order of their names."""
+    units: dict[_Unit, list[Item]] = defaultdict(list)
+    for item in sorted(items, key=lambda item: item[0]):
+        units[_unit(item)].append(item)
+    return units
+
+
+def _in_hash_order(units: Iterable[_Unit], seed: int) -> list[_Unit]:
+    return sorted(units, key=lambda unit: (hash_rank(unit[1], seed), unit))
+
+
+def _names(units: dict[_Unit, list[Item]], chosen: Iterable[_Unit]) -> set[str]:
+    return {name for unit in chosen for name, _, _ in units[unit]}
+
+
+def _quotas(sizes: Counter, number: int) -> dict[str | None, int]:
+    shares = {label: size * number / sizes.total() for label, size in sizes.items()}
+    quotas = {label: int(share) for label, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda label: (quotas[label] - shares[label], str(label)))
+    for label in by_remainder[: number - sum(quotas.values())]:
+        quotas[label] += 1
+    return quotas
