@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from uscl.core.tables import markdown
+
 from .detection_runs import MEASURES
 
 
@@ -44,13 +46,13 @@ def _caution(numbers: set[int | None]) -> str:
 
 def _table(summary: Mapping[str, Mapping[str, Any]], when: str, names: Sequence[str]) -> str:
     epochs = 'Last epoch' if when == 'last' else 'Of epochs'
-    rows = [['Method', 'Runs', epochs, *names], ['---'] * (3 + len(names))]
+    rows = []
     for method, entry in summary.items():
         found = entry[when]
         shown = _range(entry['last_epochs'])
         cells = [_cell(found[name]) if name in found else '–' for name in names]
-        rows.append([method.replace('|', r'\|'), str(len(entry['runs'])), shown, *cells])
-    return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+        rows.append([method, str(len(entry['runs'])), shown, *cells])
+    return markdown(['Method', 'Runs', epochs, *names], rows)
 
 
 def _cell(found: Mapping[str, Any]) -> str:

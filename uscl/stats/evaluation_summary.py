@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from uscl.core.tables import markdown
+
 from .bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics
 from .classification import CLASS_METRICS, METRICS, check_classes, classification_metrics
 from .predictions import Predictions
@@ -16,7 +18,6 @@ from .summary_tables import (
     describe_data,
     difference_table,
     level_title,
-    markdown,
     result_table,
 )
 

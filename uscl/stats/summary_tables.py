@@ -1,6 +1,6 @@
 """Cells of the tables that show a summary, for Markdown and for the report; see :mod:`.evaluation_summary`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from .classification import CLASS_METRICS, METRICS
 
@@ -130,9 +130,3 @@ def describe_data(summary: Mapping) -> str:
         f'{levels["frame"]["num"]:,} frames of {levels["video"]["num"]} videos ({classes}) of '
         f'{summary["num_patients"]} patients{note}'
     )
-
-
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as Markdown; a bar in a cell is escaped."""
-    lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines)

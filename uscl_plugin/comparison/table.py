@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from uscl.stats.summary_tables import METRIC_NAMES, describe_data, estimate, markdown, percent
+from uscl.core.tables import markdown
+from uscl.stats.summary_tables import METRIC_NAMES, describe_data, estimate, percent
 
 from .comparison import METRICS, Row
 

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.progress import track
 
 from uscl.core.errors import SourceError
+from uscl.core.tables import write_csv
 from uscl.version import __version__
 
 from .coco_files import coco_annotations, coco_images, write_coco
 from .instances import LesionImage, read_lesions
-from .lesion_report import print_report, write_skipped
+from .lesion_report import print_report
 from .lesion_sources import Skipped, find_lesions, printable
 from .lesion_split import assign_folds, hold_back
 from .overview import remove_overview, write_overview
@@ -72,7 +73,7 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
     images, skipped = read_images(root, settings)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_skipped(out / 'skipped.csv', skipped)
+        write_csv(out / 'skipped.csv', ('path', 'reason'), skipped)
         if not images:
             print_report({}, [f'No image of {root} could be read.'], skipped)
             return 1

@@ -1,22 +1,12 @@
-"""What a conversion to COCO prints, and the list of what it left out."""
+"""What a conversion to COCO prints."""
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from .instances import LesionImage
 from .lesion_sources import Skipped
-
-
-def write_skipped(path: Path, skipped: Sequence[Skipped]) -> None:
-    """Write the list of files that were left out, or remove an older one if there is none."""
-    path.unlink(missing_ok=True)
-    if skipped:
-        with path.open('w', encoding='utf-8', newline='') as file:
-            csv.writer(file, lineterminator='\n').writerows([('path', 'reason'), *skipped])
 
 
 def print_report(parts: Mapping[str, Sequence[LesionImage]], notes: Sequence[str], skipped: Sequence[Skipped]) -> None:

@@ -1,0 +1,29 @@
+"""Tables as text: Markdown for people, CSV for programs."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .atomic_files import write_text
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown; a bar in a cell is escaped."""
+    lines = [header, ['---'] * len(header), *rows]
+    return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines)
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table in one step. Without rows there is no file, and an older one is removed.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if not rows:
+        Path(path).unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows([header, *rows])
+    write_text(path, text.getvalue())
