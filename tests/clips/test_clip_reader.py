@@ -154,7 +154,7 @@ def test_sound_only(tmp_path):
         sound.sample_rate = 8000
         container.mux(stream.encode(sound))
         container.mux(stream.encode(None))
-    assert reason_of(clip) == 'it holds no video stream'
+    assert reason_of(clip) == 'it holds no video stream: leave it out'
 
 
 def test_name_is_not_taken_for_an_address(tmp_path, monkeypatch):

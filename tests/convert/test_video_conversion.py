@@ -6,8 +6,10 @@ import signal
 import sys
 import time
 
+import numpy as np
 import pytest
-from media_clips import write_clip
+from media_clips import draw, write_clip
+from PIL import Image
 
 from uscl.clips.discovery import VideoSource, find_sources
 from uscl.convert.videos import video_conversion as conversion
@@ -127,6 +129,16 @@ def test_report_counts(source, tmp_path, capsys):
     lines = [line.replace('│', ' ').split() for line in capsys.readouterr().out.splitlines()]
     for row in ('a 1 3 1 0', 'b 2 6 1 1', '(unlabelled) 1 3 - 0', 'total 4 12 2 1'):
         assert row.split() in lines
+
+
+def test_an_image_that_the_index_lists_is_a_video_of_one_frame(tmp_path):
+    (tmp_path / 'src').mkdir()
+    Image.fromarray(draw(5, 32)).save(tmp_path / 'src' / 'a.png')
+    (tmp_path / 'src' / 'index.csv').write_text('path,label,patient_id\na.png,a,p1\n')
+    assert convert(tmp_path / 'src', tmp_path / 'out') == 0
+    (entry,) = read_annotations(tmp_path / 'out/annotations.json')['data_list']
+    (frame,) = entry['frames']
+    assert np.array_equal(np.asarray(Image.open(tmp_path / 'out' / frame)), draw(5, 32)[..., 0])
 
 
 def test_clip_that_kills_its_reader_is_the_only_loss(source, tmp_path, monkeypatch, capsys):

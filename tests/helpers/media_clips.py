@@ -65,3 +65,15 @@ def write_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def write_frames(path: Path, frames: np.ndarray, rate: int) -> Path:
+    """Write frames (N, H, W, 3), uint8, without loss; `path` should end in .mkv."""
+    with av.open(str(path), 'w') as container:
+        stream = container.add_stream('ffv1', rate=rate)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = 'bgr0'
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format='rgb24').reformat(format='bgr0')))
+        container.mux(stream.encode(None))
+    return path

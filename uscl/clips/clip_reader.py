@@ -10,7 +10,7 @@ from uscl.core.errors import ClipError
 
 from .clip_structure import find_missing_end
 from .frame_folder import LARGEST_FRAME, check_size
-from .frame_sampling import bucket_of, next_time
+from .frame_sampling import FrameSampler, next_time
 
 CLIP_SUFFIXES = frozenset({'.mp4', '.avi', '.gif', '.mov', '.mpeg', '.mpg', '.m4v', '.mkv', '.webm'})
 # For clips that state neither time stamps nor a rate; 25 is the rate FFmpeg assumes too.
@@ -19,12 +19,13 @@ ASSUMED_RATE = 25.0
 _FORMATS = 'mov,mp4,m4a,3gp,3g2,mj2,avi,gif,matroska,webm,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg'
 # An AVI with packed B-frames declares a frame or two more than it has; whether it was cut, its RIFF size tells.
 _AVI_SLACK = 2
+_AGAIN = 'copy or download it again'
 
 av.logging.set_level(av.logging.PANIC)  # what FFmpeg would print, ClipError says with the clip's name
 
 
 class ClipReader:
-    """Iterate over the frames of a clip at a steady rate, by its own presentation times.
+    """Iterate over the frames of a clip, or at a steady rate over some, by its own presentation times.
 
     Each frame is an RGB array (H, W, 3), uint8; the first frame of every interval of ``1 / fps`` seconds is kept. The
     clip is always decoded to its end, and damage is reported after the last frame, so use nothing before iteration
@@ -32,9 +33,10 @@ class ClipReader:
 
     Args:
         path: A clip in a container that FFmpeg reads.
-        fps: Frames to keep in a second, above 0. A clip with a lower rate keeps all of its frames.
+        fps: Frames to keep in a second, above 0; None keeps all, and so does a clip with a lower rate.
 
     Attributes:
+        times: After iteration, the seconds of the frames given, by the clip's own clock.
         facts: After iteration, ``frames_decoded``, ``frame_rate`` (the clip's nominal rate) and
             ``frame_rate_assumed`` (true if the clip has no time stamps and no rate, and 25 was taken).
 
@@ -42,24 +44,30 @@ class ClipReader:
         ClipError: While iterating: empty, not a video, cut short, or with frames that do not decode or are too large.
     """
 
-    def __init__(self, path: str | Path, fps: float = 3.0) -> None:
+    def __init__(self, path: str | Path, fps: float | None = None) -> None:
         self.path = Path(path)
         self.fps = fps
+        self.times: list[float] = []
         self.facts: dict = {}
 
     def __iter__(self) -> Iterator[np.ndarray]:
         try:
             if self.path.stat().st_size == 0:
-                raise ClipError(self.path, 'the file is empty (0 bytes): copy or download it again')
+                raise ClipError(self.path, f'the file is empty (0 bytes): {_AGAIN}')
             missing_end = find_missing_end(self.path)
             with self._open() as container:
                 yield from self._sample(container, missing_end)
         except av.error.FFmpegError as error:
             if missing_end:
-                raise ClipError(self.path, f'truncated: {missing_end}; copy or download it again') from error
-            raise ClipError(self.path, f'not a video that FFmpeg can read ({error.strerror})') from error
+                raise ClipError(self.path, f'truncated: {missing_end}; {_AGAIN}') from error
+            remedy = 'give a video, a DICOM file, an image or a folder of images'
+            if self.path.suffix.lower() in CLIP_SUFFIXES:
+                remedy = f'{_AGAIN}, or leave it out'
+            raise ClipError(self.path, f'not a video that FFmpeg can read ({error.strerror}): {remedy}') from error
         except OSError as error:
-            raise ClipError(self.path, f'the file cannot be opened ({error.strerror})') from error
+            raise ClipError(
+                self.path, f'the file cannot be opened ({error.strerror}): check the path and its rights'
+            ) from error
 
     def _open(self, **options: str) -> 'av.container.InputContainer':
         # 'file:' and the whitelist: a file's name or content must not make FFmpeg open anything else.
@@ -68,20 +76,21 @@ class ClipReader:
 
     def _sample(self, container: 'av.container.InputContainer', missing_end: str | None) -> Iterator[np.ndarray]:
         if not container.streams.video:
-            raise ClipError(self.path, 'it holds no video stream')
+            raise ClipError(self.path, 'it holds no video stream: leave it out')
         stream = container.streams.video[0]
         if stream.codec_context is None:
-            raise ClipError(self.path, f'truncated: {missing_end}' if missing_end else 'FFmpeg has no decoder for it')
+            what = f'truncated: {missing_end}; {_AGAIN}' if missing_end else 'FFmpeg has no decoder for it: convert it'
+            raise ClipError(self.path, what)
         try:
             check_size(stream.codec_context.width, stream.codec_context.height)
         except ValueError as error:
-            raise ClipError(self.path, f'wrong size: {error}; copy or download it again') from error
+            raise ClipError(self.path, f'wrong size: {error}; {_AGAIN}') from error
         stream.codec_context.options = {'max_pixels': str(LARGEST_FRAME)}  # the size may change later
         stream.codec_context.thread_count = 1  # clips are converted in parallel, one core each
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         time_base = float(stream.time_base or 0)
-        start = time = None
-        bucket, decoded, damaged, repeats, rate_used = -1, 0, 0, 0, False
+        sampler, time = FrameSampler(self.fps, time_base), None
+        decoded, damaged, repeats, rate_used = 0, 0, 0, False
         for packet in _demux(container, stream):
             if packet is None or packet.is_corrupt:
                 damaged += 1
@@ -100,11 +109,10 @@ class ClipReader:
                 damaged += frame.is_corrupt
                 rate_used |= frame.pts is None
                 time = next_time(frame.pts, time_base, time, 1 / (rate or ASSUMED_RATE))
-                start = time if start is None else start
-                if bucket_of(time, start, self.fps, time_base) > bucket:
-                    bucket = bucket_of(time, start, self.fps, time_base)
+                if sampler.keeps(time):
                     yield _to_rgb(frame)
         self._check_whole(container, stream.frames, decoded, damaged, repeats, missing_end)
+        self.times = sampler.times
         self.facts = {
             'frames_decoded': decoded,
             'frame_rate': round(rate or ASSUMED_RATE, 6),
@@ -120,21 +128,20 @@ class ClipReader:
         repeats: int,
         missing_end: str | None,
     ) -> None:
-        again = 'copy or download it again'
         if missing_end:
             count = f'{decoded} of {declared}' if declared > decoded else f'{decoded}'
-            raise ClipError(self.path, f'truncated: {count} frames could be decoded, {missing_end}; {again}')
+            raise ClipError(self.path, f'truncated: {count} frames could be decoded, {missing_end}; {_AGAIN}')
         if decoded == 0:
-            raise ClipError(self.path, f'damaged: no frame could be decoded; {again}')
+            raise ClipError(self.path, f'damaged: no frame could be decoded; {_AGAIN}')
         if damaged:
             of = f' of {declared}' if declared else ''
             raise ClipError(
                 self.path,
-                f'damaged or truncated: {decoded}{of} frames could be decoded, {damaged} with errors; {again}',
+                f'damaged or truncated: {decoded}{of} frames could be decoded, {damaged} with errors; {_AGAIN}',
             )
         slack = _AVI_SLACK if container.format.name == 'avi' else 0
         if decoded + repeats < declared - slack and not self._has_hidden_frames(declared):
-            raise ClipError(self.path, f'truncated: {decoded} of {declared} frames could be decoded; {again}')
+            raise ClipError(self.path, f'truncated: {decoded} of {declared} frames could be decoded; {_AGAIN}')
 
     def _has_hidden_frames(self, declared: int) -> bool:
         """Whether all declared frames are there, and an MP4 edit list (a trimmed clip) hides some."""

@@ -99,7 +99,7 @@ def read_elements(path: Path, keywords: tuple[str, ...], pixels: bool = False) -
     except OSError as error:
         if error.strerror is None:
             raise ClipError(path, 'truncated or damaged: its header cannot be read; export it again') from None
-        raise ClipError(path, f'the file cannot be opened ({error.strerror})') from None
+        raise ClipError(path, f'the file cannot be opened ({error.strerror}): check its rights') from None
     except ClipError:
         raise
     except Exception:  # pydicom raises nearly anything for damaged content

@@ -11,7 +11,7 @@ from uscl.core.errors import ClipError
 from .clip_reader import ASSUMED_RATE
 from .dicom_display import find_range, needs_range, to_display
 from .dicom_header import TIMING, frame_times, number_of, read_elements, silent, value_of
-from .frame_sampling import bucket_of, next_time
+from .frame_sampling import FrameSampler, next_time
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -26,7 +26,7 @@ _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 
 
 class DicomReader:
-    """Iterate over the frames of a DICOM file at a steady rate, by its own frame times.
+    """Iterate over the frames of a DICOM file, or at a steady rate over some, by its own frame times.
 
     Each frame is an RGB array (H, W, 3), uint8, as a viewer shows it; the first frame of every interval of ``1 / fps``
     seconds is kept. One frame is decoded at a time, and all of them are, so use nothing before iteration has finished.
@@ -34,9 +34,10 @@ class DicomReader:
 
     Args:
         path: The file.
-        fps: Frames to keep in a second, above 0. A clip with a lower rate keeps all of its frames.
+        fps: Frames to keep in a second, above 0; None keeps all, and so does a clip with a lower rate.
 
     Attributes:
+        times: After iteration, the seconds of the frames given, from 0 on.
         facts: After iteration, ``frames_decoded``, ``frame_rate`` and ``frame_rate_assumed`` (true if the file states
             neither frame times nor a rate, and 25 was taken).
 
@@ -45,9 +46,10 @@ class DicomReader:
             that do not decode, or pydicom or a decoder is not installed. It never quotes the file.
     """
 
-    def __init__(self, path: str | Path, fps: float = 3.0) -> None:
+    def __init__(self, path: str | Path, fps: float | None = None) -> None:
         self.path = Path(path)
         self.fps = fps
+        self.times: list[float] = []
         self.facts: dict = {}
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -61,17 +63,15 @@ class DicomReader:
             raise
         except Exception:  # an element that is missing or has an impossible value, which a message would quote
             raise ClipError(self.path, 'damaged: its header does not describe its pixels; export it again') from None
-        start = time = None
-        bucket, decoded = -1, 0
+        sampler, time, decoded = FrameSampler(self.fps, _TICK), None, 0
         for pixels in self._decode(header):
             period = 1 / (rate or ASSUMED_RATE)
             stamp = decoded * period if times is None else times[decoded]
             time = next_time(round(stamp * 1e6), 1e-6, time, period)
-            start = time if start is None else start
             decoded += 1
-            if bucket_of(time, start, self.fps, _TICK) > bucket:
-                bucket = bucket_of(time, start, self.fps, _TICK)
+            if sampler.keeps(time):
                 yield self._show(pixels, header, limits)
+        self.times = sampler.times
         self.facts = {
             'frames_decoded': decoded,
             'frame_rate': round(rate or ASSUMED_RATE, 6),

@@ -29,16 +29,35 @@ def check_size(width: int, height: int) -> None:
         raise ValueError(f'it claims {width} x {height} pixels, more than the {LARGEST_FRAME} that are read')
 
 
+def read_frame(path: Path) -> np.ndarray:
+    """Decode an image file completely.
+
+    Returns:
+        RGB, (H, W, 3), uint8; 16-bit grey keeps its upper eight bits, transparency is dropped, and an orientation in
+        the metadata is not applied.
+
+    Raises:
+        ValueError: It cannot be decoded, or is too large.
+    """
+    try:
+        with Image.open(path) as image:
+            check_size(image.width, image.height)
+            return _to_rgb(image)
+    except Exception as error:  # each of Pillow's decoders has its own; MemoryError for what claims to be large
+        raise ValueError(str(error) or type(error).__name__) from error
+
+
 class FrameFolder:
     """Iterate over all frames of a folder of images in natural order.
 
-    Each frame is an RGB array (H, W, 3), uint8; 16-bit grey images keep their upper eight bits. Subfolders and other
-    files are ignored. Nothing is sampled: such folders hold the frames that somebody chose.
+    Each frame is what :func:`read_frame` makes of it. Subfolders and other files are ignored. Nothing is sampled: such
+    folders hold the frames that somebody chose.
 
     Args:
         path: The folder.
 
     Attributes:
+        times: None: when the images were taken is not known.
         facts: After iteration, ``frames_decoded``.
 
     Raises:
@@ -47,6 +66,7 @@ class FrameFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.times: list[float] | None = None
         self.facts: dict = {}
 
     def list_files(self) -> list[Path]:
@@ -54,22 +74,22 @@ class FrameFolder:
         try:
             files = [file for file in self.path.iterdir() if is_frame(file) and file.is_file()]
         except OSError as error:
-            raise ClipError(self.path, f'the folder cannot be opened ({error.strerror})') from error
+            raise ClipError(
+                self.path, f'the folder cannot be opened ({error.strerror}): check the path and its rights'
+            ) from error
         return sorted(files, key=lambda file: natural_key(file.name))
 
     def __iter__(self) -> Iterator[np.ndarray]:
         files = self.list_files()
         if not files:
-            raise ClipError(self.path, f'the folder holds no image ({", ".join(sorted(IMAGE_SUFFIXES))})')
+            suffixes = ', '.join(sorted(IMAGE_SUFFIXES))
+            raise ClipError(self.path, f'the folder holds no image ({suffixes}): give one that directly holds images')
         for file in files:
             try:
-                with Image.open(file) as image:
-                    check_size(image.width, image.height)
-                    frame = _to_rgb(image)
-            except Exception as error:  # each of Pillow's decoders has its own; MemoryError for what claims to be large
-                what = str(error) or type(error).__name__
+                frame = read_frame(file)
+            except ValueError as error:
                 raise ClipError(
-                    self.path, f'image {file.name} cannot be read ({what}): replace or remove it'
+                    self.path, f'image {file.name} cannot be read ({error}): replace or remove it'
                 ) from error
             yield frame
         self.facts = {'frames_decoded': len(files)}

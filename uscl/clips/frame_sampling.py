@@ -3,6 +3,35 @@
 import math
 
 
+class FrameSampler:
+    """Which frames to keep: the first of every interval of ``1 / fps`` seconds.
+
+    Args:
+        fps: Frames to keep in a second, above 0; None keeps every frame.
+        time_base: Seconds a tick of the clip's clock, see :func:`bucket_of`.
+
+    Attributes:
+        times: Seconds at which the frames kept so far are shown.
+    """
+
+    def __init__(self, fps: float | None, time_base: float) -> None:
+        self.times: list[float] = []
+        self._fps = fps
+        self._time_base = time_base
+        self._bucket = -1
+
+    def keeps(self, time: float) -> bool:
+        """Whether to keep the frame that is shown at a time; ask for each frame in turn, from the first on."""
+        if self._fps is not None:
+            start = self.times[0] if self.times else time
+            bucket = bucket_of(time, start, self._fps, self._time_base)
+            if bucket <= self._bucket:
+                return False
+            self._bucket = bucket
+        self.times.append(time)
+        return True
+
+
 def next_time(pts: int | None, time_base: float, previous: float | None, period: float) -> float:
     """Presentation time of a frame; times always advance.
 

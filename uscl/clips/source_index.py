@@ -14,8 +14,8 @@ _LONGEST_PATH = 2000  # bytes, well below what a system may refuse to look up, a
 def read_index(index: str | Path, classes: Sequence[str] | None = None) -> list[dict]:
     """Read and check an index: the columns ``path,label,patient_id`` and, if there is one, ``split``.
 
-    ``path`` is relative to the source folder, with '/', and names a clip or a folder of frames. Empty cells are None:
-    unlabelled, unknown, not given. Other columns are ignored.
+    ``path`` is relative to the source folder, with '/', and names a video, a DICOM file, an image or a folder of
+    images. Empty cells are None: unlabelled, unknown, not given. Other columns are ignored.
 
     Args:
         index: The CSV file, UTF-8.

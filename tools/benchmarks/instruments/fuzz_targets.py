@@ -11,10 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from uscl.clips.clip_reader import ClipReader
-from uscl.clips.dicom_reader import DicomReader
+from uscl.clips import open_clip
 from uscl.clips.discovery import find_sources
-from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.source_index import read_index
 from uscl.convert.lesions.class_lists import read_class_lists
 from uscl.convert.lesions.masks import read_binary_mask, read_colour_mask
@@ -80,7 +78,7 @@ def _clip_reader(suffix: str, folder: Path, demo_clips: Sequence[Path]) -> Reade
     seeds += [path.read_bytes() for path in demo_clips if path.suffix == suffix and path.stat().st_size < _LARGEST_CLIP]
 
     def read(path: Path) -> None:
-        _consume(ClipReader(path))
+        _consume(open_clip(path))
 
     return Reader(suffix[1:], f'clip{suffix}', seeds, mutate_bytes, read, (ClipError,))
 
@@ -89,7 +87,7 @@ def _folder_reader(suffix: str) -> Reader:
     seeds = [picture(mode, suffix) for mode in PICTURES[suffix]]
 
     def read(path: Path) -> None:
-        _consume(FrameFolder(path.parent))
+        _consume(open_clip(path.parent))
 
     mutate = mutate_png if suffix == '.png' else mutate_bytes
     return Reader(f'folder {suffix[1:]}', f'frame{suffix}', seeds, mutate, read, (ClipError,))
@@ -97,7 +95,7 @@ def _folder_reader(suffix: str) -> Reader:
 
 def _dicom_reader() -> Reader:
     seeds = [dicom(*choice) for choice in ((False, False), (True, False), (False, True))]
-    return Reader('dicom', 'scan.dcm', seeds, mutate_bytes, lambda path: _consume(DicomReader(path)), (ClipError,))
+    return Reader('dicom', 'scan.dcm', seeds, mutate_bytes, lambda path: _consume(open_clip(path)), (ClipError,))
 
 
 def _masks() -> Reader:

@@ -10,9 +10,9 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from uscl.clips import open_clip
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
-from uscl.clips.readers import open_reader
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.errors import ClipError
 from uscl.data.png_frames import frame_name, write_png
@@ -21,7 +21,6 @@ from uscl.data.video_manifest import MANIFEST
 CONVERTER_VERSION = 1  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 TEMPORARY_PREFIX = '.tmp-'
-_EVERY = 1e4  # frames a second: more than any clip has
 COLOR_MODES = ('auto', 'gray', 'color')
 
 
@@ -85,8 +84,8 @@ def store_video(video_id: str, source: Path, folder: Path, settings: StoreSettin
     try:
         mask, manifest = None, None
         if settings.mask_tolerance is not None:
-            every_frame = open_reader(source, _EVERY)
-            mask = find_static(source, open_reader(source, settings.fps), settings.mask_tolerance, every_frame)
+            every_frame = open_clip(source)
+            mask = find_static(source, open_clip(source, settings.fps), settings.mask_tolerance, every_frame)
         if settings.color != 'color':
             manifest = _write_frames(source, temporary, settings, mask, grey=True)
         if manifest is None:  # a coloured frame came up: start again, so that all frames are of one kind
@@ -141,7 +140,7 @@ def _write_frames(
 ) -> dict | None:
     """Write all frames; None as soon as a frame needs colour after all."""
     folder.mkdir()
-    reader = open_reader(source, settings.fps)
+    reader = open_clip(source, settings.fps)
     names: list[str] = []
     for frame in reader:
         if mask is not None:
