@@ -6,6 +6,7 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
+from uscl_plugin.evaluation.classifier import read_clip
 from uscl_plugin.evaluation.gradcam import METHODS, CamClassifier, activation_map
 from uscl_plugin.evaluation.gradcam_sheet import heat_sheet, read_images
 from uscl_plugin.weights.checkpoint_error import CheckpointError
@@ -230,6 +231,25 @@ class TestImages:
         ((name, found),), _ = self.read([tmp_path / 'a.gif'])
         assert name == 'a.gif' and found.shape == (16, 16, 3)
         np.testing.assert_allclose(found[0, 0], [255, 0, 80], atol=4)
+
+    def test_a_dicom_file_gives_its_middle_frame_too(self, tmp_path):
+        pytest.importorskip('pydicom')
+        from dicom_files import write_dicom
+
+        stored = np.random.default_rng(0).integers(0, 256, (7, 40, 50), dtype=np.uint8)
+        path = write_dicom(tmp_path / 'scan.dcm', stored, FrameTime='500')
+        ((name, found),), _ = self.read([path])
+        assert name == 'scan.dcm'
+        np.testing.assert_array_equal(found, np.repeat(stored[3][..., None], 3, axis=2))
+
+    def test_images_are_prepared_as_for_a_prediction(self, tmp_path, image):
+        tinted = np.repeat(image[..., :1] // 2, 3, axis=2) + np.array([9, 0, 4], np.uint8)
+        Image.fromarray(tinted).save(tmp_path / 'a.png')
+        found = list(read_images([tmp_path, tmp_path / 'a.png'], 6, pytest.fail, size=25))
+        (expected,) = read_clip(tmp_path / 'a.png', size=25)
+        assert expected.shape == (25, 35, 3) and (expected == expected[..., :1]).all()
+        assert [name for name, _ in found] == [f'{tmp_path.name}/a.png'] * 2
+        np.testing.assert_array_equal([picture for _, picture in found], [expected] * 2)
 
     def test_the_unreadable_is_named_and_left_out(self, tmp_path, image):
         (tmp_path / 'empty').mkdir()

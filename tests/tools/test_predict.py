@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from media_clips import draw, write_frames
 from PIL import Image
 from tool_module import load_tool
 
@@ -52,6 +53,39 @@ def test_a_real_clip_and_a_table(predict, trained, root, tmp_path, capsys):
     assert 'broken.png: not an image that can be read' in shown.err
     assert 'none.gif: it does not exist: check the path' in shown.err
     assert predict(path, tmp_path / 'broken.mp4') == 1
+
+
+@pytest.mark.parametrize('color', [False, True])
+def test_every_kind_of_clip_gets_the_same_probabilities(predict, trained, tmp_path, capsys, color):
+    pytest.importorskip('pydicom')
+    from dicom_files import write_dicom
+
+    frames = np.stack([draw(40 * k + 3, 320, color) for k in range(5)])  # larger than what is stored
+    stored = frames if color else frames[..., 0]
+    write_frames(tmp_path / 'a.mkv', frames, 5)
+    write_dicom(tmp_path / 'a.dcm', stored, 'RGB' if color else 'MONOCHROME2', FrameTime='200')
+    for folder in ('all', 'sampled'):
+        (tmp_path / folder).mkdir()
+    for k, frame in enumerate(stored):
+        Image.fromarray(frame).save(tmp_path / 'all' / f'{k}.png')
+        if k % 2 == 0:
+            Image.fromarray(frame).save(tmp_path / 'sampled' / f'{k}.png')
+
+    def rows(*names, fps):
+        capsys.readouterr()
+        assert predict(trained[0], *(tmp_path / name for name in names), '--json', '--fps', fps) == 0
+        return json.loads(capsys.readouterr().out)
+
+    every = rows('a.mkv', 'a.dcm', 'all', fps=10)
+    some = rows('a.mkv', 'a.dcm', 'sampled', fps=2.5)
+    assert [row['frames'] for row in every + some] == [5, 5, 5, 3, 3, 3]
+    for group in (every, some):
+        assert all(row['probabilities'] == group[0]['probabilities'] for row in group)
+    single = rows(*(f'all/{k}.png' for k in range(5)), fps=1)
+    for name in 'abc':
+        mean = np.mean([row['probabilities'][name] for row in single])
+        assert mean == pytest.approx(every[0]['probabilities'][name], abs=1e-5)
+    assert np.ptp([row['probabilities']['a'] for row in single]) > 1e-4
 
 
 def test_colour_reaches_the_network_in_its_order(trained, tmp_path):

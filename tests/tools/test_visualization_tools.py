@@ -87,10 +87,19 @@ class TestGradcam:
         height, width, _ = cv2.imread(str(finetuned / 'out' / 'sheet.png')).shape
         assert width > 2.3 * 3 * 150 - 2 and height > 300
 
+    @pytest.mark.parametrize(('options', 'shape'), [([], (40, 60, 3)), (['--frame-size=20'], (20, 30, 3))])
+    def test_frame_size(self, finetuned, monkeypatch, options, shape):
+        seen, draw = [], gradcam.heat_sheet
+        monkeypatch.setattr(gradcam, 'heat_sheet', lambda images, *more: (seen.extend(images), draw(images, *more))[1])
+        assert gradcam.main(self.arguments(finetuned, *options)) == 0
+        assert [image.shape for _, image in seen] == [shape]
+
     def test_nothing_readable(self, finetuned, capsys):
         assert gradcam.main(self.arguments(finetuned, images=('none.png',))) == 1
         skipped, error = capsys.readouterr().err.splitlines()
-        assert 'none.png: there is no such file' in skipped and error.startswith('error: no image could be read')
+        assert 'none.png: it does not exist: check the path' in skipped and error.startswith(
+            'error: no image could be read'
+        )
         assert not (finetuned / 'out').exists()
 
     def test_requests_that_cannot_be_met(self, finetuned, capsys):
@@ -103,7 +112,7 @@ class TestGradcam:
         torch.save({k: v for k, v in state.items() if not k.startswith('head.')}, finetuned / 'a.pth')
         assert 'a.pth holds a backbone without the head' in refused(gradcam, capsys, *self.arguments(finetuned))
 
-    @pytest.mark.parametrize('option', ['--num=0', '--method=guess'])
+    @pytest.mark.parametrize('option', ['--num=0', '--method=guess', '--frame-size=0'])
     def test_wrong_options(self, finetuned, capsys, option):
         with pytest.raises(SystemExit, match=r'2'):
             gradcam.main(self.arguments(finetuned, option))

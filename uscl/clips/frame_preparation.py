@@ -1,5 +1,7 @@
 """From a decoded frame to the one that is stored or classified: grey or colour, and its size."""
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -7,6 +9,33 @@ import numpy as np
 # grey maps of the POCUS clips stay below 32, the logo of one covers 0.45 %; a Doppler box is far above both.
 COLOR_SPREAD = 32
 COLOR_SHARE = 0.01
+
+
+def prepare_clip(frames: Iterable[np.ndarray], size: int) -> list[np.ndarray]:
+    """What the converters store of a clip unless they are told otherwise: grey if all of its frames are, and smaller.
+
+    Args:
+        frames: (H, W, 3) each, uint8; red, green, blue. They are prepared one at a time, and not held.
+        size: Largest shorter side in pixels, above 0.
+
+    Returns:
+        (h, w) each if :func:`is_grey` holds for every frame, else (h, w, 3).
+    """
+    grey: list[np.ndarray] = []
+    colour: list[np.ndarray] = []
+    for frame in frames:
+        if len(grey) == len(colour):  # grey so far
+            if is_grey(frame):
+                grey.append(prepare_frame(frame, size, grey=True))
+            else:
+                grey = []
+        colour.append(prepare_frame(frame, size, grey=False))
+    return grey or colour
+
+
+def prepare_frame(frame: np.ndarray, size: int, grey: bool) -> np.ndarray:
+    """One frame (H, W, 3) as it is stored: first made grey, (h, w), or left in colour, (h, w, 3); then shrunk."""
+    return shrink(to_grey(frame) if grey else frame, size)
 
 
 def is_grey(frame: np.ndarray, spread: int = COLOR_SPREAD, share: float = COLOR_SHARE) -> bool:

@@ -4,18 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import mmcv
 import numpy as np
 import torch
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from uscl.clips.clip_reader import ClipReader
-from uscl.clips.frame_folder import FrameFolder
-from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.clips import open_clip
+from uscl.clips.frame_preparation import prepare_clip
 from uscl.clips.frame_resize import resize_frame
 from uscl.core.config_literals import config_literals
-from uscl.core.errors import ClipError
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
@@ -93,11 +90,11 @@ def load_classifier(path: str | Path) -> FrameClassifier:
 
 
 def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.ndarray]:
-    """Frames of a clip, a folder of frames or a single image, as the converters store them.
+    """Frames of a video, a DICOM file, a folder of images or a single image, as the converters store them.
 
     Args:
-        path: The source.
-        fps: Frames to keep in a second of a clip.
+        path: See :func:`uscl.clips.open_clip`.
+        fps: Frames to keep in a second of a video or a DICOM file.
         size: Largest shorter side of a frame in pixels.
 
     Returns:
@@ -106,18 +103,5 @@ def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.nd
     Raises:
         ClipError: It does not exist, or cannot be read.
     """
-    path = Path(path)
-    if not path.exists():
-        raise ClipError(path, 'it does not exist: check the path')
-    if path.is_dir():
-        frames = list(FrameFolder(path))
-    elif path.suffix.lower() in ('.png', '.jpg', '.jpeg', '.bmp'):
-        image = mmcv.imread(str(path))
-        if image is None:
-            raise ClipError(path, 'not an image that can be read: copy or download it again')
-        frames = [image[..., ::-1]]
-    else:
-        frames = list(ClipReader(path, fps))
-    grey = all(is_grey(frame) for frame in frames)
-    frames = [shrink(to_grey(frame) if grey else frame, size) for frame in frames]
+    frames = prepare_clip(open_clip(path, fps), size)
     return [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in frames]

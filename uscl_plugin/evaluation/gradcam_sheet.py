@@ -3,32 +3,31 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import cv2
-import mmcv
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from uscl.clips.clip_reader import CLIP_SUFFIXES, ClipReader
-from uscl.clips.frame_folder import FrameFolder
+from uscl.clips.frame_folder import FrameFolder, is_frame
 from uscl.core.errors import ClipError
 from uscl.reports.figures import DARK, GREY, new_figure, shorten, write_below
 
+from .classifier import read_clip
 from .gradcam import CamClassifier
 
 _HEAT = 'plasma'
 
 
 def read_images(
-    sources: Sequence[str | Path], per_folder: int, skipped: Callable[[str], None]
+    sources: Sequence[str | Path], per_folder: int, skipped: Callable[[str], None], size: int = 256
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Read image files, folders of images, and clips.
+    """Read videos, DICOM files, images and folders of images, as :func:`~.classifier.read_clip` does.
 
     Args:
-        sources: Paths. Of a folder, ``per_folder`` images at most are taken, evenly spaced in natural order; of a clip
-            the middle one of the frames that :class:`~uscl.clips.clip_reader.ClipReader` samples.
+        sources: Paths. Of a folder, ``per_folder`` images at most are taken, evenly spaced in natural order, each for
+            itself; of a video or a DICOM file the middle one of the frames that a prediction is made from.
         per_folder: At least 1.
         skipped: Called with a sentence on each file that cannot be read, which is then left out.
+        size: Largest shorter side of a frame in pixels.
 
     Yields:
         Name and (H, W, 3) uint8; blue, green, red.
@@ -38,28 +37,15 @@ def read_images(
             if source.is_dir():
                 files = FrameFolder(source).list_files()
                 if not files:
-                    raise ClipError(source, 'the folder holds no image')
+                    raise ClipError(source, 'the folder holds no image: give one that directly holds images')
                 chosen = np.unique(np.linspace(0, len(files) - 1, min(per_folder, len(files))).round().astype(int))
-                yield from read_images([files[k] for k in chosen], per_folder, skipped)
-            elif source.suffix.lower() in CLIP_SUFFIXES:
-                frames = list(ClipReader(source))
-                yield source.name, np.ascontiguousarray(frames[len(frames) // 2][..., ::-1])
+                yield from read_images([files[k] for k in chosen], per_folder, skipped, size)
             else:
-                yield f'{source.parent.name}/{source.name}'.lstrip('/'), _read(source)
+                frames = read_clip(source, size=size)
+                name = f'{source.parent.name}/{source.name}'.lstrip('/') if is_frame(source) else source.name
+                yield name, np.ascontiguousarray(frames[len(frames) // 2][..., ::-1])
         except ClipError as error:
             skipped(str(error))
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        image = mmcv.imread(path, flag='color')  # as MMPretrain reads what a network is trained on
-    except FileNotFoundError as error:
-        raise ClipError(path, 'there is no such file') from error
-    except (OSError, cv2.error) as error:
-        raise ClipError(path, 'the file cannot be read as an image') from error
-    if image is None:
-        raise ClipError(path, 'not an image that OpenCV can decode')
-    return image
 
 
 def heat_sheet(
