@@ -28,7 +28,7 @@ from mmengine.registry import init_default_scope
 
 import uscl_plugin
 from uscl.core.atomic_files import write_text
-from uscl.core.command_line import command_line, positive_int
+from uscl.core.command_line import as_command, command_line, positive_int
 from uscl.reports.comparison_figure import comparison_figure
 from uscl.reports.figures import save_picture
 from uscl.stats.evaluation_summary import summarise
@@ -79,6 +79,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@as_command(kept='what has finished is kept, the same command goes on from there.')
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
@@ -88,17 +89,10 @@ def main(argv: list[str] | None = None) -> int:
         MMLogger.get_instance('compare', log_level='ERROR')
     only_plain_checkpoints()
     out = Path(args.out)
-    try:
-        options = _options(args)
-        print(f'{len(options.methods)} methods, {options.seeds} seeds, {options.pretraining.epochs} epochs of USCL')
-        comparison = Comparison(options, report=lambda line: print(line, flush=True))
-        complete = comparison.run(after_each=lambda: _write(out, comparison, args.resamples, command))
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('interrupted: what has finished is kept, the same command goes on from there.', file=sys.stderr)
-        return 130
+    options = _options(args)
+    print(f'{len(options.methods)} methods, {options.seeds} seeds, {options.pretraining.epochs} epochs of USCL')
+    comparison = Comparison(options, report=lambda line: print(line, flush=True))
+    complete = comparison.run(after_each=lambda: _write(out, comparison, args.resamples, command))
     print((out / 'table.md').read_text(encoding='utf-8'))
     print(f'wrote {out}/results.json, table.md' + ' and table.png' * bool(comparison.runs))
     if not complete:

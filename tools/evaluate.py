@@ -24,7 +24,7 @@ from mmengine.registry import init_default_scope
 
 import uscl_plugin
 from uscl.core.atomic_files import write_text
-from uscl.core.command_line import command_line, fraction, positive_int
+from uscl.core.command_line import as_command, command_line, fraction, positive_int
 from uscl.data.fold_making import GROUPINGS
 from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import markdown_table, summarise
@@ -72,6 +72,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@as_command(kept='finished folds are kept, the same command goes on from there.')
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = vars(parse_args(argv))
@@ -83,21 +84,14 @@ def main(argv: list[str] | None = None) -> int:
     if not MMLogger.check_instance_created('evaluate'):  # else MMEngine lists the initialisation of every weight
         MMLogger.get_instance('evaluate', log_level='ERROR')
     only_plain_checkpoints()
-    try:
-        validation = CrossValidation(options, report=lambda line: print(line, flush=True))
-        _warn([LEAK.format(validation.leak)] * bool(validation.leak) + validation.warnings)
-        told = len(validation.warnings)
-        runs = validation.run()
-        _warn(validation.warnings[told:])
-        summary = summarise(runs, validation.classes, resamples)
-        facts = _facts(options, validation, command, time.perf_counter() - began)
-        _write(options, validation, runs, summary, facts)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print('interrupted: finished folds are kept, the same command goes on from there.', file=sys.stderr)
-        return 130
+    validation = CrossValidation(options, report=lambda line: print(line, flush=True))
+    _warn([LEAK.format(validation.leak)] * bool(validation.leak) + validation.warnings)
+    told = len(validation.warnings)
+    runs = validation.run()
+    _warn(validation.warnings[told:])
+    summary = summarise(runs, validation.classes, resamples)
+    facts = _facts(options, validation, command, time.perf_counter() - began)
+    _write(options, validation, runs, summary, facts)
     print(markdown_table(summary))
     print(f'wrote {options.out}/metrics.json, table.md and report.html')
     return 0

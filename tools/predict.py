@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-from uscl.core.command_line import positive_float, positive_int
+from uscl.core.command_line import as_command, positive_float, positive_int
 from uscl.core.errors import ClipError
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
 
@@ -28,6 +28,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool.
 
@@ -36,11 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     args = parse_args(argv)
     init_default_scope('mmpretrain')
-    try:
-        classifier = load_classifier(args.checkpoint)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    classifier = load_classifier(args.checkpoint)
     rows = []
     for clip in args.clips:
         try:

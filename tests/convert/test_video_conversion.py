@@ -16,7 +16,7 @@ from uscl.convert.videos import video_conversion as conversion
 from uscl.convert.videos import video_store
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.convert.videos.video_store import StoreSettings
-from uscl.core.command_line import run_command
+from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import read_index
@@ -193,7 +193,7 @@ def start_slowly(source, out, monkeypatch):
     def run():
         os.setpgid(0, 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.exit(run_command(lambda: convert(source, out)))
+        sys.exit(as_command()(convert)(source, out))
 
     with monkeypatch.context() as patch:
         patch.setattr(video_store, 'write_png', write_slowly)

@@ -22,6 +22,7 @@ from uscl.checks.clip_facts import Clip
 from uscl.checks.duplicates import COARSE_THRESHOLD, THRESHOLD
 from uscl.checks.finding import ERROR, WARNING
 from uscl.core.atomic_files import write_text
+from uscl.core.command_line import as_command
 from uscl.reports.check_report import as_dict, print_result, write_page
 
 
@@ -38,6 +39,7 @@ def with_progress(clips: Iterator[Clip], total: int) -> Iterator[Clip]:
     return iter(track(clips, 'reading', total=total, console=Console(stderr=True), transient=True))
 
 
+@as_command(status=2)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,15 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         f'frames is not looked at closely)',
     )
     args = parser.parse_args(argv)
-    try:
-        result = check_datasets(args.data, args.folds, args.threshold, with_progress)
-        if args.json:
-            write_text(Path(args.json), json.dumps(as_dict(result), indent=1, ensure_ascii=False) + '\n')
-        if args.html:
-            write_page(result, args.html)
-    except (OSError, ValueError) as error:
-        print(f'check_dataset: {error}', file=sys.stderr)
-        return 2
+    result = check_datasets(args.data, args.folds, args.threshold, with_progress)
+    if args.json:
+        write_text(Path(args.json), json.dumps(as_dict(result), indent=1, ensure_ascii=False) + '\n')
+    if args.html:
+        write_page(result, args.html)
     print_result(result)
     for path in filter(None, (args.json, args.html)):
         print(f'wrote {path}')

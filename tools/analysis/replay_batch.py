@@ -12,9 +12,11 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
+from uscl.core.command_line import as_command
 from uscl_plugin.running.batch_replay import load_step, replay
 
 
+@as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, run the step, print what it gives."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -22,15 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('file', type=Path, help='WORK_DIR/non_finite/epoch<E>_iter<I>_rank<R>.pth')
     parser.add_argument('--device', default='cpu', help='cpu, or cuda as in the run (default: %(default)s)')
     options = parser.parse_args(argv)
-    try:
-        saved = load_step(options.file)
-        cfg = Config.fromfile(options.config)
-        init_default_scope(cfg.get('default_scope', 'mmpretrain'))
-        MMLogger.get_instance('replay', log_level='WARNING')
-        found = replay(cfg.model, saved, options.device)
-    except (FileNotFoundError, ValueError) as error:
-        print(f'replay_batch: {error}', file=sys.stderr)
-        return 1
+    saved = load_step(options.file)
+    cfg = Config.fromfile(options.config)
+    init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    MMLogger.get_instance('replay', log_level='WARNING')
+    found = replay(cfg.model, saved, options.device)
     print(f'epoch {saved["epoch"]}, step {saved["iteration"]}, process {saved["rank"]}: {", ".join(saved["videos"])}')
     for name, value in found.losses.items():
         print(f'{name}: {value:.6g}')

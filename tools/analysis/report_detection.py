@@ -12,7 +12,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
-from uscl.core.command_line import command_line
+from uscl.core.command_line import as_command, command_line
 from uscl.core.environment import installed_versions
 from uscl_plugin.compat.quiet import without_false_alarms
 from uscl_plugin.running.host_tools import STAND_IN, config_needs, host_tool
@@ -38,27 +38,23 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
+@as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
     command = command_line('tools/analysis/report_detection.py', argv)
     only_plain_checkpoints()
-    try:
-        scope, needs_stand_in = config_needs(Path(args.config))
-        if scope != 'mmdet':
-            raise ValueError(f'{args.config} is for {scope}, not for mmdet: pass the config of a detector.')
-        host_tool(scope, 'test')  # refuses where MMDetection is missing
-        with without_false_alarms():
-            if needs_stand_in:  # before MMDetection, which imports modules that need the ops
-                import_module(STAND_IN)
-            cfg = Config.fromfile(args.config)
-        cfg.merge_from_dict(args.cfg_options)
-        MMLogger.get_instance('report', log_level='WARNING')
-        return _report(cfg, args, command)
-    except (OSError, ValueError) as error:
-        # A worker's error is a whole traceback, its last line the reason.
-        print(f'error: {str(error).strip().splitlines()[-1]}', file=sys.stderr)
-        return 1
+    scope, needs_stand_in = config_needs(Path(args.config))
+    if scope != 'mmdet':
+        raise ValueError(f'{args.config} is for {scope}, not for mmdet: pass the config of a detector.')
+    host_tool(scope, 'test')  # refuses where MMDetection is missing
+    with without_false_alarms():
+        if needs_stand_in:  # before MMDetection, which imports modules that need the ops
+            import_module(STAND_IN)
+        cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    MMLogger.get_instance('report', log_level='WARNING')
+    return _report(cfg, args, command)
 
 
 def _report(cfg: Config, args: argparse.Namespace, command: str) -> int:

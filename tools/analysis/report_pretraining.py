@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
-from uscl.core.command_line import command_line
+from uscl.core.command_line import as_command, command_line
 from uscl_plugin.evaluation.pretraining_page import number, percent
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
 
 
+@as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, write the page, print the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -34,11 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     init_default_scope('mmpretrain')
     MMLogger.get_instance('report', log_level='WARNING')  # else MMEngine lists the initialisation of every weight
-    try:
-        facts = report_pretraining(ReportOptions(**vars(options), command=command))
-    except (FileNotFoundError, ValueError) as error:
-        print(f'report_pretraining: {error}', file=sys.stderr)
-        return 1
+    facts = report_pretraining(ReportOptions(**vars(options), command=command))
     for name in ('before', 'after'):
         measures = {key: float('nan') if value is None else value for key, value in facts[name].items()}
         print(

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmengine.fileio import dump
 
 from uscl.core.atomic_files import write_atomically, write_text
+from uscl.core.command_line import as_command
 from uscl.reports.detection_curves import training_curves
 from uscl.reports.detection_runs import DetectionRun, read_run, summarise_runs
 from uscl.reports.detection_table import detection_table
@@ -26,6 +27,7 @@ def named_run(text: str) -> tuple[str, str]:
     return name, work_dir
 
 
+@as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -39,21 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--out', required=True, metavar='DIR', help='writes table.md, summary.json, curves.png here')
     args = parser.parse_args(argv)
     out = Path(args.out)
-    try:
-        folders = [Path(work_dir).resolve() for _, work_dir in args.runs]
-        if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
-            raise ValueError(f'{twice} is given twice: a run counts once.')
-        methods: dict[str, list[DetectionRun]] = {}
-        for name, work_dir in args.runs:
-            methods.setdefault(name, []).append(read_run(work_dir))
-        summary = summarise_runs(methods)
-        table = detection_table(summary)
-        write_text(out / 'table.md', table)
-        write_atomically(out / 'summary.json', lambda path: dump(summary, path, file_format='json', indent=1))
-        save_picture(training_curves(methods), out / 'curves.png')
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    folders = [Path(work_dir).resolve() for _, work_dir in args.runs]
+    if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
+        raise ValueError(f'{twice} is given twice: a run counts once.')
+    methods: dict[str, list[DetectionRun]] = {}
+    for name, work_dir in args.runs:
+        methods.setdefault(name, []).append(read_run(work_dir))
+    summary = summarise_runs(methods)
+    table = detection_table(summary)
+    write_text(out / 'table.md', table)
+    write_atomically(out / 'summary.json', lambda path: dump(summary, path, file_format='json', indent=1))
+    save_picture(training_curves(methods), out / 'curves.png')
     print(table)
     print(f'wrote table.md, summary.json and curves.png in {out}')
     return 0

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
 from uscl.convert.lesions.lesion_sources import EXPECTED
-from uscl.core.command_line import positive_int, run_command
+from uscl.core.command_line import as_command, positive_int
 
 
 def fold_count(text: str) -> int:
@@ -30,6 +30,7 @@ def fold_count(text: str) -> int:
     return value
 
 
+@as_command(kept='what is finished is kept, run the same command again.')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--no-overview', action='store_true', help='draw no sheets of images with outlines')
     args = parser.parse_args(argv)
     settings = LesionSettings(args.kind, args.classes, args.min_area, args.val, args.folds, args.seed)
-    return run_command(lambda: convert_lesions(args.src, args.out, settings, overview=not args.no_overview))
+    return convert_lesions(args.src, args.out, settings, overview=not args.no_overview)
 
 
 if __name__ == '__main__':

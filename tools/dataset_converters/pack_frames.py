@@ -12,13 +12,14 @@ from pathlib import Path
 
 from uscl.convert.videos.conversion_report import print_store
 from uscl.convert.videos.video_conversion import pack_with_progress
-from uscl.core.command_line import positive_int, run_command
+from uscl.core.command_line import as_command, positive_int
 from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
 from uscl.data.bad_videos import damaged_videos
 from uscl.data.frame_store import read_index
 
 
+@as_command(kept='what is finished is kept, run the same command again.')
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -26,16 +27,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--verify', action='store_true', help='check the stores, write nothing')
     parser.add_argument('--workers', type=positive_int, metavar='N', help='threads (default: one for every core)')
     args = parser.parse_args(argv)
-    return run_command(lambda: max([_run(Path(folder).expanduser(), args) for folder in args.data]))
+    return max([_run(Path(folder).expanduser(), args) for folder in args.data])
 
 
 def _run(folder: Path, args: argparse.Namespace) -> int:
-    try:
-        entries = read_annotations(folder / 'annotations.json')['data_list']
-        index = read_index(folder) if args.verify else pack_with_progress(folder, entries, args.workers)
-        damaged = damaged_videos(folder) if args.verify else {}
-    except (OSError, ValueError) as error:
-        raise SourceError(str(error), exit_code=1) from error
+    entries = read_annotations(folder / 'annotations.json')['data_list']
+    index = read_index(folder) if args.verify else pack_with_progress(folder, entries, args.workers)
+    damaged = damaged_videos(folder) if args.verify else {}
     if index is None:
         raise SourceError(f'{folder} has no frame store: run this tool without --verify.', exit_code=1)
     if damaged:

@@ -16,7 +16,7 @@ from uscl.convert.videos.common_arguments import add_common_arguments
 from uscl.convert.videos.source_split import split_sources
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.convert.videos.video_store import StoreSettings
-from uscl.core.command_line import fraction, positive_float, run_command
+from uscl.core.command_line import as_command, fraction, positive_float
 from uscl.core.errors import SourceError
 
 CLIP_OPTIONS = ('fps', 'probe', 'viral', 'val_fraction', 'seed')
@@ -46,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@as_command(kept='what is finished is kept, run the same command again.')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
@@ -57,26 +58,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = make_parser()
     args = parser.parse_args(argv)
-
-    def convert() -> int:
-        settings = StoreSettings(args.fps, args.size, args.color)
-        fold_files = list_fold_files(args.src, args.out)
-        if fold_files:
-            given = [name for name in CLIP_OPTIONS if getattr(args, name) != parser.get_default(name)]
-            if given:
-                options = ', '.join(f'--{name.replace("_", "-")}' for name in given)
-                raise SourceError(f'{options} is for clips, and {args.src} holds the pickled folds: drop it.')
-            return convert_folds(fold_files, args.out, settings)
-        clips, remarks = find_clips(args.src, args.out, args.probe, args.viral)
-        if args.val_fraction is not None:
-            clips = split_sources(clips, args.val_fraction, args.seed)
-        chosen = {'fps': args.fps, 'size': args.size, 'probe': args.probe, 'viral': args.viral}
-        code = convert_sources(clips, args.out, settings, CLASSES, args.workers, **chosen)
-        for remark in remarks:
-            print(remark)
-        return code
-
-    return run_command(convert)
+    settings = StoreSettings(args.fps, args.size, args.color)
+    fold_files = list_fold_files(args.src, args.out)
+    if fold_files:
+        given = [name for name in CLIP_OPTIONS if getattr(args, name) != parser.get_default(name)]
+        if given:
+            options = ', '.join(f'--{name.replace("_", "-")}' for name in given)
+            raise SourceError(f'{options} is for clips, and {args.src} holds the pickled folds: drop it.')
+        return convert_folds(fold_files, args.out, settings)
+    clips, remarks = find_clips(args.src, args.out, args.probe, args.viral)
+    if args.val_fraction is not None:
+        clips = split_sources(clips, args.val_fraction, args.seed)
+    chosen = {'fps': args.fps, 'size': args.size, 'probe': args.probe, 'viral': args.viral}
+    code = convert_sources(clips, args.out, settings, CLASSES, args.workers, **chosen)
+    for remark in remarks:
+        print(remark)
+    return code
 
 
 if __name__ == '__main__':

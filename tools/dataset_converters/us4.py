@@ -13,7 +13,7 @@ from uscl.clips.discovery import VideoSource, find_root, walk_sources
 from uscl.convert.videos.common_arguments import add_common_arguments
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.convert.videos.video_store import StoreSettings
-from uscl.core.command_line import fraction, run_command
+from uscl.core.command_line import as_command, fraction
 from uscl.core.errors import SourceError
 from uscl.data.video_split import split_videos
 
@@ -50,6 +50,7 @@ def find_videos(src: str, out: str, val_fraction: float, seed: int) -> list[Vide
     ]
 
 
+@as_command(kept='what is finished is kept, run the same command again.')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
@@ -64,14 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--val-fraction', type=fraction, default=0.2, help='share of videos in val (default: 0.2)')
     parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
     args = parser.parse_args(argv)
-
-    def convert() -> int:
-        videos = find_videos(args.src, args.out, args.val_fraction, args.seed)
-        settings = StoreSettings(size=args.size, color=args.color)
-        # All frames of a folder are kept, so there is no sampling rate to state.
-        return convert_sources(videos, args.out, settings, PREFIXES, args.workers, fps=None, size=args.size)
-
-    return run_command(convert)
+    videos = find_videos(args.src, args.out, args.val_fraction, args.seed)
+    settings = StoreSettings(size=args.size, color=args.color)
+    # All frames of a folder are kept, so there is no sampling rate to state.
+    return convert_sources(videos, args.out, settings, PREFIXES, args.workers, fps=None, size=args.size)
 
 
 if __name__ == '__main__':

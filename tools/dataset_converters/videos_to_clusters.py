@@ -15,9 +15,10 @@ from uscl.convert.videos.common_arguments import add_common_arguments
 from uscl.convert.videos.source_split import split_sources
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.convert.videos.video_store import StoreSettings
-from uscl.core.command_line import fraction, positive_float, run_command
+from uscl.core.command_line import as_command, fraction, positive_float
 
 
+@as_command(kept='what is finished is kept, run the same command again.')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
@@ -38,20 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_privacy_arguments(parser)
     parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
     args = parser.parse_args(argv)
-
-    def convert() -> int:
-        sources = find_sources(args.src, args.index, args.classes, args.out)
-        sources = protect(sources, args)
-        if args.val_fraction is not None:
-            sources = split_sources(sources, args.val_fraction, args.seed)
-        settings = StoreSettings(args.fps, args.size, args.color, mask_tolerance(args))
-        private = privacy_metainfo(args)
-        metainfo = {'fps': args.fps, 'size': args.size} | private
-        return convert_sources(
-            sources, args.out, settings, args.classes, args.workers, remove_others=bool(private), **metainfo
-        )
-
-    return run_command(convert)
+    sources = find_sources(args.src, args.index, args.classes, args.out)
+    sources = protect(sources, args)
+    if args.val_fraction is not None:
+        sources = split_sources(sources, args.val_fraction, args.seed)
+    settings = StoreSettings(args.fps, args.size, args.color, mask_tolerance(args))
+    private = privacy_metainfo(args)
+    metainfo = {'fps': args.fps, 'size': args.size} | private
+    return convert_sources(
+        sources, args.out, settings, args.classes, args.workers, remove_others=bool(private), **metainfo
+    )
 
 
 if __name__ == '__main__':

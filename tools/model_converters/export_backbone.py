@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from uscl.core.command_line import as_command
 from uscl_plugin.weights.backbone_export import TARGETS, export_backbone
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, add_input_arguments, add_origin_arguments
 
@@ -20,15 +21,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
-    try:
-        given = {key: getattr(args, key) for key in (*INPUT_KEYS, 'license', 'data')}
-        print(export_backbone(args.checkpoint, args.out, args.to, given))
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    given = {key: getattr(args, key) for key in (*INPUT_KEYS, 'license', 'data')}
+    print(export_backbone(args.checkpoint, args.out, args.to, given))
     return 0
 
 

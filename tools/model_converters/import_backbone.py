@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from uscl.core.command_line import as_command
 from uscl_plugin.weights.backbone_import import import_backbone
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, ORIGIN_KEYS, add_input_arguments, add_origin_arguments
 
@@ -21,15 +22,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
     given = {key: getattr(args, key) for key in (*INPUT_KEYS, *ORIGIN_KEYS)}
-    try:
-        print(import_backbone(args.checkpoint, args.out, given, args.prefix))
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    print(import_backbone(args.checkpoint, args.out, given, args.prefix))
     return 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from uscl.core.command_line import as_command
 from uscl_plugin.weights.official_import import CLASSIFIERS, import_official
 
 
@@ -20,14 +21,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
-    try:
-        print(import_official(args.checkpoint, args.out, args.classifier))
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    print(import_official(args.checkpoint, args.out, args.classifier))
     return 0
 
 

@@ -9,6 +9,7 @@ import sys
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from uscl.core.command_line import as_command
 from uscl.reports.figures import check_picture, save_picture, triplet_sheet
 from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 
@@ -30,25 +31,22 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
     init_default_scope('mmpretrain')
-    try:
-        check_picture(args.out)
-        cfg = Config.fromfile(args.config)
-        if 'train_dataloader' not in cfg:
-            raise ValueError(f'{args.config} has no train_dataloader: pass the config of a pretraining.')
-        rows = spg_rows(cfg, args.num, args.seed, args.data_root, args.split, args.epoch)
-        if not rows:
-            raise ValueError(
-                f'{args.config}: the pipeline should draw one to three frames, make one or two views of them, and list '
-                f"'frame_inds' in the meta_keys of PackInputs."
-            )
-        save_picture(triplet_sheet(rows), args.out, args.dpi)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    check_picture(args.out)
+    cfg = Config.fromfile(args.config)
+    if 'train_dataloader' not in cfg:
+        raise ValueError(f'{args.config} has no train_dataloader: pass the config of a pretraining.')
+    rows = spg_rows(cfg, args.num, args.seed, args.data_root, args.split, args.epoch)
+    if not rows:
+        raise ValueError(
+            f'{args.config}: the pipeline should draw one to three frames, make one or two views of them, and list '
+            f"'frame_inds' in the meta_keys of PackInputs."
+        )
+    save_picture(triplet_sheet(rows), args.out, args.dpi)
     order = ''
     if any(row['mix_ratios'] for row in rows):
         order = ', mixed, then augmented' if mixes_first(cfg) else ', augmented, then mixed'

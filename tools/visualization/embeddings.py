@@ -8,6 +8,7 @@ import sys
 
 from mmengine.logging import MMLogger
 
+from uscl.core.command_line import as_command
 from uscl.reports.embedding_map import GROUPINGS, METHODS, check_method, embedding_figure, lay_out, list_frames
 from uscl.reports.figures import check_picture, save_picture
 from uscl_plugin.datasets.frame_set import read_frames
@@ -38,27 +39,24 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
     MMLogger.get_instance('embeddings', log_level='WARNING')  # else MMEngine lists the initialisation of every weight
     given = {key: getattr(args, key) for key in INPUT_KEYS}
-    try:
-        check_picture(args.out)
-        check_method(args.method)
-        names = unique_names(args.checkpoints)
-        paths, groups = list_frames(args.data, args.color, args.frames_per_video, args.split)
-        backbones = [load_backbone(spec, args.seed, given) for spec in args.checkpoints]
-        maps = {}
-        for name, backbone in zip(names, backbones, strict=True):
-            features = extract_features(
-                backbone.network, read_frames(paths), args.size, backbone.mean, backbone.std, backbone.to_rgb
-            )
-            maps[name] = lay_out(features, args.method, args.seed)
-        save_picture(embedding_figure(maps, groups, args.color), args.out, args.dpi)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    check_picture(args.out)
+    check_method(args.method)
+    names = unique_names(args.checkpoints)
+    paths, groups = list_frames(args.data, args.color, args.frames_per_video, args.split)
+    backbones = [load_backbone(spec, args.seed, given) for spec in args.checkpoints]
+    maps = {}
+    for name, backbone in zip(names, backbones, strict=True):
+        features = extract_features(
+            backbone.network, read_frames(paths), args.size, backbone.mean, backbone.std, backbone.to_rgb
+        )
+        maps[name] = lay_out(features, args.method, args.seed)
+    save_picture(embedding_figure(maps, groups, args.color), args.out, args.dpi)
     print(f'{args.out}: {len(paths)} frames by {args.color}, {args.method} of {", ".join(names)}')
     return 0
 

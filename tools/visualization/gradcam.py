@@ -10,7 +10,7 @@ import sys
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from uscl.core.command_line import positive_int
+from uscl.core.command_line import as_command, positive_int
 from uscl.reports.figures import check_picture, save_picture
 from uscl_plugin.evaluation.backbones import split_spec, unique_names
 from uscl_plugin.evaluation.gradcam import METHODS, CamClassifier
@@ -40,25 +40,22 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     args = parse_args(argv)
     init_default_scope('mmpretrain')
-    try:
-        check_picture(args.out)
-        specs = [args.checkpoint, *args.compare]
-        cfg = Config.fromfile(args.config)
-        names = unique_names(specs)
-        classifiers = {name: CamClassifier(cfg, split_spec(s)[1]) for name, s in zip(names, specs, strict=True)}
-        note = functools.partial(print, 'skipped', file=sys.stderr)
-        images = list(read_images(args.images, args.num, note, args.frame_size))
-        if not images:
-            raise ValueError('no image could be read: pass images, folders of images, videos or DICOM files.')
-        figure = heat_sheet(images, classifiers, args.target, args.method)
-        save_picture(figure, args.out, args.dpi)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    check_picture(args.out)
+    specs = [args.checkpoint, *args.compare]
+    cfg = Config.fromfile(args.config)
+    names = unique_names(specs)
+    classifiers = {name: CamClassifier(cfg, split_spec(s)[1]) for name, s in zip(names, specs, strict=True)}
+    note = functools.partial(print, 'skipped', file=sys.stderr)
+    images = list(read_images(args.images, args.num, note, args.frame_size))
+    if not images:
+        raise ValueError('no image could be read: pass images, folders of images, videos or DICOM files.')
+    figure = heat_sheet(images, classifiers, args.target, args.method)
+    save_picture(figure, args.out, args.dpi)
     print(f'{args.out}: {len(images)} images, {args.method} of {", ".join(names)}')
     return 0
 

@@ -1,0 +1,82 @@
+"""One wrapper for every tool: what is one line and a status, what stays a traceback."""
+
+import ast
+
+import pytest
+
+from uscl.core.command_line import as_command
+from uscl.core.errors import ClipError, SourceError
+
+
+def failing(error, **options):
+    @as_command(**options)
+    def main(argv=None):
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    'error, line',
+    [
+        (SourceError('no such folder: give another.', exit_code=1), 'no such folder: give another.'),
+        (ClipError('a.mp4', 'is cut off'), 'a.mp4: is cut off'),
+        (FileNotFoundError(2, 'No such file', 'a.json'), "[Errno 2] No such file: 'a.json'"),
+        (ValueError('the first\n  and the second line\n'), 'the first and the second line'),
+        (ValueError(), 'ValueError'),
+        (
+            ValueError(
+                'Caught ValueError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n'
+                '  File "a.py", line 1\nValueError: a.png is damaged\n'
+            ),
+            'ValueError: a.png is damaged',
+        ),
+    ],
+)
+def test_what_can_be_mended_is_one_line(error, line, capsys):
+    assert failing(error)() == 1
+    assert capsys.readouterr() == ('', f'error: {line}\n')
+
+
+def test_statuses(capsys):
+    assert failing(ValueError('x'), status=2)() == 2
+    assert failing(SourceError('x'), status=3)() == 2
+    assert failing(SourceError('x', exit_code=1), status=3)() == 1
+
+
+@pytest.mark.parametrize('kept, line', [('', 'interrupted.'), ('half is kept.', 'interrupted: half is kept.')])
+def test_ctrl_c_says_what_is_kept(kept, line, capsys):
+    assert failing(KeyboardInterrupt(), kept=kept)() == 130
+    assert capsys.readouterr().err == f'{line}\n'
+
+
+@pytest.mark.parametrize('kind', [TypeError, KeyError, AttributeError, AssertionError, RuntimeError, BrokenPipeError])
+def test_mistakes_of_the_program_and_a_reader_that_has_enough_pass(kind, capsys):
+    with pytest.raises(kind):
+        failing(kind('x'))()
+    assert capsys.readouterr() == ('', '')
+
+
+def test_arguments_results_and_exits_pass():
+    @as_command()
+    def main(argv=None):
+        """What it does."""
+        if argv is None:
+            raise SystemExit(2)
+        return len(argv)
+
+    assert main(['a', 'b']) == 2 and main(argv=[]) == 0 and main.__doc__ == 'What it does.'
+    with pytest.raises(SystemExit):
+        main()
+
+
+def test_every_tool_uses_it(root):
+    tools = [path for path in root.glob('tools/**/*.py') if 'benchmarks' not in path.parts]
+    seen = 0
+    for path in tools:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name == 'main':
+                names = [ast.unparse(decorator).partition('(')[0] for decorator in node.decorator_list]
+                assert names == ['as_command'], path
+                seen += 1
+    assert seen == len(tools) - 2 > 15  # train.py and test.py are the hosts'
