@@ -68,7 +68,7 @@ setup(
     cmdclass={'build_py': BuildWithMim},
     install_requires=[
         'av>=12',
-        'filelock>=3.12',
+        'filelock>=4',
         'grad-cam>=1.5.4',
         'lightly>=1.5.14',
         'matplotlib>=3.7',

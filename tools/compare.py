@@ -29,6 +29,7 @@ from mmengine.registry import init_default_scope
 import uscl_plugin
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command, command_line, positive_int
+from uscl.core.folder_lock import lock_folder
 from uscl.reports.comparison_figure import comparison_figure
 from uscl.reports.figures import save_picture
 from uscl.stats.evaluation_summary import summarise
@@ -89,10 +90,11 @@ def main(argv: list[str] | None = None) -> int:
         MMLogger.get_instance('compare', log_level='ERROR')
     only_plain_checkpoints()
     out = Path(args.out)
-    options = _options(args)
-    print(f'{len(options.methods)} methods, {options.seeds} seeds, {options.pretraining.epochs} epochs of USCL')
-    comparison = Comparison(options, report=lambda line: print(line, flush=True))
-    complete = comparison.run(after_each=lambda: _write(out, comparison, args.resamples, command))
+    with lock_folder(out, 'comparing'):
+        options = _options(args)
+        print(f'{len(options.methods)} methods, {options.seeds} seeds, {options.pretraining.epochs} epochs of USCL')
+        comparison = Comparison(options, report=lambda line: print(line, flush=True))
+        complete = comparison.run(after_each=lambda: _write(out, comparison, args.resamples, command))
     print((out / 'table.md').read_text(encoding='utf-8'))
     print(f'wrote {out}/results.json, table.md' + ' and table.png' * bool(comparison.runs))
     if not complete:

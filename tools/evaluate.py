@@ -25,6 +25,7 @@ from mmengine.registry import init_default_scope
 import uscl_plugin
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command, command_line, fraction, positive_int
+from uscl.core.folder_lock import lock_folder
 from uscl.data.fold_making import GROUPINGS
 from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import markdown_table, summarise
@@ -87,11 +88,12 @@ def main(argv: list[str] | None = None) -> int:
     validation = CrossValidation(options, report=lambda line: print(line, flush=True))
     _warn([LEAK.format(validation.leak)] * bool(validation.leak) + validation.warnings)
     told = len(validation.warnings)
-    runs = validation.run()
-    _warn(validation.warnings[told:])
-    summary = summarise(runs, validation.classes, resamples)
-    facts = _facts(options, validation, command, time.perf_counter() - began)
-    _write(options, validation, runs, summary, facts)
+    with lock_folder(options.out, 'evaluating'):
+        runs = validation.run()
+        _warn(validation.warnings[told:])
+        summary = summarise(runs, validation.classes, resamples)
+        facts = _facts(options, validation, command, time.perf_counter() - began)
+        _write(options, validation, runs, summary, facts)
     print(markdown_table(summary))
     print(f'wrote {options.out}/metrics.json, table.md and report.html')
     return 0

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from media_clips import draw, write_clip
 from PIL import Image
+from tool_module import load_tool
 
 from uscl.clips.discovery import VideoSource, find_sources
 from uscl.convert.videos import video_conversion as conversion
@@ -243,6 +244,21 @@ def test_ctrl_c_finishes_the_videos_under_way(source, tmp_path, monkeypatch, cap
     assert any(name.startswith('b__clip2') for name in list_done(out))
     assert not list(out.glob('frames/.tmp-*')) and not (out / 'annotations.json').exists()
     check_goes_on(source, out, capsys)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='uses fork')
+def test_a_second_run_into_the_folder_is_refused_and_the_first_ends_well(source, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out'
+    process = start_slowly(source, out, monkeypatch)
+    under_way = list(out.glob('frames/.tmp-*/*.png'))
+    assert load_tool('tools/dataset_converters/videos_to_clusters.py').main([str(source), '--out', str(out)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {out} is in use by process {process.pid} on ') and error.count('\n') == 1
+    assert under_way and all(path.exists() for path in under_way if path.parent.exists())
+    process.join(30)
+    assert process.exitcode == 0
+    convert(source, out.with_name('fresh'))
+    assert digests(out) == digests(out.with_name('fresh'))
 
 
 def test_frame_store_follows_the_videos(source, tmp_path, capsys):

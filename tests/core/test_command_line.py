@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from uscl.core.command_line import as_command
-from uscl.core.errors import ClipError, SourceError
+from uscl.core.errors import ClipError, FolderInUseError, SourceError
 
 
 def failing(error, **options):
@@ -21,6 +21,7 @@ def failing(error, **options):
     [
         (SourceError('no such folder: give another.', exit_code=1), 'no such folder: give another.'),
         (ClipError('a.mp4', 'is cut off'), 'a.mp4: is cut off'),
+        (FolderInUseError('out is in use: wait.'), 'out is in use: wait.'),
         (FileNotFoundError(2, 'No such file', 'a.json'), "[Errno 2] No such file: 'a.json'"),
         (ValueError('the first\n  and the second line\n'), 'the first and the second line'),
         (ValueError(), 'ValueError'),

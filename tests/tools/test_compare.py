@@ -14,6 +14,7 @@ import torch
 from tool_module import load_tool
 
 from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
+from uscl.core.folder_lock import LOCK, lock_folder
 from uscl_plugin.comparison import comparison as comparison_module
 from uscl_plugin.comparison.training_run import FinishedTraining, TrainingError
 from uscl_plugin.evaluation.backbones import load_backbone
@@ -83,6 +84,15 @@ def test_wrong_input_is_one_line(compare, clusters, patients, lesions, tmp_path,
     assert compare(*data, *arguments) == 1
     shown = capsys.readouterr()
     assert message in shown.err and 'Traceback' not in shown.err
+
+
+def test_a_folder_that_is_taken_is_left_alone(compare, clusters, patients, tmp_path, capsys):
+    data = ['--pretrain-data', clusters, '--eval-data', patients, '--methods', 'random', '--out', tmp_path, *TINY]
+    with lock_folder(tmp_path, 'comparing'):
+        assert compare(*data) == 1
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {tmp_path} is in use by process {os.getpid()} on ') and error.count('\n') == 1
 
 
 def test_patients_that_were_trained_on_are_not_tested_on(compare, patients, tmp_path, capsys):

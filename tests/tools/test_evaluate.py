@@ -1,11 +1,17 @@
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 from tool_module import load_tool
 
+from uscl.core.folder_lock import LOCK, lock_folder
 from uscl.data.folds import read_folds
 from uscl.stats.predictions import Predictions
 from uscl_plugin.running.host_tools import run_host_tool
@@ -263,3 +269,45 @@ def test_data_without_patients_is_a_warning(evaluate, make_clusters, tmp_path, c
     data = make_clusters(tmp_path / 'data', videos)
     assert evaluate('random', '--data', data, '--out', tmp_path / 'out', *TINY) == 0
     assert 'warning: 12 of 12 videos have no patient id and are grouped by video' in capsys.readouterr().err
+
+
+def test_a_folder_that_is_taken_is_left_alone(evaluate, patients, tmp_path, capsys):
+    with lock_folder(tmp_path, 'evaluating'):
+        assert evaluate('random', '--data', patients, '--out', tmp_path, *TINY) == 1
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+    assert f'error: {tmp_path} is in use by process {os.getpid()} on ' in capsys.readouterr().err
+
+
+@pytest.mark.slow  # evaluations in processes of their own
+def test_two_at_once_and_one_that_was_killed(evaluate, root, patients, tmp_path, capsys):
+    out = tmp_path / 'out'
+    arguments = ['random', '--data', str(patients), '--out', str(out), *TINY]
+    command = [sys.executable, str(root / 'tools' / 'evaluate.py'), *arguments]
+    environment = os.environ | {'PYTHONPATH': f'{root}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'}
+
+    def start():
+        """Start it in a process of its own, and stop it as soon as it has the folder."""
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 120
+        while not (out / LOCK).is_file() or not (out / LOCK).read_text():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGSTOP)
+        return process
+
+    first = start()
+    assert evaluate(*arguments) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f'error: {out} is in use by process {first.pid} on ') and ', evaluating since ' in error
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(120) == 0, first.stderr.read().decode()
+    table = (out / 'table.md').read_text()
+    assert not (out / LOCK).exists() and 'random' in table
+
+    shutil.rmtree(out)
+    second = start()
+    second.kill()
+    second.wait()
+    assert (out / LOCK).is_file()
+    assert evaluate(*arguments) == 0
+    assert (out / 'table.md').read_text().splitlines()[2:] == table.splitlines()[2:] and not (out / LOCK).exists()

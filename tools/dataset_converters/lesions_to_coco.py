@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments; None takes the command line's.
 
     Returns:
-        Exit code: 0, 1 if nothing could be read, 2 for a wrong request, 130 if interrupted.
+        Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('kind', choices=list(EXPECTED), help='how SRC is laid out, see above')

@@ -1,4 +1,4 @@
-"""The two ways in which source material can be unfit: one video, or the source as a whole."""
+"""What a command cannot go on with: one video, the source as a whole, an output folder that is taken."""
 
 from pathlib import Path
 
@@ -31,3 +31,7 @@ class SourceError(Exception):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class FolderInUseError(OSError):
+    """Another process writes to the output folder; the message is one sentence with the remedy."""

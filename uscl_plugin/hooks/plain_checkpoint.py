@@ -1,6 +1,7 @@
 """Checkpoints that load everywhere without executing pickled code; no others are loaded, nor damaged ones resumed."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,22 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from mmengine.runner.base_loop import BaseLoop
 
+from uscl.core.errors import FolderInUseError
+from uscl.core.folder_lock import lock_folder
 from uscl_plugin.compat.bare_model import bare_model
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, loads_only_plain, only_plain_checkpoints
 from uscl_plugin.weights.plain_types import to_plain
 from uscl_plugin.weights.run_checkpoints import check_resumable, newest_checkpoint, none_whole, remove_leftovers
 
+_LOCKS: dict[str, ExitStack] = {}  # of this process, by work folder
+
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Make every checkpoint of the run plain, and let it read no others.
+    """Make every checkpoint of the run plain, let it read no others, and keep other runs out of its work folder.
 
     **Saving.** MMEngine keeps the smoothed log values as pickled objects, which ``torch.load`` refuses since version
     2.6, so that mmengine 0.10.7 cannot resume from its own checkpoints there. Those histories are dropped (after
@@ -33,7 +39,12 @@ class PlainCheckpointHook(Hook):
     **Resuming** without a path (``--resume``) starts from the newest checkpoint that is whole, says which newer ones it
     skips and why, and stops where none of them is whole. Under several processes the first one chooses for all.
 
+    **Alone in the work folder.** From its start to its end a training holds the lock of its work folder, see
+    :func:`uscl.core.folder_lock.lock_folder`; a test does not. A training of the same process that was interrupted
+    keeps nobody of this process out.
+
     Raises:
+        FolderInUseError: Another process trains into the work folder.
         CheckpointError: A file carries code or is damaged; names it.
         FileNotFoundError: It does not exist.
     """
@@ -44,7 +55,9 @@ class PlainCheckpointHook(Hook):
         self._reported: set[str] = set()
 
     def before_run(self, runner: Runner) -> None:
-        """Choose the checkpoint to resume from, and check whatever the runner is about to load."""
+        """Lock the work folder, choose the checkpoint to resume from, check whatever the runner is about to load."""
+        if isinstance(runner._train_loop, BaseLoop):  # built by Runner.train alone
+            _lock_work_dir(runner)
         only_plain_checkpoints()
         checked = None
         if runner._resume and runner._load_from is None and not any(map(_is_remote, _checkpoint_hooks(runner))):
@@ -64,6 +77,10 @@ class PlainCheckpointHook(Hook):
                     'is killed between the two has none: keep 2.'
                 )
 
+    def after_run(self, runner: Runner) -> None:
+        """Leave the work folder to others."""
+        _LOCKS.pop(runner.work_dir, ExitStack()).close()
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make ``checkpoint`` plain, in place; the runner's own objects are not changed.
 
@@ -82,6 +99,21 @@ class PlainCheckpointHook(Hook):
             plain['message_hub'] = _without_orphans(plain['message_hub'])
         checkpoint.clear()
         checkpoint.update(plain)
+
+
+def _lock_work_dir(runner: Runner) -> None:
+    """Take the work folder on the first process; where it is taken, all processes stop."""
+    failure: list[str | None] = [None]
+    if is_main_process():
+        _LOCKS.pop(runner.work_dir, ExitStack()).close()  # of an interrupted run, which has not come to after_run
+        lock = _LOCKS[runner.work_dir] = ExitStack()
+        try:
+            lock.enter_context(lock_folder(runner.work_dir, 'training', runner.logger.warning))
+        except FolderInUseError as error:  # the other processes wait for an answer
+            failure = [str(error)]
+    broadcast_object_list(failure)
+    if failure[0] is not None:
+        raise FolderInUseError(failure[0])
 
 
 def _without_orphans(message_hub: dict) -> dict:

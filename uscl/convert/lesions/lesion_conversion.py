@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from uscl.convert.output_folder import output_folder
 from uscl.core.errors import SourceError
 from uscl.core.tables import write_csv
 from uscl.version import __version__
@@ -62,6 +63,7 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
 
     Raises:
         SourceError: A wrong source or request, or ``out`` cannot be written.
+        FolderInUseError: Another process writes to it.
     """
     root, out = Path(src), Path(out)
     if out.resolve() == root.resolve():
@@ -71,7 +73,7 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
     if settings.kind == 'pairs' and settings.classes == 2:
         raise SourceError('pairs has masks of one class: use --classes 1, or another kind.')
     images, skipped = read_images(root, settings)
-    try:
+    with output_folder(out):
         out.mkdir(parents=True, exist_ok=True)
         write_csv(out / 'skipped.csv', ('path', 'reason'), skipped)
         if not images:
@@ -89,9 +91,7 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
             captions = [f'{name}  ({part})' for name, part in zip(names, held, strict=True)]
             pages = write_overview(out, root, images, captions, f'{settings.kind}: {len(images)} images')
             notes.append(f'Look at {pages[0]}' + (f' to {pages[-1].name}.' if len(pages) > 1 else '.'))
-    except OSError as error:
-        raise SourceError(f'cannot write to {out} ({error}): free some space there or give another --out.') from error
-    print_report({row: part for row, part in parts.items() if part}, notes, skipped)
+        print_report({row: part for row, part in parts.items() if part}, notes, skipped)
     return 0
 
 

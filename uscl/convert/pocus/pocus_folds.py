@@ -18,6 +18,7 @@ from rich.table import Table
 
 from uscl.clips.discovery import VideoSource, find_root
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.convert.output_folder import output_folder
 from uscl.convert.videos.conversion_report import print_report, print_store
 from uscl.convert.videos.outcome import Outcome
 from uscl.convert.videos.video_conversion import FRAMES, pack_with_progress
@@ -68,12 +69,13 @@ def convert_folds(files: Sequence[Path], out: str | Path, settings: StoreSetting
 
     Raises:
         SourceError: A file is refused, damaged or not as described, or ``out`` cannot be written.
+        FolderInUseError: Another process writes to it.
     """
     frames = Path(out) / FRAMES
     seen: dict[str, str] = {}  # video id by image
     records: list[dict] = []
     outcomes: list[Outcome] = []
-    try:
+    with output_folder(out):
         frames.mkdir(parents=True, exist_ok=True)
         remove_leftovers(frames)
         bar_on_stderr = Console(stderr=True)
@@ -100,11 +102,9 @@ def convert_folds(files: Sequence[Path], out: str | Path, settings: StoreSetting
             grouping='unknown',
             folds=folds,
         )
-    except OSError as error:
-        raise SourceError(f'cannot write to {out} ({error}): free some space there or give another --out.') from error
-    print_report(outcomes, CLASSES, Path(out))
-    _print_folds(records)
-    print_store(pack_with_progress(Path(out), entries), Path(out))
+        print_report(outcomes, CLASSES, Path(out))
+        _print_folds(records)
+        print_store(pack_with_progress(Path(out), entries), Path(out))
     return 0
 
 

@@ -20,6 +20,7 @@ from rich.progress import (
 
 from uscl.clips.dicom_header import is_dicom
 from uscl.clips.discovery import VideoSource
+from uscl.convert.output_folder import output_folder
 from uscl.convert.privacy.hidden_names import hide_names
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
@@ -51,8 +52,6 @@ def convert_sources(
 
     With a mask of static pixels, also ``masked/``: a picture for every video, and ``blanked.csv``.
 
-    One run at a time may write to a folder.
-
     Args:
         sources: The videos.
         out: The dataset folder; made if needed.
@@ -68,9 +67,10 @@ def convert_sources(
 
     Raises:
         SourceError: ``out`` cannot be written.
+        FolderInUseError: Another process writes to it.
     """
     out = Path(out)
-    try:
+    with output_folder(out):
         (out / FRAMES).mkdir(parents=True, exist_ok=True)
         remove_leftovers(out / FRAMES)
         outcomes = convert_videos(sources, out, settings, workers or os.cpu_count() or 1)
@@ -94,13 +94,11 @@ def convert_sources(
             _remove_others(out, {store_name(outcome.source.video_id) for outcome in outcomes if outcome.frames})
         masked = {outcome.source.video_id: outcome.blanked for outcome in outcomes if outcome.blanked is not None}
         _write_table(out / MASKED / 'blanked.csv', ('video_id', 'blanked_share'), list(masked.items()))
-    except OSError as error:
-        raise SourceError(f'cannot write to {out} ({error}): free some space there or give another --out.') from error
-    print_report(outcomes, classes, out)
-    if masked:
-        print_masks(masked, out)
-    if entries:
-        print_store(pack_with_progress(out, entries, workers), out)
+        print_report(outcomes, classes, out)
+        if masked:
+            print_masks(masked, out)
+        if entries:
+            print_store(pack_with_progress(out, entries, workers), out)
     return 0 if entries else 1
 
 

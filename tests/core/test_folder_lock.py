@@ -1,0 +1,175 @@
+"""One process at a time in an output folder: refusals, what killed processes leave, folders without locks."""
+
+import errno
+import fcntl
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from uscl.core.errors import FolderInUseError
+from uscl.core.folder_lock import LOCK, lock_folder
+
+HOLD = """
+import sys, time
+from uscl.core.folder_lock import lock_folder
+with lock_folder(sys.argv[1], 'converting'):
+    print('ready', flush=True)
+    time.sleep(100)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path, root):
+    """Another process that holds the lock of tmp_path/out."""
+    environment = os.environ | {'PYTHONPATH': str(root)}
+    command = [sys.executable, '-c', HOLD, str(tmp_path / 'out')]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == 'ready\n'
+    yield process
+    process.kill()
+    process.wait()
+
+
+def names(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def test_a_second_process_is_refused_in_one_sentence(holder, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(FolderInUseError) as error, lock_folder(tmp_path / 'out', 'converting'):
+        raise AssertionError
+    assert time.monotonic() - began < 2
+    found = re.fullmatch(
+        rf'{re.escape(str(tmp_path))}/out is in use by process {holder.pid} on {re.escape(socket.gethostname())}, '
+        r'converting since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d): wait until that has ended, or give another folder\.',
+        str(error.value),
+    )
+    assert found and abs(time.time() - time.mktime(time.strptime(found[1], '%Y-%m-%d %H:%M:%S'))) < 60
+    assert names(tmp_path / 'out') == [LOCK]
+
+
+def test_other_folders_are_free(holder, tmp_path):
+    with lock_folder(tmp_path / 'out' / 'below', 'training'), lock_folder(tmp_path, 'training'):
+        assert LOCK in names(tmp_path)
+
+
+def test_a_killed_process_keeps_nobody_out(holder, tmp_path, capsys):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert names(tmp_path / 'out') == [LOCK]
+    with lock_folder(tmp_path / 'out', 'training'):
+        assert f'process {os.getpid()} on ' in (tmp_path / 'out' / LOCK).read_text()
+    assert names(tmp_path / 'out') == [] and capsys.readouterr() == ('', '')
+
+
+def test_it_is_free_after_an_error_and_nothing_stays(tmp_path):
+    (tmp_path / 'out').mkdir()
+    for _ in range(2):
+        with pytest.raises(KeyError), lock_folder(tmp_path / 'out', 'converting'):
+            raise KeyError
+    assert names(tmp_path / 'out') == []
+    with lock_folder(tmp_path / 'new', 'converting'):
+        pass
+    assert not (tmp_path / 'new').exists()
+
+
+def test_two_at_once_in_one_process(tmp_path):
+    with lock_folder(tmp_path, 'converting'):
+        with pytest.raises(FolderInUseError, match=f'process {os.getpid()} '), lock_folder(tmp_path, 'converting'):
+            raise AssertionError
+        assert names(tmp_path) == [LOCK]
+
+
+FORK = """
+import os, sys
+from uscl.core.errors import FolderInUseError
+from uscl.core.folder_lock import lock_folder
+with lock_folder(sys.argv[1], 'converting'):
+    child = os.fork()
+    if child == 0:
+        sys.exit()  # leaves the block
+    os.waitpid(child, 0)
+    print(os.listdir(sys.argv[1]))
+    try:
+        with lock_folder(sys.argv[1], 'converting'):
+            print('free')
+    except FolderInUseError:
+        print('taken')
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='uses fork')
+def test_a_fork_that_ends_leaves_it_locked(tmp_path, root):
+    environment = os.environ | {'PYTHONPATH': str(root)}
+    done = subprocess.run([sys.executable, '-c', FORK, tmp_path], env=environment, capture_output=True, text=True)
+    assert done.stdout == f"['{LOCK}']\ntaken\n", done.stderr
+
+
+CONTEND = """
+import os, sys, time
+from uscl.core.errors import FolderInUseError
+from uscl.core.folder_lock import lock_folder
+entered = 0
+while entered < 30:
+    try:
+        with lock_folder(sys.argv[1], 'converting'):
+            os.close(os.open(sys.argv[1] + '/inside', os.O_CREAT | os.O_EXCL))
+            time.sleep(0.001)
+            os.unlink(sys.argv[1] + '/inside')
+            entered += 1
+    except FolderInUseError:
+        pass
+    time.sleep(0.001)
+"""
+
+
+def test_never_two_inside(tmp_path, root):
+    """Also where the file of the lock is removed while others are about to lock it."""
+    command = [sys.executable, '-c', CONTEND, str(tmp_path)]
+    environment = os.environ | {'PYTHONPATH': str(root)}
+    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    results = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+    assert results == [('', 0)] * 4
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize('number', [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EIO])
+def test_where_the_file_system_has_no_locks_a_warning_is_all(number, tmp_path, monkeypatch, capsys):
+    def flock(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, 'flock', flock)
+    warnings = []
+    for _ in range(2):
+        with lock_folder(tmp_path, 'training', warnings.append):
+            (tmp_path / 'result').touch()
+    assert (
+        warnings
+        == [f'{tmp_path} cannot be locked ({os.strerror(number)}): see to it that nothing else writes there.'] * 2
+    )
+    assert set(names(tmp_path)) <= {'result', LOCK}
+    with lock_folder(tmp_path, 'training'):
+        pass
+    assert capsys.readouterr().err == f'warning: {warnings[0]}\n'
+
+
+def test_a_link_or_folder_in_its_place_is_a_warning_and_stays(tmp_path, capsys):
+    (tmp_path / 'mine').write_text('mine')
+    (tmp_path / LOCK).symlink_to(tmp_path / 'mine')
+    with lock_folder(tmp_path, 'training'):
+        pass
+    assert capsys.readouterr().err.startswith(f'warning: {tmp_path} cannot be locked (')
+    assert (tmp_path / 'mine').read_text() == 'mine' and (tmp_path / LOCK).is_symlink()
+
+
+def test_a_folder_that_cannot_be_made_is_for_whoever_writes_there(tmp_path, capsys):
+    (tmp_path / 'file').touch()
+    with pytest.raises(NotADirectoryError), lock_folder(tmp_path / 'file' / 'out', 'converting'):
+        (tmp_path / 'file' / 'out' / 'a').touch()
+    assert capsys.readouterr() == ('', '')
