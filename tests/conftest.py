@@ -8,7 +8,6 @@ import socket
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,7 +18,7 @@ from mmengine.visualization import Visualizer
 from tested_versions import record_suite
 from threadpoolctl import threadpool_limits
 
-from uscl.data.annotations import write_annotations
+from uscl.data.folder_writer import write_data_folder
 
 # The networks of the tests are too small to share, and waiting threads cost as much as working ones.
 torch.set_num_threads(1)
@@ -114,22 +113,15 @@ def real_data() -> Path:
 
 def _make_clusters(folder: Path, videos: dict[str, tuple], size: int = 48, split: str | None = None) -> Path:
     """Write videos `{id: (number of frames, label[, patient])}` whose frame k has mean grey 10 * (k + 1)."""
-    data_list = []
     rng = np.random.default_rng(0)
+    made = []
     for video_id, (num_frames, label, *patient) in videos.items():
-        frames = []
-        for k in range(num_frames):
-            path = folder / 'frames' / video_id.replace('/', '__') / f'{k:06d}.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
-            img = np.clip(rng.normal(10 * (k + 1), 3, (size, size + 8)), 0, 255).astype(np.uint8)
-            cv2.imwrite(str(path), img)
-            frames.append(path.relative_to(folder).as_posix())
-        data_list.append(
-            dict(video_id=video_id, patient_id=patient[0] if patient else None, label=label, split=split, frames=frames)
-        )
-    classes = sorted({label for _, label, *_ in videos.values() if label is not None})
-    write_annotations(folder / 'annotations.json', data_list, classes)
-    return folder
+        frames = [
+            np.clip(rng.normal(10 * (k + 1), 3, (size, size + 8)), 0, 255).astype(np.uint8) for k in range(num_frames)
+        ]
+        patient_id = patient[0] if patient else None
+        made.append(dict(video_id=video_id, patient_id=patient_id, label=label, split=split, frames=frames))
+    return write_data_folder(folder, made)
 
 
 @pytest.fixture(scope='session')

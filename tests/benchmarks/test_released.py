@@ -12,6 +12,7 @@ from instruments.released_workload import ReleasedWorkload, write_jpeg_folders
 from instruments.throughput import measure_throughput
 from uscl.data.annotations import read_annotations
 from uscl.data.synthetic_videos import write_synthetic_videos
+from uscl.data.video_folder import VideoFolder
 
 
 @pytest.fixture(scope='module')
@@ -57,12 +58,13 @@ def test_what_it_imports_is_named_where_it_is_missing(tmp_path):
 def test_frames_are_those_of_ours(clips, tmp_path):
     entries = read_annotations(clips / 'annotations.json')['data_list']
     chosen = [entries[0], entries[3]]
+    stored = {video['video_id']: video['frames'] for video in VideoFolder(clips)}
     out = write_jpeg_folders(clips, [entry['video_id'] for entry in chosen], tmp_path / 'out')
     folders = sorted(out.iterdir())
     assert len(folders) == 2
     for folder, entry in zip(folders, chosen, strict=True):
-        for file, name in zip(sorted(folder.iterdir()), entry['frames'], strict=True):
-            ours, theirs = (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in (clips / name, file))
+        for file, ours in zip(sorted(folder.iterdir()), stored[entry['video_id']], strict=True):
+            theirs = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
             assert theirs.shape == ours.shape
             assert np.abs(theirs.astype(int) - ours).mean() < 4  # JPEG loses a little
 

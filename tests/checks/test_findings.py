@@ -160,9 +160,11 @@ def test_one_patient_a_class_teaches_nothing():
 def test_evaluation_refuses_equal_files_on_both_sides(folds, patients, splits, says, tmp_path):
     frames = texture(0, 2)
     clips = {name: (frames, 'a', p, s) for name, p, s in zip(('v0', 'copy'), patients, splits, strict=True)}
-    write_data(tmp_path, clips)
-    for folder in (tmp_path / 'frames').iterdir():
-        (folder / 'video.json').write_text(json.dumps({'source': {'sha256': 'f00d'}}))
+    path = write_data(tmp_path, clips) / 'annotations.json'
+    annotations = json.loads(path.read_text())
+    for entry in annotations['data_list']:
+        entry['sha256'] = 'f00d'
+    path.write_text(json.dumps(annotations))
     leak = equal_clips_leak(tmp_path, folds)
     assert (says in leak) if says else leak == ''
     [(_, message)] = found(check_datasets([tmp_path]), 'same file twice')

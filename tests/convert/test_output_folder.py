@@ -7,8 +7,8 @@ import pytest
 from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
 from uscl.convert.output_folder import output_folder
 from uscl.convert.pocus.pocus_folds import convert_folds
+from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
-from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.errors import FolderInUseError, SourceError
 from uscl.core.folder_lock import LOCK, lock_folder
 

@@ -1,19 +1,19 @@
 import gc
 import json
-import os
 import pickle
 import weakref
 from collections import Counter
 
-import cv2
 import numpy as np
 import pytest
 
 from uscl.convert.pocus import pocus_folds
 from uscl.convert.pocus.pocus_folds import convert_folds, list_fold_files
-from uscl.convert.videos.video_store import StoreSettings
+from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
+from uscl.data.frame_store import damaged_videos, read_index
+from uscl.data.video_folder import VideoFolder
 
 SETTINGS = StoreSettings(size=256, color='color')
 RNG = np.random.default_rng(0)
@@ -48,21 +48,23 @@ def convert(source, out, settings=SETTINGS):
 
 
 def image_of(out, annotations, video_id):
-    (entry,) = [entry for entry in annotations['data_list'] if entry['video_id'] == video_id]
-    (frame,) = entry['frames']
-    return cv2.imread(str(out / frame), cv2.IMREAD_COLOR)[..., ::-1], entry['label']
+    folder = VideoFolder(out)
+    (index,) = [k for k, entry in enumerate(folder.entries) if entry['video_id'] == video_id]
+    (frame,) = folder.load(index, [0])
+    assert folder.entries == annotations['data_list']
+    return frame, folder.entries[index]['label']
 
 
-def mtimes(out):
-    return {path.relative_to(out): path.stat().st_mtime_ns for path in out.glob('frames/**/*') if path.is_file()}
+def places(out):
+    return {name: (video.shard, video.offset) for name, video in read_index(out).videos.items()}
 
 
 def test_folds_are_kept_and_every_image_is_stored_once(source, tmp_path, capsys):
     annotations = convert(source, tmp_path / 'out')
     meta, entries = annotations['metainfo'], annotations['data_list']
     assert meta['classes'] == ['covid', 'pneumonia', 'regular']
-    assert (meta['grouping'], meta['size'], len(meta['folds'])) == ('unknown', 256, 5)
-    assert len(entries) == 20 == len(list((tmp_path / 'out').glob('frames/**/*.png')))
+    assert (meta['grouping'], meta['settings']['size'], len(meta['folds'])) == ('unknown', 256, 5)
+    assert len(entries) == 20 == len(places(tmp_path / 'out'))
     assert all(entry['patient_id'] is None and entry['split'] is None for entry in entries)
     for k, fold in enumerate(meta['folds']):
         with (source / f'covid_data{k + 1}.pkl').open('rb') as file:
@@ -96,79 +98,49 @@ def test_repeated_and_leaked_images(source, tmp_path, capsys):
     assert max(Counter(entry['video_id'] for entry in annotations['data_list']).values()) == 1
 
 
-def test_second_run_reads_nothing(source, tmp_path, monkeypatch, capsys):
+def test_second_run_writes_nothing(source, tmp_path, capsys):
     first = convert(source, tmp_path / 'out')
-    before = mtimes(tmp_path / 'out')
+    before = places(tmp_path / 'out')
     capsys.readouterr()
-    with monkeypatch.context() as patch:
-        patch.setattr(pocus_folds, 'load_arrays', lambda file: pytest.fail(f'{file} was read again'))
-        assert convert(source, tmp_path / 'out') == first
-    assert mtimes(tmp_path / 'out') == before
+    assert convert(source, tmp_path / 'out') == first and places(tmp_path / 'out') == before
     assert '0 converted now, 20 complete already' in capsys.readouterr().out
 
 
-def redone(source, out, monkeypatch, settings=SETTINGS):
-    """The names of the files that a further run reads, and its annotations."""
-    read = []
-    original = pocus_folds.load_arrays
-    with monkeypatch.context() as patch:
-        patch.setattr(pocus_folds, 'load_arrays', lambda file: read.append(file.stem[-1]) or original(file))
-        annotations = convert(source, out, settings)
-    return ''.join(read), annotations
-
-
-def test_only_what_changed_is_redone(source, tmp_path, monkeypatch):
+def test_only_what_changed_is_written_again(source, tmp_path, capsys):
     out = tmp_path / 'out'
     convert(source, out)
-    (out / 'frames/fold1/train/000003.png').unlink()
-    assert redone(source, out, monkeypatch)[0] == '1'
-    (out / 'frames/fold1/test/000001.png').write_bytes(b'')
-    assert redone(source, out, monkeypatch)[0] == '1'
-    (out / 'frames/fold4/fold.json').write_text('{')
-    assert redone(source, out, monkeypatch)[0] == '4'
-    write(source, 3, make_fold([8, 9, 10]))
-    assert redone(source, out, monkeypatch)[0] == '3'
-    file, manifest = source / 'covid_data5.pkl', out / 'frames/fold5/fold.json'
-    content = pickle.loads(file.read_bytes())
-    write(source, 5, (*content[:3], content[3][::-1].copy()), 5)  # other labels of the same size, told by its time
-    os.utime(file, ns=(0, manifest.stat().st_mtime_ns + 1))
-    assert redone(source, out, monkeypatch)[0] == '5'
-    write(source, 5, make_fold([16]))  # another size, and older than the manifest
-    os.utime(file, (0, 0))
-    assert redone(source, out, monkeypatch)[0] == '5'
+    write(source, 5, make_fold([16]))  # the same images on other sides
+    capsys.readouterr()
+    convert(source, out)
+    assert '0 converted now, 20 complete already' in capsys.readouterr().out
     # Without image 0, fold 1 is no longer where it occurs first: fold 2 has to store it.
     write(source, 1, (IMAGES[1:], LABELS[1:], IMAGES[[3]], LABELS[[3]]))
-    read, annotations = redone(source, out, monkeypatch)
-    assert read == '12' and annotations['metainfo']['folds'][1]['train'][0] == 'fold2/train/000000'
+    annotations = convert(source, out)
+    assert annotations['metainfo']['folds'][1]['train'][0] == 'fold2/train/000000'
     np.testing.assert_array_equal(image_of(out, annotations, 'fold2/train/000000')[0], IMAGES[0].transpose(1, 2, 0))
-    assert convert(source, tmp_path / 'fresh') == annotations
-    assert redone(source, out, monkeypatch, StoreSettings(size=4, color='color'))[0] == '12345'
+    assert convert(source, tmp_path / 'fresh') == annotations and damaged_videos(out) == {}
+    assert set(places(out)) == set(places(tmp_path / 'fresh'))
+    capsys.readouterr()
+    convert(source, out, StoreSettings(size=4, color='color'))
+    assert '20 converted now' in capsys.readouterr().out
 
 
-def test_interrupted_run_goes_on(source, tmp_path, monkeypatch):
-    def stop_in_fold_1(path, frame, original=pocus_folds.write_png):
-        if 'fold1/train/000005' in path.as_posix().replace('.tmp-', ''):
+def test_interrupted_run_goes_on(source, tmp_path, monkeypatch, capsys):
+    original, count = pocus_folds._to_rgb, iter(range(99))
+
+    def stop(pixels):
+        if next(count) == 5:
             raise KeyboardInterrupt
-        original(path, frame)
+        return original(pixels)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(pocus_folds, 'write_png', stop_in_fold_1)
-        convert(source, tmp_path / 'out')
-    assert not (tmp_path / 'out/frames/fold1').exists() and not (tmp_path / 'out/annotations.json').exists()
-    assert convert(source, tmp_path / 'out') == convert(source, tmp_path / 'fresh')
-    assert not list((tmp_path / 'out').glob('frames/.tmp-*'))
-
-
-def test_no_annotation_is_left_that_does_not_fit_the_frames(source, tmp_path):
-    convert(source, tmp_path / 'out')
-    write(source, 5, 'damaged')
-    with pytest.raises(SourceError):
-        convert(source, tmp_path / 'out')
-    assert (tmp_path / 'out/annotations.json').exists()  # nothing was replaced yet
-    write(source, 1, (IMAGES[1:], LABELS[1:], IMAGES[[3]], LABELS[[3]]))
-    with pytest.raises(SourceError):
+        patch.setattr(pocus_folds, '_to_rgb', stop)
         convert(source, tmp_path / 'out')
     assert not (tmp_path / 'out/annotations.json').exists()
+    capsys.readouterr()
+    annotations = convert(source, tmp_path / 'out')
+    assert '15 converted now, 5 complete already' in capsys.readouterr().out
+    assert annotations == convert(source, tmp_path / 'fresh') and damaged_videos(tmp_path / 'out') == {}
 
 
 def test_one_file_at_a_time(source, tmp_path, monkeypatch):
@@ -194,7 +166,8 @@ def test_size_and_colour(color, channels, stored_axes, tmp_path):
     for number in range(1, 6):
         write(tmp_path / 'src', number, (images[:1], [0], images[1:], [1]))
     annotations = convert(tmp_path / 'src', tmp_path / 'out', StoreSettings(size=20, color=color))
-    frame = cv2.imread(str(tmp_path / 'out' / annotations['data_list'][0]['frames'][0]), cv2.IMREAD_UNCHANGED)
+    assert len(annotations['data_list']) == 2
+    frame = VideoFolder(tmp_path / 'out')[0]['frames'][0]
     assert frame.shape[:2] == (20, 30) and frame.ndim == stored_axes
 
 
@@ -248,7 +221,7 @@ def test_wrong_arrays_are_named(fold, message, source, tmp_path):
         convert(source, tmp_path / 'out')
     assert caught.value.exit_code == 1 and '\n' not in str(caught.value)
     assert not (tmp_path / 'out/annotations.json').exists()
-    assert (tmp_path / 'out/frames/fold1/fold.json').is_file()  # kept for the next run
+    assert len(places(tmp_path / 'out')) == 20  # kept for the next run
 
 
 def test_out_cannot_be_written(source, tmp_path):
@@ -259,4 +232,4 @@ def test_out_cannot_be_written(source, tmp_path):
 
 def test_annotation_is_plain_json(source, tmp_path):
     convert(source, tmp_path / 'out')
-    assert json.loads((tmp_path / 'out/annotations.json').read_text())['metainfo']['fps'] is None
+    assert json.loads((tmp_path / 'out/annotations.json').read_text())['metainfo']['settings']['fps'] is None

@@ -1,12 +1,10 @@
-import json
-
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from uscl.convert.privacy.static_mask import find_static, static_pixels
-from uscl.convert.videos.video_store import StoreSettings, blanked_share, find_complete, mask_picture, store_video
+from uscl.convert.videos.frame_decoding import StoreSettings, decode_video
 from uscl.core.errors import ClipError
 
 MASKED = StoreSettings(fps=3, size=999, mask_tolerance=8)
@@ -103,57 +101,36 @@ def test_few_sampled_frames_are_not_enough_where_there_are_more():
 
 
 @pytest.fixture
-def folder(tmp_path):
+def source(tmp_path):
     source = tmp_path / 'src'
     source.mkdir()
     for number, frame in enumerate(scan()[0]):
         Image.fromarray(frame).save(source / f'{number}.png')
-    (tmp_path / 'out/frames').mkdir(parents=True)
-    return source, tmp_path / 'out/frames/src'
+    return source
 
 
-def test_stored_frames_are_blanked(folder):
-    source, out = folder
-    names = store_video('src', source, out, MASKED)
+def test_stored_frames_are_blanked(source, tmp_path):
+    picture = tmp_path / 'masked/src.png'
+    decoded = decode_video(source, tmp_path / 'raw', MASKED, picture)
     frames, words, tissue = scan()
-    stored = np.stack([cv2.imread(str(out / name), cv2.IMREAD_UNCHANGED) for name in names])
-    assert stored.shape == (12, 96, 128) and not stored[:, words].any()
+    assert decoded.shapes == [[12, 96, 128]] and picture.is_file()
+    stored = np.fromfile(tmp_path / 'raw', np.uint8).reshape(decoded.shapes[0])
+    assert not stored[:, words].any()
     below = (slice(None), slice(74, 90), slice(70, 120))
     assert (stored[below] == np.stack(frames)[..., 0][below]).all() and tissue[below[1:]].all()
-    manifest = json.loads((out / 'video.json').read_text())
-    assert manifest['settings']['mask_tolerance'] == 8
-    assert blanked_share(out) == manifest['blanked_share'] == pytest.approx(find_static('x', frames).share, abs=1e-6)
-    assert mask_picture(out) == out.parent.parent / 'masked/src.png' and mask_picture(out).is_file()
+    assert decoded.facts['settings']['mask_tolerance'] == 8
+    assert decoded.facts['blanked_share'] == pytest.approx(find_static('x', frames).share, abs=1e-6)
 
 
-def test_other_mask_settings_redo_the_video(folder):
-    source, out = folder
-    plain = StoreSettings(fps=3, size=999)
-    for settings in (plain, MASKED, StoreSettings(fps=3, size=999, mask_tolerance=9)):
-        assert find_complete(source, out, settings) is None
-        store_video('src', source, out, settings)
-        assert find_complete(source, out, settings)
-    store_video('src', source, out, plain)
-    assert blanked_share(out) is None and not mask_picture(out).exists()  # it would show what is not so
+def test_without_mask_there_is_no_picture(source, tmp_path):
+    decoded = decode_video(source, tmp_path / 'raw', StoreSettings(fps=3, size=999), tmp_path / 'masked/src.png')
+    assert 'blanked_share' not in decoded.facts and not (tmp_path / 'masked').exists()
 
 
-def test_folders_from_before_there_were_masks_are_complete(folder):
-    """The manifest's settings are those of version 0.1.0, to the letter."""
-    source, out = folder
-    store_video('src', source, out, StoreSettings(fps=3, size=32))
-    manifest = json.loads((out / 'video.json').read_text())
-    assert manifest['settings'] == {'fps': None, 'size': 32, 'color': 'auto'}
-    assert set(manifest) == {
-        'converter_version', 'video_id', 'settings', 'source', 'stored_as', 'frames_decoded', 'frames'
-    }  # fmt: skip
-    assert manifest['converter_version'] == 1
-
-
-def test_still_video_leaves_nothing(tmp_path):
+def test_still_video_is_refused(tmp_path):
     source = tmp_path / 'src'
     source.mkdir()
     for number in range(4):
         Image.fromarray(scan(1)[0][0]).save(source / f'{number}.png')
     with pytest.raises(ClipError, match='convert it without --mask-static'):
-        store_video('src', source, tmp_path / 'out', MASKED)
-    assert [path.name for path in tmp_path.iterdir()] == ['src']
+        decode_video(source, tmp_path / 'raw', MASKED)

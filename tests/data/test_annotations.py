@@ -4,17 +4,19 @@ import pytest
 
 from uscl.data.annotations import read_annotations, write_annotations
 
-ENTRY = dict(video_id='a/x.mp4', patient_id='p', label='a', split='train', frames=['frames/x/0.png', 'frames/x/1.png'])
+FACTS = ('source', 'sha256', 'signature', 'fps', 'times', 'assumed', 'turned', 'rescaled')
+ENTRY = dict(video_id='a/x.mp4', patient_id='p', label='a', split='train', num_frames=2, **dict.fromkeys(FACTS))
 
 
 def test_round_trip_fills_missing_values_with_null(tmp_path):
     path = tmp_path / 'annotations.json'
-    write_annotations(path, [ENTRY, dict(video_id='y', frames=['frames/y/0.png'])], ['a', 'b'], fps=3.0)
+    write_annotations(path, [ENTRY, dict(video_id='y', num_frames=1)], ['a', 'b'], settings={'fps': 3.0})
     annotations = read_annotations(path)
-    assert annotations['metainfo'] == dict(dataset_type='VideoClusters', format_version=1, classes=['a', 'b'], fps=3.0)
+    kind = dict(dataset_type='VideoClusters', format_version=2)
+    assert annotations['metainfo'] == dict(kind, classes=['a', 'b'], settings={'fps': 3.0})
     assert annotations['data_list'] == [
         ENTRY,
-        dict(video_id='y', patient_id=None, label=None, split=None, frames=['frames/y/0.png']),
+        dict(ENTRY, video_id='y', patient_id=None, label=None, split=None, num_frames=1),
     ]
     assert [p.name for p in tmp_path.iterdir()] == ['annotations.json']  # no temporary file stays
 
@@ -35,24 +37,26 @@ def test_missing_file_names_the_converter(tmp_path):
 
 def _broken(change):
     annotations = dict(
-        metainfo=dict(dataset_type='VideoClusters', format_version=1, classes=['a']), data_list=[dict(ENTRY)]
+        metainfo=dict(dataset_type='VideoClusters', format_version=2, classes=['a']), data_list=[dict(ENTRY)]
     )
     change(annotations)
     return annotations
 
 
 BREAKS = {
-    'another version': (lambda a: a['metainfo'].update(format_version=2), 'format version 2.*reads version 1.*again'),
+    'another version': (
+        lambda a: a['metainfo'].update(format_version=1),
+        'version 1.*reads version 2: convert',
+    ),
     'no version': (lambda a: a['metainfo'].pop('format_version'), 'format version None'),
     'COCO file': (lambda a: (a.clear(), a.update(images=[], annotations=[])), 'not an annotation file of video clust'),
     'data_list a dict': (lambda a: a.update(data_list={}), 'data_list should be a list'),
     'no video_id': (lambda a: a['data_list'][0].pop('video_id'), r'data_list\[0\] should be a dict with a video_id'),
     'unknown label': (lambda a: a['data_list'][0].update(label='z'), "label 'z' is not in metainfo.classes"),
     'label a number': (lambda a: a['data_list'][0].update(label=3), 'label should be a string or null, got 3'),
-    'no frames': (lambda a: a['data_list'][0].update(frames=[]), "video 'a/x.mp4'.*at least one path"),
-    'frame outside': (lambda a: a['data_list'][0].update(frames=['../../etc/x.png']), 'relative path inside'),
-    'frame absolute': (lambda a: a['data_list'][0].update(frames=['/etc/x.png']), 'relative path inside'),
-    'frame absolute on Windows': (lambda a: a['data_list'][0].update(frames=['C:\\x.png']), 'relative path inside'),
+    'no frames': (lambda a: a['data_list'][0].update(num_frames=0), "video 'a/x.mp4'.*at least 1, got 0"),
+    'frames a truth': (lambda a: a['data_list'][0].update(num_frames=True), 'at least 1, got True'),
+    'digest a number': (lambda a: a['data_list'][0].update(sha256=3), 'sha256 should be a string or null, got 3'),
 }
 
 

@@ -1,48 +1,36 @@
 """A data folder without a host gives what the plugin's data set gives."""
 
-import json
-import shutil
-
 import cv2
 import mmcv
 import numpy as np
 import pytest
 
+from uscl.data.frame_ids import frame_id
 from uscl.data.frame_loading import load_frame
-from uscl.data.frame_packing import pack_frames
 from uscl.data.video_folder import VideoFolder
 from uscl_plugin.datasets.transforms import LoadVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 
 
-@pytest.mark.parametrize('stored', [False, True])
-def test_the_same_videos_and_pixels_as_the_data_set(clusters, tmp_path, stored):
-    root = shutil.copytree(clusters, tmp_path / 'data')
-    if stored:
-        pack_frames(root, json.loads((root / 'annotations.json').read_text())['data_list'])
-    folder = VideoFolder(root)
-    dataset = VideoClusterDataset(str(root), pipeline=[], test_mode=True, verify=False)
-    load = LoadVideoFrames()
+def test_the_same_videos_and_pixels_as_the_data_set(clusters):
+    folder = VideoFolder(clusters)
+    dataset = VideoClusterDataset(str(clusters), pipeline=[LoadVideoFrames()], test_mode=True)
     assert len(folder) == len(dataset) == 7 and folder.classes == ['a', 'b']
     for k in range(len(folder)):
-        item, other = folder[k], dataset[k]
-        assert (item['video_id'], item['patient_id']) == (other['video_id'], other['patient_id'])
-        assert isinstance(item['frames'], np.ndarray) == stored and len(item['frames']) == len(other['frames'])
-        last = len(item['frames']) - 1
-        expected = load.transform({'frames': other['frames'], 'frame_inds': [0, last]})['imgs']
-        for frame, bgr in zip(folder.load(k, [0, last]), expected, strict=True):
-            np.testing.assert_array_equal(frame, bgr[..., ::-1])
+        item, info = folder[k], dataset.get_data_info(k)
+        assert (item['video_id'], item['patient_id']) == (info['video_id'], info['patient_id'])
+        last = item['num_frames'] - 1
+        expected = LoadVideoFrames()({'frames': dataset.frames(info), 'frame_inds': [0, last]})['imgs']
+        names = [frame_id(item['video_id'], position) for position in (0, last)]
+        for rgb, by_name, bgr in zip(folder.load(k, [0, last]), folder.frames(names), expected, strict=True):
+            np.testing.assert_array_equal(rgb, bgr[..., ::-1])
+            np.testing.assert_array_equal(by_name, bgr)
 
 
-def test_bad_videos_are_dropped_or_refused(clusters, tmp_path):
-    root = shutil.copytree(clusters, tmp_path / 'data')
-    victim = next((root / 'frames' / 'a__v0').iterdir())
-    victim.write_bytes(b'')
-    with pytest.raises(ValueError, match=r"1 of 7 videos .*'a/v0'.*is empty.*run the converter again"):
-        VideoFolder(root)
-    with pytest.warns(UserWarning, match='1 of 7 videos'):
-        folder = VideoFolder(root, max_bad=0.2)
-    assert len(folder) == 6 and 'a/v0' not in {folder[k]['video_id'] for k in range(6)}
+@pytest.mark.parametrize('name', ['a/v0#000005', 'a/v9#000000', 'a/v0'])
+def test_a_frame_that_is_not_there(clusters, name):
+    with pytest.raises(ValueError, match=r'has no frame|invalid literal'):
+        list(VideoFolder(clusters).frames([name]))
 
 
 def test_only_a_split(clusters):

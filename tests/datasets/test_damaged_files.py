@@ -24,8 +24,9 @@ from uscl.data.folds import read_folds
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
-ENTRY = {'video_id': 'v', 'patient_id': None, 'label': None, 'split': None, 'frames': ['a.png']}
-METAINFO = {'dataset_type': 'VideoClusters', 'format_version': 1, 'classes': ['a']}
+NULLABLE = ('patient_id', 'label', 'split', 'source', 'sha256', 'signature', 'fps', 'times', 'assumed', 'turned')
+ENTRY = {'video_id': 'v', 'num_frames': 1, **dict.fromkeys([*NULLABLE, 'rescaled'])}
+METAINFO = {'dataset_type': 'VideoClusters', 'format_version': 2, 'classes': ['a']}
 FOLD = {'train': ['a'], 'val': [], 'test': ['b']}
 NESTED = '[' * 100_000 + ']' * 100_000
 
@@ -42,16 +43,16 @@ def test_nested_brackets(tmp_path, read):
 
 
 @pytest.mark.parametrize(
-    'change', [{'frames': ['a\0.png']}, {'frames': ['\ud800.png']}, {'video_id': '\ud800'}, {'patient_id': 'p\udfff'}]
+    'change', [{'source': '\ud800.png'}, {'num_frames': 1e3}, {'video_id': '\ud800'}, {'patient_id': 'p\udfff'}]
 )
-def test_annotation_with_a_text_that_no_file_can_have(tmp_path, change):
+def test_annotation_with_what_cannot_be(tmp_path, change):
     path = write(tmp_path / 'x.json', {'metainfo': METAINFO, 'data_list': [ENTRY | change]})
     with pytest.raises(ValueError, match=r'x\.json: data_list\[0\]'):
         read_annotations(path)
 
 
 def test_nullable_keys_may_be_missing(tmp_path):
-    entry = {'video_id': 'v', 'frames': ['a.png']}
+    entry = {'video_id': 'v', 'num_frames': 1}
     path = write(tmp_path / 'x.json', {'metainfo': METAINFO, 'data_list': [entry]})
     assert read_annotations(path)['data_list'] == [ENTRY]
 

@@ -1,4 +1,4 @@
-"""Bad videos are found at the start, dropped, listed and counted; too many stop the run; none is replaced."""
+"""A video is compared with its checksum when it is first read; damage stops the run, and nothing replaces a video."""
 
 import re
 import shutil
@@ -8,110 +8,78 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from uscl.data.annotations import read_annotations
-from uscl.data.frame_packing import pack_frames
+from uscl.data.frame_shards import FrameShards
+from uscl.data.frame_store import read_index
 from uscl_plugin.datasets.sample_errors import _extend_message
 from uscl_plugin.datasets.transforms import LoadFrame, LoadVideoFrames, SampleVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 
 
-@pytest.fixture(params=['store', 'images'])
-def folder(request, patients, tmp_path):
-    """Eighteen videos, in a store or as image files."""
-    copy = shutil.copytree(patients, tmp_path / 'data')
-    if request.param == 'store':
-        pack_frames(copy, entries_of(copy))
-    return copy
+@pytest.fixture
+def folder(patients, tmp_path):
+    """Eighteen videos."""
+    return shutil.copytree(patients, tmp_path / 'data')
 
 
-def entries_of(folder):
-    return read_annotations(folder / 'annotations.json')['data_list']
-
-
-def flip(path, position):
-    content = bytearray(path.read_bytes())
-    content[position] ^= 4
-    path.write_bytes(content)
-
-
-def damage(folder, video_id):
+def damage(folder, video_id, byte=77):
     """Change a byte of a video; returns the file."""
-    entry = next(entry for entry in entries_of(folder) if entry['video_id'] == video_id)
-    shards = sorted((folder / 'store').glob('*.bin'))
-    if shards:
-        index = pack_frames(folder, entries_of(folder))
-        flip(shards[0], index.videos[video_id].offset + 77)
-        return shards[0]
-    flip(folder / entry['frames'][1], 60)
-    return folder / entry['frames'][1]
+    video = read_index(folder).videos[video_id]
+    path = folder / 'store' / video.shard
+    content = bytearray(path.read_bytes())
+    content[video.offset + byte] ^= 4
+    path.write_bytes(content)
+    return path
 
 
 def videos_of(dataset):
     return [dataset.get_data_info(i)['video_id'] for i in range(len(dataset))]
 
 
-@pytest.mark.parametrize('kind', [VideoClusterDataset, VideoFrameDataset])
-def test_a_bad_video_is_dropped_listed_and_counted(folder, kind, logged):
-    whole = kind(str(folder))
-    assert whole.bad_videos == {} and not logged
-    path = damage(folder, 'b/v4')
-    dataset = kind(str(folder), max_bad=0.1)
-    assert list(dataset.bad_videos) == ['b/v4'] and str(path) in dataset.bad_videos['b/v4']
-    assert videos_of(dataset) == [name for name in videos_of(whole) if name != 'b/v4']
-    (message,) = logged
-    assert message.startswith(f'1 of 18 videos of {folder} are bad and dropped:\n  b/v4: {path} ')
-    unchecked = kind(str(folder), verify=False)
-    assert videos_of(unchecked) == videos_of(whole) and unchecked.bad_videos == {} and len(logged) == 1
+KINDS = [(VideoClusterDataset, [SampleVideoFrames(1), LoadVideoFrames()]), (VideoFrameDataset, [LoadFrame()])]
 
 
-def test_the_share_decides(folder):
-    for video_id in ('a/v0', 'c/v2', 'b/v4', 'a/v6'):
-        damage(folder, video_id)
-    assert len(VideoClusterDataset(str(folder), max_bad=4 / 18)) == 14
-    with pytest.raises(ValueError, match=r"4 of 18 videos of .* are bad, more than max_bad=0\.2 allows: 'a/v0': ") as e:
-        VideoClusterDataset(str(folder), max_bad=0.2)
-    assert "'c/v2'" in str(e.value) and '; and 1 more. Copy the data again, or' in str(e.value)
-    with pytest.raises(ValueError, match=r'max_bad=0\.01 allows'):
-        VideoClusterDataset(str(folder))
-    one = dict(filter_cfg=dict(labels=['a']), data_fraction=0.01, max_bad=1.0)
-    damage(folder, videos_of(VideoClusterDataset(str(folder), verify=False, **one))[0])
-    with pytest.raises(ValueError, match=r'1 of 1 videos of .* are bad'):  # nothing would be left
-        VideoClusterDataset(str(folder), **one)
+@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize(('kind', 'steps'), KINDS)
+@pytest.mark.parametrize('byte', [0, -1])
+def test_a_flipped_bit_is_found_before_it_is_trained_on(folder, kind, steps, num_workers, byte):
+    path = damage(folder, 'b/v4', byte % read_index(folder).videos['b/v4'].num_bytes)
+    dataset = kind(str(folder), pipeline=steps)  # a start costs nothing
+    seen = []
+
+    def train():
+        loader = DataLoader(dataset, batch_size=None, num_workers=num_workers, collate_fn=lambda item: item)
+        for item in loader:
+            seen.append(item['video_id'])
+
+    text = raised(ValueError, train)
+    assert f'{path} does not hold what was written there' in text and 'run the converter again' in text
+    assert "while video 'b/v4' was prepared" in text and 'b/v4' not in seen
+    unchecked = kind(str(folder), pipeline=steps, verify=False)
+    assert 'b/v4' in {unchecked[k]['video_id'] for k in range(len(unchecked))}
 
 
-def test_choices_of_the_others_stay(folder):
-    """Fractions choose as if all were sound: a bad video takes no label and no place with it."""
-    options = dict(data_fraction=0.7, label_fraction=0.5, samples_per_video=2, max_bad=0.2)
-    whole = VideoClusterDataset(str(folder), **options)
-    before = [(i['video_id'], i['gt_label'], i['draw']) for i in map(whole.get_data_info, range(len(whole)))]
-    labelled = next(video for video, label, _ in before if label >= 0)
-    outside = next(entry['video_id'] for entry in entries_of(folder) if entry['video_id'] not in videos_of(whole))
-    damage(folder, labelled)
-    damage(folder, outside)  # nobody asks for it
-    dataset = VideoClusterDataset(str(folder), **options)
-    after = [(i['video_id'], i['gt_label'], i['draw']) for i in map(dataset.get_data_info, range(len(dataset)))]
-    assert after == [row for row in before if row[0] != labelled] and list(dataset.bad_videos) == [labelled]
-    alone = VideoClusterDataset(str(folder), **options, keep_unlabelled=False)
-    assert set(videos_of(alone)) == {video for video, label, _ in after if label >= 0}
+@pytest.mark.parametrize(('kind', 'steps'), KINDS)
+def test_each_video_is_compared_once_whoever_reads_it(folder, kind, steps, monkeypatch):
+    dataset = kind(str(folder), pipeline=steps)
+    for _ in DataLoader(dataset, batch_size=None, num_workers=2, collate_fn=lambda item: item):
+        pass
+    monkeypatch.setattr(FrameShards, 'checksum', lambda *_: pytest.fail('compared again'))
+    for k in range(len(dataset)):
+        dataset[k]
 
 
-def test_a_video_is_bad_for_every_part_of_it(folder):
-    damage(folder, 'b/v4')  # in its second frame
-    for part in ((0.0, 0.25), (0.75, 1.0)):
-        assert list(VideoClusterDataset(str(folder), frame_range=part, max_bad=0.1).bad_videos) == ['b/v4']
+def test_other_videos_are_not_read_for_it(folder, monkeypatch):
+    damage(folder, 'b/v4')
+    dataset = VideoClusterDataset(str(folder), pipeline=[SampleVideoFrames(1), LoadVideoFrames()])
+    good = [k for k, name in enumerate(videos_of(dataset)) if name != 'b/v4']
+    assert [dataset[k]['video_id'] for k in good] == [videos_of(dataset)[k] for k in good]
 
 
-def test_all_files_gone_is_another_error(patients, tmp_path):
+def test_a_folder_without_store_says_so(patients, tmp_path):
     shutil.copy(patients / 'annotations.json', tmp_path)
-    with pytest.raises(FileNotFoundError, match=r'18 of 18 videos .* is gone.* run the converter again'):
-        VideoClusterDataset(str(tmp_path), max_bad=1.0)
-
-
-@pytest.mark.parametrize('verify', ['all', None, 2])
-def test_other_values_are_refused(patients, verify):
-    with pytest.raises(ValueError, match=f"verify should be True, False or 'local', got {verify!r}"):
-        VideoClusterDataset(str(patients), verify=verify)
+    with pytest.raises(FileNotFoundError, match=r'index.json does not exist, so there are no frames .*converter again'):
+        VideoClusterDataset(str(tmp_path))
 
 
 @pytest.mark.parametrize('test_mode', [False, True])
@@ -128,7 +96,7 @@ def test_no_other_sample_takes_the_place_of_none(folder, kind, steps, test_mode)
     dataset = kind(str(folder), pipeline=[*steps, give_up], test_mode=test_mode)
     bad = videos_of(dataset).index('b/v4')
     assert dataset[bad - 1]['video_id'] == 'a/v3'
-    with pytest.raises(ValueError, match=rf"video 'b/v4' from {folder}.*{type(steps[0]).__name__}, .* as None, and no"):
+    with pytest.raises(ValueError, match=rf"video 'b/v4' came out of .*{type(steps[0]).__name__}, .* as None, and no"):
         dataset[bad]
 
 
@@ -175,10 +143,10 @@ def test_messages_of_older_pythons(error, text):
 def test_a_shard_that_is_cut_off_during_a_run_is_an_error_with_its_path(patients, tmp_path, num_workers):
     """Not a bus error, which has no path, and ends a run without workers without a word."""
     folder = shutil.copytree(patients, tmp_path / 'data')
-    index = pack_frames(folder, entries_of(folder))
-    dataset = VideoClusterDataset(str(folder), pipeline=[SampleVideoFrames(1), LoadVideoFrames()])
+    dataset = VideoClusterDataset(str(folder), pipeline=[SampleVideoFrames(1), LoadVideoFrames()], verify=False)
+    (name, size) = next(iter(read_index(folder).shards.items()))
     loader = DataLoader(dataset, batch_size=None, num_workers=num_workers, collate_fn=lambda item: item)
-    shard, size = folder / 'store' / index.shards[0][0], index.shards[0][1]
+    shard = folder / 'store' / name
     seen = []
 
     def train():
@@ -192,17 +160,3 @@ def test_a_shard_that_is_cut_off_during_a_run_is_an_error_with_its_path(patients
     assert len(seen) >= 8 and re.search(rf"while video './v\d+' was prepared from {shard}", text)
     with pytest.raises(ValueError, match='should have'):  # and the next run does not begin
         VideoClusterDataset(str(folder))
-
-
-@pytest.mark.parametrize('kind', [VideoClusterDataset, VideoFrameDataset])
-def test_a_file_that_is_damaged_during_a_run_stops_it(patients, tmp_path, kind):
-    folder = shutil.copytree(patients, tmp_path / 'data')
-    steps = [LoadFrame()] if kind is VideoFrameDataset else [SampleVideoFrames(9), LoadVideoFrames()]
-    dataset = kind(str(folder), pipeline=steps)
-    path = folder / entries_of(folder)[0]['frames'][0]
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match=f"{path} of video 'a/v0' cannot be decoded"):
-        dataset[0]
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match=f'{path}'):
-        dataset[0]

@@ -1,12 +1,12 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from uscl.data.annotations import read_annotations, write_annotations
+from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import make_folds
 from uscl.data.folds import SIDES, write_folds
+from uscl.data.frame_ids import frame_id
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.datasets.video_frames import VideoFrameDataset, spread_evenly
 
@@ -28,14 +28,13 @@ def items(dataset):
 def test_an_item_is_a_frame_that_knows_its_video_and_patient(data):
     rows = items(VideoFrameDataset(str(data)))
     wanted = [e for e in read_annotations(data / 'annotations.json')['data_list'] if e['label'] is not None]
-    assert [r['frame'] for r in rows] == [f for e in wanted for f in e['frames']]
+    assert [r['frame'] for r in rows] == [frame_id(e['video_id'], k) for e in wanted for k in range(e['num_frames'])]
     by_video = {e['video_id']: e for e in wanted}
     for row in rows:
         entry = by_video[row['video_id']]
         assert row['patient_id'] == entry['patient_id']
         assert row['gt_label'] == 'ab'.index(entry['label'])
-        assert row['frame'] in entry['frames']
-        assert Path(row['img_path']) == data / row['frame']
+        assert row['img_path'] == row['frame'] and row['frame'].startswith(f'{entry["video_id"]}#')
     unlabelled = items(VideoFrameDataset(str(data), keep_unlabelled=True))
     assert [r['gt_label'] for r in unlabelled[len(rows) :]] == [-1] * 5
 
@@ -55,11 +54,11 @@ def test_sides_of_a_fold_divide_the_frames(data, fold):
 
 @pytest.mark.parametrize('kind', [VideoFrameDataset, VideoClusterDataset])
 def test_several_splits(make_clusters, tmp_path, kind):
-    entries = []
-    for split in ('train', 'val', 'test'):
-        folder = make_clusters(tmp_path, {f'{split}{k}': (2, 'ab'[k]) for k in range(2)}, split=split)
-        entries += read_annotations(folder / 'annotations.json')['data_list']
-    write_annotations(tmp_path / 'annotations.json', entries, ['a', 'b'])
+    make_clusters(tmp_path, {f'{split}{k}': (2, 'ab'[k]) for split in ('train', 'val', 'test') for k in range(2)})
+    annotations = json.loads((tmp_path / 'annotations.json').read_text())
+    for entry in annotations['data_list']:
+        entry['split'] = entry['video_id'][:-1]
+    (tmp_path / 'annotations.json').write_text(json.dumps(annotations))
     for wanted in (['val', 'test'], ['train'], 'val', ('train', 'val', 'test')):
         names = {row['video_id'] for row in items(kind(str(tmp_path), split=wanted, serialize_data=False))}
         assert names == {f'{s}{k}' for s in ([wanted] if isinstance(wanted, str) else wanted) for k in range(2)}
@@ -126,5 +125,5 @@ def test_errors_name_the_remedy(data, tmp_path):
 
 def test_samples_of_a_video_are_not_for_frames(make_clusters, tmp_path):
     folder = make_clusters(tmp_path, {'v0': (3, 'a'), 'v1': (2, 'b')})
-    with pytest.raises(ValueError, match='samples_per_video is for VideoClusterDataset'):
+    with pytest.raises(TypeError, match='samples_per_video'):
         VideoFrameDataset(str(folder), samples_per_video=2)

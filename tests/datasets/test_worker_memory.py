@@ -10,7 +10,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from uscl.data.annotations import write_annotations
-from uscl.data.frame_store import StoredVideo, StoreIndex, names_digest, write_index
+from uscl.data.frame_store import StoredVideo, StoreIndex, write_index
 from uscl_plugin.datasets.transforms import DrawViews, LoadVideoFrames, PackFrames, SampleVideoFrames, collate_frames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 
@@ -23,13 +23,12 @@ def make_videos(folder: Path, count: int) -> Path:
     size = FRAMES * SIDE**2
     entries, videos = [], {}
     for i in range(count):
-        frames = [f'frames/{i:05d}.mp4-0123abcd/{k:06d}.png' for k in range(FRAMES)]
-        entries.append({'video_id': f'{i:05d}.mp4', 'patient_id': f'p{i // 3}', 'frames': frames})
-        videos[f'{i:05d}.mp4'] = StoredVideo(0, i * size, (FRAMES, SIDE, SIDE), 0, names_digest(frames), (1, 1))
+        entries.append({'video_id': f'{i:05d}.mp4', 'patient_id': f'p{i // 3}', 'num_frames': FRAMES})
+        videos[f'{i:05d}.mp4'] = StoredVideo('0.safetensors', i * size, ((FRAMES, SIDE, SIDE),), 0)
     (folder / 'store').mkdir(parents=True)
     write_annotations(folder / 'annotations.json', entries, [])
-    write_index(folder / 'store/index.json', StoreIndex([('0.bin', count * size)], videos, {}, ''))
-    with (folder / 'store/0.bin').open('wb') as file:
+    write_index(folder, StoreIndex({'0.safetensors': count * size}, videos))
+    with (folder / 'store/0.safetensors').open('wb') as file:
         file.truncate(count * size)
     return folder
 

@@ -73,13 +73,21 @@ def first_sentence(path):
 def option_table(cls):
     summary = ' '.join(inspect.getdoc(cls).split('\n\n')[0].split())
     head = f'### {cls.__name__}\n\n{plain(summary)}\n'
-    defaults = inspect.signature(cls.__init__).parameters
-    arguments = [(name, text) for name, text in arguments_of(cls) if name.lstrip('*') in defaults]
+    arguments = {}  # own before inherited ones
+    for owner in cls.__mro__ if cls.__module__.startswith('uscl_plugin.datasets.video') else (cls,):
+        if owner.__module__.startswith('uscl_plugin.'):
+            defaults = inspect.signature(owner.__init__).parameters
+            own = {
+                name: (text, defaults[name.lstrip('*')])
+                for name, text in arguments_of(owner)
+                if name.lstrip('*') in defaults
+            }
+            arguments = {name: found for name, found in arguments.items() if not name.startswith('*')}
+            arguments |= {name: found for name, found in own.items() if name not in arguments}
     if not arguments:
         return f'{head}\nNo options.'
     rows = ['| option | default | |', '|---|---|---|']
-    for name, text in arguments:
-        parameter = defaults[name.lstrip('*')]
+    for name, (text, parameter) in arguments.items():
         is_free = parameter.default is inspect.Parameter.empty
         default = (
             '' if parameter.kind is parameter.VAR_KEYWORD else 'required' if is_free else f'`{parameter.default!r}`'

@@ -11,9 +11,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.models import ResNet
 
 from uscl.core.environment import find_problems
-from uscl.data.annotations import read_annotations
-from uscl.data.frame_packing import pack_frames
-from uscl.data.frame_store import find_stored
+from uscl.data.frame_store import read_index
+from uscl.data.video_folder import VideoFolder
 from uscl_plugin.hooks import FiniteLossHook
 from uscl_plugin.hooks.backbone_check import count_arrived
 from uscl_plugin.models.heads import uscl_head
@@ -57,15 +56,14 @@ def pickled_code(tmp_path, make_clusters):
     return str(error.value)
 
 
-def store_lacks(tmp_path, make_clusters):
-    folder = make_clusters(tmp_path, {f'a/v{k}': (3, 'a') for k in range(7)})
-    entries = read_annotations(folder / 'annotations.json')['data_list']
-    pack_frames(folder, entries)
-    changed = folder / entries[0]['frames'][0]
-    changed.write_bytes(changed.read_bytes() + b'\0')
-    with pytest.warns(UserWarning) as found:
-        find_stored(folder, entries)
-    return str(found[0].message)
+def store_damaged(tmp_path, make_clusters):
+    folder = make_clusters(tmp_path, {'a/v0': (3, 'a')})
+    (shard,) = read_index(folder).shards
+    path = folder / 'store' / shard
+    path.write_bytes(path.read_bytes()[:-1] + b'\0')
+    with pytest.raises(ValueError) as error:
+        VideoFolder(folder)[0]
+    return str(error.value)
 
 
 def one_pair(tmp_path, make_clusters):
@@ -88,7 +86,16 @@ def nan_loss(tmp_path, make_clusters):
     return FiniteLossHook()._losses_message(runner, [rank])
 
 
-CAUSES = [two_families, not_registered, nothing_loaded, pickled_code, no_pkg_resources, store_lacks, nan_loss, one_pair]
+CAUSES = [
+    two_families,
+    not_registered,
+    nothing_loaded,
+    pickled_code,
+    no_pkg_resources,
+    store_damaged,
+    nan_loss,
+    one_pair,
+]
 
 
 @pytest.mark.parametrize('cause', [*CAUSES, wrong_label], ids=lambda cause: cause.__name__)

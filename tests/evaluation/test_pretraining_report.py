@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from uscl.data.annotations import write_annotations
+from uscl.data.folder_writer import write_data_folder
 from uscl_plugin.datasets.frame_set import collect_frames
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.evaluation.pretrained_backbone import trained_backbone, untrained_backbone
@@ -40,14 +40,10 @@ def data(tmp_path):
     rng = np.random.default_rng(0)
     entries = []
     for name, frames, split in (('a/<b>', 8, 'train'), ('c', 12, 'train'), ('d', 5, 'train'), ('e', 1, 'val')):
-        folder = tmp_path / 'data' / 'frames' / str(len(entries))
-        folder.mkdir(parents=True)
         base = rng.integers(0, 256, (24, 24, 3))
-        for k in range(frames):
-            cv2.imwrite(str(folder / f'{k}.png'), np.clip(base + k, 0, 255).astype(np.uint8))
-        paths = [f'frames/{len(entries)}/{k}.png' for k in range(frames)]
-        entries.append({'video_id': name, 'label': 'x', 'split': split, 'frames': paths})
-    write_annotations(tmp_path / 'data' / 'annotations.json', entries, ['x'])
+        images = [np.clip(base + k, 0, 255).astype(np.uint8) for k in range(frames)]
+        entries.append({'video_id': name, 'label': 'x', 'split': split, 'frames': images})
+    write_data_folder(tmp_path / 'data', entries)
     (tmp_path / 'config.py').write_text(CONFIG.format(root=str(tmp_path / 'data')))
     init_default_scope('mmpretrain')
     return tmp_path
@@ -70,7 +66,7 @@ def test_frames_know_their_video_and_whether_they_were_seen(data, cfg):
     np.testing.assert_array_equal(found.seen, ~found.query)  # the config trains on the first three quarters
     assert (found.video_ids, found.classes, found.num_train_videos) == (['a/<b>', 'c', 'd'], ['x'] * 3, 3)
     every = collect_frames(cfg, split='all')
-    assert len(every.paths) == 26 and not every.seen[-1] and not every.query[-1]
+    assert len(every) == 26 and not every.seen[-1] and not every.query[-1]
     cfg.train_dataloader.dataset.frame_range = (0.0, 1.0)
     assert collect_frames(cfg).seen.all()
     cfg.train_dataloader.dataset.data_root = str(data / 'nowhere')

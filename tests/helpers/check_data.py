@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from uscl.data.annotations import write_annotations
+from uscl.data.folder_writer import write_data_folder
 
 Frames = list[np.ndarray]
 
@@ -27,19 +27,11 @@ def texture(seed: int, num_frames: int = 6, height: int = 96, width: int = 120, 
 
 def write_data(folder: Path, clips: dict[str, tuple], **metainfo) -> Path:
     """Write `{video id: (frames, label, patient, split)}`, of which patient and split may be missing."""
-    data_list = []
-    for number, (video_id, (frames, label, *rest)) in enumerate(clips.items()):
+    made = []
+    for video_id, (frames, label, *rest) in clips.items():
         patient, split = [*rest, None, None][:2]
-        names = []
-        for k, frame in enumerate(frames):
-            path = folder / 'frames' / f'{number:03d}' / f'{k:06d}.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), frame)
-            names.append(path.relative_to(folder).as_posix())
-        data_list.append(dict(video_id=video_id, patient_id=patient, label=label, split=split, frames=names))
-    classes = metainfo.pop('classes', sorted({label for _, label, *_ in clips.values() if label is not None}))
-    write_annotations(folder / 'annotations.json', data_list, classes, **metainfo)
-    return folder
+        made.append(dict(video_id=video_id, patient_id=patient, label=label, split=split, frames=frames))
+    return write_data_folder(folder, made, **metainfo)
 
 
 def crop(top: float, bottom: float, left: float, right: float) -> Callable[[np.ndarray], np.ndarray]:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from uscl.data.folder_writer import write_data_folder
+from uscl.data.video_folder import VideoFolder
 from uscl.reports import evaluation_report
 from uscl.reports.evaluation_errors import thumbnail, video_errors
 from uscl.reports.evaluation_report import write_evaluation_report
@@ -45,7 +47,7 @@ class Reader(HTMLParser):
 def predictions(table, labels=(0, 1, 2, 0), groups=None):
     """One frame a video, named a, b, c, …"""
     names = np.array([chr(97 + k) for k in range(len(labels))])
-    paths = np.array([f'frames/{name}.png' for name in names])
+    paths = np.array([f'{name}#000000' for name in names])
     groups = names if groups is None else np.array(groups)
     return Predictions(np.asarray(table, float), np.array(labels), names, groups, paths)
 
@@ -67,7 +69,7 @@ class TestVideoErrors:
         ]
         assert [e.probability for e in found] == pytest.approx([0.7, 0.6, 0.35])
         assert [e.true_probability for e in found] == pytest.approx([0.3, 0.35, 0.3])
-        assert found[0].path == 'frames/a.png' and found[0].patient == 'a'
+        assert found[0].path == 'a#000000' and found[0].patient == 'a'
 
     def test_most_seeds_decide_between_wrong_classes_not_the_probability(self):
         tables = ([0.0, 1.0, 0.0], [0.1, 0.4, 0.5], [0.1, 0.4, 0.5])
@@ -79,28 +81,25 @@ class TestVideoErrors:
 
 
 class TestThumbnail:
-    @pytest.mark.parametrize('mode, size', [('L', (640, 320)), ('RGBA', (100, 400)), ('RGB', (80, 60)), ('P', (9, 9))])
-    def test_fits_and_keeps_its_shape(self, tmp_path, mode, size):
-        Image.new(mode, size, 128).save(tmp_path / 'f.png')
-        image = Image.open(io.BytesIO(thumbnail(tmp_path / 'f.png')))
+    @pytest.mark.parametrize('size', [(320, 640), (400, 100, 3), (60, 80, 3), (9, 9)])
+    def test_fits_and_keeps_its_shape(self, tmp_path, size):
+        folder = VideoFolder(write_data_folder(tmp_path, [{'video_id': 'v', 'frames': [np.full(size, 128, np.uint8)]}]))
+        image = Image.open(io.BytesIO(thumbnail(folder, 'v#000000')))
         assert (image.format, image.mode) == ('JPEG', 'RGB')
-        shrink = min(1, 160 / max(size))
-        assert image.size == tuple(round(side * shrink) for side in size)
+        shrink = min(1, 160 / max(size[:2]))
+        assert image.size == tuple(round(side * shrink) for side in size[1::-1])
 
-    def test_what_cannot_be_read_has_none(self, tmp_path):
-        Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(tmp_path / 'cut.png')
-        (tmp_path / 'cut.png').write_bytes((tmp_path / 'cut.png').read_bytes()[:2000])
-        (tmp_path / 'text.png').write_text('no image')
-        for name in ('missing.png', 'cut.png', 'text.png', '.'):
-            assert thumbnail(tmp_path / name) is None
+    @pytest.mark.parametrize('name', ['w#000000', 'v#000001', 'v', ''])
+    def test_what_is_not_there_has_none(self, tmp_path, name):
+        folder = VideoFolder(write_data_folder(tmp_path, [{'video_id': 'v', 'frames': [np.zeros((4, 4), np.uint8)]}]))
+        assert thumbnail(folder, name) is None
 
 
 @pytest.fixture
 def write(tmp_path):
     """Write the report of runs, some frames of which exist; return what a reader sees."""
-    (tmp_path / 'frames').mkdir()
-    for name in 'ab':
-        Image.new('L', (64, 48), 90).save(tmp_path / 'frames' / f'{name}.png')
+    frame = np.full((48, 64), 90, np.uint8)
+    write_data_folder(tmp_path, [{'video_id': name, 'frames': [frame]} for name in 'ab'])
 
     def write_runs(runs, facts=None, resamples=50):
         summary = summarise(runs, CLASSES, resamples=resamples)

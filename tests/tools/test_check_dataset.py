@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tool_module import load_tool
 
-from uscl.data.annotations import read_annotations, write_annotations
+from uscl.data.folder_writer import write_data_folder
+from uscl.data.video_folder import VideoFolder
 
 tool = load_tool('tools/analysis/check_dataset.py')
 
@@ -24,14 +25,12 @@ def test_clean_data_are_exit_status_0(data, capsys):
 
 
 def test_leak_is_1_on_screen_in_json_and_on_the_page(data, tmp_path, capsys):
-    content = read_annotations(data / 'annotations.json')
-    entries = content['data_list']
-    for entry in entries:
-        entry['split'] = 'test' if entry['patient_id'] == 'p2' else 'train'
-    shutil.copytree(data / Path(entries[0]['frames'][0]).parent, data / 'frames' / 'copy')
-    frames = [f'frames/copy/{Path(frame).name}' for frame in entries[0]['frames']]
-    copy = dict(video_id='<copy>', patient_id='p1', label='a', split='test', frames=frames)
-    write_annotations(data / 'annotations.json', [*entries, copy], content['metainfo']['classes'])
+    folder = VideoFolder(data)
+    videos = [folder[k] for k in range(len(folder))]
+    for video in videos:
+        video['split'] = 'test' if video['patient_id'] == 'p2' else 'train'
+    copy = dict(video_id='<copy>', patient_id='p1', label='a', split='test', frames=videos[0]['frames'])
+    write_data_folder(data, [*videos, copy])
     page, facts = tmp_path / 'out' / 'check.html', tmp_path / 'out' / 'check.json'
     assert tool.main([str(data), '--html', str(page), '--json', str(facts)]) == 1
     out = capsys.readouterr().out
@@ -58,8 +57,8 @@ def test_warnings_are_1_only_if_strict(make_clusters, tmp_path):
         (['{data}', '--folds', '{none}.json'], 'none.json does not exist: tools/evaluate.py writes'),
         (['{data}', '--folds', '{other}'], "fold 0 of {other} lists the video 'v77', which the data do not have"),
         (['{empty}'], 'annotations.json lists no video: run the converter'),
-        (['{gone}'], 'frames/v1/000001.png is gone'),
-        (['{broken}'], 'frames/v1/000001.png cannot be decoded'),
+        (['{gone}'], '.safetensors is gone: copy the folder again, or run the converter again'),
+        (['{broken}'], "video 'v1': {broken}/store/"),
     ],
 )
 def test_what_cannot_run_is_2_and_says_why(arguments, says, data, make_clusters, tmp_path, capsys):
@@ -67,11 +66,12 @@ def test_what_cannot_run_is_2_and_says_why(arguments, says, data, make_clusters,
     paths['other'] = tmp_path / 'other.json'
     fold = {'train': ['v0'], 'val': [], 'test': ['v77']}
     paths['other'].write_text(json.dumps({'kind': 'uscl_folds', 'folds': [fold]}))
-    write_annotations(paths['empty'] / 'annotations.json', [], [])
+    write_data_folder(paths['empty'], [])
     for name in ('gone', 'broken'):
         make_clusters(paths[name], {'v1': (3, 'a')})
-    (paths['gone'] / 'frames' / 'v1' / '000001.png').unlink()
-    (paths['broken'] / 'frames' / 'v1' / '000001.png').write_bytes(b'no picture')
+    shards = {name: next((paths[name] / 'store').glob('*.safetensors')) for name in ('gone', 'broken')}
+    shards['gone'].unlink()
+    shards['broken'].write_bytes(shards['broken'].read_bytes()[:-1] + b'\0')
     assert tool.main([argument.format(**paths) for argument in arguments]) == 2
     assert says.format(**paths) in capsys.readouterr().err
 
@@ -91,8 +91,10 @@ def test_planted_copy_of_a_real_clip_is_the_only_leak(real_data, tmp_path, capsy
     for name, options in (('clips', []), ('one', ['--fps', '2', '--size', '160'])):
         command = [sys.executable, converter, tmp_path / name, '--out', tmp_path / f'{name}_data', *options]
         subprocess.run(command, check=True, capture_output=True)
-    for folder in (tmp_path / 'one_data').glob('frames/*/video.json'):
-        folder.unlink()  # whose SHA-256 would give it away
+    file = tmp_path / 'one_data' / 'annotations.json'
+    content = json.loads(file.read_text())
+    content['data_list'][0]['sha256'] = None  # it would give it away
+    file.write_text(json.dumps(content))
     copied = next((tmp_path / 'one' / 'a').iterdir()).name
     assert tool.main([str(tmp_path / 'clips_data'), str(tmp_path / 'one_data')]) == 1
     out = capsys.readouterr().out

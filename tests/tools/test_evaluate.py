@@ -12,7 +12,9 @@ import torch
 from tool_module import load_tool
 
 from uscl.core.folder_lock import LOCK, lock_folder
+from uscl.data.folder_writer import write_data_folder
 from uscl.data.folds import read_folds
+from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
 from uscl_plugin.running.host_tools import run_host_tool
 
@@ -137,8 +139,10 @@ def test_other_images_under_the_same_names_are_noticed(evaluate, patients, tmp_p
     data = shutil.copytree(patients, tmp_path / 'data')
     run = ['random', '--data', data, '--out', tmp_path / 'out', *TINY]
     assert evaluate(*run) == 0
-    frame = next((data / 'frames').glob('*/*.png'))
-    frame.write_bytes(next(p for p in (data / 'frames').glob('*/*.png') if p != frame).read_bytes() + b' ')
+    videos = VideoFolder(data)
+    changed = [videos[k] for k in range(len(videos))]
+    changed[0] |= {'frames': [255 - frame for frame in changed[0]['frames']]}
+    write_data_folder(data, changed)
     assert evaluate(*run) == 1
     assert 'holds results of another data' in capsys.readouterr().err
     shutil.rmtree(tmp_path / 'out' / 'cells')
@@ -259,7 +263,7 @@ def test_nan_features_name_the_frame_and_keep_what_is_done(evaluate, patients, o
     capsys.readouterr()
     assert evaluate('random', tmp_path / 'bad.pth', *run) == 1
     shown = capsys.readouterr()
-    assert 'bad, seed 0, fold 1 of 3: the features of 63 frames are not finite, first frames/' in shown.err
+    assert 'bad, seed 0, fold 1 of 3: the features of 63 frames are not finite, first a/v0#000000' in shown.err
     assert shown.out.count('finished already') == 3
     assert (out / 'metrics.json').read_text() == done
 

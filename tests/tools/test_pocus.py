@@ -9,6 +9,8 @@ from PIL import Image
 from tool_module import load_tool
 
 from uscl.data.annotations import read_annotations
+from uscl.data.frame_store import read_index
+from uscl.data.video_folder import VideoFolder
 
 COLUMNS = ['Current location', 'Filename', 'Label', 'InThisRepo', 'Type', 'Probe', 'Patient ID / Name']
 
@@ -50,14 +52,15 @@ def folds(tmp_path):
 def read(out: Path) -> tuple[dict, list[tuple]]:
     annotations = read_annotations(out / 'annotations.json')
     entries = annotations['data_list']
-    return annotations['metainfo'], [(e['video_id'], e['label'], e['patient_id'], len(e['frames'])) for e in entries]
+    return annotations['metainfo'], [(e['video_id'], e['label'], e['patient_id'], e['num_frames']) for e in entries]
 
 
 def test_clone(main, clone, tmp_path, capsys):
     assert main([str(clone), '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
     meta, entries = read(tmp_path / 'out')
     assert meta['classes'] == ['covid', 'pneumonia', 'regular']
-    assert (meta['fps'], meta['probe'], meta['viral']) == (3.0, 'all', 'skip')
+    settings = meta['settings']
+    assert (settings['fps'], settings['probe'], settings['viral']) == (3.0, 'all', 'skip')
     assert entries == [
         ('pocus_videos/convex/Cov_a.gif', 'covid', 'pocus_0', 3),
         ('pocus_videos/convex/Cov_b.gif', 'covid', 'pocus_1', 3),
@@ -75,7 +78,8 @@ def test_options_reach_the_result(main, clone, tmp_path):
     command = [str(clone), '--out', str(tmp_path), '--probe', 'convex', '--viral', 'pneumonia', '--fps', '5']
     assert main([*command, '--size', '20', '--color', 'color', '--val-fraction', '0.5', '--workers', '1']) == 0
     meta, entries = read(tmp_path)
-    assert (meta['fps'], meta['size'], meta['probe'], meta['viral']) == (5.0, 20, 'convex', 'pneumonia')
+    settings = {'fps': 5.0, 'size': 20, 'color': 'color', 'mask_tolerance': None}
+    assert meta['settings'] == settings | {'probe': 'convex', 'viral': 'pneumonia'}
     assert [(Path(entry[0]).stem, entry[1], entry[3]) for entry in entries] == [
         ('Cov_a', 'covid', 5),
         ('Cov_b', 'covid', 5),
@@ -84,19 +88,18 @@ def test_options_reach_the_result(main, clone, tmp_path):
     ]
     data_list = read_annotations(tmp_path / 'annotations.json')['data_list']
     assert sorted(entry['split'] for entry in data_list) == ['train', 'train', 'val', 'val']
-    image = Image.open(tmp_path / data_list[0]['frames'][0])
-    assert (image.mode, image.size) == ('RGB', (30, 20))
+    assert VideoFolder(tmp_path)[0]['frames'].shape == (5, 20, 30, 3)
 
 
 def test_folds(main, folds, tmp_path, capsys):
     assert main([str(folds), '--out', str(tmp_path / 'out'), '--color', 'gray', '--size', '4']) == 0
     meta, entries = read(tmp_path / 'out')
-    assert (meta['grouping'], meta['size'], len(entries)) == ('unknown', 4, 6)
+    assert (meta['grouping'], meta['settings']['size'], len(entries)) == ('unknown', 4, 6)
     assert meta['folds'][4] == {
         'train': [f'fold1/train/{i:06d}' for i in range(5)],
         'test': ['fold1/test/000000'],
     }
-    assert Image.open(tmp_path / 'out/frames/fold1/test/000000.png').size == (4, 4)
+    assert {stored.shapes for stored in read_index(tmp_path / 'out').videos.values()} == {((1, 4, 4),)}
     assert 'Patients are not known' in capsys.readouterr().out
 
 

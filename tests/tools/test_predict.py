@@ -9,6 +9,8 @@ from media_clips import draw, write_frames
 from PIL import Image
 from tool_module import load_tool
 
+from uscl.data.png_frames import write_png
+from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.classifier import load_classifier, read_clip
 from uscl_plugin.evaluation.finetuning import finetune_fold
@@ -27,9 +29,14 @@ def trained(fold_cfg, tmp_path):
     return tmp_path / 'run' / 'model.pth', outcome.predictions['inner-val'].by_video()
 
 
-def test_a_folder_of_frames_gets_what_the_evaluation_gave_it(predict, trained, patients, capsys):
+def test_a_folder_of_frames_gets_what_the_evaluation_gave_it(predict, trained, patients, tmp_path, capsys):
     path, wanted = trained
-    folders = [(patients / frame).parent for frame in wanted.paths]
+    stored = {video.pop('video_id'): video['frames'] for video in map(dict, VideoFolder(patients))}
+    folders = [tmp_path / str(video_id).replace('/', '_') for video_id in wanted.videos]
+    for folder, video_id in zip(folders, wanted.videos, strict=True):
+        folder.mkdir()
+        for k, frame in enumerate(stored[video_id]):
+            write_png(folder / f'{k}.png', frame)
     assert predict(path, *folders, '--json') == 0
     rows = json.loads(capsys.readouterr().out)
     for row, folder, probabilities in zip(rows, folders, wanted.probabilities, strict=True):

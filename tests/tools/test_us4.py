@@ -4,6 +4,7 @@ from PIL import Image
 from tool_module import load_tool
 
 from uscl.data.annotations import read_annotations
+from uscl.data.video_folder import VideoFolder
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +38,7 @@ def test_prefix_of_the_folder_is_the_label(us4, tmp_path):
         ('liver/F0_12', 'F0_'),
         ('Other/Oth1', 'Oth'),
     ]
-    assert all(entry['patient_id'] is None and len(entry['frames']) == 2 for entry in annotations['data_list'])
+    assert all(entry['patient_id'] is None and entry['num_frames'] == 2 for entry in annotations['data_list'])
     skipped = (tmp_path / 'out/skipped.csv').read_text()
     assert 'Rb1/xyz,' in skipped and 'starts with none of Rb1' in skipped and skipped.count('\n') == 2
 
@@ -47,15 +48,15 @@ def test_classes_are_the_sixteen_prefixes(us4, tmp_path):
     assert ' '.join(annotations['metainfo']['classes']) == (
         'Rb1 Rb2 Rb3 Rb4 Rb5 F0_ F1_ F2_ F3_ F4_ Reg Cov Ali Bli Ple Oth'
     )
-    assert annotations['metainfo']['fps'] is None
+    assert annotations['metainfo']['settings']['fps'] is None
 
 
 def test_frames_are_kept_whole_and_in_natural_order(us4, tmp_path):
     source = make_videos(tmp_path / 'src', 'Reg1', num_frames=5)  # 9.jpg … 13.jpg
-    _, annotations = convert(us4, source, tmp_path / 'out', '--size', '5', '--color', 'gray')
-    images = [Image.open(tmp_path / 'out' / frame) for frame in annotations['data_list'][0]['frames']]
+    convert(us4, source, tmp_path / 'out', '--size', '5', '--color', 'gray')
+    images = VideoFolder(tmp_path / 'out')[0]['frames']
     assert [round(np.mean(image) / 20) for image in images] == [0, 1, 2, 3, 4]
-    assert {image.size for image in images} == {(6, 5)}
+    assert images.shape == (5, 5, 6)
 
 
 def test_split_is_stratified_and_seeded(us4, tmp_path):

@@ -1,12 +1,12 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from PIL import Image
 from tool_module import load_tool
 
 from uscl.data.annotations import read_annotations
+from uscl.data.video_folder import VideoFolder
 
 
 @pytest.fixture(scope='module')
@@ -30,9 +30,9 @@ def test_options_reach_the_result(main, source, tmp_path, capsys):
     assert main([*command, '--classes', 'regular', 'covid', 'other', '--workers', '1']) == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['regular', 'covid', 'other']
-    assert (annotations['metainfo']['fps'], annotations['metainfo']['size']) == (5.0, 20)
-    frames = annotations['data_list'][0]['frames']
-    images = [np.asarray(Image.open(tmp_path / 'out' / frame)) for frame in frames]
+    settings = annotations['metainfo']['settings']
+    assert (settings['fps'], settings['size'], settings['color']) == (5.0, 20, 'color')
+    images = VideoFolder(tmp_path / 'out')[0]['frames']
     assert [round(image.mean() / 20) for image in images] == [0, 2, 4, 6, 8]
     assert images[0].shape == (20, 30, 3)
     assert 'covid' in capsys.readouterr().out
@@ -42,9 +42,9 @@ def test_defaults(main, source, tmp_path, capsys):
     assert main([str(source), '--out', str(tmp_path / 'out')]) == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['covid', 'regular']
-    assert [len(entry['frames']) for entry in annotations['data_list']] == [3, 3]
-    image = Image.open(tmp_path / 'out' / annotations['data_list'][0]['frames'][0])
-    assert (image.mode, image.size) == ('L', (60, 40))
+    assert [entry['num_frames'] for entry in annotations['data_list']] == [3, 3]
+    assert VideoFolder(tmp_path / 'out')[0]['frames'].shape == (3, 40, 60)
+    assert not (tmp_path / 'out/frames').exists()
     captured = capsys.readouterr()
     assert '2/2' in captured.err and '2/2' not in captured.out  # the progress bar
 
@@ -112,7 +112,7 @@ def test_demo_clips_convert(main, root, tmp_path):
     assert annotations['metainfo']['classes'] == ['covid', 'pneumonia', 'regular']
     entries = annotations['data_list']
     assert len(entries) == len(list((root / 'demo/clips').iterdir())) == 15
-    assert sum(len(entry['frames']) for entry in entries) == 432
+    assert sum(entry['num_frames'] for entry in entries) == 432
     assert {entry['patient_id'] for entry in entries} == {'pocus_4', 'pocus_10', 'pocus_117', 'pocus_119'}
     assert not (tmp_path / 'skipped.csv').exists()
 
@@ -141,5 +141,5 @@ def test_real_collections(main, real_data, tmp_path, name, clips, frames, patien
     assert main([str(real_data / name), '--out', str(tmp_path), '--size', '32']) == 0
     entries = read_annotations(tmp_path / 'annotations.json')['data_list']
     assert len(entries) == clips
-    assert sum(len(entry['frames']) for entry in entries) == frames
+    assert sum(entry['num_frames'] for entry in entries) == frames
     assert len({entry['patient_id'] for entry in entries}) == patients

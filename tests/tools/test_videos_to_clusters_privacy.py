@@ -1,6 +1,5 @@
 """What the converter writes of the people in its clips."""
 
-import json
 import shutil
 
 import numpy as np
@@ -12,6 +11,8 @@ from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
 
 from uscl.convert.privacy.pseudonyms import SALT_VARIABLE, Pseudonyms
 from uscl.data.annotations import read_annotations
+from uscl.data.frame_store import read_index
+from uscl.data.png_frames import store_name
 
 SALT = 'a salt for tests only'
 
@@ -96,7 +97,7 @@ def test_same_patient_same_hash_across_runs_and_formats(main, source, tmp_path, 
         command = [str(source), '--out', str(out), '--hash-patients', '--salt-file', str(tmp_path / salt)]
         assert main([*command, '--workers', '1', '--size', str(20 + number)]) == 0
         annotations = read_annotations(out / 'annotations.json')
-        assert annotations['metainfo']['patients_hashed'] is True
+        assert annotations['metainfo']['settings']['patients_hashed'] is True
         ids.append({entry['patient_id'] for entry in annotations['data_list']})
     salt = (tmp_path / 'one').read_bytes().strip()
     assert ids[0] == ids[1] == {Pseudonyms(salt).patient(SECRETS['PatientID'])} and ids[2] != ids[0]
@@ -114,23 +115,22 @@ def test_masks_are_shown_and_listed(main, source, tmp_path, capsys):
     assert lines[0] == 'video_id,blanked_share' and len(shares) == 4
     assert float(shares['covid/good.dcm']) == pytest.approx(0.3, abs=0.06)
     assert f'{100 * float(shares["covid/good.dcm"]):.1f} %' in said
-    assert read_annotations(tmp_path / 'out/annotations.json')['metainfo']['static_masked'] is True
+    assert read_annotations(tmp_path / 'out/annotations.json')['metainfo']['settings']['static_masked'] is True
     assert main(command) == 0
     again = capsys.readouterr().out
     assert '0 converted now, 4 complete already' in again and f'{100 * float(shares["covid/good.dcm"]):.1f} %' in again
     assert main([*command, '--mask-tolerance', '3']) == 0
     assert '4 converted now' in capsys.readouterr().out
     assert main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
-    assert '5 converted now' in capsys.readouterr().out and not list((tmp_path / 'out/masked').iterdir())
+    assert '5 converted now' in capsys.readouterr().out and not list((tmp_path / 'out/masked').glob('*'))
 
 
-def test_without_options_the_result_is_as_before(main, source, tmp_path):
-    """No new key: a folder that an earlier version wrote counts as complete."""
+def test_without_options_nothing_is_said_of_them(main, source, tmp_path):
     assert main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
-    assert set(annotations['metainfo']) == {'dataset_type', 'format_version', 'classes', 'fps', 'size'}
-    for manifest in (tmp_path / 'out').glob('frames/*/video.json'):
-        assert json.loads(manifest.read_text())['settings'] == {'fps': 3.0, 'size': 256, 'color': 'auto'}
+    assert set(annotations['metainfo']) == {'dataset_type', 'format_version', 'classes', 'settings'}
+    settings = {'fps': 3.0, 'size': 256, 'color': 'auto', 'mask_tolerance': None}
+    assert annotations['metainfo']['settings'] == settings
 
 
 @pytest.mark.parametrize(
@@ -155,16 +155,15 @@ def test_options_leave_nothing_of_a_run_without_them(main, source, tmp_path, mon
     monkeypatch.setenv(SALT_VARIABLE, SALT)
     out = tmp_path / 'out'
     assert main([str(source), '--out', str(out)]) == 0
-    plain = {path.name for path in (out / 'frames').iterdir()}
-    (out / 'frames' / 'mine').mkdir()  # none of the converter's
-    options = ['--hash-patients', '--hash-names', '--mask-static']
+    plain = read_index(out)
+    options = ['--hash-patients', '--hash-names', '--mask-static', '--keep-images']
     assert main([str(source), '--out', str(out), *options]) == 0
-    assert f'Removed {len(plain)} videos that an earlier run had written' in capsys.readouterr().out
-    videos = [entry['frames'][0].split('/')[1] for entry in read_annotations(out / 'annotations.json')['data_list']]
-    assert {path.name for path in (out / 'frames').iterdir()} == {*videos, 'mine'} and not plain & set(videos)
-    assert {path.stem for path in (out / 'masked').glob('*.png')} == set(videos)
-    index = json.loads((out / 'store/index.json').read_text())
-    assert {path.name for path in (out / 'store').glob('*.bin')} == {name for name, _ in index['shards']}
+    hidden = read_index(out)
+    assert not set(plain.videos) & set(hidden.videos) and not set(plain.shards) & set(hidden.shards)
+    names = {store_name(video_id) for video_id in hidden.videos}
+    assert {path.stem for path in (out / 'masked').glob('*.png')} == names
+    assert {path.name for path in (out / 'frames').iterdir()} == names
+    assert {path.name for path in (out / 'store').iterdir()} == {'index.json', *hidden.shards}
     assert b'good.dcm' not in everything(out)
 
 

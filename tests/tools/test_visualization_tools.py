@@ -110,7 +110,8 @@ class TestGradcam:
         )
         state = torch.load(finetuned / 'a.pth', weights_only=True)['state_dict']
         torch.save({k: v for k, v in state.items() if not k.startswith('head.')}, finetuned / 'a.pth')
-        assert 'a.pth holds a backbone without the head' in refused(gradcam, capsys, *self.arguments(finetuned))
+        message = refused(gradcam, capsys, *self.arguments(finetuned))
+        assert 'a.pth does not fit the network, 2 missing (head.fc' in message and 'fine-tune it with' in message
 
     @pytest.mark.parametrize('option', ['--num=0', '--method=guess', '--frame-size=0'])
     def test_wrong_options(self, finetuned, capsys, option):
@@ -135,8 +136,16 @@ class TestEmbeddings:
         torch.save(torchvision.models.resnet18(num_classes=2).state_dict(), tmp_path / 'net.pth')
         calls = []
         monkeypatch.setattr(embeddings, 'extract_features', lambda *a: (calls.append(a), np.eye(2))[1])
-        monkeypatch.setattr(embeddings, 'list_frames', lambda *a: (['x', 'y'], ['a', 'b']))
-        arguments = [f'n={tmp_path / "net.pth"}', '--data', 'none', '--out', str(tmp_path / 'map.png'), '--size', '48']
+        monkeypatch.setattr(embeddings, 'list_frames', lambda *a: (['none/v#000000', 'none/v#000001'], ['a', 'b']))
+        arguments = [
+            f'n={tmp_path / "net.pth"}',
+            '--data',
+            str(clusters),
+            '--out',
+            str(tmp_path / 'map.png'),
+            '--size',
+            '48',
+        ]
         arguments += ['--mean', '1', '2', '3', '--std', '5', '--channel-order', 'bgr', '--method', 'pca']
         assert embeddings.main(arguments) == 0
         assert calls[0][2:] == (48, [1.0, 2.0, 3.0], [5.0] * 3, False)

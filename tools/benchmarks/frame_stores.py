@@ -21,9 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from uscl.core.command_line import positive_int
-from uscl.data.annotations import read_annotations
-from uscl.data.frame_packing import pack_frames
-from uscl.data.frame_store import find_stored
+from uscl.data.video_folder import VideoFolder
 
 Reader = Callable[[int, int], np.ndarray]  # video, frame → pixels
 QUALITY = 95
@@ -37,30 +35,27 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--repeats', type=positive_int, default=5, help='rounds (default: 5)')
     parser.add_argument('--json', metavar='FILE', help='write the figures to this file, too')
     args = parser.parse_args(argv)
-    root = Path(args.data).expanduser()
     try:
-        entries = read_annotations(root / 'annotations.json')['data_list']
-        pack_frames(root, entries)
-        _, places = find_stored(root, entries)
+        folder = VideoFolder(args.data)
     except (OSError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
-    entries = [entry for entry in entries if entry['video_id'] in places]
+    lengths = [entry['num_frames'] for entry in folder.entries]
     with tempfile.TemporaryDirectory() as scratch:
-        ways = make_ways(root, entries, Path(scratch))
+        ways = make_ways(folder, Path(scratch))
         times = {name: [] for name in ways}
         for repeat in range(args.repeats + 1):  # the first round warms up
             for name, (_, read) in ways.items():
-                seconds = time_reads(read, [len(entry['frames']) for entry in entries], args.samples, repeat)
+                seconds = time_reads(read, lengths, args.samples, repeat)
                 if repeat:
                     times[name].append(1e6 * seconds)
         rows = {}
         for name, (size, read) in ways.items():
             before = num_open()
-            for video in range(len(entries)):
+            for video in range(len(lengths)):
                 read(video, 0)
             rows[name] = {'bytes': size, 'microseconds': times[name], 'open': num_open() - before + (name in HELD_OPEN)}
-    show(rows, len(entries), sum(len(entry['frames']) for entry in entries))
+    show(rows, len(lengths), sum(lengths))
     if args.json:
         Path(args.json).write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
     return 0
@@ -69,16 +64,17 @@ def main(argv: list[str] | None = None) -> int:
 HELD_OPEN = ('store', 'LMDB')  # one file each, opened (and mapped) before it is counted
 
 
-def make_ways(root: Path, entries: list[dict], scratch: Path) -> dict[str, tuple[int, Reader]]:
-    """Size and reader of every way; ``scratch`` gets the files that are not there yet."""
-    shards, stored = find_stored(root, entries)
-    places = {video_id: video.place for video_id, video in stored.items()}
-    videos = [shards.read(*places[entry['video_id']]) for entry in entries]  # as a source for the others
-    png = [[root / frame for frame in entry['frames']] for entry in entries]
-    jpeg = [[scratch / f'{v}-{k}.jpg' for k in range(len(video))] for v, video in enumerate(videos)]
-    for paths, video in zip(jpeg, videos, strict=True):
-        for path, frame in zip(paths, video, strict=True):
-            cv2.imwrite(str(path), frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+def make_ways(folder: VideoFolder, scratch: Path) -> dict[str, tuple[int, Reader]]:
+    """Size and reader of every way; ``scratch`` gets the files of all but the store."""
+    videos = [folder[index]['frames'] for index in range(len(folder))]
+    png, jpeg = (
+        [[scratch / f'{v}-{k}{suffix}' for k in range(len(video))] for v, video in enumerate(videos)]
+        for suffix in ('.png', '.jpg')
+    )
+    for paths in (png, jpeg):
+        for names, video in zip(paths, videos, strict=True):
+            for path, frame in zip(names, video, strict=True):
+                cv2.imwrite(str(path), frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
 
     def size(paths: list[list[Path]]) -> int:
         return sum(path.stat().st_size for group in paths for path in group)
@@ -87,7 +83,7 @@ def make_ways(root: Path, entries: list[dict], scratch: Path) -> dict[str, tuple
         return lambda v, k: mmcv.imfrombytes(paths[v][k].read_bytes(), flag='unchanged')
 
     def from_store(v: int, k: int) -> np.ndarray:
-        return shards.read(*places[entries[v]['video_id']])[k].copy()  # the copy touches every pixel
+        return folder[v]['frames'][k].copy()  # the copy touches every pixel
 
     ways: dict[str, tuple[int, Reader]] = {
         'store': (sum(video.nbytes for video in videos), from_store),

@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from uscl.convert.pocus.pocus_clone import CLASSES, PROBES, find_clips
 from uscl.convert.pocus.pocus_folds import convert_folds, list_fold_files
 from uscl.convert.videos.common_arguments import add_common_arguments
+from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.source_split import split_sources
 from uscl.convert.videos.video_conversion import convert_sources
-from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.command_line import as_command, fraction, positive_float
 from uscl.core.errors import SourceError
 
-CLIP_OPTIONS = ('fps', 'probe', 'viral', 'val_fraction', 'seed')
+CLIP_OPTIONS = ('keep_images', 'fps', 'probe', 'viral', 'val_fraction', 'seed')
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     clips, remarks = find_clips(args.src, args.out, args.probe, args.viral)
     if args.val_fraction is not None:
         clips = split_sources(clips, args.val_fraction, args.seed)
-    chosen = {'fps': args.fps, 'size': args.size, 'probe': args.probe, 'viral': args.viral}
-    code = convert_sources(clips, args.out, settings, CLASSES, args.workers, **chosen)
+    chosen = {'probe': args.probe, 'viral': args.viral}
+    code = convert_sources(clips, args.out, settings, CLASSES, args.workers, args.keep_images, **chosen)
     for remark in remarks:
         print(remark)
     return code

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from uscl.clips.discovery import VideoSource, find_root, walk_sources
 from uscl.convert.videos.common_arguments import add_common_arguments
+from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
-from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.command_line import as_command, fraction
 from uscl.core.errors import SourceError
 from uscl.data.video_split import split_videos
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     videos = find_videos(args.src, args.out, args.val_fraction, args.seed)
     settings = StoreSettings(size=args.size, color=args.color)
     # All frames of a folder are kept, so there is no sampling rate to state.
-    return convert_sources(videos, args.out, settings, PREFIXES, args.workers, fps=None, size=args.size)
+    return convert_sources(videos, args.out, settings, PREFIXES, args.workers, args.keep_images, fps=None)
 
 
 if __name__ == '__main__':

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from uscl.clips.discovery import find_sources
 from uscl.convert.privacy.privacy_options import add_privacy_arguments, mask_tolerance, privacy_metainfo, protect
 from uscl.convert.videos.common_arguments import add_common_arguments
+from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.source_split import split_sources
 from uscl.convert.videos.video_conversion import convert_sources
-from uscl.convert.videos.video_store import StoreSettings
 from uscl.core.command_line import as_command, fraction, positive_float
 
 
@@ -45,9 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         sources = split_sources(sources, args.val_fraction, args.seed)
     settings = StoreSettings(args.fps, args.size, args.color, mask_tolerance(args))
     private = privacy_metainfo(args)
-    metainfo = {'fps': args.fps, 'size': args.size} | private
     return convert_sources(
-        sources, args.out, settings, args.classes, args.workers, remove_others=bool(private), **metainfo
+        sources,
+        args.out,
+        settings,
+        args.classes,
+        args.workers,
+        args.keep_images,
+        remove_others=bool(private),
+        **private,
     )
 
 

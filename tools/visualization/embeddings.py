@@ -9,9 +9,9 @@ import sys
 from mmengine.logging import MMLogger
 
 from uscl.core.command_line import as_command
+from uscl.data.video_folder import VideoFolder
 from uscl.reports.embedding_map import GROUPINGS, METHODS, check_method, embedding_figure, lay_out, list_frames
 from uscl.reports.figures import check_picture, save_picture
-from uscl_plugin.datasets.frame_set import read_frames
 from uscl_plugin.evaluation.backbones import load_backbone, unique_names
 from uscl_plugin.measures.features import extract_features
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, add_input_arguments
@@ -48,16 +48,16 @@ def main(argv: list[str] | None = None) -> int:
     check_picture(args.out)
     check_method(args.method)
     names = unique_names(args.checkpoints)
-    paths, groups = list_frames(args.data, args.color, args.frames_per_video, args.split)
+    frames, groups = list_frames(args.data, args.color, args.frames_per_video, args.split)
     backbones = [load_backbone(spec, args.seed, given) for spec in args.checkpoints]
-    maps = {}
+    folder, maps = VideoFolder(args.data), {}
     for name, backbone in zip(names, backbones, strict=True):
         features = extract_features(
-            backbone.network, read_frames(paths), args.size, backbone.mean, backbone.std, backbone.to_rgb
+            backbone.network, folder.frames(frames), args.size, backbone.mean, backbone.std, backbone.to_rgb
         )
         maps[name] = lay_out(features, args.method, args.seed)
     save_picture(embedding_figure(maps, groups, args.color), args.out, args.dpi)
-    print(f'{args.out}: {len(paths)} frames by {args.color}, {args.method} of {", ".join(names)}')
+    print(f'{args.out}: {len(frames)} frames by {args.color}, {args.method} of {", ".join(names)}')
     return 0
 
 

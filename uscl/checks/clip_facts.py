@@ -12,7 +12,6 @@ import numpy as np
 
 from uscl.data.frame_loading import load_frame
 from uscl.data.video_folder import VideoFolder
-from uscl.data.video_manifest import read_manifest, source_digest
 
 from .hashing import thumbnail
 
@@ -29,13 +28,14 @@ class Clip:
         patient_id: None: unknown.
         label: None: unlabelled.
         split: None: none was given.
-        sources: The frames, as the data set hands them out (paths, or arrays), in time order.
+        sources: The frames in time order, each (H, W) or (H, W, 3) uint8.
         shapes: Height and width of the frames, without repetition, in order of appearance.
         digests: (frames,) of the grey values and the shape of every frame.
         contrast: (frames,) float32: standard deviation of every frame in grey values.
         thumbnails: (n, SIDE, SIDE) uint8 of at most :data:`MAX_THUMBNAILS` frames.
         positions: (n,) int: which frames these are.
-        manifest: Facts that the converter stored, such as the source's SHA-256; empty where there is none.
+        source_digest: SHA-256 of the source file, None if it is not known.
+        facts: What the converter found out about the source.
     """
 
     data: str
@@ -49,17 +49,13 @@ class Clip:
     contrast: np.ndarray = field(repr=False)
     thumbnails: np.ndarray = field(repr=False)
     positions: np.ndarray = field(repr=False)
-    manifest: dict = field(repr=False, default_factory=dict)
+    source_digest: str | None = None
+    facts: dict = field(repr=False, default_factory=dict)
 
     @property
     def name(self) -> str:
         """For people: the video and its patient."""
         return f'{self.video_id} ({describe_patient(self.patient_id)})'
-
-    @property
-    def source_digest(self) -> str | None:
-        """SHA-256 of the source file, if the converter stored it."""
-        return source_digest(self.manifest)
 
 
 def describe_patient(patient_id: str | None) -> str:
@@ -90,12 +86,13 @@ def read_clips(data: str | Path, threads: int | None = None) -> Iterator[Clip]:
         )
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
         yield from pool.map(
-            lambda index: _measure(str(data), folder.data_root, folder.entries[index], folder[index]['frames']),
+            lambda index: _measure(str(data), folder[index], folder.facts(index)),
             range(len(folder)),
         )
 
 
-def _measure(data: str, root: Path, entry: dict, sources: Sequence) -> Clip:
+def _measure(data: str, entry: dict, facts: dict) -> Clip:
+    sources = entry['frames']
     positions = np.unique(np.linspace(0, len(sources) - 1, min(MAX_THUMBNAILS, len(sources))).round().astype(int))
     shapes: dict[tuple[int, int], None] = {}
     digests, contrast, thumbnails, kept = [], [], [], set(positions.tolist())
@@ -117,7 +114,8 @@ def _measure(data: str, root: Path, entry: dict, sources: Sequence) -> Clip:
         contrast=np.array(contrast, np.float32),
         thumbnails=np.stack(thumbnails),
         positions=positions,
-        manifest=read_manifest((root / entry['frames'][0]).parent),
+        source_digest=entry['sha256'],
+        facts=facts,
     )
 
 

@@ -53,8 +53,8 @@ def properties(clips: Sequence[Clip]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {
         'frame size': ['×'.join(map(str, clip.shapes[0])) for clip in clips],
         'aspect ratio': [f'{clip.shapes[0][1] / clip.shapes[0][0]:.1f}' for clip in clips],
-        'storage as grey or colour': [str(clip.manifest.get('stored_as')) for clip in clips],
-        'frame rate': [str(clip.manifest.get('frame_rate')) for clip in clips],
+        'storage as grey or colour': [str(clip.facts.get('stored_as')) for clip in clips],
+        'frame rate': [str(clip.facts.get('frame_rate')) for clip in clips],
         'folder of the video': [_folder(clip) for clip in clips],
         'file type': [PurePosixPath(clip.video_id).suffix.lower() for clip in clips],
     }

@@ -2,16 +2,25 @@
 
 .. code-block:: none
 
-    {"metainfo": {"dataset_type": "VideoClusters", "format_version": 1, "classes": ["covid", "regular"], …},
-     "data_list": [{"video_id": "covid/a.mp4",              # unique; the clip's path in the source, with '/'
-                    "patient_id": "p1",                     # or null: unknown
-                    "label": "covid",                       # a class name, or null: unlabelled
-                    "split": "train",                       # or null: none was given
-                    "frames": ["frames/covid__a.mp4-1f0c/000000.png", …]},  # in time order, in the data folder
+    {"metainfo": {"dataset_type": "VideoClusters", "format_version": 2, "classes": ["covid", "regular"],
+                  "settings": {"fps": 3.0, "size": 256, "color": "auto"}, …},    # of the conversion
+     "data_list": [{"video_id": "covid/a.mp4",     # unique; the clip's path in the source, with '/'
+                    "patient_id": "p1",            # or null: unknown
+                    "label": "covid",              # a class name, or null: unlabelled
+                    "split": "train",              # or null: none was given
+                    "num_frames": 22,              # in the frame store, see frame_store.py
+                    "source": "covid/a.mp4",       # relative to the source folder; null: hidden
+                    "sha256": "9f86…",             # of the source
+                    "signature": null,             # of its content
+                    "fps": 3.0,                    # frames of a second that were kept, null: all
+                    "times": null,                 # or seconds of every frame
+                    "assumed": ["frame rate"],     # what the source does not say
+                    "turned": null, "rescaled": null},
                    …]}
 
-Where nobody knows which frames are of one video or patient, ``metainfo`` says so (``"grouping": "unknown"``), and may
-hold the folds that the data came with: ``"folds": [{"train": [video ids], "test": [video ids]}, …]``.
+What nobody knows is null. Where nobody knows which frames are of one video or patient, ``metainfo`` says so
+(``"grouping": "unknown"``), and may hold the folds that the data came with: ``"folds": [{"train": [video ids], "test":
+[video ids]}, …]``.
 """
 
 import json
@@ -20,11 +29,11 @@ from pathlib import Path
 from typing import Any
 
 from uscl.core.atomic_files import write_text
-from uscl.core.relative_path import is_inside
 
 DATASET_TYPE = 'VideoClusters'
-FORMAT_VERSION = 1
-_NULLABLE = ('patient_id', 'label', 'split')
+FORMAT_VERSION = 2
+_TEXTS = ('patient_id', 'label', 'split', 'source', 'sha256')  # or null
+_FACTS = ('signature', 'fps', 'times', 'assumed', 'turned', 'rescaled')  # or null
 
 
 def write_annotations(path: str | Path, data_list: Sequence[dict], classes: Sequence[str], **metainfo: Any) -> None:
@@ -40,7 +49,7 @@ def write_annotations(path: str | Path, data_list: Sequence[dict], classes: Sequ
         ValueError: An entry breaks the format.
     """
     path = Path(path)
-    entries = [{key: entry.get(key) for key in ('video_id', *_NULLABLE, 'frames')} for entry in data_list]
+    entries = [{key: entry.get(key) for key in ('video_id', 'num_frames', *_TEXTS, *_FACTS)} for entry in data_list]
     annotations = {
         'metainfo': {
             'dataset_type': DATASET_TYPE,
@@ -80,7 +89,7 @@ def read_annotations(path: str | Path) -> dict:
     except (ValueError, RecursionError) as error:  # a few thousand brackets are enough for the latter
         raise ValueError(f'{path} is not valid JSON ({error}): run the converter again.') from error
     check_annotations(annotations, path)
-    annotations['data_list'] = [dict.fromkeys(_NULLABLE) | entry for entry in annotations['data_list']]
+    annotations['data_list'] = [dict.fromkeys((*_TEXTS, *_FACTS)) | entry for entry in annotations['data_list']]
     return annotations
 
 
@@ -104,7 +113,7 @@ def check_annotations(annotations: Any, path: str | Path) -> None:
     if version != FORMAT_VERSION:
         raise ValueError(
             f'{path} has format version {version}, this version of uscl_plugin reads version {FORMAT_VERSION}: '
-            f'run the converter again, or install the uscl_plugin that wrote it.'
+            f'convert again, into a new folder, or install the uscl_plugin that wrote it.'
         )
     classes = metainfo.get('classes')
     if not isinstance(classes, list) or not all(isinstance(name, str) and _is_text(name) for name in classes):
@@ -124,19 +133,16 @@ def _check_entry(entry: Any, where: str, classes: set[str]) -> None:
     if not isinstance(entry, dict) or not isinstance(entry.get('video_id'), str) or not entry['video_id']:
         raise ValueError(f'{where} should be a dict with a video_id, got {entry!r}.')
     where = f'{where} (video {entry["video_id"]!r})'
-    for key in _NULLABLE:
+    for key in _TEXTS:
         if not isinstance(entry.get(key), str | None):
             raise ValueError(f'{where}: {key} should be a string or null, got {entry[key]!r}.')
     label = entry.get('label')
     if label is not None and label not in classes:
         raise ValueError(f'{where}: label {label!r} is not in metainfo.classes {sorted(classes)}.')
-    frames = entry.get('frames')
-    if not isinstance(frames, list) or not frames:
-        raise ValueError(f'{where}: frames should be a list of at least one path, got {frames!r}.')
-    for frame in frames:
-        if not isinstance(frame, str) or not is_inside(frame):
-            raise ValueError(f'{where}: frame {frame!r} should be a relative path inside the data folder.')
-    for text in (entry['video_id'], *(entry[key] for key in _NULLABLE if entry.get(key)), *frames):
+    num_frames = entry.get('num_frames')
+    if type(num_frames) is not int or num_frames < 1:
+        raise ValueError(f'{where}: num_frames should be a number of at least 1, got {num_frames!r}.')
+    for text in (entry['video_id'], *(entry[key] for key in _TEXTS if entry.get(key))):
         if not _is_text(text):
             raise ValueError(f'{where}: {text!r} holds half a character (a surrogate): correct the encoding.')
 

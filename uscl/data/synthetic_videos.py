@@ -5,9 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .annotations import write_annotations
-from .frame_packing import pack_frames
-from .png_frames import frame_name, store_name, write_png
+from .folder_writer import write_data_folder
 
 CLASSES = ('speckle_a', 'speckle_b')
 _GRAIN = 1.5  # standard deviation of a speckle in pixels
@@ -33,7 +31,7 @@ def speckle(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 def write_synthetic_videos(
     folder: str | Path, videos: int = 64, frames: int = 22, size: int = 256, seed: int = 0
 ) -> Path:
-    """Write grey speckle clips in the converters' format: PNG frames, their packed store and the annotation.
+    """Write grey speckle clips in the converters' format: the frame store and the annotation.
 
     Each clip is one speckle pattern that drifts by a few pixels a frame. The same arguments give the same frames.
 
@@ -47,20 +45,17 @@ def write_synthetic_videos(
     Returns:
         The folder.
     """
-    folder = Path(folder)
-    entries = []
+    made = []
     for number in range(videos):
         rng = np.random.default_rng([seed, number])
-        video_id = f'{CLASSES[number % 2]}/clip_{number:04d}'
+        label = CLASSES[number % 2]
         pattern, step = speckle(size + 4 * frames, size + 4 * frames, rng), rng.integers(0, 4, 2)
-        place = Path('frames', store_name(video_id))
-        (folder / place).mkdir(parents=True, exist_ok=True)
-        names = []
-        for k in range(frames):
-            top, left = k * step
-            write_png(folder / place / frame_name(k), pattern[top : top + size, left : left + size])
-            names.append((place / frame_name(k)).as_posix())
-        entries.append({'video_id': video_id, 'patient_id': None, 'label': CLASSES[number % 2], 'frames': names})
-    write_annotations(folder / 'annotations.json', entries, CLASSES, source='synthetic speckle')
-    pack_frames(folder, entries)
-    return folder
+        corners = [k * step for k in range(frames)]
+        made.append(
+            {
+                'video_id': f'{label}/clip_{number:04d}',
+                'label': label,
+                'frames': [pattern[top : top + size, left : left + size] for top, left in corners],
+            }
+        )
+    return write_data_folder(folder, made, classes=CLASSES, source='synthetic speckle')

@@ -1,62 +1,56 @@
 """The videos of a data folder, without any host."""
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .annotations import read_annotations
-from .bad_videos import find_bad, judge
+from .frame_ids import split_frame_id
 from .frame_loading import load_frame
-from .frame_store import find_stored
+from .frame_store import REMEDY, StoredVideo, find_stored, stored_damage
 from .selection import select_split
 
 
 class VideoFolder:
-    """A data folder that a converter wrote: ``len(folder)`` videos, ``folder[i]`` says what is known of one.
-
-    Videos are verified when this is made, and bad ones dropped, as by
-    ``VideoClusterDataset`` of the plugin, of which this is the part that PyTorch alone needs.
+    """A data folder that a converter wrote: ``len(folder)`` videos, ``folder[i]`` is what is known of one.
 
     Args:
         data_root: The folder.
         split: Keep only the videos of this split, or of several; None keeps all.
-        max_bad: Share of the videos that may be bad, in [0, 1].
+
+    Attributes:
+        entries: Of the annotation.
+        classes: Class names.
+
+    The bytes of a video are compared with their checksum when it is first read.
 
     Raises:
-        FileNotFoundError: No annotation file, or frames of more videos than ``max_bad`` are gone.
-        ValueError: The annotation or the store is damaged, or more videos than ``max_bad`` are bad.
-
-    Warns:
-        UserWarning: Bad videos were dropped, or a store lacks videos that it should have.
+        FileNotFoundError: There is no annotation or no store.
+        ValueError: The annotation or the store is damaged or of another version, or has no such split; of reading:
+            what is stored is not what was converted.
     """
 
-    def __init__(self, data_root: str | Path, split: str | Sequence[str] | None = None, max_bad: float = 0.01) -> None:
+    def __init__(self, data_root: str | Path, split: str | Sequence[str] | None = None) -> None:
         self.data_root = Path(data_root).expanduser()
         path = self.data_root / 'annotations.json'
         annotations = read_annotations(path)
         self.classes: list[str] = annotations['metainfo']['classes']
-        entries = select_split(annotations['data_list'], split, path)
-        self._shards, self._stored = find_stored(self.data_root, entries)
-        bad = find_bad(self.data_root, entries, self._shards, self._stored)
-        if bad:
-            warnings.warn(judge(self.data_root, entries, bad, self._stored, max_bad), stacklevel=2)
-        self.entries = [entry for entry in entries if entry['video_id'] not in bad]
+        self.entries = select_split(annotations['data_list'], split, path)
+        self._shards, self._stored = find_stored(self.data_root, self.entries)
+        self._verified: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> dict:
-        """``video_id``, ``patient_id``, ``label``, ``split`` (each None where unknown) and ``frames``.
+        """The entry of the annotation with ``frames``: each an array (H, W) or (H, W, 3), blue, green, red; uint8.
 
-        ``frames`` are a read-only array (T, H, W) or (T, H, W, 3) uint8, BGR, mapped into memory, where the folder's
-        store has the video, else its T paths; :func:`~uscl.data.frame_loading.load_frame` takes an item of either.
+        They are one read-only array (T, H, W) or (T, H, W, 3), mapped into memory; a list where they differ in size.
         """
         entry = self.entries[index]
-        stored = self._stored.get(entry['video_id'])
-        frames = [self.data_root / frame for frame in entry['frames']] if stored is None else None
-        return entry | {'frames': frames if stored is None else self._shards.read(*stored.place)}
+        return entry | {'frames': self._shards.frames(self._checked(entry['video_id']).places())}
 
     def load(self, index: int, positions: Sequence[int] | np.ndarray) -> list[np.ndarray]:
         """Frames of a video, each (H, W, 3) uint8; red, green, blue.
@@ -66,4 +60,31 @@ class VideoFolder:
             positions: Of the frames, from 0.
         """
         item = self[index]
-        return [load_frame(item['frames'][k], video_id=item['video_id'])[..., ::-1] for k in positions]
+        frames = (load_frame(item['frames'][k], video_id=item['video_id']) for k in positions)
+        return [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
+
+    def facts(self, index: int) -> dict[str, Any]:
+        """What the converter found out about the source of a video."""
+        return self._stored[self.entries[index]['video_id']].facts
+
+    def frames(self, names: Iterable[str], color_type: str = 'color') -> Iterator[np.ndarray]:
+        """Frames by their names, see :func:`~uscl.data.frame_ids.frame_id`: (H, W, 3) uint8; blue, green, red.
+
+        Raises:
+            ValueError: The folder has no such frame.
+        """
+        for name in names:
+            video_id, position = split_frame_id(name)
+            stored = self._stored.get(video_id)
+            if stored is None or not 0 <= position < stored.num_frames:
+                raise ValueError(f'{self.data_root} has no frame {name!r}.')
+            (frame,) = self._shards.frames(self._checked(video_id).places(position, 1))
+            yield load_frame(frame, color_type, video_id)
+
+    def _checked(self, video_id: str) -> StoredVideo:
+        stored = self._stored[video_id]
+        if video_id not in self._verified:
+            if damage := stored_damage(self._shards, stored):
+                raise ValueError(f'video {video_id!r}: {damage}: {REMEDY}, which redoes it, or copy the folder again.')
+            self._verified.add(video_id)
+        return stored

@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 
 from uscl.core.natural_order import natural_key
 from uscl.data.annotations import read_annotations
+from uscl.data.frame_ids import frame_id
 from uscl.stats.cohesion import normalise
 
 from .feature_map import COLOURS, MAX_NAMED, embed, legend_below, style_map
@@ -92,7 +93,8 @@ def list_frames(
         split: Only the videos of this split; None takes all.
 
     Returns:
-        N paths and N groups, None where the annotation does not say.
+        Names of N frames (see :func:`~uscl.data.frame_ids.frame_id`) and N groups, None where the annotation does not
+        say.
 
     Raises:
         FileNotFoundError: There is no annotation.
@@ -104,14 +106,14 @@ def list_frames(
     if not chosen:
         splits = sorted({entry['split'] for entry in entries if entry['split'] is not None})
         raise ValueError(f'{file} has no video' + (f' of split {split!r}, only {splits}.' if split else '.'))
-    paths: list[str] = []
+    names: list[str] = []
     groups: list[str | None] = []
     for entry in chosen:
-        count = len(entry['frames'])
+        count = entry['num_frames']
         kept = np.linspace(0, count - 1, min(frames_per_video or count, count)).round().astype(int)
-        paths += [str(Path(data_root, entry['frames'][k])) for k in kept]
+        names += [frame_id(entry['video_id'], k) for k in kept]
         groups += [entry[GROUPINGS[group_by]]] * len(kept)
-    return paths, groups
+    return names, groups
 
 
 def embedding_figure(maps: Mapping[str, Layout], groups: Sequence[str | None], kind: str = 'class') -> Figure:

@@ -3,11 +3,11 @@
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
 
 
@@ -18,7 +18,7 @@ class VideoError:
     Attributes:
         video: Its id.
         patient: Its group.
-        path: Its middle frame, relative to the data folder.
+        path: Name of its middle frame, see :func:`~uscl.data.frame_ids.frame_id`.
         true: Index of the true class.
         predicted: Index of the wrong class that most seeds predict; of several, the one of largest mean probability.
         probability: Of that class, mean over all seeds.
@@ -69,16 +69,16 @@ def video_errors(runs: Mapping[int, Predictions]) -> list[VideoError]:
     return sorted(errors, key=lambda error: (-error.probability, error.video))
 
 
-def thumbnail(path: str | Path, size: int = 160) -> bytes | None:
-    """A frame as a small JPEG file, at most ``size`` pixels wide and high; None if it cannot be read."""
-    buffer = io.BytesIO()
+def thumbnail(folder: VideoFolder, name: str, size: int = 160) -> bytes | None:
+    """A frame as a small JPEG file, at most ``size`` pixels wide and high; None if the folder does not have it."""
     try:
-        with Image.open(path) as image:
-            small = image.convert('RGB')
-            small.thumbnail((size, size))
-            small.save(buffer, format='JPEG', quality=80)
-    except (OSError, ValueError, SyntaxError):  # missing, damaged; Pillow raises all three for damaged files
+        (frame,) = folder.frames([name])
+    except (OSError, ValueError):
         return None
+    image = Image.fromarray(np.ascontiguousarray(frame[..., ::-1]))
+    image.thumbnail((size, size))
+    buffer = io.BytesIO()
+    image.save(buffer, format='JPEG', quality=80)
     return buffer.getvalue()
 
 

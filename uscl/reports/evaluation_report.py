@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from uscl.data.video_folder import VideoFolder
 from uscl.stats.evaluation_summary import Runs
 from uscl.stats.predictions import Predictions
 from uscl.stats.summary_tables import (
@@ -47,7 +48,7 @@ def write_evaluation_report(
         facts: What was asked: ``command``, ``data``, ``protocol``, ``folds``, ``seeds``, ``warnings`` (list),
             ``settings``, ``versions``, ``device``, ``seconds``, ``leak`` (true, or a sentence, if videos or frames of
             one patient were on both sides); each may be absent, others are listed too.
-        data_root: Folder that the paths of frames are relative to.
+        data_root: Folder that the frames are of.
         backbones: Method → what its backbone uses, as :meth:`BackboneHealth.as_dict` gives it.
     """
     page = HtmlReport(
@@ -225,7 +226,8 @@ def _add_errors(page: HtmlReport, runs: Runs, classes: Sequence[str], selection:
             'come first.'
         )
         if errors:
-            page.gallery([(thumbnail(data_root / e.path), _lines(e, classes)) for e in errors[:MAX_ERRORS]])
+            folder = VideoFolder(data_root)
+            page.gallery([(thumbnail(folder, e.path), _lines(e, classes)) for e in errors[:MAX_ERRORS]])
         if len(errors) > MAX_ERRORS:
             page.paragraph(f'{len(errors) - MAX_ERRORS} more, less confident, are not shown.')
 

@@ -18,7 +18,7 @@ class Predictions:
         labels: (N,) int64 in [0, C), the true classes.
         videos: (N,) strings, video ids.
         groups: (N,) strings: the patient, or ``video:ID`` where that is unknown.
-        paths: (N,) strings: the frame's file relative to the data folder; of a video, its middle frame.
+        paths: (N,) strings: names of the frames; of a video, its middle frame.
     """
 
     probabilities: np.ndarray

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from uscl.data.annotations import read_annotations
+from uscl.data.folder_digest import data_digest
 from uscl.stats.classification import classification_metrics
 from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions
-from uscl_plugin.evaluation.cross_validation import CrossValidation, data_digest
+from uscl_plugin.evaluation.cross_validation import CrossValidation
 from uscl_plugin.evaluation.options import EvaluationOptions
 
 from .detection_config import DETECTOR, read_detector
@@ -110,11 +111,11 @@ class Comparison:
         self.runs: dict[str, dict[str, dict[int, Predictions]]] = {}
         self.classes: list[str] = []
         self._warned: set[str] = set()
-        annotations = [
-            Path(data).expanduser() / 'annotations.json' for data in (options.eval_data, options.pretraining.data)
-        ]
-        entries = [read_annotations(path)['data_list'] for path in annotations]  # here rather than in every row
-        self._pretraining_data = data_digest(annotations[1], entries[1])
+        # Here rather than in every row.
+        for data in (options.eval_data, options.pretraining.data):
+            annotation_file = Path(data).expanduser() / 'annotations.json'
+            read_annotations(annotation_file)
+        self._pretraining_data = data_digest(annotation_file.parent)
         self._check()
 
     def run(self, after_each: Callable[[], None] = lambda: None) -> bool:

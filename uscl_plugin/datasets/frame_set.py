@@ -1,7 +1,6 @@
 """All frames of the videos of a config's training data, or of other data."""
 
 import copy
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ import numpy as np
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
+from uscl.data.frame_loading import load_frame
 from uscl.data.held_out_frames import split_frames
 
-from .transforms import LoadVideoFrames
+from .video_clusters import VideoClusterDataset
 
 
 @dataclass(frozen=True)
@@ -21,22 +21,39 @@ class FrameSet:
     """All frames of some videos, N frames of V videos.
 
     Attributes:
-        paths: N files, video by video, in time order.
-        video: (N,) int64 in [0, V).
+        dataset: Whose whole videos these are.
+        video: (N,) int64 in [0, V), ascending.
+        position: (N,) int64, of each frame in its video, in time order.
         query: (N,) bool, the last quarter of each video in time; see :func:`~uscl.data.held_out_frames.split_frames`.
-        seen: (N,) bool, whether the file is one that the config trains on; None if its data are not there to compare.
+        seen: (N,) bool, whether the config trains on the frame; None if its data are not there to compare.
         video_ids: V names.
         classes: V class names as in the annotation, None where unlabelled.
         num_train_videos: Videos that the config trains on, None if its data are not there.
     """
 
-    paths: list[str]
+    dataset: VideoClusterDataset
     video: np.ndarray
+    position: np.ndarray
     query: np.ndarray
     seen: np.ndarray | None
     video_ids: list[str]
     classes: list[str | None]
     num_train_videos: int | None
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def read(self, color: str = 'color', which: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+        """Read frames one by one as the training pipeline does: (H, W, 3) uint8; blue, green, red.
+
+        Args:
+            color: See :func:`~uscl.data.frame_loading.load_frame`.
+            which: Indices in [0, N); None: all.
+        """
+        for k in range(len(self)) if which is None else which:
+            info = self.dataset.get_data_info(int(self.video[k]))
+            frames = self.dataset.frames(info)
+            yield load_frame(frames[self.position[k]], color, info['video_id'])
 
 
 def dataset_config(cfg: Config, data_root: str | None = None, split: str | None = None, **changes: Any) -> dict:
@@ -80,32 +97,40 @@ def collect_frames(cfg: Config, data_root: str | None = None, split: str | None 
         Whole videos, also where the config trains on a part of each (``frame_range``).
     """
     changes: dict[str, Any] = {'frame_range': (0.0, 1.0), 'label_fraction': 1.0, 'label_map': None, 'classes': None}
-    changes['frame_store'] = False  # the image files are read, and should be missed now rather than after some epochs
     dataset = DATASETS.build(dataset_config(cfg, data_root, split, pipeline=[], **changes))
-    paths: list[str] = []
-    video, query = [], []
-    video_ids, classes = [], []
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        gallery, queries = split_frames(len(info['frames']))
-        paths += info['frames']
-        video += [index] * len(info['frames'])
-        query += [False] * len(gallery) + [True] * len(queries)
-        video_ids.append(info['video_id'])
-        classes.append(dataset.metainfo['classes'][info['gt_label']] if info['gt_label'] >= 0 else None)
+    infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+    counts = [info['num_frames'] for info in infos]
+    names = dataset.metainfo['classes']
+    return FrameSet(
+        dataset,
+        video=np.repeat(np.arange(len(infos)), counts),
+        position=np.concatenate([np.arange(count) for count in counts]),
+        query=np.concatenate([np.arange(count) >= split_frames(count)[1].start for count in counts]),
+        seen=None if (trained := _trained_frames(cfg)) is None else _seen(dataset.data_root, infos, trained),
+        video_ids=[info['video_id'] for info in infos],
+        classes=[names[info['gt_label']] if info['gt_label'] >= 0 else None for info in infos],
+        num_train_videos=None if trained is None else len(trained[1]),
+    )
+
+
+def _trained_frames(cfg: Config) -> tuple[Path, dict[str, range]] | None:
+    """Folder, and the frames of each video that a config trains on; None if its data are not there."""
     try:
         trained = DATASETS.build(dataset_config(cfg, pipeline=[]))
     except FileNotFoundError:
-        seen, num_train_videos = None, None
-    else:
-        num_train_videos = len(trained)
-        files = {os.path.realpath(path) for i in range(len(trained)) for path in trained.get_data_info(i)['frames']}
-        seen = np.array([os.path.realpath(path) in files for path in paths])
-    return FrameSet(paths, np.array(video), np.array(query), seen, video_ids, classes, num_train_videos)
+        return None
+    infos = (trained.get_data_info(index) for index in range(len(trained)))
+    frames = {info['video_id']: range(info['first'], info['first'] + info['num_frames']) for info in infos}
+    return Path(trained.data_root).resolve(), frames
 
 
-def read_frames(paths: Iterable[str], color: str = 'color') -> Iterator[np.ndarray]:
-    """Read frames one by one as the training pipeline does: (H, W, 3) uint8; blue, green, red."""
-    load = LoadVideoFrames(color_type=color)
-    for path in paths:
-        yield load.transform({'frames': [path], 'frame_inds': [0], 'video_id': Path(path).parent.name})['imgs'][0]
+def _seen(data_root: str, infos: list[dict], trained: tuple[Path, dict[str, range]]) -> np.ndarray:
+    folder, frames = trained
+    is_same = Path(data_root).resolve() == folder
+    return np.array(
+        [
+            is_same and position in frames.get(info['video_id'], ())
+            for info in infos
+            for position in range(info['num_frames'])
+        ]
+    )

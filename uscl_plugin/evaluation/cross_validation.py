@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from uscl.core.digest import digest
 from uscl.core.shipped_files import CONFIGS as SHIPPED_CONFIGS
 from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
+from uscl.data.folder_digest import data_digest
 from uscl.data.folds import Folds, read_folds, write_folds
 from uscl.stats.predictions import Predictions, concatenate
 from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
@@ -78,7 +79,7 @@ class CrossValidation:
         self.leak = find_leak(options, self.annotations['metainfo'], self.annotation_file.parent)
         if self.leak and not options.allow_leak:
             raise ValueError(f'{self.leak}: the figures would pretend. Pass --allow-leak to see them all the same.')
-        self._data = data_digest(self.annotation_file, entries)
+        self._data = data_digest(self.annotation_file.parent)
         seeds = range(options.seeds) if isinstance(options.seeds, int) else options.seeds
         self.folds = {seed: self._make_folds(seed) for seed in seeds}
         self.warnings += list(dict.fromkeys(note for folds in self.folds.values() for note in folds.warnings))
@@ -256,15 +257,3 @@ class CrossValidation:
         if not options.folds.isdecimal() or not options.folds.isascii():
             raise ValueError(f"--folds should be a number of folds, 'split' or 'official', got {options.folds!r}.")
         return make_folds(entries, int(options.folds), seed, options.group_by, options.val_fraction)
-
-
-def data_digest(annotation_file: Path, entries: Sequence[Mapping]) -> str:
-    """What tells a data folder from others: its annotation, and names, sizes and times of its frames."""
-    facts = []
-    for entry in entries:
-        for frame in entry['frames']:
-            path = annotation_file.parent / frame
-            if path.is_file():  # the data set names those that are gone
-                status = path.stat()
-                facts.append(f'{frame} {status.st_size} {status.st_mtime_ns}')
-    return digest(annotation_file.read_bytes(), *facts)

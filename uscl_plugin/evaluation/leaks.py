@@ -7,7 +7,6 @@ from typing import Any
 from uscl.core.config_literals import config_literals
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import group_of
-from uscl.data.video_manifest import read_manifest, source_digest
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 from .backbones import split_spec
@@ -53,7 +52,7 @@ def equal_clips_leak(data: Path, folds: str) -> str:
     first: dict[str, tuple[str, str]] = {}
     for entry in read_annotations(data / 'annotations.json')['data_list']:
         part = entry['split'] if folds == 'split' else group_of(entry)
-        digest = source_digest(read_manifest((data / entry['frames'][0]).parent))
+        digest = entry['sha256']
         if entry['label'] is None or part is None or digest is None:
             continue
         video, other = first.setdefault(digest, (entry['video_id'], part))

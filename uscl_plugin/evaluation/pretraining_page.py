@@ -210,7 +210,7 @@ def _add_histograms(page: HtmlReport, evaluations: dict[str, Evaluation]) -> Non
 
 def _add_map(page: HtmlReport, found: FrameSet, evaluations: dict[str, Evaluation], seed: int) -> None:
     page.heading('Map of all frames')
-    total = len(found.paths)
+    total = len(found)
     shown = np.unique(np.linspace(0, total - 1, min(total, MAX_MAP_FRAMES)).round().astype(int))
     maps = {NAMES[key]: embed(evaluation.features[shown], seed) for key, evaluation in evaluations.items()}
     few = len(found.video_ids) <= MAX_NAMED

@@ -16,7 +16,7 @@ from rich.progress import track
 
 from uscl.core.atomic_files import write_text
 from uscl.version import __version__
-from uscl_plugin.datasets.frame_set import FrameSet, collect_frames, read_frames
+from uscl_plugin.datasets.frame_set import FrameSet, collect_frames
 from uscl_plugin.datasets.pipeline_settings import color_type, input_size
 from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from uscl_plugin.measures.representation import Evaluation, evaluate_backbone, input_settings
@@ -55,11 +55,11 @@ def report_pretraining(options: ReportOptions) -> dict:
     found = collect_frames(cfg, options.data_root, options.split)
     color = color_type(cfg.train_dataloader.dataset.pipeline)
     evaluations, backbones = {}, {}
-    sample = [found.paths[k] for k in spread_evenly(len(found.paths))]
+    sample = spread_evenly(len(found))
     for name, network in networks.items():
-        frames = track(read_frames(found.paths, color), f'Features {name} pretraining', len(found.paths))
+        frames = track(found.read(color), f'Features {name} pretraining', len(found))
         evaluations[name] = evaluate_backbone(network.to(device), frames, found, cfg)
-        backbones[name] = measure_frames(network, read_frames(sample, color), **input_settings(cfg))
+        backbones[name] = measure_frames(network, found.read(color, sample), **input_settings(cfg))
     facts = _facts(cfg, options, found, evaluations, backbones)
     facts['device'] = (
         torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
@@ -92,7 +92,7 @@ def _facts(
         'frame_range_of_training': list(dataset.get('frame_range', (0.0, 1.0))),
         'num_videos': len(found.video_ids),
         'num_train_videos': found.num_train_videos,
-        'num_frames': len(found.paths),
+        'num_frames': len(found),
         'num_held_out': int(found.query.sum()),
         'num_held_out_seen_in_training': None if found.seen is None else int((found.seen & found.query).sum()),
         'num_gallery_seen_in_training': None if found.seen is None else int((found.seen & ~found.query).sum()),

@@ -7,7 +7,8 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 from torch import Tensor
 
-from uscl_plugin.datasets.frame_set import dataset_config, read_frames
+from uscl.data.frame_loading import load_frame
+from uscl_plugin.datasets.frame_set import dataset_config
 from uscl_plugin.datasets.pipeline_settings import color_type
 from uscl_plugin.datasets.transforms import PlannedView, collate_frames
 from uscl_plugin.models.data_preprocessors import make_views
@@ -42,12 +43,13 @@ def spg_rows(
         if len(views) > 2 or len(meta.get('frame_inds', ())) not in (1, 2, 3):
             return []
         info = dataset.get_data_info(int(index))
-        paths = [info['frames'][k] for k in meta['frame_inds']]
         color = color_type(cfg.train_dataloader.dataset.pipeline)
+        stored = dataset.frames(info)
+        frames = [load_frame(stored[k], color, info['video_id']) for k in meta['frame_inds']]
         rows.append(
             {
                 'video_id': info['video_id'],
-                'frames': [frame[..., ::-1] for frame in read_frames(paths, color)],
+                'frames': [frame[..., ::-1] for frame in frames],
                 'views': [_as_image(view) for view in views],
                 'mix_ratios': tuple(meta.get('mix_ratios', ())),
             }

@@ -73,7 +73,6 @@ class HeldOutHook(Hook):
 
     @master_only
     def _report(self, runner: Runner) -> None:
-        from uscl_plugin.datasets.frame_set import read_frames
         from uscl_plugin.datasets.pipeline_settings import color_type
         from uscl_plugin.measures.representation import evaluate_backbone
 
@@ -82,9 +81,7 @@ class HeldOutHook(Hook):
         was_training = model.training
         model.eval()
         try:
-            found = evaluate_backbone(
-                model.backbone, read_frames(self._frames.paths, color), self._frames, runner.cfg
-            ).cohesion
+            found = evaluate_backbone(model.backbone, self._frames.read(color), self._frames, runner.cfg).cohesion
             values = {
                 'contrastive': self._contrastive(model, runner.cfg.train_dataloader.batch_size),
                 'gap': found.gap,

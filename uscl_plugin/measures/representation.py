@@ -45,7 +45,7 @@ def evaluate_backbone(backbone: nn.Module, frames: Iterable[np.ndarray], found: 
 
     Args:
         backbone: The network, on the device to use.
-        frames: The N frames of ``found``, see :func:`read_frames`.
+        frames: The N frames of ``found``, see :meth:`~uscl_plugin.datasets.frame_set.FrameSet.read`.
         found: Their videos and which are held out.
         cfg: States input size and normalisation.
 

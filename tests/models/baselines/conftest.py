@@ -68,7 +68,7 @@ def run_baseline(clusters, tmp_path):
 
     def make(name, view_transforms, epochs=2, workers=0, run='run', **options):
         views = [dict(type='MultiView', num_views=[1] * len(view_transforms), transforms=view_transforms)]
-        load = [dict(type='LoadImageFromFile'), dict(type='Resize', scale=(SIZE, SIZE))]
+        load = [dict(type='LoadFrame'), dict(type='Resize', scale=(SIZE, SIZE))]
         pack = [dict(type='PackInputs')]
         data = dict(type='VideoFrameDataset', data_root=str(clusters), keep_unlabelled=True)
 

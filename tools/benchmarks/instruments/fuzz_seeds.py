@@ -10,8 +10,9 @@ import av
 import numpy as np
 from PIL import Image
 
-from uscl.data.annotations import write_annotations
-from uscl.data.frame_packing import pack_frames
+from uscl.data.annotations import read_annotations
+from uscl.data.folder_writer import write_data_folder
+from uscl.data.store_writer import StoreWriter
 
 from .mutations import DECOY
 
@@ -98,14 +99,20 @@ def planted() -> list[Any]:
 
 def dataset(root: Path) -> tuple[list[dict], dict[str, bytes]]:
     """Three small videos with a store: the entries of the annotation, and all files by name."""
-    entries = []
+    videos = []
     for number, (name, label) in enumerate((('a', 'covid'), ('b', 'regular'), ('c', None))):
-        names = [f'frames/{name}/{index:06d}.png' for index in range(4)]
-        for frame, pixels in zip(names, moving_square(4), strict=True):
-            (root / frame).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels[: 8 + number, :12] if number else pixels[:8, :12, 0]).save(root / frame)
-        entries.append({'video_id': name, 'patient_id': f'p{number}', 'label': label, 'split': None, 'frames': names})
-    write_annotations(root / 'annotations.json', entries, ['covid', 'regular'], fps=3.0)
-    pack_frames(root, entries, workers=1)
-    files = [path for path in root.rglob('*') if path.is_file() and path.name != '.lock']
+        frames = [pixels[: 8 + number, :12] if number else pixels[:8, :12, 0] for pixels in moving_square(4)]
+        videos.append({'video_id': name, 'patient_id': f'p{number}', 'label': label, 'frames': frames})
+    write_data_folder(root, videos, classes=['covid', 'regular'], settings={'fps': 3.0})
+    files = [path for path in root.rglob('*') if path.is_file()]
+    entries = read_annotations(root / 'annotations.json')['data_list']
     return entries, {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def unfinished_store(root: Path) -> dict[str, bytes]:
+    """The store of a run that died after two videos: a shard and its journal, and no index."""
+    with StoreWriter(root, 'ab') as store:
+        for name in 'ab':
+            store.add(name, moving_square(3), {})
+    files = (root / 'store').iterdir()
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}

@@ -18,17 +18,17 @@ from uscl.convert.lesions.class_lists import read_class_lists
 from uscl.convert.lesions.masks import read_binary_mask, read_colour_mask
 from uscl.convert.pocus.pocus_clone import read_table
 from uscl.convert.pocus.pocus_folds import read_fold
-from uscl.convert.videos.video_store import StoreSettings, find_complete, store_video
 from uscl.core.errors import ClipError, SourceError
 from uscl.data.annotations import read_annotations
-from uscl.data.bad_videos import damaged_videos
 from uscl.data.folds import Folds, check_folds, read_folds, write_folds
+from uscl.data.frame_store import damaged_videos
 from uscl.data.frame_store import read_index as read_store_index
+from uscl.data.store_writer import StoreWriter
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
-from .fuzz_seeds import SIZE, clip, dataset, dicom, encode, picture, planted
+from .fuzz_seeds import SIZE, clip, dataset, dicom, encode, picture, planted, unfinished_store
 from .fuzzing import Reader
 from .mutations import (
     mutate_bytes,
@@ -157,42 +157,39 @@ def _checkpoints(folder: Path) -> list[Reader]:
 
 
 def _dataset_files(folder: Path) -> list[Reader]:
-    """What the converters write: annotation, folds, manifest of a video, frame store."""
+    """What the converters write: annotation, folds, frame store."""
     entries, around = dataset(folder / 'data')
     annotations = around.pop('annotations.json')
     folds = [{'train': ['a'], 'val': [], 'test': ['b']}, {'train': ['b'], 'val': [], 'test': ['a']}]
     write_folds(folder / 'folds.json', Folds(folds, warnings=['a remark']))
-    settings = StoreSettings(size=16)
-    (folder / 'source').mkdir()
-    (folder / 'source/0.png').write_bytes(picture('L', '.png'))
-    store_video('v', folder / 'source', folder / 'video', settings)
-    shard = next(name for name in around if name.endswith('.bin'))
+    shard = next(name for name in around if name.endswith('.safetensors'))
     store_index = around['store/index.json']
+    unfinished = unfinished_store(folder / 'unfinished')
+    journal = next(name for name in unfinished if name.endswith('.jsonl'))
 
     def check_annotations(path: Path) -> None:
-        for entry in read_annotations(path)['data_list']:
-            for frame in entry['frames']:
-                _expect_inside(path.parent, frame)
+        read_annotations(path)
         VideoClusterDataset(data_root=str(path.parent), pipeline=[], lazy_init=False)
 
     def check_store(path: Path) -> None:
         root = path.parents[1]
         index = read_store_index(root)
+        is_shard = path.suffix == '.safetensors'
         changed = {
             name
-            for name, video in (index.videos if index else {}).items()
-            if path.suffix == '.bin'
-            and path.read_bytes()[video.offset :][: int(np.prod(video.shape))]
-            != around[shard][video.offset :][: int(np.prod(video.shape))]
+            for name, video in index.videos.items()
+            if is_shard
+            and path.read_bytes()[video.offset :][: video.num_bytes] != around[shard][video.offset :][: video.num_bytes]
         }
         found = set(damaged_videos(root))
-        if path.suffix == '.bin' and found != changed:
+        if is_shard and found != changed:
             raise AssertionError(f'the checksums name {sorted(found)}, changed were {sorted(changed)}')
 
-    def check_manifest(path: Path) -> None:
-        names = find_complete(path.parent / 'source', path.parent, settings)
-        if names is not None and any(not (path.parent / name).is_file() for name in names):
-            raise AssertionError(f'lists frames that are not there: {names}')
+    def check_journal(path: Path) -> None:
+        with StoreWriter(path.parents[1], ()) as store:
+            store.commit()
+        if damaged := damaged_videos(path.parents[1]):
+            raise AssertionError(f'taken up although damaged: {damaged}')
 
     def read_and_check_folds(path: Path) -> None:
         found = read_folds(path)
@@ -202,24 +199,15 @@ def _dataset_files(folder: Path) -> list[Reader]:
             raise ValueError(f'{path}: {error}') from error
 
     documented = (ValueError, FileNotFoundError)
-    sources = {'source/0.png': picture('L', '.png'), '000000.png': (folder / 'video/000000.png').read_bytes()}
     with_index = {**around, 'annotations.json': annotations}
     return [
         Reader('annotations', 'annotations.json', [annotations], mutate_json, check_annotations, documented, around),
         Reader(
             'folds', 'folds.json', [(folder / 'folds.json').read_bytes()], mutate_json, read_and_check_folds, documented
         ),
-        Reader(
-            'manifest',
-            'video.json',
-            [(folder / 'video/video.json').read_bytes()],
-            mutate_json,
-            check_manifest,
-            documented,
-            sources,
-        ),
         Reader('store index', 'store/index.json', [store_index], mutate_json, check_store, documented, with_index),
         Reader('store shard', shard, [around[shard]], mutate_bytes, check_store, documented, with_index),
+        Reader('store journal', journal, [unfinished[journal]], mutate_bytes, check_journal, documented, unfinished),
     ]
 
 

@@ -10,7 +10,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from uscl.data.annotations import read_annotations
+from uscl.data.video_folder import VideoFolder
 
 from .released_code import ReleasedCode, quiet
 from .workload import CountedBatches, Workload
@@ -113,21 +113,13 @@ def write_jpeg_folders(data_root: str | Path, video_ids: Collection[str], out: P
 
     Returns:
         The folder.
-
-    Raises:
-        ValueError: A frame cannot be read.
     """
-    wanted = set(video_ids)
-    entries = [
-        e for e in read_annotations(Path(data_root) / 'annotations.json')['data_list'] if e['video_id'] in wanted
-    ]
-    for number, entry in enumerate(entries):
+    wanted, videos = set(video_ids), VideoFolder(data_root)
+    chosen = [index for index, entry in enumerate(videos.entries) if entry['video_id'] in wanted]
+    for number, index in enumerate(chosen):
         folder = out / f'video_{number:05d}'
         folder.mkdir(parents=True)
-        for k, frame in enumerate(entry['frames']):
-            image = cv2.imread(str(Path(data_root) / frame), cv2.IMREAD_UNCHANGED)
-            if image is None:
-                raise ValueError(f'{Path(data_root) / frame} cannot be read: run the converter again.')
+        for k, image in enumerate(videos[index]['frames']):
             _, encoded = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             (folder / f'{k:06d}.jpg').write_bytes(encoded.tobytes())
     return out

@@ -4,9 +4,6 @@
 name neither clips nor patients, so every distinct image becomes a video of one frame.
 """
 
-import hashlib
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,21 +17,20 @@ from uscl.clips.discovery import VideoSource, find_root
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
 from uscl.convert.output_folder import output_folder
 from uscl.convert.videos.conversion_report import print_report, print_store
+from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.outcome import Outcome
-from uscl.convert.videos.video_conversion import FRAMES, pack_with_progress
-from uscl.convert.videos.video_store import TEMPORARY_PREFIX, StoreSettings, remove_leftovers
+from uscl.convert.videos.video_conversion import refuse_older
+from uscl.core.digest import digest
 from uscl.core.errors import SourceError
 from uscl.data.annotations import write_annotations
-from uscl.data.frame_packing import discard_store
-from uscl.data.png_frames import frame_name, write_png
+from uscl.data.store_writer import StoreWriter
 
 from .array_pickle import load_arrays
 from .pocus_clone import CLASSES  # 0 covid, 1 pneumonia, 2 regular, as in the released code (my_dataset.py)
 
 NUM_FOLDS = 5
 SIDES = ('train', 'test')
-CONVERTER_VERSION = 1  # raise when the same pickle gives other frames
-MANIFEST, ANNOTATIONS = 'fold.json', 'annotations.json'
+CONVERTER_VERSION = 2  # raise when the same pickle gives other frames
 
 
 def list_fold_files(src: str | Path, out: str | Path | None = None) -> list[Path]:
@@ -57,7 +53,7 @@ def convert_folds(files: Sequence[Path], out: str | Path, settings: StoreSetting
     Images are the same if their pixels (as stored in the pickle, cut to integers) and labels are; the id tells where
     one occurs first, such as ``fold1/test/000012``. The annotation's metainfo gets ``grouping='unknown'`` and
     ``folds``: the video ids of 'train' and 'test' of every fold, in the authors' order and with their repetitions.
-    One file is held in memory at a time, and those stored already are not read.
+    One file is held in memory at a time.
 
     Args:
         files: One pickle a fold.
@@ -71,40 +67,23 @@ def convert_folds(files: Sequence[Path], out: str | Path, settings: StoreSetting
         SourceError: A file is refused, damaged or not as described, or ``out`` cannot be written.
         FolderInUseError: Another process writes to it.
     """
-    frames = Path(out) / FRAMES
+    out = Path(out)
+    refuse_older(out)
     seen: dict[str, str] = {}  # video id by image
     records: list[dict] = []
     outcomes: list[Outcome] = []
     with output_folder(out):
-        frames.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(frames)
-        bar_on_stderr = Console(stderr=True)
-        for number, file in enumerate(track(files, 'reading folds', console=bar_on_stderr), 1):
-            record = _find_complete(file, frames / f'fold{number}', settings, seen)
-            is_new = record is None
-            if record is None:
-                discard_store(out)
-                record = _store_fold(file, frames / f'fold{number}', settings, seen)
-            new_images = _list_new(record, number, seen)
-            for image, video_id in new_images.items():
-                source = VideoSource(video_id, file, CLASSES[int(image[0])])
-                outcomes.append(Outcome(source, [f'{FRAMES}/{video_id}.png'], is_new=is_new))
-            seen |= new_images
-            records.append(record)
-        entries = [{'video_id': o.source.video_id, 'label': o.source.label, 'frames': o.frames} for o in outcomes]
+        for number, file in enumerate(track(files, 'reading folds', console=Console(stderr=True)), 1):
+            records.append(_store_fold(file, number, out, settings, seen, outcomes))
+        entries = [_entry(outcome) for outcome in outcomes]
         folds = [{side: [seen[image] for image in record[side]] for side in SIDES} for record in records]
-        write_annotations(
-            Path(out) / ANNOTATIONS,
-            entries,
-            CLASSES,
-            fps=None,
-            size=settings.size,
-            grouping='unknown',
-            folds=folds,
-        )
-        print_report(outcomes, CLASSES, Path(out))
+        chosen = {'fps': None, 'size': settings.size, 'color': settings.color}
+        write_annotations(out / 'annotations.json', entries, CLASSES, settings=chosen, grouping='unknown', folds=folds)
+        with StoreWriter(out, ()) as store:
+            index = store.prune(seen.values())
+        print_report(outcomes, CLASSES, out)
         _print_folds(records)
-        print_store(pack_with_progress(Path(out), entries), Path(out))
+        print_store(index, out)
     return 0
 
 
@@ -158,72 +137,53 @@ def _describe(array: np.ndarray) -> str:
     return f'shape {array.shape}, {array.dtype}{values}'
 
 
-def _store_fold(file: Path, folder: Path, settings: StoreSettings, seen: dict[str, str]) -> dict:
-    """Write the images that no earlier fold has, and the manifest, in one step.
+def _store_fold(
+    file: Path, number: int, out: Path, settings: StoreSettings, seen: dict[str, str], outcomes: list[Outcome]
+) -> dict[str, list[str]]:
+    """Store the images that no earlier fold has; they are added to ``seen`` and ``outcomes``.
 
-    A record names every image as label:digest, in the order of the arrays.
+    Returns:
+        Every image as label:digest, in the order of the arrays, by side.
     """
-    size = file.stat().st_size
     fold = read_fold(file)
-    temporary = folder.with_name(TEMPORARY_PREFIX + folder.name)
-    written = set(seen)
-    record: dict = {side: [] for side in SIDES}
-    for side, (images, labels) in fold.items():
-        (temporary / side).mkdir(parents=True)
-        for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):
-            frame = _to_rgb(pixels)
-            image = f'{int(label)}:{hashlib.sha256(repr(frame.shape).encode() + frame.tobytes()).hexdigest()}'
-            record[side].append(image)
-            if image not in written:
-                written.add(image)
-                as_grey = settings.color == 'gray' or (settings.color == 'auto' and is_grey(frame))
-                frame = shrink(to_grey(frame) if as_grey else frame, settings.size)
-                write_png(temporary / side / frame_name(index), frame)
-    manifest = {**_settings_of(settings), 'bytes': size, **record}
-    (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
-    (folder.parents[1] / ANNOTATIONS).unlink(missing_ok=True)  # its ids may now mean other images
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    record: dict[str, list[str]] = {side: [] for side in SIDES}
+    places = [f'fold{number}/{side}/{index:06d}' for side, (images, _) in fold.items() for index in range(len(images))]
+    with StoreWriter(out, places) as store:
+        for side, (images, labels) in fold.items():
+            for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+                frame = _to_rgb(pixels)
+                pixel_digest = digest(repr(frame.shape), frame.tobytes())
+                image = f'{int(label)}:{pixel_digest}'
+                record[side].append(image)
+                if image in seen:
+                    continue
+                video_id = seen[image] = f'fold{number}/{side}/{index:06d}'
+                facts = {
+                    'converter_version': CONVERTER_VERSION,
+                    'settings': {'size': settings.size, 'color': settings.color},
+                    'source': {'sha256': pixel_digest},
+                }
+                stored = store.index.videos.get(video_id)
+                is_new = stored is None or stored.facts != facts
+                if is_new:
+                    as_grey = settings.color == 'gray' or (settings.color == 'auto' and is_grey(frame))
+                    frame = shrink(to_grey(frame) if as_grey else frame, settings.size)
+                    store.add(video_id, [frame if as_grey else frame[..., ::-1]], facts)
+                source = VideoSource(video_id, file, CLASSES[int(label)])
+                outcomes.append(Outcome(source, 1, facts, is_new=is_new))
+        store.commit()
     return record
+
+
+def _entry(outcome: Outcome) -> dict[str, Any]:
+    sha256 = outcome.facts['source']['sha256']
+    return {'video_id': outcome.source.video_id, 'label': outcome.source.label, 'num_frames': 1, 'sha256': sha256}
 
 
 def _to_rgb(pixels: np.ndarray) -> np.ndarray:
     """(C, H, W) to (H, W, 3); fractions are cut off as the released code does (my_dataset.py)."""
     frame = pixels.astype(np.uint8).transpose(1, 2, 0)
     return np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))
-
-
-def _find_complete(file: Path, folder: Path, settings: StoreSettings, seen: dict[str, str]) -> dict | None:
-    """The record of a fold that is stored with these settings, newer than its file and with all frames, else None."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding='utf-8'))
-        status = file.stat()
-        number = int(folder.name.removeprefix('fold'))
-        is_current = (
-            {key: manifest[key] for key in _settings_of(settings)} == _settings_of(settings)
-            and manifest['bytes'] == status.st_size
-            and status.st_mtime_ns <= (folder / MANIFEST).stat().st_mtime_ns
-            and all(
-                (folder.parent / f'{name}.png').stat().st_size for name in _list_new(manifest, number, seen).values()
-            )
-        )
-        return {side: manifest[side] for side in SIDES} if is_current else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _list_new(record: dict, number: int, seen: dict[str, str]) -> dict[str, str]:
-    """Images of a fold that no earlier one has, with the id of their first place."""
-    places: dict[str, str] = {}
-    for side in SIDES:
-        for index, image in enumerate(record[side]):
-            if image not in seen:
-                places.setdefault(image, f'fold{number}/{side}/{index:06d}')
-    return places
-
-
-def _settings_of(settings: StoreSettings) -> dict:
-    return {'converter_version': CONVERTER_VERSION, 'size': settings.size, 'color': settings.color}
 
 
 def count_leaked(record: dict) -> int:
@@ -233,7 +193,7 @@ def count_leaked(record: dict) -> int:
         record: ``'label:digest'`` of every image of ``'train'`` and ``'test'``.
     """
     pixels = {side: [image.partition(':')[2] for image in record[side]] for side in SIDES}
-    return sum(digest in set(pixels['train']) for digest in pixels['test'])
+    return sum(image in set(pixels['train']) for image in pixels['test'])
 
 
 def _print_folds(records: Sequence[dict]) -> None:

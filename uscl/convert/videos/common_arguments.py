@@ -4,7 +4,7 @@ import argparse
 
 from uscl.core.command_line import positive_int
 
-from .video_store import COLOR_MODES
+from .frame_decoding import COLOR_MODES
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,4 +20,5 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         default='auto',
         help='auto (default) stores a video as gray if all of its frames are; gray, color: store every video so',
     )
+    parser.add_argument('--keep-images', action='store_true', help='also write frames as PNG files, to look at')
     parser.add_argument('--workers', type=positive_int, metavar='N', help='processes (default: one for every core)')

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from uscl.data.frame_store import STORE, StoreIndex
 
+from .frame_decoding import MASKED
 from .outcome import Outcome
-from .video_store import MASKED
 
 UNLABELLED = '(unlabelled)'
 _MASK_ROWS = 50  # of the table of what was blanked; the file has all
@@ -49,10 +49,8 @@ def print_report(outcomes: Sequence[Outcome], classes: Sequence[str], out: Path)
 
 
 def print_store(index: StoreIndex, out: Path) -> None:
-    """Print to stdout what is in the frame store of a dataset folder, and which videos are not."""
+    """Print to stdout how much is in the frame store of a dataset folder."""
     console = Console(highlight=False, soft_wrap=True)
-    for video_id, reason in index.left_out.items():
-        console.print(f'not in the frame store: {video_id}, {reason}', markup=False)
     size = f'{index.num_bytes / 1e6:.0f} MB' if index.num_bytes >= 1e6 else f'{index.num_bytes / 1e3:.0f} kB'
     console.print(f'Frame store of {len(index.videos)} clips ({size}) in {out / STORE}.', markup=False)
 
@@ -83,5 +81,5 @@ def count_cells(outcomes: Sequence[Outcome]) -> tuple[str, str, str, str]:
     """Clips, frames, patients ('-' if none is known) and skipped videos of a row of the table."""
     read = [outcome for outcome in outcomes if outcome.reason is None]
     patients = {outcome.source.patient_id for outcome in read} - {None}
-    frames = sum(len(outcome.frames) for outcome in read)
+    frames = sum(outcome.num_frames for outcome in read)
     return str(len(read)), str(frames), str(len(patients) or '-'), str(len(outcomes) - len(read))

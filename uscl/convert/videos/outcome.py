@@ -1,6 +1,7 @@
 """What became of one video of a conversion."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from uscl.clips.discovery import VideoSource
 
@@ -11,14 +12,14 @@ class Outcome:
 
     Attributes:
         source: The video.
-        frames: Stored frames in time order, relative to the dataset folder; empty if it was skipped.
+        num_frames: Stored frames; 0 if it was skipped.
+        facts: What the converter found out, see :class:`~uscl.convert.videos.frame_decoding.DecodedVideo`.
         reason: Why it was skipped, else None.
         is_new: Whether it was converted now, not found complete.
-        blanked: Share of the picture that was blanked because it never moves; None if that was not asked for.
     """
 
     source: VideoSource
-    frames: list[str] = field(default_factory=list)
+    num_frames: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
     is_new: bool = False
-    blanked: float | None = None

@@ -1,10 +1,9 @@
-"""Convert all videos of a source into a dataset folder, in parallel, going on where an earlier run stopped."""
+"""Convert all videos of a source into a data folder, in parallel, going on where an earlier run stopped."""
 
-import csv
-import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,19 @@ from uscl.convert.output_folder import output_folder
 from uscl.convert.privacy.hidden_names import hide_names
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
+from uscl.core.tables import write_csv
 from uscl.core.worker_pool import run_isolated
-from uscl.data.annotations import write_annotations
-from uscl.data.frame_packing import discard_store, pack_frames
-from uscl.data.frame_store import STORE, StoreIndex
+from uscl.data.annotations import read_annotations, write_annotations
+from uscl.data.frame_shards import STORE, FrameShards
+from uscl.data.frame_store import stored_damage
 from uscl.data.png_frames import store_name
-from uscl.data.video_manifest import MANIFEST
+from uscl.data.store_writer import StoreWriter
 
 from .conversion_report import print_masks, print_report, print_store
+from .frame_decoding import MASKED, DecodedVideo, StoreSettings, decode_video, is_current
 from .outcome import Outcome
-from .video_store import MASKED, StoreSettings, blanked_share, find_complete, remove_leftovers, store_video
 
-FRAMES = 'frames'
+IMAGES = 'frames'  # OUT/frames/NAME/000000.png …, with --keep-images
 _CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'
 
 
@@ -45,12 +45,15 @@ def convert_sources(
     settings: StoreSettings,
     classes: Sequence[str] | None = None,
     workers: int | None = None,
+    keep_images: bool = False,
     remove_others: bool = False,
-    **metainfo: Any,
+    **chosen: Any,
 ) -> int:
-    """Convert videos, write ``annotations.json``, ``skipped.csv`` and the frame store, and print a report.
+    """Convert videos into ``store/``, write ``annotations.json`` and ``skipped.csv``, and print a report.
 
-    With a mask of static pixels, also ``masked/``: a picture for every video, and ``blanked.csv``.
+    What an earlier run has stored of videos that are not among the sources any more is removed, and so are the bytes of
+    earlier versions; not so if no video can be read, as of a disk that is not there. With a mask of static pixels, also
+    ``masked/``: a picture for every video, and ``blanked.csv``.
 
     Args:
         sources: The videos.
@@ -58,149 +61,149 @@ def convert_sources(
         settings: How frames are stored.
         classes: Class names in order; None takes the sorted labels of ``sources``.
         workers: Number of processes; None is one for every core.
-        remove_others: Remove what earlier runs have left of other videos, or of these under other names: frames,
-            pictures, and the annotation and store if no video is left.
-        **metainfo: Further plain values for the annotation file.
+        keep_images: Also write the frames of what is converted now as PNG files, to look at.
+        remove_others: Remove what is not among the sources also if no video can be read.
+        **chosen: Further options of the conversion, plain values, for ``metainfo.settings`` of the annotation.
 
     Returns:
         Exit code for a tool: 0 if at least one video was read, else 1 (no annotation file is written then).
 
     Raises:
-        SourceError: ``out`` cannot be written.
+        SourceError: ``out`` cannot be written, or holds data of an older version.
         FolderInUseError: Another process writes to it.
     """
     out = Path(out)
+    refuse_older(out)
+    if classes is None:
+        classes = sorted({source.label for source in sources if source.label is not None})
     with output_folder(out):
-        (out / FRAMES).mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out / FRAMES)
-        outcomes = convert_videos(sources, out, settings, workers or os.cpu_count() or 1)
-        if classes is None:
-            classes = sorted({source.label for source in sources if source.label is not None})
-        entries = [
-            {
-                'video_id': outcome.source.video_id,
-                'patient_id': outcome.source.patient_id,
-                'label': outcome.source.label,
-                'split': outcome.source.split,
-                'frames': outcome.frames,
-            }
-            for outcome in outcomes
-            if outcome.reason is None
-        ]
-        if entries:
-            write_annotations(out / 'annotations.json', entries, classes, **metainfo)
-        _write_skipped(out / 'skipped.csv', outcomes)
-        if remove_others:
-            _remove_others(out, {store_name(outcome.source.video_id) for outcome in outcomes if outcome.frames})
-        masked = {outcome.source.video_id: outcome.blanked for outcome in outcomes if outcome.blanked is not None}
-        _write_table(out / MASKED / 'blanked.csv', ('video_id', 'blanked_share'), list(masked.items()))
+        with open_store(out, (source.video_id for source in sources)) as store:
+            outcomes = convert_videos(sources, store, settings, workers or os.cpu_count() or 1, keep_images)
+            entries = [_entry(outcome) for outcome in outcomes if outcome.reason is None]
+            ids = {entry['video_id'] for entry in entries}
+            store.commit()
+            if entries:
+                write_annotations(out / 'annotations.json', entries, classes, settings=asdict(settings) | chosen)
+            index = store.prune(ids) if entries or remove_others else store.index
+        skipped = [(outcome.source.video_id, outcome.reason) for outcome in outcomes if outcome.reason is not None]
+        write_csv(out / 'skipped.csv', ('video_id', 'reason'), skipped)
+        shares = {o.source.video_id: o.facts['blanked_share'] for o in outcomes if 'blanked_share' in o.facts}
+        if entries or remove_others:
+            _remove_others(out, ids, shares)
+        write_csv(out / MASKED / 'blanked.csv', ('video_id', 'blanked_share'), list(shares.items()))
         print_report(outcomes, classes, out)
-        if masked:
-            print_masks(masked, out)
+        if shares:
+            print_masks(shares, out)
         if entries:
-            print_store(pack_with_progress(out, entries, workers), out)
+            print_store(index, out)
     return 0 if entries else 1
 
 
-def convert_videos(sources: Sequence[VideoSource], out: Path, settings: StoreSettings, workers: int) -> list[Outcome]:
-    """Convert the videos that are not complete yet, with a progress bar on stderr; outcomes in natural order."""
+def open_store(out: Path, names: Iterable[str]) -> StoreWriter:
+    """The store of a data folder, to write to.
+
+    Raises:
+        SourceError: It is damaged.
+    """
+    try:
+        return StoreWriter(out, names)
+    except ValueError as error:
+        raise SourceError(f'{error} Or delete {out / STORE} to convert all of it again.', exit_code=1) from error
+
+
+def refuse_older(out: Path) -> None:
+    """Refuse a folder whose annotation this version does not read, so that nothing of both is mixed.
+
+    Raises:
+        SourceError: Says so.
+    """
+    try:
+        read_annotations(out / 'annotations.json')
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise SourceError(f'{error} Nothing was written there: give another --out, or delete {out}.') from error
+
+
+def convert_videos(
+    sources: Sequence[VideoSource], store: StoreWriter, settings: StoreSettings, workers: int, keep_images: bool = False
+) -> list[Outcome]:
+    """Convert the videos that are not complete yet, with a progress bar on stderr; outcomes in natural order.
+
+    What is stored already is compared with its checksum, and converted again where it is damaged.
+    """
+    out, shards = store.data_root, FrameShards(store.data_root)
     ordered = sorted(sources, key=lambda source: natural_key(source.video_id))
     outcomes = [Outcome(source, reason=source.problem) for source in ordered]
     tasks = []
     for outcome in outcomes:
         if outcome.reason is None:
-            folder = out / FRAMES / store_name(outcome.source.video_id)
-            names = find_complete(outcome.source.path, folder, settings)
-            if names is None:
-                tasks.append((outcome, folder))
+            source, name = outcome.source, store_name(outcome.source.video_id)
+            stored = store.index.videos.get(source.video_id)
+            if stored is not None and is_current(source.path, stored, settings) and not stored_damage(shards, stored):
+                outcome.num_frames, outcome.facts = stored.num_frames, stored.facts
             else:
-                outcome.frames = [f'{FRAMES}/{folder.name}/{name}' for name in names]
-                outcome.blanked = blanked_share(folder)
-    if tasks:
-        discard_store(out)
+                raw, picture = store.folder / f'.{name}.tmp', out / MASKED / f'{name}.png'
+                images = out / IMAGES / name if keep_images else None
+                tasks.append((outcome, (source, raw, settings, picture, images)))
     # No refresh thread: worker processes are forked while the bar is shown.
     with Progress(*_columns('converting'), console=Console(stderr=True), auto_refresh=False) as progress:
         bar = progress.add_task('', total=len(outcomes), completed=len(outcomes) - len(tasks))
-        arguments = [(outcome.source, folder, settings) for outcome, folder in tasks]
+        arguments = [task for _, task in tasks]
         for number, result in run_isolated(_convert, arguments, min(workers, max(len(tasks), 1))):
-            outcome, folder = tasks[number]
-            names, outcome.reason = result or ([], _CRASHED)
-            outcome.frames = [f'{FRAMES}/{folder.name}/{name}' for name in names]
-            outcome.is_new = outcome.reason is None
-            outcome.blanked = blanked_share(folder) if outcome.is_new else None
+            outcome, (source, raw, *_) = tasks[number]
+            decoded, outcome.reason = result or (None, _CRASHED)
+            if decoded is not None:
+                stored = store.add_file(source.video_id, raw, decoded.shapes, decoded.facts)
+                outcome.num_frames, outcome.facts, outcome.is_new = stored.num_frames, decoded.facts, True
+            raw.unlink(missing_ok=True)
             progress.update(bar, advance=1, refresh=True)
     return outcomes
 
 
-def pack_with_progress(out: Path, entries: Sequence[dict], workers: int | None = None) -> StoreIndex:
-    """Bring the frame store of a dataset folder up to date, with a progress bar on stderr.
-
-    Raises:
-        SourceError: It cannot be written; the folder can be used without it.
-    """
-    with Progress(*_columns('packing'), console=Console(stderr=True)) as progress:
-        bar = progress.add_task('', total=len(entries))
-        try:
-            index = pack_frames(out, entries, workers, advance=lambda: progress.advance(bar))
-        except FileNotFoundError as error:  # an image file
-            raise SourceError(f'{error}.', exit_code=1) from error
-        except OSError as error:
-            remedy = 'free some space there and run the same command again; until then ' if _is_full(error) else ''
-            raise SourceError(
-                f'the frame store of {out} cannot be written ({error}): {remedy}training reads the image files.',
-                exit_code=1,
-            ) from error
-        progress.update(bar, completed=len(entries))  # also when it was up to date
-    return index
+def _entry(outcome: Outcome) -> dict[str, Any]:
+    """The annotation of a video."""
+    source, facts = outcome.source, outcome.facts
+    return {
+        'video_id': source.video_id,
+        'patient_id': source.patient_id,
+        'label': source.label,
+        'split': source.split,
+        'num_frames': outcome.num_frames,
+        'source': None if source.is_name_hidden else source.video_id,
+        'sha256': facts['source']['sha256'],
+        'fps': facts['settings']['fps'],
+        'assumed': ['frame rate'] if facts.get('frame_rate_assumed') else [],
+    }
 
 
-def _remove_others(out: Path, kept: set[str]) -> None:
-    """Remove the folders and pictures of all videos but these, and, without any, what is made of them."""
-    folders = [manifest.parent for manifest in (out / FRAMES).glob(f'*/{MANIFEST}') if manifest.parent.name not in kept]
-    for folder in folders:
-        shutil.rmtree(folder)
+def _remove_others(out: Path, kept: Iterable[str], masked: Iterable[str]) -> None:
+    """Remove the pictures of all videos but these, and, without any, annotation and store."""
+    kept, masked = ({store_name(video_id) for video_id in ids} for ids in (kept, masked))
     for picture in (out / MASKED).glob('*.png'):
-        if picture.stem not in kept:
+        if picture.stem not in masked:
             picture.unlink()
+    for folder in (out / IMAGES).glob('*'):
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
     if not kept:
         (out / 'annotations.json').unlink(missing_ok=True)
         shutil.rmtree(out / STORE, ignore_errors=True)
-    if folders:
-        print(f'Removed {len(folders)} videos that an earlier run had written to {out}.')
-
-
-def _is_full(error: OSError) -> bool:
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _columns(title: str) -> tuple[ProgressColumn, ...]:
     return TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
-def _convert(task: tuple[VideoSource, Path, StoreSettings]) -> tuple[list[str], str | None]:
-    """Frame names and None, or no name and the reason; runs in a worker process."""
-    source, folder, settings = task
+def _convert(task: tuple) -> tuple[DecodedVideo | None, str | None]:
+    """The decoded video and None, or None and the reason; runs in a worker process."""
+    source, raw, settings, picture, images = task
     try:
-        return store_video(source.video_id, source.path, folder, settings), None
+        return decode_video(source.path, raw, settings, picture, images), None
     except ClipError as error:
-        return [], hide_names(error.reason, source.path) if source.is_name_hidden else error.reason
+        return None, hide_names(error.reason, source.path) if source.is_name_hidden else error.reason
     except OSError:  # the readers report their own; this is the disk that is written to
         raise
     except Exception as error:  # one odd video must not stop the others
         detail = '' if source.is_name_hidden or is_dicom(source.path) else f': {error}'  # it may quote anything
-        return [], f'could not be converted ({type(error).__name__}{detail})'
-
-
-def _write_skipped(path: Path, outcomes: Sequence[Outcome]) -> None:
-    skipped = [(outcome.source.video_id, outcome.reason) for outcome in outcomes if outcome.reason is not None]
-    _write_table(path, ('video_id', 'reason'), skipped)
-
-
-def _write_table(path: Path, columns: tuple[str, ...], rows: Sequence[tuple]) -> None:
-    """Write a CSV file; without rows there is none."""
-    if not rows:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(exist_ok=True)
-    with path.open('w', encoding='utf-8', newline='') as file:
-        csv.writer(file, lineterminator='\n').writerows([columns, *rows])
+        return None, f'could not be converted ({type(error).__name__}{detail})'

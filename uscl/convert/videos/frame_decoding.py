@@ -1,0 +1,158 @@
+"""Decode one video into the frames that are stored of it."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uscl.clips.frame_folder import FrameFolder
+from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.clips.readers import open_clip
+from uscl.convert.privacy.static_mask import StaticMask, find_static
+from uscl.core.digest import digest, file_digest
+from uscl.core.errors import ClipError
+from uscl.data.frame_store import StoredVideo
+from uscl.data.png_frames import frame_name, write_png
+from uscl.data.store_writer import append_shape
+
+CONVERTER_VERSION = 2  # raise when the same source and settings give other frames: all videos are then redone
+MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
+COLOR_MODES = ('auto', 'gray', 'color')
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What the stored frames depend on besides the source.
+
+    Attributes:
+        fps: Frames to keep in a second of a clip; folders of frames are kept whole.
+        size: Largest shorter side in pixels.
+        color: 'gray', 'color', or 'auto': gray if every frame of the video is.
+        mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
+    """
+
+    fps: float = 3.0
+    size: int = 256
+    color: str = 'auto'
+    mask_tolerance: int | None = None
+
+    def of(self, source: Path) -> dict[str, Any]:
+        """Those that matter for a source, as plain values."""
+        return asdict(self) | ({'fps': None} if source.is_dir() else {})
+
+
+@dataclass(frozen=True)
+class DecodedVideo:
+    """A video whose frames are in a file of raw pixels.
+
+    Attributes:
+        shapes: See :func:`~uscl.data.store_writer.append_shape`.
+        facts: ``source`` (bytes, mtime_ns, sha256), ``settings``, ``stored_as``, ``blanked_share`` and what the reader
+            knows.
+    """
+
+    shapes: list[list[int]]
+    facts: dict[str, Any]
+
+
+def is_current(source: Path, stored: StoredVideo | None, settings: StoreSettings) -> bool:
+    """Whether a stored video is of this version and these settings, and its source has not changed since.
+
+    A source has not changed if its size and the time of its last change are the same; its bytes are not compared.
+    """
+    if stored is None:
+        return False
+    try:
+        facts = stored.facts
+        return (
+            facts['converter_version'] == CONVERTER_VERSION
+            and facts['settings'] == settings.of(source)
+            and {key: facts['source'][key] for key in ('bytes', 'mtime_ns')} == _size_and_time(source)
+        )
+    except (OSError, ClipError, KeyError, TypeError):
+        return False
+
+
+def decode_video(
+    source: Path, raw: Path, settings: StoreSettings, picture: Path | None = None, images: Path | None = None
+) -> DecodedVideo:
+    """Decode a video; runs in a worker process.
+
+    Args:
+        source: The clip, DICOM file or folder of frames.
+        raw: File for the pixels, frame after frame: (H, W) grey or (H, W, 3) blue, green, red; uint8. An earlier one is
+            replaced.
+        settings: See :class:`StoreSettings`.
+        picture: File for the picture of what was blanked, where that is asked for.
+        images: Folder for the frames as PNG files, to look at; an earlier one is replaced.
+
+    Raises:
+        ClipError: The video cannot be used.
+        OSError: Nothing can be written.
+    """
+    mask, decoded = None, None
+    if settings.mask_tolerance is not None:
+        mask = find_static(source, open_clip(source, settings.fps), settings.mask_tolerance, open_clip(source))
+    if settings.color != 'color':
+        decoded = _write_frames(source, raw, settings, mask, images, grey=True)
+    if decoded is None:  # a coloured frame came up: start again, so that all frames are of one kind
+        decoded = _write_frames(source, raw, settings, mask, images, grey=False)
+    assert decoded is not None
+    shapes, facts = decoded
+    known = {
+        'converter_version': CONVERTER_VERSION,
+        'settings': settings.of(source),
+        'source': _size_and_time(source) | {'sha256': _digest(source)},
+        **({} if mask is None else {'blanked_share': round(mask.share, 6)}),
+    }
+    if mask is not None and picture is not None:
+        picture.parent.mkdir(exist_ok=True)
+        write_png(picture, shrink(mask.draw(), settings.size))
+    return DecodedVideo(shapes, known | facts)
+
+
+def _write_frames(
+    source: Path, raw: Path, settings: StoreSettings, mask: StaticMask | None, images: Path | None, grey: bool
+) -> tuple[list[list[int]], dict] | None:
+    """Write all frames; None as soon as a frame needs colour after all."""
+    if images is not None:
+        shutil.rmtree(images, ignore_errors=True)
+        images.mkdir(parents=True)
+    reader = open_clip(source, settings.fps)
+    shapes: list[list[int]] = []
+    with raw.open('wb') as file:
+        for number, frame in enumerate(_blanked(reader, mask)):
+            if grey and settings.color == 'auto' and not is_grey(frame):
+                return None
+            frame = shrink(to_grey(frame) if grey else frame, settings.size)
+            append_shape(shapes, frame.shape)
+            file.write(np.ascontiguousarray(frame if grey else frame[..., ::-1]).data)
+            if images is not None:
+                write_png(images / frame_name(number), frame)
+    return shapes, {'stored_as': 'gray' if grey else 'color', **reader.facts}
+
+
+def _blanked(frames: Any, mask: StaticMask | None) -> Iterator[np.ndarray]:
+    for frame in frames:
+        yield frame if mask is None else mask.blank(frame)
+
+
+def _files_of(source: Path) -> list[Path]:
+    return FrameFolder(source).list_files() if source.is_dir() else [source]
+
+
+def _size_and_time(source: Path) -> dict[str, int]:
+    files = _files_of(source)
+    times = [file.stat().st_mtime_ns for file in [source, *files]]
+    return {'bytes': sum(file.stat().st_size for file in files), 'mtime_ns': max(times)}
+
+
+def _digest(source: Path) -> str:
+    try:
+        digests = [file_digest(file) for file in _files_of(source)]
+    except OSError as error:
+        raise ClipError(source, f'{error.filename} cannot be read ({error.strerror})') from error
+    return digest(*digests) if source.is_dir() else digests[0]

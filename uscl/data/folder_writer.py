@@ -1,0 +1,40 @@
+"""Write a data folder from arrays."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .annotations import write_annotations
+from .store_writer import StoreWriter
+
+
+def write_data_folder(root: str | Path, videos: Iterable[Mapping[str, Any]], **metainfo: Any) -> Path:
+    """Write the annotation and the frame store of videos that are in memory.
+
+    Args:
+        root: The folder; made if need be. What is stored in it of other videos is removed.
+        videos: Each with ``video_id``, ``frames`` (arrays (H, W) grey or (H, W, 3) red, green, blue; uint8) and
+            whatever else the annotation has of a video (``label``, ``patient_id``, ``split``, …).
+        **metainfo: Plain values for the annotation; ``classes`` are the sorted labels unless they are given.
+
+    Returns:
+        The folder.
+    """
+    videos = list(videos)
+    ids = [video['video_id'] for video in videos]
+    labels = sorted({video['label'] for video in videos if video.get('label') is not None})
+    entries = []
+    with StoreWriter(root, ids) as store:
+        for video in videos:
+            stored = store.add(video['video_id'], _as_bgr(video['frames']), {'sha256': video.get('sha256')})
+            entries.append({**video, 'num_frames': stored.num_frames})
+        store.commit()
+        write_annotations(Path(root, 'annotations.json'), entries, metainfo.pop('classes', labels), **metainfo)
+        store.prune(ids)
+    return Path(root)
+
+
+def _as_bgr(frames: Sequence[np.ndarray]) -> Iterable[np.ndarray]:
+    return (frame if frame.ndim == 2 else frame[..., ::-1] for frame in frames)

@@ -1,0 +1,20 @@
+"""Names of single frames, for predictions, messages and pictures."""
+
+
+def frame_id(video_id: str, position: int) -> str:
+    """The name of a frame.
+
+    >>> frame_id('covid/a.mp4', 7)
+    'covid/a.mp4#000007'
+    """
+    return f'{video_id}#{position:06d}'
+
+
+def split_frame_id(name: str) -> tuple[str, int]:
+    """The video and the position that :func:`frame_id` put together.
+
+    >>> split_frame_id('covid/a#1.mp4#000007')
+    ('covid/a#1.mp4', 7)
+    """
+    video_id, _, position = name.rpartition('#')
+    return video_id, int(position)

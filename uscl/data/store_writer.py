@@ -1,0 +1,237 @@
+"""Write the frame store of a data folder, a video at a time, so that a run that dies loses only the video under way."""
+
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+
+from .frame_shards import STORE, FrameShards
+from .frame_store import StoredVideo, StoreIndex, parse_video, read_index, stored_damage, write_index
+
+SHARD_BYTES = 1 << 30  # files of this size are few, and still easy to copy
+_BLOCK = 1 << 20
+_PER_VIDEO = 160  # bytes of a tensor's entry in the header, without its name
+_SUFFIX, _JOURNAL = '.safetensors', '.jsonl'
+
+
+class StoreWriter:
+    """Appends videos to new shards; what is in the store already stays where it is.
+
+    Each video is written to a shard and then named in the shard's journal. :meth:`commit` makes ``index.json`` of all
+    that is there, in one step; readers see the old index or the new one. A run that dies leaves its journals, and the
+    next writer takes up what they name. One writer at a time.
+
+    A shard has the layout of safetensors: eight bytes with the length of the header, the header (JSON, padded by spaces
+    to the length that was kept free for it), the tensors.
+
+    Args:
+        data_root: The data folder; ``store`` is made in it if need be.
+        names: Ids of the videos that may be added, for whose entries the headers keep space.
+        shard_bytes: Size above which a new shard is begun.
+
+    Attributes:
+        index: What is there now: of the last index, and of the journals.
+    """
+
+    def __init__(self, data_root: str | Path, names: Iterable[str], shard_bytes: int = SHARD_BYTES) -> None:
+        self.data_root = Path(data_root)
+        self.folder = self.data_root / STORE
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.shard_bytes = shard_bytes
+        self._reserve = 64 + sum(len(json.dumps(name)) + _PER_VIDEO for name in names)
+        self._reserve += -self._reserve % 8
+        self._shard: BinaryIO | None = None
+        self._journal: TextIO | None = None
+        try:
+            self.index = read_index(self.data_root)
+        except FileNotFoundError:
+            self.index = StoreIndex()
+        for journal in sorted(self.folder.glob(f'*{_JOURNAL}')):
+            self._recover(journal)
+
+    def add(self, video_id: str, frames: Iterable[np.ndarray], facts: dict[str, Any]) -> StoredVideo:
+        """Append a video of arrays.
+
+        Args:
+            video_id: An earlier video of the name is replaced.
+            frames: (H, W) grey or (H, W, 3) blue, green, red; uint8; at least one.
+            facts: See :class:`StoredVideo`.
+        """
+        shapes: list[list[int]] = []
+
+        def blocks() -> Iterator[memoryview]:
+            for frame in frames:
+                append_shape(shapes, frame.shape)
+                yield np.ascontiguousarray(frame).data.cast('B')
+
+        return self._append(video_id, blocks(), shapes, facts)
+
+    def add_file(
+        self, video_id: str, path: Path, shapes: Sequence[Sequence[int]], facts: dict[str, Any]
+    ) -> StoredVideo:
+        """Append a video whose bytes are in a file, as :func:`append_shape` describes them."""
+
+        def blocks() -> Iterator[bytes]:
+            with path.open('rb') as file:
+                while block := file.read(_BLOCK):
+                    yield block
+
+        return self._append(video_id, blocks(), shapes, facts)
+
+    def commit(self) -> StoreIndex:
+        """Finish the shard under way and write the index of all that is there."""
+        self._finish()
+        write_index(self.data_root, self.index)
+        for journal in self.folder.glob(f'*{_JOURNAL}'):
+            journal.unlink()
+        return self.index
+
+    def prune(self, keep: Collection[str]) -> StoreIndex:
+        """Take all other videos out, and delete the bytes of theirs and of earlier versions; no frame is decoded."""
+        self._finish()
+        kept = {name: video for name, video in self.index.videos.items() if name in keep}
+        stale = []
+        for shard, size in self.index.shards.items():
+            live = {name: video for name, video in kept.items() if video.shard == shard}
+            start = min((video.offset for video in live.values()), default=size)
+            if size - start != sum(video.num_bytes for video in live.values()) or not self._is_tight(shard, start):
+                stale.append((shard, live))
+        shards = FrameShards(self.data_root)
+        is_changed = bool(stale) or len(kept) < len(self.index.videos) or any(self.folder.glob(f'*{_JOURNAL}'))
+        self.index = replace(self.index, videos=kept)
+        for _, live in stale:
+            for name, video in sorted(live.items(), key=lambda item: item[1].offset):
+                pixels = shards.read(video.shard, video.offset, (video.num_bytes,))
+                copy = self._append(name, [pixels.data], video.shapes, video.facts)
+                if copy.crc32 != video.crc32:
+                    raise ValueError(f'{shards.path(video.shard)} does not hold what was written there: convert again.')
+        self._finish()
+        gone = {shard for shard, _ in stale}
+        self.index = replace(self.index, shards={k: v for k, v in self.index.shards.items() if k not in gone})
+        if is_changed:
+            self.commit()
+        for file in [*self.folder.glob(f'*{_SUFFIX}'), *self.folder.glob('.*.tmp')]:
+            if file.name not in self.index.shards:
+                file.unlink(missing_ok=True)
+        return self.index
+
+    def __enter__(self) -> 'StoreWriter':
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the files; what was added since the last commit stays for the next writer."""
+        for file in (self._shard, self._journal):
+            if file is not None:
+                file.close()
+
+    def _append(
+        self, video_id: str, blocks: Iterable[Any], shapes: Sequence[Sequence[int]], facts: dict[str, Any]
+    ) -> StoredVideo:
+        shard, journal = self._open()
+        offset, crc32 = shard.seek(0, os.SEEK_END), 0
+        try:
+            for block in blocks:
+                crc32 = zlib.crc32(block, crc32)
+                shard.write(block)
+            shard.flush()
+        except BaseException:
+            shard.truncate(offset)
+            raise
+        name = Path(shard.name).name
+        video = StoredVideo(name, offset, tuple(tuple(shape) for shape in shapes), crc32, facts)
+        if offset + video.num_bytes != shard.tell():
+            raise ValueError(f'video {video_id!r} has {shard.tell() - offset} bytes, its shapes say {video.num_bytes}.')
+        journal.write(json.dumps({'video_id': video_id, **vars(video)}, ensure_ascii=False) + '\n')
+        journal.flush()
+        self._take(video_id, video, shard.tell())
+        return video
+
+    def _take(self, video_id: str, video: StoredVideo, size: int) -> None:
+        self.index.videos[video_id] = video
+        self.index.shards[video.shard] = size
+
+    def _open(self) -> tuple[BinaryIO, TextIO]:
+        if self._shard is not None and self._shard.tell() >= self.shard_bytes:
+            self._finish()
+        if self._shard is None or self._journal is None:
+            path = self.folder / f'{secrets.token_hex(6)}{_SUFFIX}'
+            self._journal = path.with_suffix(_JOURNAL).open('w', encoding='utf-8')
+            self._shard = path.open('w+b')
+            self._shard.write(self._reserve.to_bytes(8, 'little') + b' ' * self._reserve)
+        return self._shard, self._journal
+
+    def _finish(self) -> None:
+        if self._shard is None or self._journal is None:
+            return
+        self._write_header(self._shard)
+        self._shard.close()
+        self._journal.close()
+        self._shard = self._journal = None
+
+    def _write_header(self, shard: BinaryIO) -> None:
+        name = Path(shard.name).name
+        shard.seek(0)
+        reserve = int.from_bytes(shard.read(8), 'little')
+        tensors = {}
+        for video_id, video in self.index.videos.items():
+            if video.shard == name:
+                shape = video.shapes[0] if len(video.shapes) == 1 else (video.num_bytes,)
+                begin = video.offset - 8 - reserve
+                tensors[video_id] = {'dtype': 'U8', 'shape': shape, 'data_offsets': (begin, begin + video.num_bytes)}
+        header = json.dumps(tensors, separators=(',', ':')).encode()
+        if len(header) <= reserve:  # else a video was added that was not announced: the index alone says where it is
+            shard.seek(8)
+            shard.write(header.ljust(reserve))
+        shard.flush()
+        os.fsync(shard.fileno())
+
+    def _recover(self, journal: Path) -> None:
+        """Take up what a run that died had finished; a line or a video that was cut off is lost."""
+        path, end = journal.with_suffix(_SUFFIX), 0
+        shards = FrameShards(self.data_root)
+        if path.is_file():
+            for line in journal.read_text(encoding='utf-8', errors='replace').splitlines():
+                try:
+                    content = json.loads(line)
+                    video = parse_video(content)
+                    video_id = str(content['video_id'])
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    break
+                if video.shard != path.name or stored_damage(shards, video) is not None:
+                    break
+                end = video.offset + video.num_bytes
+                self._take(video_id, video, end)
+        if not end:
+            path.unlink(missing_ok=True)
+            journal.unlink()
+            return
+        with path.open('r+b') as shard:
+            shard.truncate(end)
+            self._write_header(shard)
+
+    def _is_tight(self, shard: str, start: int) -> bool:
+        """Whether nothing lies between the header of a shard and its first video."""
+        with (self.folder / shard).open('rb') as file:
+            return 8 + int.from_bytes(file.read(8), 'little') == start
+
+
+def append_shape(shapes: list[list[int]], frame: Sequence[int]) -> None:
+    """Add the shape of one more frame to those of a video, in place: runs of frames of one size.
+
+    >>> shapes = []
+    >>> for frame in ((2, 3), (2, 3), (4, 3)):
+    ...     append_shape(shapes, frame)
+    >>> shapes
+    [[2, 2, 3], [1, 4, 3]]
+    """
+    if shapes and shapes[-1][1:] == list(frame):
+        shapes[-1][0] += 1
+    else:
+        shapes.append([1, *frame])

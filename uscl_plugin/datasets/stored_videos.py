@@ -1,0 +1,203 @@
+"""What the data sets of videos and of frames have in common."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmpretrain.datasets import BaseDataset
+
+from uscl.core.sample_seed import SampleSeeder
+from uscl.data.annotations import read_annotations
+from uscl.data.frame_range import frames_in_range
+from uscl.data.frame_store import StoredVideo, bytes_damage, find_stored
+from uscl.data.labels import class_indices
+from uscl.data.selection import hide_labels
+from uscl.data.subsets import stratified_subset
+
+from .sample_errors import name_video
+
+
+class StoredVideoDataset(BaseDataset):
+    """A data folder as a data set of MMPretrain: chosen, labelled, seeded and read by the parts of :mod:`uscl.data`.
+
+    Around the pipeline of an item the global generators are seeded from (run seed, epoch, item) and restored, so
+    neither the number of workers nor a resumed run changes a draw; ``SampleSeedHook`` sets run seed and epoch. Frames
+    are read from the folder's store, which all workers map into memory.
+
+    The bytes of a video are compared with their checksum when it is first read, in the process that reads it, once for
+    all processes: a start costs nothing, and nothing is trained on that is not what was converted.
+
+    Args:
+        data_root: The folder that a converter wrote.
+        ann_file: The annotation file, relative to ``data_root`` (see :mod:`uscl.data.annotations`).
+        split: Keep only this part, such as ``'train'``, or several; None keeps all.
+        classes: Class names in the order of their indices; None takes the annotation's, or those of ``label_map``.
+        label_map: Annotation label → class index or class name; several labels may share a class. None: each label is
+            a class of its own.
+        label_fraction: Share of the labelled videos that keep their label, in [0, 1], chosen per class (at least one
+            of each), seeded, nested (1 % ⊂ 10 %). The others are used without label.
+        data_fraction: Share of the videos that are kept at all, chosen likewise, before ``label_fraction``.
+        seed: Seed of both choices; the run seed, too, until a hook sets another.
+        frame_range: ``(start, end)``: keep the frames of this part of each video, in shares of its length, so that
+            the others stay unseen.
+        keep_unlabelled: Keep what has no label (after ``label_fraction``), as -1.
+        verify: Compare checksums.
+        filter_cfg: ``dict(labels=[…])`` keeps the videos with one of these annotation labels.
+        pipeline: The transforms.
+        **kwargs: Those of :class:`mmpretrain.datasets.BaseDataset`.
+
+    Raises:
+        FileNotFoundError: There is no annotation or no store.
+        ValueError: The annotation or the store is damaged or of another version, or a setting does not fit; of an item:
+            its bytes are not those that were converted.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        ann_file: str = 'annotations.json',
+        split: str | Sequence[str] | None = None,
+        classes: str | Sequence[str] | None = None,
+        label_map: dict[str, int | str] | None = None,
+        label_fraction: float = 1.0,
+        data_fraction: float = 1.0,
+        seed: int = 0,
+        frame_range: tuple[float, float] = (0.0, 1.0),
+        keep_unlabelled: bool = True,
+        verify: bool = True,
+        filter_cfg: dict | None = None,
+        pipeline: Sequence = (),
+        **kwargs: Any,
+    ) -> None:
+        for name, fraction in {'label_fraction': label_fraction, 'data_fraction': data_fraction}.items():
+            if not 0 <= fraction <= 1:
+                raise ValueError(f'{name} should be in [0, 1] (0.01 is 1 %), got {fraction}.')
+        self.split = split
+        self.label_map = None if label_map is None else dict(label_map)
+        self.label_fraction = label_fraction
+        self.data_fraction = data_fraction
+        self.seed = seed
+        self.frame_range = frame_range
+        self.keep_unlabelled = keep_unlabelled
+        self.verify = verify
+        self._seeder = SampleSeeder(seed)
+        super().__init__(
+            ann_file=ann_file,
+            data_root=str(Path(data_root).expanduser()),
+            classes=classes,
+            filter_cfg=filter_cfg,
+            pipeline=pipeline,
+            **kwargs,
+        )
+
+    @abstractmethod
+    def select(self, entries: list[dict]) -> list[dict]:
+        """The entries of the annotation that ``split`` means."""
+
+    @abstractmethod
+    def sample_key(self, info: dict) -> str:
+        """What the draws of an item depend on, besides run seed and epoch."""
+
+    @abstractmethod
+    def item(self, info: dict) -> dict:
+        """What enters the pipeline: ``info`` with the frames."""
+
+    def set_epoch(self, epoch: int, run_seed: int | None = None) -> None:
+        """Say which epoch's draws come next, in this process and in its workers."""
+        self._seeder.set(self.seed if run_seed is None else run_seed, epoch)
+
+    def load_videos(self) -> list[dict]:
+        """Apply split, filter, both fractions, the choice of the labelled and the frame range.
+
+        Returns:
+            Dicts with ``video_id``, ``patient_id`` (None: unknown), ``gt_label`` (-1: none), ``first`` (position of the
+            first frame), ``num_frames``, ``places`` (of the frames, in the store), ``bytes`` (of the whole video:
+            shard, offset, length, checksum) and ``number`` (of the video).
+        """
+        annotations = read_annotations(self.ann_file)
+        entries = self._with_labels(self.select(annotations['data_list']))
+        to_index, self._metainfo['classes'] = class_indices(
+            annotations['metainfo']['classes'], self._metainfo.get('classes'), self.label_map
+        )
+        for key, value in annotations['metainfo'].items():
+            self._metainfo.setdefault(key, value)
+        ids, labels = ([entry[key] for entry in entries] for key in ('video_id', 'label'))
+        entries = [entries[i] for i in stratified_subset(ids, labels, self.data_fraction, self.seed)]
+        self._shards, stored = find_stored(self.data_root, entries)
+        videos = [self._info(entry, to_index, stored[entry['video_id']]) for entry in entries]
+        hide_labels(videos, self.label_fraction, self.seed)
+        if not self.keep_unlabelled:
+            videos = [video for video in videos if video['gt_label'] >= 0]
+        self._shards.open(sorted({video['bytes'][0] for video in videos}))
+        self._verified = torch.zeros(len(videos), dtype=torch.uint8).share_memory_()  # of all workers
+        if not videos:
+            self.serialize_data = False  # MMEngine cannot serialise an empty list
+        return [video | {'number': number} for number, video in enumerate(videos)]
+
+    def _with_labels(self, entries: list[dict]) -> list[dict]:
+        labels = (self.filter_cfg or {}).get('labels')
+        chosen = [entry for entry in entries if labels is None or entry['label'] in labels]
+        if not chosen:
+            raise ValueError(f'{self.ann_file}: no video with split={self.split!r} and filter_cfg={self.filter_cfg}.')
+        return chosen
+
+    def _info(self, entry: dict, to_index: dict[str, int], stored: StoredVideo) -> dict:
+        label = entry['label']
+        if label is not None and label not in to_index:
+            raise ValueError(
+                f'{self.ann_file}: video {entry["video_id"]!r} has the label {label!r}, which is not among '
+                f'{sorted(to_index)}: add it to label_map or classes, set label_map=None if the '
+                f'map is for other data, or leave its videos out with filter_cfg=dict(labels=[…]).'
+            )
+        part = frames_in_range(entry['num_frames'], self.frame_range)
+        return {
+            'video_id': entry['video_id'],
+            'patient_id': entry['patient_id'],
+            'gt_label': -1 if label is None else to_index[label],
+            'first': part.start,
+            'num_frames': len(part),
+            'places': stored.places(part.start, len(part)),
+            'bytes': (stored.shard, stored.offset, stored.num_bytes, stored.crc32),
+        }
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on one item under its own seed.
+
+        Raises:
+            ValueError: The pipeline gives None: MMEngine would take a sample of another video then.
+            Exception: Any error of reading or of a transform, with the video added to its message.
+        """
+        info = self.get_data_info(idx)
+        try:
+            self._check(info)
+            item = self.item(info)
+            if self.test_mode:  # nothing is drawn
+                sample = self.pipeline(item)
+            else:
+                with self._seeder(self.sample_key(info), len(self)):
+                    sample = self.pipeline(item)
+        except Exception as error:
+            name_video(error, info['video_id'], self._shards.path(info['bytes'][0]))
+            raise
+        if sample is None:
+            steps = ', '.join(type(step).__name__ for step in self.pipeline.transforms)
+            raise ValueError(
+                f'video {info["video_id"]!r} came out of the pipeline ({steps}) as None, and no other takes its place: '
+                f'let the transform raise an error that says what is wrong.'
+            )
+        return sample
+
+    def frames(self, info: dict) -> Any:
+        """The frames of an item as they are stored, see :meth:`~uscl.data.frame_shards.FrameShards.frames`."""
+        return self._shards.frames(info['places'])
+
+    def _check(self, info: dict) -> None:
+        """Compare the video's bytes with their checksum, if no process of the data set has done so."""
+        if not self.verify or self._verified[info['number']]:
+            return
+        damage = bytes_damage(self._shards, *info['bytes'])
+        if damage is not None:
+            raise ValueError(f'{damage}: run the converter again, which redoes this video, or copy the folder again.')
+        self._verified[info['number']] = 1
