@@ -22,6 +22,7 @@ custom_hooks = [
     dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the videos and saves the batch for replay
     dict(type='PairPictureHook', interval=50),  # the first epoch and every 50th: four pairs as a picture
     dict(type='BackboneHealthHook'),  # at the end: residual branches that are shut, features that have collapsed
+    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
 ]
 env_cfg = dict(
     cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')

@@ -16,5 +16,6 @@ custom_hooks = [
     dict(type='ClassCheckHook'),  # a checkpoint to test must know the classes of the data
     dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the images and saves the batch
     dict(type='BackboneHealthHook'),  # at the end: residual branches that are shut
+    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
 ]
 randomness = dict(seed=0, deterministic=False)

@@ -11,4 +11,5 @@ custom_hooks = [
     dict(type='ClassCheckHook'),  # a checkpoint to test must know the classes of the data
     dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the videos and saves the batch for replay
     dict(type='BackboneHealthHook'),  # at the end: residual branches that are shut, features that have collapsed
+    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
 ]

@@ -20,4 +20,5 @@ custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='FiniteLossHook'),
     dict(type='BackboneHealthHook'),
+    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
 ]

@@ -27,5 +27,6 @@ custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='FiniteLossHook'),
     dict(type='BackboneHealthHook'),
+    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
 ]
 auto_scale_lr = dict(base_batch_size=64)  # frames

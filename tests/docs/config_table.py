@@ -35,7 +35,8 @@ OPTIONS = {
         HOOKS,
         (
             'HeldOutHook', 'ContrastiveMonitorHook', 'PairPictureHook', 'FiniteLossHook', 'BackboneHealthHook',
-            'PlainCheckpointHook', 'SampleSeedHook', 'BackboneCheckHook', 'ClassCheckHook', 'FreezeHook',
+            'PlainCheckpointHook', 'ProvenanceHook', 'SampleSeedHook', 'BackboneCheckHook', 'ClassCheckHook',
+            'FreezeHook',
         ),
     ),
 }  # fmt: skip

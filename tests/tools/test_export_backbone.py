@@ -14,7 +14,9 @@ from tool_module import load_tool
 from torch import nn
 
 from uscl.version import __version__
+from uscl_plugin.weights.backbone_import import import_backbone
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.provenance import kept_provenance
 
 CONFIG = dict(
     model=dict(
@@ -285,3 +287,32 @@ def test_failed_write_leaves_the_old_output(tmp_path, checkpoint, capsys, monkey
 
     monkeypatch.setattr(Path, 'replace', full)
     assert 'disk full' in refused(tmp_path, capsys, checkpoint)
+
+
+PROVENANCE = {
+    'version': 1,
+    'backbone': {'type': 'ResNet', 'depth': 18},
+    'input': {'size': 64, 'mean': [1.0, 2.0, 3.0], 'std': [4.0, 5.0, 6.0], 'channels': 'bgr'},
+    'seen': {'sha256s': ['ab', 'cd'], 'signatures': None, 'patients': None},
+}
+
+
+@pytest.mark.parametrize(
+    ('target', 'suffix'), [('mmdet', '.pth'), ('mmpretrain', '.safetensors'), ('timm', '.safetensors')]
+)
+def test_provenance_is_kept_through_exports_and_imports(tmp_path, checkpoint, target, suffix):
+    checkpoint['meta']['uscl'] = PROVENANCE
+    out = export(tmp_path, checkpoint, target, suffix=suffix)
+    kept = kept_provenance(load_plain_checkpoint(out)['meta'])
+    assert kept == {'uscl': PROVENANCE}
+    import_backbone(out, tmp_path / 'in.pth')
+    assert load_plain_checkpoint(tmp_path / 'in.pth')['meta']['uscl'] == PROVENANCE
+
+
+def test_an_export_that_turns_the_channels_says_so_everywhere(tmp_path, checkpoint):
+    meta = {'mean': [1.0, 2.0, 3.0], 'std': [4.0, 5.0, 6.0], 'channel_order': 'bgr', 'uscl': PROVENANCE}
+    out = export(tmp_path, checkpoint | {'meta': meta}, 'hub', suffix='')
+    written = json.loads((out / 'config.json').read_text())['uscl_plugin']
+    expected = {'size': 64, 'mean': [3.0, 2.0, 1.0], 'std': [6.0, 5.0, 4.0], 'channels': 'rgb'}
+    assert written['uscl'] == PROVENANCE | {'input': expected}
+    assert (written['mean'], written['channel_order']) == (expected['mean'], 'rgb')

@@ -10,6 +10,7 @@ from mmpretrain.datasets import BaseDataset
 
 from uscl.core.sample_seed import SampleSeeder
 from uscl.data.annotations import read_annotations
+from uscl.data.folder_digest import data_digest
 from uscl.data.frame_range import frames_in_range
 from uscl.data.frame_store import StoredVideo, bytes_damage, find_stored
 from uscl.data.labels import class_indices
@@ -17,6 +18,9 @@ from uscl.data.selection import hide_labels
 from uscl.data.subsets import stratified_subset
 
 from .sample_errors import name_video
+
+# What does not describe the samples: data sets that differ in it may be concatenated.
+_OF_THE_FOLDER = ('settings', 'folds')
 
 
 class StoredVideoDataset(BaseDataset):
@@ -122,7 +126,8 @@ class StoredVideoDataset(BaseDataset):
             annotations['metainfo']['classes'], self._metainfo.get('classes'), self.label_map
         )
         for key, value in annotations['metainfo'].items():
-            self._metainfo.setdefault(key, value)
+            if key not in _OF_THE_FOLDER:
+                self._metainfo.setdefault(key, value)
         ids, labels = ([entry[key] for entry in entries] for key in ('video_id', 'label'))
         entries = [entries[i] for i in stratified_subset(ids, labels, self.data_fraction, self.seed)]
         self._shards, stored = find_stored(self.data_root, entries)
@@ -188,6 +193,20 @@ class StoredVideoDataset(BaseDataset):
                 f'let the transform raise an error that says what is wrong.'
             )
         return sample
+
+    def provenance(self) -> dict[str, Any]:
+        """What a checkpoint says of the data: ``settings`` of the conversion, ``data_digest``, ``sha256s`` of sources.
+
+        The sources are those of the chosen videos, as far as the annotation knows them.
+        """
+        annotations = read_annotations(self.ann_file)
+        chosen = {self.get_data_info(index)['video_id'] for index in range(len(self))}
+        sources = {entry['sha256'] for entry in annotations['data_list'] if entry['video_id'] in chosen}
+        return {
+            'settings': annotations['metainfo'].get('settings'),
+            'data_digest': data_digest(self.data_root, self.ann_file),
+            'sha256s': sorted(sources - {None}),
+        }
 
     def frames(self, info: dict) -> Any:
         """The frames of an item as they are stored, see :meth:`~uscl.data.frame_shards.FrameShards.frames`."""

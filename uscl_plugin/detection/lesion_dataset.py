@@ -7,6 +7,7 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 
+from uscl.core.digest import file_digest
 from uscl.core.sample_seed import SampleSeeder
 
 _REMEDY = 'convert your images and masks with tools/dataset_converters/lesions_to_coco.py KIND SRC --out DIR'
@@ -54,6 +55,10 @@ class LesionDataset(CocoDataset):
                 f'allow_negative_crop, or leave the step out.'
             )
         return data
+
+    def provenance(self) -> dict[str, Any]:
+        """What a checkpoint says of the data: the digest of the annotation file; of the images nothing is known."""
+        return {'settings': None, 'data_digest': file_digest(self.ann_file), 'sha256s': None}
 
     def load_data_list(self) -> list[dict]:
         """Check the annotation file, then read it as MMDetection does."""

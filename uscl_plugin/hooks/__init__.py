@@ -11,6 +11,7 @@ from .freeze import FreezeHook
 from .held_out import HeldOutHook
 from .pair_pictures import PairPictureHook
 from .plain_checkpoint import PlainCheckpointHook
+from .provenance_hook import ProvenanceHook
 from .sample_seed_hook import SampleSeedHook
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     'HeldOutHook',
     'PairPictureHook',
     'PlainCheckpointHook',
+    'ProvenanceHook',
     'SampleSeedHook',
 ]

@@ -14,6 +14,7 @@ from .hub_folder import write_hub_folder
 from .input_metadata import file_source, origin, resolve_input, stored_metadata
 from .onnx_export import write_onnx
 from .plain_checkpoints import load_plain_checkpoint
+from .provenance import kept_provenance
 from .resnet_state import FoundBackbone, find_backbone, infer_resnet_depth
 
 PREFIXED = ('mmdet', 'mmpretrain', 'mmseg')
@@ -60,6 +61,7 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
         'source': file_source(source),
         **{key: stored_meta[key] for key in ('epoch', 'iter') if isinstance(stored_meta.get(key), int | str)},
         'uscl_plugin_version': __version__,
+        **kept_provenance(stored_meta),
     }
     state: Mapping[str, torch.Tensor] = found.state
     extra = []
@@ -109,6 +111,9 @@ def as_rgb(state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> tuple[
     if meta['channel_order'] == 'rgb':
         return dict(state), dict(meta)
     turned = {'mean': meta['mean'][::-1], 'std': meta['std'][::-1], 'channel_order': 'rgb'}
+    if isinstance(provenance := meta.get('uscl'), Mapping):
+        stored = {key: turned[key] for key in ('mean', 'std')} | {'channels': 'rgb'}
+        turned['uscl'] = {**provenance, 'input': {**provenance['input'], **stored}}
     return {**state, 'conv1.weight': state['conv1.weight'].flip(1)}, {**meta, **turned}
 
 

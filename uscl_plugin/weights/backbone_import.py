@@ -10,6 +10,7 @@ from .backbone_export import check_output, find_resnet, left_behind
 from .checkpoint_files import write_checkpoint
 from .input_metadata import INPUT_KEYS, file_source, origin, resolve_input, stored_metadata
 from .plain_checkpoints import load_plain_checkpoint
+from .provenance import kept_provenance
 
 UNKNOWN_INPUT = {'input': 'unknown input normalisation'}
 
@@ -47,6 +48,7 @@ def import_backbone(
         **settled,
         'source': file_source(source),
         'uscl_plugin_version': __version__,
+        **(kept_provenance(stored_meta) if isinstance(stored_meta, Mapping) else {}),
     }
     write_checkpoint(out, {f'backbone.{name}': tensor for name, tensor in found.state.items()}, meta)
     expects = (

@@ -56,21 +56,7 @@ def stored_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
         Any of ``method``, ``license``, ``data``, ``mean``, ``std`` (as stored), ``channel_order``.
     """
     text = meta.get('cfg')
-    config = config_literals(text, ('model', 'data_preprocessor')) if isinstance(text, str) else {}
-    model = config['model'] if isinstance(config.get('model'), dict) else {}
-    # MMPretrain takes the model's own, and the one at the top level only where the model has none.
-    preprocessor = model.get('data_preprocessor') or config.get('data_preprocessor')
-    stored: dict[str, Any] = {}
-    if isinstance(model.get('type'), str):
-        stored['method'] = model['type'].split('.')[-1]
-    if isinstance(preprocessor, dict) and preprocessor.get('mean') is not None:
-        # MMPretrain says to_rgb, MMEngine and MMDetection bgr_to_rgb; frames are read as BGR.
-        rgb = preprocessor.get('to_rgb', preprocessor.get('bgr_to_rgb', False))
-        stored |= {
-            'mean': preprocessor['mean'],
-            'std': preprocessor.get('std'),
-            'channel_order': 'rgb' if rgb else 'bgr',
-        }
+    stored = model_input(config_literals(text, ('model', 'data_preprocessor')) if isinstance(text, str) else {})
     for key in (*ORIGIN_KEYS, *INPUT_KEYS):
         if meta.get(key) is not None:
             stored[key] = meta[key]
@@ -78,6 +64,32 @@ def stored_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
                 with contextlib.suppress(ValueError):  # resolve_input says what is wrong with it
                     stored[key] = json.loads(meta[key])
     return {key: value for key, value in stored.items() if value is not None}
+
+
+def model_input(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Method and input by the config of a run.
+
+    Args:
+        config: With ``model`` and, where the model has none of its own, ``data_preprocessor``.
+
+    Returns:
+        Any of ``method`` (the model's type), ``mean``, ``std``, ``channel_order``, as the config has them.
+    """
+    model = config['model'] if isinstance(config.get('model'), Mapping) else {}
+    # MMPretrain takes the model's own, and the one at the top level only where the model has none.
+    preprocessor = model.get('data_preprocessor') or config.get('data_preprocessor')
+    found: dict[str, Any] = {}
+    if isinstance(model.get('type'), str):
+        found['method'] = model['type'].split('.')[-1]
+    if isinstance(preprocessor, Mapping) and preprocessor.get('mean') is not None:
+        # MMPretrain says to_rgb, MMEngine and MMDetection bgr_to_rgb; frames are read as BGR.
+        rgb = preprocessor.get('to_rgb', preprocessor.get('bgr_to_rgb', False))
+        found |= {
+            'mean': preprocessor['mean'],
+            'std': preprocessor.get('std'),
+            'channel_order': 'rgb' if rgb else 'bgr',
+        }
+    return found
 
 
 def resolve_input(path: str | Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,31 @@
+"""Checkpoints that know what they were trained on."""
+
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from uscl_plugin.weights.provenance import describe_run
+
+
+@HOOKS.register_module()
+class ProvenanceHook(Hook):
+    """Write the backbone's config, its input, and digests of the training data into every checkpoint.
+
+    They are ``meta['uscl']``, see :func:`uscl_plugin.weights.provenance.describe_run`, and exports keep them.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Any] | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at config and data once; the data are read for it, but no frame is."""
+        if is_main_process():  # the one that saves
+            self._facts = describe_run(runner.cfg, runner.train_dataloader.dataset)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add it."""
+        if self._facts is not None:
+            checkpoint['meta']['uscl'] = self._facts
