@@ -5,11 +5,13 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from uscl.core.config_literals import config_literals
 from uscl.core.digest import file_digest
+from uscl.core.options import Arg
 
 from .checkpoint_error import CheckpointError
 
@@ -18,6 +20,38 @@ INPUT_KEYS = ('mean', 'std', 'channel_order')
 # What only people know; converters carry it on.
 ORIGIN_KEYS = ('method', 'license', 'data')
 NOT_STATED = 'not stated'
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """What a checkpoint's network takes, for checkpoints that do not say; those that do must agree.
+
+    Attributes:
+        mean: 1 or 3 numbers of 0..255, where a checkpoint does not say.
+        std: Likewise.
+        channel_order: Likewise.
+    """
+
+    mean: Annotated[list[float] | None, Arg('X')] = None
+    std: Annotated[list[float] | None, Arg('X')] = None
+    channel_order: Literal['rgb', 'bgr'] | None = None
+
+    def given_input(self) -> dict[str, Any]:
+        """The three by name, None where not given, see :func:`resolve_input`."""
+        return {key: getattr(self, key) for key in INPUT_KEYS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OriginOptions:
+    """What only people know of weights.
+
+    Attributes:
+        license: Licence of the weights, such as cc-by-4.0; goes into the file.
+        data: Public name of the data that they were trained on; goes into the file.
+    """
+
+    license: Annotated[str | None, Arg('ID')] = None
+    data: Annotated[str | None, Arg('TEXT')] = None
 
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
