@@ -9,6 +9,7 @@ from functools import wraps
 from typing import ParamSpec
 
 from .errors import ClipError, SourceError
+from .escaping import for_terminal
 
 P = ParamSpec('P')
 
@@ -31,7 +32,7 @@ def as_command(status: int = 1, kept: str = '') -> Callable[[Callable[P, int]], 
             except BrokenPipeError:  # `uscl check | head` has read enough: the command line ends quietly
                 raise
             except (ClipError, SourceError, OSError, ValueError) as error:
-                print(f'error: {_one_line(error)}', file=sys.stderr)
+                print(f'error: {for_terminal(_one_line(error))}', file=sys.stderr)
                 return error.exit_code if isinstance(error, SourceError) else status
             except KeyboardInterrupt:
                 print(f'interrupted: {kept}' if kept else 'interrupted.', file=sys.stderr)

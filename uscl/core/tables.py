@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from .atomic_files import write_text
+from .escaping import for_markdown
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as Markdown; a bar in a cell is escaped."""
+    """A table as Markdown; what a cell holds is text, whatever it looks like."""
     lines = [header, ['---'] * len(header), *rows]
-    return '\n'.join('| ' + ' | '.join(cell.replace('|', '\\|') for cell in line) + ' |' for line in lines)
+    return '\n'.join('| ' + ' | '.join(for_markdown(cell) for cell in line) + ' |' for line in lines)
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from uscl.core.escaping import for_terminal
 from uscl.data.frame_store import STORE, StoreIndex
 
 from .frame_decoding import MASKED
@@ -32,13 +33,13 @@ def print_report(outcomes: Sequence[Outcome], classes: Sequence[str], out: Path)
     for label in [*classes, None]:
         members = [outcome for outcome in outcomes if outcome.source.label == label]
         if members or label is not None:
-            table.add_row(UNLABELLED if label is None else escape(label), *count_cells(members))
+            table.add_row(UNLABELLED if label is None else escape(for_terminal(label)), *count_cells(members))
     table.add_section()
     table.add_row('total', *count_cells(outcomes))
     console.print(table)
     skipped = [outcome for outcome in outcomes if outcome.reason is not None]
     for outcome in skipped:
-        console.print(f'skipped {outcome.source.video_id}: {outcome.reason}', markup=False)
+        console.print(for_terminal(f'skipped {outcome.source.video_id}: {outcome.reason}'), markup=False)
     new = sum(outcome.is_new for outcome in outcomes)
     complete = len(outcomes) - len(skipped) - new
     console.print(f'{new} converted now, {complete} complete already, {len(skipped)} skipped.')
@@ -68,7 +69,7 @@ def print_masks(shares: Mapping[str, float], out: Path) -> None:
     table.add_column('blanked', justify='right')
     ordered = sorted(shares.items(), key=lambda item: -item[1])
     for video_id, share in ordered[:_MASK_ROWS]:
-        table.add_row(escape(video_id), f'{100 * share:.1f} %')
+        table.add_row(escape(for_terminal(video_id)), f'{100 * share:.1f} %')
     console.print(table)
     rest = f'{len(ordered) - _MASK_ROWS} more are in {out / MASKED / "blanked.csv"}. ' * (len(ordered) > _MASK_ROWS)
     console.print(

@@ -1,0 +1,27 @@
+"""Names from data, made harmless for where they are shown. HTML is escaped by the templates of the reports."""
+
+import re
+
+_CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
+_MARKS = re.compile(r'[\\`*\[\]|]')
+_ENTITIES = {'&': '&amp;', '<': '&lt;', '>': '&gt;'}
+
+
+def for_terminal(text: str) -> str:
+    r"""Show control characters, and those that turn the direction of writing, instead of sending them.
+
+    >>> print(for_terminal('a\x1b[2Jb.mp4'))
+    a\x1b[2Jb.mp4
+    """
+    return _CONTROL.sub(lambda found: found[0].encode('unicode_escape').decode(), text)
+
+
+def for_markdown(text: str) -> str:
+    r"""As :func:`for_terminal`, on one line, and without meaning as Markdown or HTML.
+
+    >>> print(for_markdown('<b>|`x`'))
+    &lt;b&gt;\|\`x\`
+    """
+    text = ' '.join(for_terminal(text).splitlines())
+    text = _MARKS.sub(lambda found: f'\\{found[0]}', text)
+    return re.sub('[&<>]', lambda found: _ENTITIES[found[0]], text)
