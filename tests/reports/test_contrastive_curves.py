@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from uscl.reports.contrastive_curves import add_contrastive_curves, conflict_sentence, contrastive_curves
-from uscl.reports.html_report import HtmlReport
+from uscl.reports.contrastive_curves import contrastive_curves, largest_conflict
+from uscl.reports.html_page import render
 
 TITLES = ['Similarity of projections', 'Spread of the representation', 'Similarity conflict']
 
@@ -47,15 +47,13 @@ def test_one_point_many_points_and_broken_values_can_be_drawn():
 
 def test_the_page_says_what_to_look_for():
     def text(found):
-        page = HtmlReport('x')
-        page.heading('Curves')
-        add_contrastive_curves(page, found)
-        return page.render()
+        drawn = {'pairs': contrastive_curves(found), 'conflict': largest_conflict(found)}
+        return render('contrastive_curves.html', curves=drawn)
 
     assert 'collapse' in text(curves()) and 'it was in every logged step' in text(curves())
     assert 'here up to 2.5 % of the negative pairs' in text(curves(conflict=0.025))
-    assert 'up to 100 %' in conflict_sentence(curves(conflict=1.0))
-    assert '<img' not in text({'loss': curves()['loss']}) and contrastive_curves({}) is None
+    assert 'up to 100 %' in text(curves(conflict=1.0))
+    assert contrastive_curves({'loss': curves()['loss']}) is None and contrastive_curves({}) is None
     found = curves()
     del found['similarity_conflict']
-    assert conflict_sentence(found) == '' and 'must be 0' not in text(found)
+    assert largest_conflict(found) is None and 'must be 0' not in text(found)

@@ -23,7 +23,7 @@ from uscl.checks.duplicates import COARSE_THRESHOLD, THRESHOLD
 from uscl.checks.finding import ERROR, WARNING
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command
-from uscl.reports.check_report import as_dict, print_result, write_page
+from uscl.reports.check_report import as_dict, print_result, write_check_page
 
 
 def similarity(text: str) -> float:
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         write_text(Path(args.json), json.dumps(as_dict(result), indent=1, ensure_ascii=False) + '\n')
     if args.html:
-        write_page(result, args.html)
+        write_check_page(result, args.html)
     print_result(result)
     for path in filter(None, (args.json, args.html)):
         print(f'wrote {path}')

@@ -61,7 +61,8 @@ def _report(cfg: Config, args: argparse.Namespace, command: str) -> int:
     from mmengine.fileio import dump
 
     from uscl.core.atomic_files import write_atomically
-    from uscl.reports.detection_report import percent, write_detection_report
+    from uscl.reports.detection_report import write_detection_report
+    from uscl.reports.html_page import percent
     from uscl.stats.detection_summary import summarise_detections
     from uscl_plugin.detection.inference import run_detector
 

@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from uscl.core.command_line import as_command, command_line
-from uscl_plugin.evaluation.pretraining_page import number, percent
+from uscl.reports.html_page import number, percent
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,9 +16,10 @@ from uscl.checks.check import CheckResult
 from uscl.checks.clip_facts import Clip, read_frame
 from uscl.checks.duplicates import Duplicate, matching_frames
 from uscl.checks.finding import ERROR, SEVERITIES, Finding
+from uscl.core.escaping import for_terminal
 
 from .figures import DARK, new_figure
-from .html_report import HtmlReport
+from .html_page import write_page
 
 MAX_PAIRS = 40  # of which the page shows frames
 MAX_LINES = 20  # of a kind, on the terminal
@@ -32,7 +34,7 @@ def print_result(result: CheckResult, console: Console | None = None) -> None:
     for name in ('clips', 'frames', 'patients', 'classes'):
         table.add_column(name, justify='right')
     for name in dict.fromkeys(clip.data for clip in result.clips):
-        table.add_row(escape(name), *_counts([clip for clip in result.clips if clip.data == name]))
+        table.add_row(escape(for_terminal(name)), *_counts([clip for clip in result.clips if clip.data == name]))
     console.print(table)
     if result.findings:
         table = Table()
@@ -47,7 +49,7 @@ def print_result(result: CheckResult, console: Console | None = None) -> None:
         key = finding.severity, finding.kind
         shown[key] += 1
         if shown[key] <= MAX_LINES:
-            console.print(f'{finding.severity}: {finding.message}', markup=False)
+            console.print(for_terminal(f'{finding.severity}: {finding.message}'), markup=False)
     for (severity, kind), count in shown.items():
         if count > MAX_LINES:
             console.print(f'{severity}: {count - MAX_LINES} more of {kind}, see --json or --html.', markup=False)
@@ -71,28 +73,22 @@ def as_dict(result: CheckResult) -> dict:
     }
 
 
-def write_page(result: CheckResult, path: str | Path) -> None:
+def write_check_page(result: CheckResult, path: str | Path) -> None:
     """Write the page: findings, then each suspected pair with matching frames, then blank, still and short clips."""
     names = list(dict.fromkeys(clip.data for clip in result.clips))
-    page = HtmlReport('Check of the data', f'{len(result.clips)} clips of {", ".join(names)}')
-    if result.count(ERROR):
-        page.warning(f'{result.count(ERROR)} leaks or copies on other sides: figures on these data would pretend.')
-    page.cards([(name + 's', '', str(result.count(name)), '') for name in SEVERITIES])
-    page.heading('Findings')
-    if result.findings:
-        page.table(('severity', 'kind', 'what'), [(f.severity, f.kind, f.message) for f in result.findings])
-    else:
-        page.paragraph('Nothing found.')
     pairs = sorted(zip(result.duplicate_findings, result.duplicates, strict=True), key=lambda p: p[0].severity != ERROR)
-    if pairs:
-        page.heading('Suspected copies')
-        page.paragraph('Frames of the shorter clip, evenly spaced, and the most similar ones of the other below them.')
-    for finding, pair in pairs[:MAX_PAIRS]:
-        _add_pair(page, finding, pair, result.clips)
-    if len(pairs) > MAX_PAIRS:
-        page.paragraph(f'{len(pairs) - MAX_PAIRS} more pairs are in the table above.')
-    _add_clips(page, result)
-    page.write(path)
+    write_page(
+        path,
+        'check.html',
+        title='Check of the data',
+        subtitle=f'{len(result.clips)} clips of {", ".join(names)}',
+        num_errors=result.count(ERROR),
+        counts=[(f'{name}s', '', result.count(name), '') for name in SEVERITIES],
+        findings=[(finding.severity, finding.kind, finding.message) for finding in result.findings],
+        pairs=(_pair(finding, pair, result.clips) for finding, pair in pairs[:MAX_PAIRS]) if pairs else None,
+        num_more=max(len(pairs) - MAX_PAIRS, 0),
+        clips=_odd_clips(result),
+    )
 
 
 def pair_figure(first: Clip, second: Clip, mirrored: bool = False) -> Figure:
@@ -108,30 +104,27 @@ def pair_figure(first: Clip, second: Clip, mirrored: bool = False) -> Figure:
     return figure
 
 
-def _add_pair(page: HtmlReport, finding: Finding, pair: Duplicate, clips: Sequence[Clip]) -> None:
+def _pair(finding: Finding, pair: Duplicate, clips: Sequence[Clip]) -> dict[str, Any]:
     first, second = clips[pair.first], clips[pair.second]
-    page.subheading(f'{finding.severity}: {finding.kind}, similarity {pair.similarity:.2f}')
-    page.paragraph(finding.message)
-    names = f'A: {first.data}, {first.name}. B: {second.data}, {second.name}.'
-    page.figure(
-        pair_figure(first, second, pair.kind == 'mirrored'), names, f'Frames of {first.name} and {second.name}', dpi=100
-    )
+    return {
+        'title': f'{finding.severity}: {finding.kind}, similarity {pair.similarity:.2f}',
+        'message': finding.message,
+        'first': first,
+        'second': second,
+        'drawing': pair_figure(first, second, pair.kind == 'mirrored'),
+    }
 
 
-def _add_clips(page: HtmlReport, result: CheckResult) -> None:
+def _odd_clips(result: CheckResult) -> list[tuple[bytes, list[str]]]:
     """One frame of every clip that is blank, still or short."""
     of_name = {(clip.data, clip.video_id): clip for clip in result.clips}
-    found = [f for f in result.findings if f.kind in ('blank frames', 'still', 'few frames')][:MAX_PAIRS]
-    if not found:
-        return
-    page.heading('Blank frames, stills, short clips')
     items = []
-    for finding in found:
+    for finding in [f for f in result.findings if f.kind in ('blank frames', 'still', 'few frames')][:MAX_PAIRS]:
         clip = of_name[finding.clips[0]]
         position = int(np.argmin(clip.contrast))
-        picture = cv2.imencode('.jpg', _shrink(read_frame(clip, position)))[1].tobytes()
-        items.append((picture, [clip.video_id, finding.kind, f'frame {position} of {len(clip.digests)}']))
-    page.gallery(items)
+        jpeg = cv2.imencode('.jpg', _shrink(read_frame(clip, position)))[1].tobytes()
+        items.append((jpeg, [clip.video_id, finding.kind, f'frame {position} of {len(clip.digests)}']))
+    return items
 
 
 def _shrink(frame: np.ndarray) -> np.ndarray:

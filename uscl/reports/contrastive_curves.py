@@ -1,4 +1,4 @@
-"""What happened to the pairs of contrastive pretraining, as a figure and its reading."""
+"""What happened to the pairs of contrastive pretraining, as a figure."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .figures import BLUE, DARK, ORANGE, new_figure, smooth, tidy
-from .html_report import HtmlReport
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -53,37 +52,10 @@ def contrastive_curves(curves: Curves) -> Figure | None:
     return figure
 
 
-def add_contrastive_curves(page: HtmlReport, curves: Curves) -> None:
-    """Add the figure and what to look for to a page; nothing if the log has none of the measures."""
-    figure = contrastive_curves(curves)
-    if figure is None:
-        return
-    page.figure(
-        figure,
-        'Pairs of the batch (MoCo: with its queue), as logged by ContrastiveMonitorHook. Mean cosine similarities of '
-        'positive and negative pairs; standard deviation of the L2-normalised features over the batch, times the root '
-        'of their number; share of the negative pairs that come from the same video.',
-        'Curves of pair similarities, spread and similarity conflict over iterations',
-    )
-    page.paragraph(
-        'What to look for: positive pairs should become more similar than negative ones. A spread that falls towards 0 '
-        'means collapse, all images having one representation; 1 would be features in all directions alike, which '
-        f'features that cannot be negative do not reach. {conflict_sentence(curves)}'.rstrip()
-    )
-
-
-def conflict_sentence(curves: Curves) -> str:
-    """Say whether the loss pushed pairs of one video apart; empty if the log does not tell."""
+def largest_conflict(curves: Curves) -> float | None:
+    """The largest share of negative pairs of one video in a logged step; None if the log does not tell."""
     values = curves.get('similarity_conflict', ((), np.empty(0)))[1]
-    if not len(values):
-        return ''
-    rule = 'The similarity conflict must be 0 for USCL, which takes one pair of each video:'
-    if not values.any():
-        return f'{rule} it was in every logged step.'
-    return (
-        f'{rule} here up to {100 * values.max():.3g} % of the negative pairs of a logged step were of the same video, '
-        'and the loss pushed them apart.'
-    )
+    return float(np.max(values)) if len(values) else None
 
 
 def _draw(axes: Axes, iterations: np.ndarray, values: np.ndarray, label: str, colour: str) -> None:

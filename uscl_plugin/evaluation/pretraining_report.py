@@ -23,7 +23,7 @@ from uscl_plugin.measures.representation import Evaluation, evaluate_backbone, i
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 from .pretrained_backbone import trained_backbone, untrained_backbone
-from .pretraining_page import write_page
+from .pretraining_page import write_pretraining_page
 from .report_options import ReportOptions
 
 _PACKAGES = ('torch', 'torchvision', 'numpy', 'scikit-learn')
@@ -64,7 +64,7 @@ def report_pretraining(options: ReportOptions) -> dict:
     facts['device'] = (
         torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
     )
-    write_page(options.out, cfg, options, found, evaluations, facts, began)
+    write_pretraining_page(cfg, options, found, evaluations, facts, began)
     facts['seconds'] = round(time.perf_counter() - began, 1)
     target = options.json or Path(options.out).with_suffix('.json')
     text = json.dumps(_without_nan(facts), indent=1, ensure_ascii=False, allow_nan=False) + '\n'

@@ -9,72 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from uscl.core.atomic_files import TEMPORARY, write_text
+from uscl.core.escaping import for_markdown
 
 from .checkpoint_files import write_checkpoint
 from .input_metadata import NOT_STATED, file_source
-
-CARD = """\
----
-{front}---
-# {architecture}, pretrained with {method}
-
-A {architecture} backbone without classifier: an image in, {num_features} features out.
-
-| | |
-|---|---|
-| method | {method} |
-| trained on | {data} |
-| licence of the weights | {license} |
-| input | RGB; from values of 0..255 subtract {mean}, divide by {std} |
-| the same for values of [0, 1] | mean {unit_mean}, standard deviation {unit_std} |
-| written by | uscl_plugin {version}, from {source} |
-
-## Intended use and limits
-
-For research: features of ultrasound images, and a start for fine-tuning on classification, detection or segmentation.
-It gives no diagnosis, is not a medical device and was not validated for clinical use. Features follow the machines,
-organs and patients that it was trained on; on others, and on images normalised otherwise than above, they may be worth
-little: evaluate on your own patients, and keep those of pretraining out of the test set. The licence of the training
-data may restrict use beyond that of this file.
-
-## Load it
-
-timm (1.0.16 or newer):
-
-```python
-import timm
-
-net = timm.create_model('local-dir:{folder}', pretrained=True, num_classes=0)
-```
-
-torchvision (`fc` alone is missing):
-
-```python
-import torchvision
-from safetensors.torch import load_file
-
-net = torchvision.models.{architecture}()
-net.load_state_dict(load_file('{folder}/model.safetensors'), strict=False)
-```
-
-MMDetection, MMSegmentation, MMPretrain (with their prefix):
-
-```python
-import torch
-from safetensors.torch import load_file
-
-state = load_file('{folder}/model.safetensors')
-torch.save({{'state_dict': {{f'backbone.{{name}}': tensor for name, tensor in state.items()}}}}, 'backbone.pth')
-init_cfg = dict(type='Pretrained', checkpoint='backbone.pth', prefix='backbone.')
-model = dict(backbone=dict(type='ResNet', depth={depth}, init_cfg=init_cfg))
-```
-
-## Checksums (SHA-256)
-
-{checksums}
-"""
 
 
 def write_hub_folder(folder: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> list[str]:
@@ -138,18 +80,30 @@ def model_card(folder: str, meta: Mapping[str, Any], sources: list[dict[str, str
         meta: See :func:`write_hub_folder`.
         sources: Names and SHA-256 of the files beside it.
     """
-    return CARD.format(
-        **{key: meta[key] for key in ('architecture', 'method', 'data', 'license', 'mean', 'std')},
+    return _card_template().render(
+        **{key: meta[key] for key in ('architecture', 'method', 'data', 'license')},
+        **{key: Markup(meta[key]) for key in ('mean', 'std')},
         folder=folder,
-        front=_front_matter(meta),
+        front=Markup(_front_matter(meta)),
         num_features=num_features(meta),
         depth=meta['architecture'].removeprefix('resnet'),
-        unit_mean=[round(value / 255, 6) for value in meta['mean']],
-        unit_std=[round(value / 255, 6) for value in meta['std']],
+        unit_mean=Markup([round(value / 255, 6) for value in meta['mean']]),
+        unit_std=Markup([round(value / 255, 6) for value in meta['std']]),
         version=meta['uscl_plugin_version'],
         source=f'{meta["source"]["file"]} (SHA-256 {meta["source"]["sha256"]})',
-        checksums='\n'.join(f'    {source["sha256"]}  {source["file"]}' for source in sources),
+        sources=sources,
     )
+
+
+def _card_template() -> Template:
+    environment = Environment(
+        loader=PackageLoader('uscl_plugin.weights'),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else for_markdown(str(value)),
+    )
+    return environment.get_template('model_card.md')
 
 
 def num_features(meta: Mapping[str, Any]) -> int:

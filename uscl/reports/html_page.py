@@ -1,0 +1,113 @@
+"""A web page in one file, from a template: inline style, images inside, no script, nothing loaded from elsewhere.
+
+The text of a page is in ``templates/``; what Python gives it are values and figures. Every value is escaped.
+"""
+
+import base64
+import io
+import math
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+
+from uscl.core.atomic_files import write_text
+
+
+def write_page(path: str | Path, template: str, **content: Any) -> None:
+    """Write a page in one step, making its folder: readers see the old page or the new one, never half of it.
+
+    Args:
+        path: The file.
+        template: Of the folder ``templates``.
+        **content: What the template names; ``title``, and ``subtitle`` (may be empty), are of every page.
+
+    Raises:
+        jinja2.UndefinedError: The template names what is not there.
+    """
+    write_text(path, render(template, **content))
+
+
+def render(template: str, **content: Any) -> str:
+    """The text of a page, see :func:`write_page`."""
+    text = _environment().get_template(template).render(content)
+    return re.sub(r'[ \t]*\n\s*(?=[^<\s])', ' ', text)  # a paragraph of the template is one line
+
+
+def picture(figure: Figure, alt: str, dpi: int = 130) -> Markup:
+    """A figure as an image inside the page.
+
+    Args:
+        figure: It is rendered at once and can be discarded.
+        alt: What it shows, for those who do not see it.
+        dpi: Pixels an inch.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=dpi, metadata={'Software': None})
+    # Drawn at 100 pixels an inch at most: the rest of the resolution is for screens of high density.
+    width = round(100 * figure.get_figwidth())
+    return Markup(f'<img src="data:image/png;base64,{_base64(buffer.getvalue())}" alt="{escape(alt)}" width="{width}">')
+
+
+def photograph(jpeg: bytes, alt: str) -> Markup:
+    """A JPEG file as an image inside the page."""
+    return Markup(f'<img src="data:image/jpeg;base64,{_base64(jpeg)}" alt="{escape(alt)}">')
+
+
+def percent(share: float | None) -> str:
+    """A share in [0, 1] as text, with a space that does not break; what is not defined is a dash.
+
+    >>> percent(0.98077).split(), percent(float('nan'))
+    (['98.1', '%'], '–')
+    """
+    return '–' if share is None or math.isnan(share) else f'{100 * share:.1f}\u00a0%'
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with so many decimals; what is not defined is a dash."""
+    return '–' if value is None or math.isnan(value) else f'{value:.{digits}f}'
+
+
+def count(how_many: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, 'lesion'), count(0, 'lesion')
+    ('1 lesion', '0 lesions')
+    """
+    return f'{how_many} {noun}' + ('' if how_many == 1 else 's')
+
+
+def fact(value: Any) -> str:
+    """Any plain value on one line."""
+    if isinstance(value, dict):
+        return ', '.join(f'{name} {fact(item)}' for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ', '.join(fact(item) for item in value)
+    return f'{value:.6g}' if isinstance(value, float) else str(value)
+
+
+def unbroken(cell: str) -> str:
+    """A cell whose intervals stay on one line."""
+    return cell.replace(' %', '\u00a0%').replace(' to ', '\u00a0to\u00a0').replace('SD ', 'SD\u00a0')
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader('uscl.reports'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for helper in (picture, photograph, percent, number, count, fact, unbroken):
+        environment.filters[helper.__name__] = helper
+    return environment
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode('ascii')
