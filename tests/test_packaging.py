@@ -82,10 +82,9 @@ def test_wheel_holds_what_the_clone_has(wheel):
     expected = set.union(*(files_below(ROOT / folder) for folder in ('configs', 'tools', 'requirements')))
     expected = {name for name in expected if not name.startswith('tools/benchmarks/')}
     assert shipped == expected | {'model-index.yml'}
-    modules = {
-        name for folder in ('uscl', 'uscl_plugin') for name in files_below(ROOT / folder) if name.endswith('.py')
-    }
-    assert modules == {name for name in names if name.endswith('.py') and '.mim' not in name}
+    kinds = ('.py', '.html', '.md')  # modules and templates
+    files = {name for folder in ('uscl', 'uscl_plugin') for name in files_below(ROOT / folder) if name.endswith(kinds)}
+    assert files == {name for name in names if name.endswith(kinds) and '.mim' not in name}
 
 
 def test_build_leaves_only_what_git_ignores(source, wheel):
