@@ -135,7 +135,7 @@ def find_stored(data_root: str | Path, entries: Sequence[Mapping]) -> tuple[Fram
 
     Raises:
         FileNotFoundError: See :func:`read_index`.
-        ValueError: Likewise, or a video is not in the store as the annotation has it; names it.
+        ValueError: The store is of another version or damaged, or lacks a video of the annotation; names it.
     """
     index = read_index(data_root)
     for entry in entries:
@@ -175,8 +175,8 @@ def damaged_videos(data_root: str | Path) -> dict[str, str]:
         Reason by id of the videos whose bytes do not have the checksum that they were written with.
 
     Raises:
-        FileNotFoundError: See :func:`read_index`.
-        ValueError: Likewise.
+        FileNotFoundError: The folder has no store, or a shard is gone.
+        ValueError: The index is of another version, or damaged.
     """
     shards = FrameShards(data_root)
     found = ((name, stored_damage(shards, video)) for name, video in read_index(data_root).videos.items())

@@ -30,8 +30,8 @@ def hide_labels(videos: list[dict], fraction: float, seed: int) -> None:
 
     Args:
         videos: Dicts with ``video_id`` and ``gt_label`` (-1: has none), which are changed.
-        fraction: See :func:`.stratified_subset`.
-        seed: Likewise.
+        fraction: Share of the labelled videos that keep their label, in [0, 1].
+        seed: Of the choice, see :func:`.stratified_subset`.
     """
     labelled = [video for video in videos if video['gt_label'] >= 0]
     keep = stratified_subset(

@@ -28,8 +28,8 @@ def draw_ratios(alpha: float = 0.5, beta: float = 0.5, shared: bool = False, rng
     """Draw the mixing ratios ξ1, ξ2 ~ Beta(alpha, beta).
 
     Args:
-        alpha: Of the Beta distribution, > 0.
-        beta: Likewise.
+        alpha: First parameter of the Beta distribution, > 0.
+        beta: Its second parameter, > 0.
         shared: ``False`` draws them apart (paper), ``True`` uses one for both (released code).
         rng: See :func:`draw_frames`.
     """

@@ -57,7 +57,7 @@ def run_training(
         cfg: The whole config, by epochs.
         folder: Its work directory.
         depends_on: What the result depends on besides the config, such as digests of files that it names.
-        keep_checkpoints: Else they are deleted at the end, for who needs the logs alone.
+        keep_checkpoints: False deletes them at the end, for callers who only need the logs.
 
     Returns:
         The result.

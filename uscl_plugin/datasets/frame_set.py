@@ -89,9 +89,9 @@ def collect_frames(cfg: Config, data_root: str | None = None, split: str | None 
     """List all frames of the videos of a config's training data, or of other data.
 
     Args:
-        cfg: See :func:`dataset_config`.
-        data_root: Likewise.
-        split: Likewise.
+        cfg: A pretraining config whose training data are a ``VideoClusterDataset``, not wrapped.
+        data_root: Folder to use instead; None keeps it.
+        split: Split to use instead, ``'all'`` for every video; None keeps it.
 
     Returns:
         Whole videos, also where the config trains on a part of each (``frame_range``).

@@ -20,8 +20,8 @@ class VideoClusterDataset(StoredVideoDataset):
     Args:
         samples_per_video: Items that an epoch has of each video, each with draws of its own. 1, the paper's, is what
             keeps frames of one video from being negatives of each other: no two pairs of an epoch share a video.
-        *args: Those of :class:`StoredVideoDataset`.
-        **kwargs: Likewise.
+        *args: Positional arguments of :class:`StoredVideoDataset`.
+        **kwargs: Its keyword arguments.
     """
 
     METAINFO: ClassVar[dict] = {'dataset_type': 'VideoClusters', 'task_name': 'pretraining'}

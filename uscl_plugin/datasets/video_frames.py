@@ -27,8 +27,8 @@ class VideoFrameDataset(StoredVideoDataset):
         fold_file: Folds as ``tools/evaluate.py`` writes them; relative to ``data_root`` unless it is absolute.
         frames_per_video: Take so many frames of each video at most, spread evenly over its time.
         keep_unlabelled: Keep frames without label, as -1.
-        *args: Those of :class:`StoredVideoDataset`.
-        **kwargs: Likewise.
+        *args: Positional arguments of :class:`StoredVideoDataset`.
+        **kwargs: Its keyword arguments.
 
     Raises:
         FileNotFoundError: The annotation, the store or the folds are gone.

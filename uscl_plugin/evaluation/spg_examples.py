@@ -23,8 +23,8 @@ def spg_rows(
         cfg: A pretraining config.
         count: Videos to show, spread evenly over the data set; all if it has fewer.
         seed: Run seed of the draws.
-        data_root: See :func:`~uscl_plugin.datasets.frame_set.dataset_config`.
-        split: Likewise.
+        data_root: Folder to use instead of the config's; None keeps it.
+        split: Split to use instead, ``'all'`` for every video; None keeps it.
         epoch: Whose draws, from 0.
 
     Returns:

@@ -23,8 +23,8 @@ class VideoClassificationMetric(BaseMetric):
     :class:`VideoFrameDataset` gives them: name these in the ``meta_keys`` of ``PackInputs``.
 
     Args:
-        collect_device: As in MMEngine.
-        prefix: Likewise.
+        collect_device: Where results of several processes are gathered, ``'cpu'`` or ``'gpu'``, as in MMEngine.
+        prefix: Of the measures' names, as in MMEngine.
 
     Attributes:
         predictions: After an evaluation, side → :class:`~uscl.stats.predictions.Predictions` of its frames.

@@ -27,9 +27,9 @@ class InputOptions:
     """What a checkpoint's network takes, for checkpoints that do not say; those that do must agree.
 
     Attributes:
-        mean: 1 or 3 numbers of 0..255, where a checkpoint does not say.
-        std: Likewise.
-        channel_order: Likewise.
+        mean: 1 or 3 numbers of 0..255, for checkpoints that do not say.
+        std: 1 or 3 numbers of 0..255, for checkpoints that do not say.
+        channel_order: Of the network's input, for checkpoints that do not say.
     """
 
     mean: Annotated[list[float] | None, Arg('X')] = None

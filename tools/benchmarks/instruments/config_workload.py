@@ -135,7 +135,7 @@ class ConfigWorkload(Workload):
         self._run(batches, self._preprocessor)
 
     def train_prepared(self, batches: Iterable[Any]) -> None:
-        """Likewise, without the data preprocessor."""
+        """Train on batches that the data preprocessor has been applied to."""
         self._run(batches, AsPrepared())
 
     def _run(self, batches: Iterable[Any], preprocessor: nn.Module) -> None:

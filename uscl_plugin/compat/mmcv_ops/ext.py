@@ -54,7 +54,7 @@ def roi_align_forward(
         rois: (N, 5) as index in the batch, x1, y1, x2, y2.
         output: (N, C, aligned_height, aligned_width), is filled.
         argmax_y: Of the maximum mode only, unused.
-        argmax_x: Likewise.
+        argmax_x: Of the maximum mode only, unused.
         aligned_height: Bins.
         aligned_width: Bins.
         spatial_scale: Cells of the feature map in one pixel of the boxes.

@@ -39,10 +39,10 @@ class DrawViews(BaseTransform):
         aspect_ratio_range: Range of the crop's width over its height, on the frame as squashed to ``scale``.
         flip_prob: Probability of a horizontal flip.
         degrees: Largest angle of the rotation, either way.
-        brightness: As of MMPretrain's ColorJitter, like the next three.
-        contrast: Likewise.
-        saturation: Likewise.
-        hue: Likewise.
+        brightness: Factor from ``1 - brightness`` to ``1 + brightness``, as in MMPretrain's ColorJitter.
+        contrast: Factor from ``1 - contrast`` to ``1 + contrast``.
+        saturation: Factor from ``1 - saturation`` to ``1 + saturation``.
+        hue: Largest shift either way, in turns of the colour circle, at most 0.5.
 
     Raises:
         ValueError: A setting or the number or the sizes of the frames are wrong.

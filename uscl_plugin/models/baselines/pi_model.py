@@ -37,7 +37,7 @@ class PiModel(ConsistencyClassifier):
 
     Args:
         w_max: See :class:`ConsistencyClassifier`; the paper's is 100.
-        ramp_up: Likewise; the paper's is 80 of 300 epochs.
+        ramp_up: Share of the run until the weight has its full size; the paper's is 80 of 300 epochs.
         **kwargs: Those of :class:`SemiSupervisedClassifier`.
     """
 

@@ -73,7 +73,7 @@ class TemporalEnsembling(ConsistencyClassifier):
     Args:
         alpha: Momentum α of the ensemble, in [0, 1).
         w_max: See :class:`ConsistencyClassifier`; the paper's is 30.
-        ramp_up: Likewise; the paper's is 80 of 300 epochs.
+        ramp_up: Share of the run until the weight has its full size; the paper's is 80 of 300 epochs.
         **kwargs: Those of :class:`SemiSupervisedClassifier`.
 
     Raises:
