@@ -10,6 +10,7 @@ pytest.importorskip('pydicom')
 from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
 
 from uscl.convert.privacy.pseudonyms import SALT_VARIABLE, Pseudonyms
+from uscl.convert.privacy.static_mask import TOLERANCE
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import read_index
 from uscl.data.png_frames import store_name
@@ -193,8 +194,16 @@ def test_pictures_may_be_deleted(main, source, tmp_path):
     ],
 )
 def test_options_that_would_do_nothing(main, source, tmp_path, capsys, options, message):
-    assert main([str(source), '--out', str(tmp_path / 'out'), *options]) == 2
-    assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main([str(source), '--out', str(tmp_path / 'out'), *options])
+    assert ended.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_help_names_what_is_taken_by_default(main, capsys):
+    with pytest.raises(SystemExit):
+        main(['--help'])
+    said = ' '.join(capsys.readouterr().out.split())
+    assert f'may flicker (default: {TOLERANCE})' in said and f'the environment variable {SALT_VARIABLE})' in said
 
 
 def test_padding_and_unusual_bits(main, tmp_path):

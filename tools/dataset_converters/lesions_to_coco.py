@@ -13,21 +13,32 @@ Every connected region of a mask is one instance; a mask without any makes a neg
 masks a pixel belongs to the lesion from half of the full value on, and to the stronger of red and green.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
 from uscl.convert.lesions.lesion_sources import EXPECTED
-from uscl.core.command_line import as_command, positive_int
+from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 
 
-def fold_count(text: str) -> int:
-    """Argument type: an integer of at least 2."""
-    value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError(f'{text} should be at least 2')
-    return value
+@dataclass(frozen=True, kw_only=True)
+class Options(LesionSettings):
+    """What the tool is asked for.
+
+    Attributes:
+        kind: How SRC is laid out, see above.
+        src: The source folder; it is only read.
+        out: Writes images/, annotations/ and overview.jpg here.
+        no_overview: Draw no sheets of images with outlines.
+    """
+
+    kind: Annotated[str, Arg(choices=tuple(EXPECTED), positional=True)]
+    src: Annotated[str, Arg('SRC', positional=True)]
+    out: Annotated[str, Arg('DIR')]
+    no_overview: bool = False
 
 
 @as_command(kept='what is finished is kept, run the same command again.')
@@ -40,26 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('kind', choices=list(EXPECTED), help='how SRC is laid out, see above')
-    parser.add_argument('src', metavar='SRC', help='the source folder; it is only read')
-    parser.add_argument(
-        '--out', required=True, metavar='DIR', help='writes images/, annotations/ and overview.jpg here'
-    )
-    parser.add_argument(
-        '--classes', type=int, choices=[1, 2], default=1, help='1 (default): lesion; 2: benign and malignant'
-    )
-    parser.add_argument(
-        '--min-area', type=positive_int, default=20, metavar='N', help='drop regions below N pixels (default: 20)'
-    )
-    split = parser.add_mutually_exclusive_group()
-    split.add_argument('--val', type=positive_int, metavar='N', help='hold N images back, whole patients where known')
-    split.add_argument('--folds', type=fold_count, metavar='K', help='K folds for cross-validation, by patient too')
-    parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
-    parser.add_argument('--no-overview', action='store_true', help='draw no sheets of images with outlines')
-    args = parser.parse_args(argv)
-    settings = LesionSettings(args.kind, args.classes, args.min_area, args.val, args.folds, args.seed)
-    return convert_lesions(args.src, args.out, settings, overview=not args.no_overview)
+    options = parse_options(Options, argv, __doc__)
+    return convert_lesions(options.src, options.out, options, overview=not options.no_overview)
 
 
 if __name__ == '__main__':

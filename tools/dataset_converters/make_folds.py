@@ -1,29 +1,41 @@
 """Write DATA/folds.json, which configs/pocus take their folds from when MMPretrain's own tools train them."""
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import make_folds
 from uscl.data.folds import write_folds
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the tool is asked for.
+
+    Attributes:
+        data: Folder that a converter wrote.
+        folds: Their number, at least 2.
+        seed: Another seed gives other folds, where there is a choice.
+        val_fraction: Share of each training part that validates, 0 to below 1.
+    """
+
+    data: Annotated[str, Arg('DATA', positional=True)]
+    folds: Annotated[int, Arg('K')] = 5
+    seed: int = 0
+    val_fraction: float = 0.2
+
+
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('data', metavar='DATA', help='folder that a converter wrote')
-    parser.add_argument('--folds', type=int, default=5, metavar='K', help='(default: 5)')
-    parser.add_argument(
-        '--seed', type=int, default=0, help='another seed gives other folds, where there is a choice (default: 0)'
-    )
-    parser.add_argument('--val-fraction', type=float, default=0.2, help='of each training part (default: 0.2)')
-    args = parser.parse_args(argv)
-    entries = read_annotations(Path(args.data, 'annotations.json'))['data_list']
-    folds = make_folds(entries, args.folds, args.seed, val_fraction=args.val_fraction)
-    write_folds(Path(args.data, 'folds.json'), folds)
+    options = parse_options(Options, argv, __doc__)
+    entries = read_annotations(Path(options.data, 'annotations.json'))['data_list']
+    folds = make_folds(entries, options.folds, options.seed, val_fraction=options.val_fraction)
+    write_folds(Path(options.data, 'folds.json'), folds)
     for number, fold in enumerate(folds.folds):
         print(f'fold {number}: ' + ', '.join(f'{len(ids)} videos in {side}' for side, ids in fold.items()))
     for warning in folds.warnings:

@@ -4,17 +4,18 @@ The annotation keeps the prefix (Rb1…Rb5 F0_…F4_ Reg Cov Ali Bli Ple Oth); a
 classes of US-4 of it. Videos are split 8:2 into train and val within each prefix.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 from uscl.clips.discovery import VideoSource, find_root, walk_sources
-from uscl.convert.videos.common_arguments import add_common_arguments
+from uscl.convert.videos.converter_options import ConverterOptions
 from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
-from uscl.core.command_line import as_command, fraction
+from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
+from uscl.core.options import Arg, parse_options
 from uscl.data.video_split import split_videos
 
 # fmt: off
@@ -23,6 +24,17 @@ PREFIXES = ('Rb1', 'Rb2', 'Rb3', 'Rb4', 'Rb5',  # CLUST
             'Reg', 'Cov',  # Butterfly
             'Ali', 'Bli', 'Ple', 'Oth')  # COVID19-LUSMS
 # fmt: on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(ConverterOptions):
+    """What the tool is asked for.
+
+    Attributes:
+        val_fraction: Share of videos in val.
+    """
+
+    val_fraction: Annotated[float, Arg('F', at_least=0, below=1)] = 0.2
 
 
 def find_videos(src: str, out: str, val_fraction: float, seed: int) -> list[VideoSource]:
@@ -60,15 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_common_arguments(parser)
-    parser.add_argument('--val-fraction', type=fraction, default=0.2, help='share of videos in val (default: 0.2)')
-    parser.add_argument('--seed', type=int, default=0, help='another seed gives another split (default: 0)')
-    args = parser.parse_args(argv)
-    videos = find_videos(args.src, args.out, args.val_fraction, args.seed)
-    settings = StoreSettings(size=args.size, color=args.color)
+    options = parse_options(Options, argv, __doc__)
+    videos = find_videos(options.src, options.out, options.val_fraction, options.seed)
+    settings = StoreSettings(size=options.size, color=options.color)
     # All frames of a folder are kept, so there is no sampling rate to state.
-    return convert_sources(videos, args.out, settings, PREFIXES, args.workers, args.keep_images, fps=None)
+    return convert_sources(videos, options.out, settings, PREFIXES, options.workers, options.keep_images, fps=None)
 
 
 if __name__ == '__main__':

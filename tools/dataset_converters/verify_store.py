@@ -5,23 +5,34 @@
 Training does so for each video when it first reads it; converting again redoes what is damaged.
 """
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
+from uscl.core.options import Arg, parse_options
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import damaged_videos, find_stored
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the tool is asked for.
+
+    Attributes:
+        data: Folders that a converter wrote.
+    """
+
+    data: Annotated[list[str], Arg('DIR', positional=True)]
 
 
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('data', nargs='+', metavar='DIR', help='folder that a converter wrote')
-    args = parser.parse_args(argv)
-    return max([_verify(Path(folder).expanduser()) for folder in args.data])
+    options = parse_options(Options, argv, __doc__)
+    return max([_verify(Path(folder).expanduser()) for folder in options.data])
 
 
 def _verify(folder: Path) -> int:

@@ -4,14 +4,16 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.progress import track
 
 from uscl.convert.output_folder import output_folder
 from uscl.core.errors import SourceError
+from uscl.core.options import Arg
 from uscl.core.tables import write_csv
 from uscl.version import __version__
 
@@ -28,20 +30,28 @@ class LesionSettings:
     """What a conversion does.
 
     Attributes:
-        kind: A key of :data:`uscl.convert.lesions.lesion_sources.EXPECTED`.
-        classes: 1 for the category lesion, 2 for benign and malignant.
-        min_area: Connected components with fewer pixels are dropped.
-        val: Number of validation images; None holds none back.
-        folds: Number of folds instead; None makes none.
+        kind: How the source is laid out, see ``EXPECTED`` in :mod:`uscl.convert.lesions.lesion_sources`.
+        classes: 1: lesion; 2: benign and malignant.
+        min_area: Drop connected regions of fewer pixels.
+        val: Hold so many images back, whole patients where known.
+        folds: So many folds for cross-validation, by patient too.
         seed: Another seed gives another split.
+
+    Raises:
+        ValueError: Both ``val`` and ``folds`` are given.
     """
 
     kind: str
-    classes: int = 1
-    min_area: int = 20
-    val: int | None = None
-    folds: int | None = None
+    classes: Literal[1, 2] = 1
+    min_area: Annotated[int, Arg('N', at_least=1)] = 20
+    val: Annotated[int | None, Arg('N', at_least=1)] = None
+    folds: Annotated[int | None, Arg('K', at_least=2)] = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that what is given goes together."""
+        if self.val is not None and self.folds is not None:
+            raise ValueError('--val and --folds are two ways to split: give one of them.')
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -182,7 +192,7 @@ def write_annotations(
     info = {
         'description': f'Breast ultrasound lesions, converted from {settings.kind} by uscl_plugin {__version__}',
         'source': root.resolve().name,
-        'settings': vars(settings),
+        'settings': {field.name: getattr(settings, field.name) for field in fields(LesionSettings)},
         'grouping': grouping(images),
         'specks_dropped': sum(image.specks for image in images),
     }

@@ -1,76 +1,79 @@
 """The converter's options about whose videos they are."""
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 from uscl.clips.discovery import VideoSource
-from uscl.core.command_line import positive_int
-from uscl.core.errors import SourceError
+from uscl.core.options import Arg
 
 from .patients import protect_sources
-from .pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
+from .pseudonyms import Pseudonyms, read_salt
 from .static_mask import TOLERANCE
 
-
-def add_privacy_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --hash-patients, --hash-names, --salt-file, --mask-static and --mask-tolerance."""
-    group = parser.add_argument_group('privacy', 'what is written of the people in the clips: docs/privacy.md')
-    group.add_argument(
-        '--hash-patients', action='store_true', help='write salted hashes of patient ids (of the index, else of DICOM)'
-    )
-    group.add_argument(
-        '--hash-names', action='store_true', help='write salted hashes of the names of clips as video ids'
-    )
-    group.add_argument(
-        '--salt-file',
-        metavar='FILE',
-        help=f'the salt; made if it does not exist (default: the environment variable {SALT_VARIABLE})',
-    )
-    group.add_argument(
-        '--mask-static',
-        action='store_true',
-        help='blank every pixel that never moves (text, scales, logos) and show what was blanked in DIR/masked; '
-        'clips in which nothing moves are skipped',
-    )
-    group.add_argument(
-        '--mask-tolerance',
-        type=positive_int,
-        metavar='N',
-        help=f'grey levels by which a static pixel may flicker (default: {TOLERANCE}); more blanks more',
-    )
+_GROUP = 'what is written of the people in the clips (docs/privacy.md)'
 
 
-def protect(sources: Sequence[VideoSource], args: argparse.Namespace) -> list[VideoSource]:
-    """Settle patient and video ids by the options; tells on stderr what the user should know.
+@dataclass(frozen=True, kw_only=True)
+class PrivacyOptions:
+    """What is written of the people in the clips.
+
+    Attributes:
+        hash_patients: Write salted hashes of patient ids (of the index, else of DICOM).
+        hash_names: Write salted hashes of the names of clips as video ids.
+        salt_file: The salt; made if it does not exist (default: the environment variable USCL_SALT).
+        mask_static: Blank every pixel that never moves (text, scales, logos) and show what was blanked in DIR/masked;
+            clips in which nothing moves are skipped.
+        mask_tolerance: Grey levels by which a static pixel may flicker (default: 8); more blanks more.
 
     Raises:
-        SourceError: There is no salt, it cannot be used, or an option does nothing without another.
+        ValueError: An option does nothing without another.
     """
-    pseudonyms = None
-    if args.salt_file is not None and not (args.hash_patients or args.hash_names):
-        raise SourceError(
-            '--salt-file does nothing without --hash-patients or --hash-names: give one of them, or both.'
-        )
-    if args.mask_tolerance is not None and not args.mask_static:
-        raise SourceError('--mask-tolerance does nothing without --mask-static: give it, too.')
-    if args.hash_patients or args.hash_names:
-        salt, note = read_salt(args.salt_file, args.out)
-        pseudonyms = Pseudonyms(salt)
-        if note:
-            print(f'note: {note}', file=sys.stderr)
-    protected, warnings = protect_sources(sources, pseudonyms, args.hash_patients, args.hash_names)
-    for warning in warnings:
-        print(f'warning: {warning}', file=sys.stderr)
-    return protected
 
+    hash_patients: Annotated[bool, Arg(group=_GROUP)] = False
+    hash_names: Annotated[bool, Arg(group=_GROUP)] = False
+    salt_file: Annotated[str | None, Arg('FILE', group=_GROUP)] = None
+    mask_static: Annotated[bool, Arg(group=_GROUP)] = False
+    mask_tolerance: Annotated[int | None, Arg('N', at_least=1, group=_GROUP)] = None
 
-def mask_tolerance(args: argparse.Namespace) -> int | None:
-    """Grey levels by which a static pixel may flicker; None if nothing is to be blanked."""
-    return (args.mask_tolerance or TOLERANCE) if args.mask_static else None
+    def __post_init__(self) -> None:
+        """Check that every option has an effect."""
+        if self.salt_file is not None and not (self.hash_patients or self.hash_names):
+            raise ValueError(
+                '--salt-file does nothing without --hash-patients or --hash-names: give one of them, or both.'
+            )
+        if self.mask_tolerance is not None and not self.mask_static:
+            raise ValueError('--mask-tolerance does nothing without --mask-static: give it, too.')
 
+    @property
+    def static_tolerance(self) -> int | None:
+        """Grey levels by which a static pixel may flicker; None if nothing is to be blanked."""
+        return (self.mask_tolerance or TOLERANCE) if self.mask_static else None
 
-def privacy_metainfo(args: argparse.Namespace) -> dict:
-    """What the annotation file says about the options that were used; nothing for none."""
-    used = {'patients_hashed': args.hash_patients, 'names_hashed': args.hash_names, 'static_masked': args.mask_static}
-    return {name: True for name, is_used in used.items() if is_used}
+    def metainfo(self) -> dict:
+        """What the annotation file says about the options that were used; nothing for none."""
+        used = {
+            'patients_hashed': self.hash_patients,
+            'names_hashed': self.hash_names,
+            'static_masked': self.mask_static,
+        }
+        return {name: True for name, is_used in used.items() if is_used}
+
+    def protect(self, sources: Sequence[VideoSource], out: str | Path) -> list[VideoSource]:
+        """Settle patient and video ids of what goes to ``out``; tells on stderr what the user should know.
+
+        Raises:
+            SourceError: There is no salt, or it cannot be used.
+        """
+        pseudonyms = None
+        if self.hash_patients or self.hash_names:
+            salt, note = read_salt(self.salt_file, out)
+            pseudonyms = Pseudonyms(salt)
+            if note:
+                print(f'note: {note}', file=sys.stderr)
+        protected, warnings = protect_sources(sources, pseudonyms, self.hash_patients, self.hash_names)
+        for warning in warnings:
+            print(f'warning: {warning}', file=sys.stderr)
+        return protected

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from uscl.data.store_writer import append_shape
 
 CONVERTER_VERSION = 2  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
-COLOR_MODES = ('auto', 'gray', 'color')
+ColorMode = Literal['auto', 'gray', 'color']
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StoreSettings:
 
     fps: float = 3.0
     size: int = 256
-    color: str = 'auto'
+    color: ColorMode = 'auto'
     mask_tolerance: int | None = None
 
     def of(self, source: Path) -> dict[str, Any]:

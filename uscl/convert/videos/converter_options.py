@@ -1,0 +1,44 @@
+"""The options that the converters of clips share."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from uscl.core.options import Arg
+
+from .frame_decoding import ColorMode
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConverterOptions:
+    """What all converters of clips are asked for.
+
+    Attributes:
+        src: The source folder; it is only read.
+        out: The dataset folder to make or to go on with.
+        size: Largest shorter side of a stored frame in pixels.
+        color: Auto stores a video as gray if all of its frames are; gray, color: store every video so.
+        keep_images: Also write frames as PNG files, to look at.
+        workers: Processes (default: one for every core).
+        seed: Another seed gives another split.
+    """
+
+    src: Annotated[str, Arg('SRC', positional=True)]
+    out: Annotated[str, Arg('DIR')]
+    size: Annotated[int, Arg(at_least=1)] = 256
+    color: ColorMode = 'auto'
+    keep_images: bool = False
+    workers: Annotated[int | None, Arg('N', at_least=1)] = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions(ConverterOptions):
+    """What converters of clips with a frame rate are asked for, too.
+
+    Attributes:
+        fps: Frames kept in a second.
+        val_fraction: Hold this share back as split val, by patient where known.
+    """
+
+    fps: Annotated[float, Arg(above=0)] = 3.0
+    val_fraction: Annotated[float | None, Arg('F', at_least=0, below=1)] = None
