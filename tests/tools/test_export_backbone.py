@@ -228,11 +228,16 @@ def test_bare_state_dict_needs_the_command_line(tmp_path, reference, capsys):
         (['--channel-order', 'bgr'], 'trained with channel_order rgb, which --channel-order bgr contradicts'),
         (['--std', '0.25'], 'multiply mean and std by 255'),
         (['--mean', '1', '2'], '1 or 3 numbers'),
-        (['--mean', 'nan'], '1 or 3 numbers'),
     ],
 )
 def test_contradictions_and_senseless_input(tmp_path, checkpoint, capsys, options, text):
     assert text in refused(tmp_path, capsys, checkpoint, *options)
+
+
+def test_input_that_is_no_number(tmp_path, checkpoint, capsys):
+    with pytest.raises(SystemExit) as ended:
+        export(tmp_path, checkpoint, 'mmdet', '--mean', 'nan')
+    assert ended.value.code == 2 and 'argument --mean: nan should be a finite number' in capsys.readouterr().err
 
 
 def test_agreeing_command_line_is_accepted(tmp_path, checkpoint):

@@ -1,32 +1,35 @@
 """Export the pretrained backbone of a checkpoint to other libraries."""
 
-import argparse
 import sys
+from dataclasses import dataclass
+from typing import Annotated
 
 from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl_plugin.weights.backbone_export import TARGETS, export_backbone
-from uscl_plugin.weights.input_metadata import INPUT_KEYS, add_input_arguments, add_origin_arguments
+from uscl_plugin.weights.input_metadata import InputOptions, OriginOptions
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint of a pretraining, or a ResNet state dict')
-    parser.add_argument(
-        'out', metavar='OUT', help='file to write: .pth, .pt, .safetensors, or .onnx; for hub a new folder'
-    )
-    parser.add_argument('--to', required=True, choices=TARGETS, help='whose names and layout to write')
-    add_input_arguments(parser)
-    add_origin_arguments(parser)
-    return parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class Options(OriginOptions, InputOptions):
+    """What the tool is asked for.
+
+    Attributes:
+        checkpoint: Checkpoint of a pretraining, or a ResNet state dict.
+        out: File to write: .pth, .pt, .safetensors, or .onnx; for hub a new folder.
+        to: Whose names and layout to write.
+    """
+
+    checkpoint: Annotated[str, Arg('CKPT', positional=True)]
+    out: Annotated[str, Arg('OUT', positional=True)]
+    to: Annotated[str, Arg(choices=TARGETS)]
 
 
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    args = parse_args(argv)
-    given = {key: getattr(args, key) for key in (*INPUT_KEYS, 'license', 'data')}
-    print(export_backbone(args.checkpoint, args.out, args.to, given))
+    options = parse_options(Options, argv, __doc__)
+    print(export_backbone(options.checkpoint, options.out, options.to, vars(options)))
     return 0
 
 

@@ -1,31 +1,34 @@
 """Convert the checkpoint that the USCL authors released (best_model.pth) to this package's names."""
 
-import argparse
 import sys
+from dataclasses import dataclass
+from typing import Annotated
 
 from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl_plugin.weights.official_import import CLASSIFIERS, import_official
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('checkpoint', metavar='CKPT', help="the authors' best_model.pth")
-    parser.add_argument('out', metavar='OUT', help='file to write: .pth, .pt or .safetensors')
-    parser.add_argument(
-        '--classifier',
-        choices=CLASSIFIERS,
-        default=CLASSIFIERS[0],
-        help="projection (default): import it for USCLHead(cls_input='projection'); none: leave it out",
-    )
-    return parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the tool is asked for.
+
+    Attributes:
+        checkpoint: The authors' best_model.pth.
+        out: File to write: .pth, .pt or .safetensors.
+        classifier: Projection: import it for USCLHead(cls_input='projection'); none: leave it out.
+    """
+
+    checkpoint: Annotated[str, Arg('CKPT', positional=True)]
+    out: Annotated[str, Arg('OUT', positional=True)]
+    classifier: Annotated[str, Arg(choices=CLASSIFIERS)] = CLASSIFIERS[0]
 
 
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    args = parse_args(argv)
-    print(import_official(args.checkpoint, args.out, args.classifier))
+    options = parse_options(Options, argv, __doc__)
+    print(import_official(options.checkpoint, options.out, options.classifier))
     return 0
 
 

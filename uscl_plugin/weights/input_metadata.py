@@ -62,12 +62,6 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
 
 
-def add_origin_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --license and --data, of which :func:`origin` makes metadata."""
-    parser.add_argument('--license', metavar='ID', help='licence of the weights, such as cc-by-4.0; goes into the file')
-    parser.add_argument('--data', metavar='TEXT', help='public name of the data that it was trained on; likewise')
-
-
 def origin(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
     """Method, licence and data as the command line says, else as the checkpoint says, else that nobody said."""
     unsaid = {'method': 'unknown', 'license': NOT_STATED, 'data': NOT_STATED}
