@@ -1,6 +1,5 @@
 """``uscl doctor``: what works here, and what to install. Nothing that is missing or broken may stop it."""
 
-import argparse
 import contextlib
 import io
 import json
@@ -17,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from .core.options import parse_options
 
 OK, NOTE, OPTIONAL, BROKEN = 'ok', 'note', 'optional', 'broken'
 COLOURS = {OK: 'green', NOTE: 'yellow', OPTIONAL: 'cyan', BROKEN: 'bold red'}
@@ -274,6 +275,19 @@ def print_findings(findings: Sequence[Finding]) -> None:
     Console(width=None if console.is_terminal else 200).print(table)
 
 
+@dataclass(frozen=True)
+class DoctorOptions:
+    """What the command is asked for.
+
+    Attributes:
+        train: Also train the demo for one step, on made-up clips.
+        json: Print JSON in place of a table.
+    """
+
+    train: bool = False
+    json: bool = False
+
+
 def main(argv: Sequence[str] | None, load_runs: Callable[[], ModuleType]) -> int:
     """Run the command.
 
@@ -284,13 +298,10 @@ def main(argv: Sequence[str] | None, load_runs: Callable[[], ModuleType]) -> int
     Returns:
         Exit status: 0; 1 if something that is needed does not work.
     """
-    parser = argparse.ArgumentParser('uscl doctor', description=__doc__)
-    parser.add_argument('--train', action='store_true', help='also train the demo for one step, on made-up clips')
-    parser.add_argument('--json', action='store_true', help='print JSON in place of a table')
-    args = parser.parse_args(argv)
-    findings = examine(load_runs, args.train)
+    options = parse_options(DoctorOptions, argv, __doc__, prog='uscl doctor')
+    findings = examine(load_runs, options.train)
     broken = dict.fromkeys(finding.part for finding in findings if finding.status == BROKEN)
-    if args.json:
+    if options.json:
         print(json.dumps({'ok': not broken, 'findings': [asdict(finding) for finding in findings]}, indent=1))
     else:
         print_findings(findings)

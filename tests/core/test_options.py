@@ -90,6 +90,7 @@ def test_help_comes_from_the_documentation():
     assert '--share SHARE of the videos (default: a fifth)' in text and text.count('(default: a fifth)') == 1
     assert '--no-models keep no models' in text and 'tables: --index CSV table, if any' in text
     assert 'ABOVE IT' in make_parser(Options, 'ABOVE IT').format_help()
+    assert make_parser(Options, prog='a b').format_usage().startswith('usage: a b [-h] --out DIR')
 
 
 def test_every_field_is_documented_once():

@@ -60,7 +60,9 @@ class Arg:
     group: str | None = None
 
 
-def parse_options(cls: type[T], argv: Sequence[str] | None = None, description: str | None = None) -> T:
+def parse_options(
+    cls: type[T], argv: Sequence[str] | None = None, description: str | None = None, prog: str | None = None
+) -> T:
     """Parse a command line into a dataclass.
 
     Strings, numbers, lists of them (one value or more), ``Literal`` (choices) and ``bool`` (a switch, ``--no-NAME``
@@ -71,11 +73,12 @@ def parse_options(cls: type[T], argv: Sequence[str] | None = None, description: 
             ``__post_init__`` is a wrong command line.
         argv: The arguments; None takes the command line's.
         description: What ``--help`` says above the options; None takes the docstring's first part.
+        prog: What the help calls the command; None takes the name of the script.
 
     Returns:
         An instance. A wrong command line and ``--help`` end the process as argparse does, with status 2 and 0.
     """
-    parser = make_parser(cls, description)
+    parser = make_parser(cls, description, prog)
     values = vars(parser.parse_args(argv))
     try:
         return cls(**values)
@@ -83,11 +86,13 @@ def parse_options(cls: type[T], argv: Sequence[str] | None = None, description: 
         return parser.error(str(error))
 
 
-def make_parser(cls: type, description: str | None = None) -> argparse.ArgumentParser:
+def make_parser(cls: type, description: str | None = None, prog: str | None = None) -> argparse.ArgumentParser:
     """The parser of a dataclass, see :func:`parse_options`."""
     if description is None:
         description = (inspect.getdoc(cls) or '').split('\n\nAttributes:')[0]
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     groups: dict[str, Any] = {}
     hints, texts = get_type_hints(cls, include_extras=True), field_docs(cls)
     for field in fields(cls):
