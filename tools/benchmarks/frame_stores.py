@@ -5,14 +5,15 @@ as the store does) and is asked for three random frames of a random video. Readi
 are of the files; "open" is how many files a process has open after it has read from every video.
 """
 
-import argparse
 import json
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import mmcv
@@ -20,33 +21,43 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from uscl.core.command_line import positive_int
+from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl.data.video_folder import VideoFolder
 
 Reader = Callable[[int, int], np.ndarray]  # video, frame → pixels
 QUALITY = 95
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the tool is asked for.
+
+    Attributes:
+        data: Folder that a converter wrote.
+        samples: Reads of three frames in a round.
+        repeats: Rounds that are timed.
+        json: Write the figures to this file, too.
+    """
+
+    data: Annotated[str, Arg('DIR', positional=True)]
+    samples: Annotated[int, Arg(at_least=1)] = 500
+    repeats: Annotated[int, Arg(at_least=1)] = 5
+    json: Annotated[str | None, Arg('FILE')] = None
+
+
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('data', metavar='DIR', help='folder that a converter wrote')
-    parser.add_argument('--samples', type=positive_int, default=500, help='of three frames, a round (default: 500)')
-    parser.add_argument('--repeats', type=positive_int, default=5, help='rounds (default: 5)')
-    parser.add_argument('--json', metavar='FILE', help='write the figures to this file, too')
-    args = parser.parse_args(argv)
-    try:
-        folder = VideoFolder(args.data)
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    options = parse_options(Options, argv, __doc__)
+    folder = VideoFolder(options.data)
     lengths = [entry['num_frames'] for entry in folder.entries]
     with tempfile.TemporaryDirectory() as scratch:
         ways = make_ways(folder, Path(scratch))
         times = {name: [] for name in ways}
-        for repeat in range(args.repeats + 1):  # the first round warms up
+        for repeat in range(options.repeats + 1):  # the first round warms up
             for name, (_, read) in ways.items():
-                seconds = time_reads(read, lengths, args.samples, repeat)
+                seconds = time_reads(read, lengths, options.samples, repeat)
                 if repeat:
                     times[name].append(1e6 * seconds)
         rows = {}
@@ -56,8 +67,8 @@ def main(argv: list[str] | None = None) -> int:
                 read(video, 0)
             rows[name] = {'bytes': size, 'microseconds': times[name], 'open': num_open() - before + (name in HELD_OPEN)}
     show(rows, len(lengths), sum(lengths))
-    if args.json:
-        Path(args.json).write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
+    if options.json:
+        Path(options.json).write_text(json.dumps(rows, indent=1) + '\n', encoding='utf-8')
     return 0
 
 

@@ -8,14 +8,14 @@ kept. The exit code is 1 then. Linux only.
     python tools/benchmarks/fuzz_readers.py --inputs 20000 --out work_dirs/fuzz
 """
 
-import argparse
 import json
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
 from rich.progress import track
@@ -25,44 +25,62 @@ import uscl_plugin
 from instruments.fuzz_targets import make_readers
 from instruments.fuzzing import Outcome, Reader, fuzz
 from uscl.core.atomic_files import write_text
-from uscl.core.command_line import positive_float, positive_int
+from uscl.core.command_line import as_command
+from uscl.core.errors import SourceError
+from uscl.core.options import Arg, parse_options
 
 _DEMO = Path(__file__).resolve().parents[2] / 'demo/clips'
 _KEPT = 20  # inputs that are kept for one reader
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the tool is asked for.
+
+    Attributes:
+        out: New folder for fuzz.json and inputs/.
+        inputs: Damaged files, for all readers together.
+        seed: Seed of the damage.
+        readers: Only these readers, by their names in the table.
+        seconds_per_input: CPU time that one input may take, in seconds.
+        memory: Memory that one input may take, in MB.
+        workers: Processes that read.
+    """
+
+    out: Annotated[str, Arg('DIR')]
+    inputs: Annotated[int, Arg(at_least=1)] = 20_000
+    seed: int = 0
+    readers: Annotated[list[str] | None, Arg('NAME')] = None
+    seconds_per_input: Annotated[float, Arg('S', above=0)] = 10.0
+    memory: Annotated[int, Arg('MB', at_least=1)] = 1024
+    workers: Annotated[int, Arg('N', at_least=1)] = 1
+
+
+@as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', required=True, metavar='DIR', help='new folder for fuzz.json and inputs/')
-    parser.add_argument('--inputs', type=positive_int, default=20_000, help='of all readers together (default: 20000)')
-    parser.add_argument('--seed', type=int, default=0, help='of the damage (default: 0)')
-    parser.add_argument('--readers', nargs='+', metavar='NAME', help='some only, as the table names them')
-    parser.add_argument(
-        '--seconds-per-input', type=positive_float, default=10.0, metavar='S', help='of CPU time (default: 10)'
-    )
-    parser.add_argument('--memory', type=positive_int, default=1024, metavar='MB', help='for one input (default: 1024)')
-    parser.add_argument('--workers', type=positive_int, default=1, metavar='N', help='processes (default: 1)')
-    args = parser.parse_args(argv)
-    out, begin = Path(args.out), time.monotonic()
+    options = parse_options(Options, argv, __doc__)
+    out, begin = Path(options.out), time.monotonic()
     if out.exists() and any(out.iterdir()):
-        parser.error(f'--out {out} is not empty: give a new folder, or delete it.')
+        raise SourceError(f'--out {out} is not empty: give a new folder, or delete it.')
     with tempfile.TemporaryDirectory() as folder:
         readers = make_readers(Path(folder), sorted(_DEMO.glob('*')))
-    if unknown := set(args.readers or ()) - {reader.name for reader in readers}:
-        parser.error(f'no reader {sorted(unknown)[0]!r}: choose of {", ".join(reader.name for reader in readers)}.')
-    readers = [reader for reader in readers if not args.readers or reader.name in args.readers]
+    if unknown := set(options.readers or ()) - {reader.name for reader in readers}:
+        raise SourceError(
+            f'no reader {sorted(unknown)[0]!r}: choose of {", ".join(reader.name for reader in readers)}.'
+        )
+    readers = [reader for reader in readers if not options.readers or reader.name in options.readers]
     outcomes: list[Outcome] = []
-    found = fuzz(readers, args.inputs, args.seed, args.seconds_per_input, args.memory, args.workers)
-    for outcome in track(found, 'reading', args.inputs, console=Console(stderr=True)):
+    found = fuzz(readers, options.inputs, options.seed, options.seconds_per_input, options.memory, options.workers)
+    for outcome in track(found, 'reading', options.inputs, console=Console(stderr=True)):
         outcomes.append(outcome)
         if outcome.is_finding:
-            _keep(outcome, outcomes, readers, args.seed, out)
+            _keep(outcome, outcomes, readers, options.seed, out)
     rows = [_summarise(reader.name, outcomes) for reader in readers]
     findings = [outcome for outcome in outcomes if outcome.is_finding]
     content = {
         'version': uscl_plugin.__version__,
-        'arguments': vars(args),
+        'arguments': asdict(options),
         'seconds': round(time.monotonic() - begin, 1),
         'readers': rows,
         'findings': [asdict(finding) for finding in findings],

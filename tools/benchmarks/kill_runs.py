@@ -8,52 +8,70 @@ is 1 otherwise. Needs a CPU: what a GPU computes need not be the same twice.
         --cfg-options train_cfg.max_epochs=60 default_hooks.checkpoint.interval=1
 """
 
-import argparse
 import json
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import uscl_plugin
 from instruments.kills import KillRecord, differences, kill_until
 from uscl.core.atomic_files import write_text
-from uscl.core.command_line import fraction, positive_float, positive_int
+from uscl.core.command_line import as_command
+from uscl.core.errors import SourceError
+from uscl.core.options import Arg, parse_options
 from uscl_plugin.running.host_tools import config_needs
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the tool is asked for.
+
+    Attributes:
+        config: Config of a pretraining that saves every epoch.
+        out: New folder for both runs and kills.json.
+        kills: Number of kills, at most.
+        minutes: Stop killing after so many minutes.
+        truncate: Share of the kills after which the newest checkpoint is cut off.
+        seed: Seed of the moments.
+        cfg_options: Settings of the training.
+    """
+
+    config: Annotated[str, Arg(positional=True)]
+    out: Annotated[str, Arg('DIR')]
+    kills: Annotated[int, Arg('N', at_least=1)] = 50
+    minutes: Annotated[float | None, Arg('M', above=0)] = None
+    truncate: Annotated[float, Arg(at_least=0, below=1)] = 0.1
+    seed: int = 0
+    cfg_options: Annotated[list[str], Arg('KEY=VALUE')] = field(default_factory=list)
+
+
+@as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='of a pretraining that saves every epoch')
-    parser.add_argument('--out', required=True, metavar='DIR', help='new folder for both runs and kills.json')
-    parser.add_argument('--kills', type=positive_int, default=50, metavar='N', help='at most (default: 50)')
-    parser.add_argument('--minutes', type=positive_float, metavar='M', help='stop killing after so long')
-    parser.add_argument('--truncate', type=fraction, default=0.1, help='share of kills with a cut-off (default: 0.1)')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='of the training')
-    args = parser.parse_args(argv)
-    out, begin = Path(args.out), time.monotonic()
+    options = parse_options(Options, argv, __doc__)
+    out, begin = Path(options.out), time.monotonic()
     if out.exists() and any(out.iterdir()):
-        parser.error(f'--out {out} is not empty: give a new folder, or delete it.')
+        raise SourceError(f'--out {out} is not empty: give a new folder, or delete it.')
     try:
-        config_needs(Path(args.config))
+        config_needs(Path(options.config))
     except (OSError, ValueError) as error:
-        parser.error(str(error))
-    arguments = [args.config, *(['--cfg-options', *args.cfg_options] if args.cfg_options else [])]
+        raise SourceError(str(error)) from error
+    arguments = [options.config, *(['--cfg-options', *options.cfg_options] if options.cfg_options else [])]
 
     def is_enough(lives: list[KillRecord]) -> bool:
-        late = args.minutes is not None and time.monotonic() - begin > 60 * args.minutes
-        return len(lives) >= args.kills or late
+        late = options.minutes is not None and time.monotonic() - begin > 60 * options.minutes
+        return len(lives) >= options.kills or late
 
     def report(life: KillRecord) -> None:
         what = ' while saving' * life.while_saving + ', newest cut off' * life.truncated
         print(f'killed after {life.seconds:.1f} s{what}; resumed from {life.resumed}', flush=True)
 
     try:
-        disturbed = kill_until(arguments, out / 'killed', is_enough, args.truncate, args.seed, report)
+        disturbed = kill_until(arguments, out / 'killed', is_enough, options.truncate, options.seed, report)
         kill_until(arguments, out / 'undisturbed', lambda lives: True)
     except RuntimeError as error:
         print(f'error: {error}', file=sys.stderr)
@@ -61,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     disturbed.differences = differences(out / 'killed', out / 'undisturbed')
     write_text(
         out / 'kills.json',
-        json.dumps({'version': uscl_plugin.__version__, 'arguments': vars(args), **asdict(disturbed)}, indent=1) + '\n',
+        json.dumps({'version': uscl_plugin.__version__, 'arguments': asdict(options), **asdict(disturbed)}, indent=1)
+        + '\n',
     )
     _print_summary(disturbed.lives, len(disturbed.wrong), len(disturbed.differences), time.monotonic() - begin)
     return 1 if disturbed.wrong or disturbed.differences else 0

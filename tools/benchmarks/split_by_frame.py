@@ -6,28 +6,42 @@
 Frames of one video then are on both sides of each fold, and the figures are far too good.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
 
-from uscl.core.command_line import positive_int
+from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl.data.folder_writer import write_data_folder
 from uscl.data.frame_ids import frame_id
 from uscl.data.video_folder import VideoFolder
 from uscl_plugin.datasets.video_frames import spread_evenly
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the tool is asked for.
+
+    Attributes:
+        data: Folder that a converter wrote.
+        out: Folder to write.
+        frames_per_video: Frames taken of a video, at most, spread evenly (default: all).
+    """
+
+    data: Annotated[str, Arg('DATA', positional=True)]
+    out: Annotated[str, Arg('OUT', positional=True)]
+    frames_per_video: Annotated[int | None, Arg('N', at_least=1)] = None
+
+
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('data', metavar='DATA', help='folder that a converter wrote')
-    parser.add_argument('out', metavar='OUT', help='folder to write')
-    parser.add_argument('--frames-per-video', type=positive_int, metavar='N', help='at most so many, spread evenly')
-    args = parser.parse_args(argv)
-    folder = VideoFolder(args.data)
-    frames = list(_frames(folder, args.frames_per_video))
-    write_data_folder(args.out, frames, classes=folder.classes)
-    print(f'{args.out}: {len(frames)} videos of one frame each')
+    options = parse_options(Options, argv, __doc__)
+    folder = VideoFolder(options.data)
+    frames = list(_frames(folder, options.frames_per_video))
+    write_data_folder(options.out, frames, classes=folder.classes)
+    print(f'{options.out}: {len(frames)} videos of one frame each')
     return 0
 
 

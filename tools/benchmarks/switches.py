@@ -8,10 +8,11 @@ it goes on where it stopped.
         device=configs/uscl/uscl_resnet18_demo_device-aug.py --data work_dirs/demo/data --out work_dirs/switches
 """
 
-import argparse
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from mmengine.config import Config
@@ -19,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from uscl.core.atomic_files import write_text
-from uscl.core.command_line import positive_int
+from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl.reports.figures import save_picture
 from uscl.reports.loss_comparison import Curve, final_losses, loss_comparison
 from uscl.reports.training_log import find_scalars, read_scalars
@@ -27,42 +29,51 @@ from uscl_plugin.comparison.methods import Method, parse_methods
 from uscl_plugin.comparison.training_run import run_training
 
 
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the tool is asked for.
+
+    Attributes:
+        variants: NAME=CONFIG.py or NAME=CONFIG.py:KEY=VALUE,…; the first is what the others are compared with.
+        data: Folder that a converter wrote.
+        epochs: Epochs of every training.
+        seeds: Trainings of every variant, with seeds 0 to N-1.
+        out: Folder for losses.json, losses.png and the trainings.
+    """
+
+    variants: Annotated[list[str], Arg('VARIANT', positional=True)]
+    data: Annotated[str, Arg('DIR')]
+    epochs: Annotated[int, Arg(at_least=1)] = 60
+    seeds: Annotated[int, Arg('N', at_least=1)] = 3
+    out: Annotated[str, Arg('DIR')]
+
+
+@as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('variants', nargs='+', metavar='VARIANT')
-    parser.add_argument('--data', required=True, metavar='DIR', help='folder that a converter wrote')
-    parser.add_argument('--epochs', type=positive_int, default=60, help='(default: 60)')
-    parser.add_argument('--seeds', type=positive_int, default=3, metavar='N', help='seeds 0 to N-1 (default: 3)')
-    parser.add_argument('--out', required=True, metavar='DIR', help='gets losses.json, losses.png and the trainings')
-    args = parser.parse_args(argv)
-    out = Path(args.out)
-    try:
-        methods = parse_methods(args.variants)
-        if given := [method.name for method in methods if method.config is None]:
-            raise ValueError(f'{given[0]} has no config: a variant is NAME=CONFIG.py or NAME=CONFIG.py:KEY=VALUE.')
-        curves: dict[str, list[Curve]] = {method.name: [] for method in methods}
-        seconds: dict[str, list[float]] = {method.name: [] for method in methods}
-        for seed in range(args.seeds):
-            for method in methods:
-                print(f'{method.name}, seed {seed}', file=sys.stderr)
-                done = run_training(
-                    variant_config(method, args.data, args.epochs, seed), out / method.name / f'seed{seed}'
-                )
-                scalars = read_scalars(find_scalars(done.checkpoint))
-                curves[method.name].append(scalars['loss'])
-                seconds[method.name].append(float(np.median(scalars['time'][1])))
-    except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    options = parse_options(Options, argv, __doc__)
+    out = Path(options.out)
+    methods = parse_methods(options.variants)
+    if given := [method.name for method in methods if method.config is None]:
+        raise ValueError(f'{given[0]} has no config: a variant is NAME=CONFIG.py or NAME=CONFIG.py:KEY=VALUE.')
+    curves: dict[str, list[Curve]] = {method.name: [] for method in methods}
+    seconds: dict[str, list[float]] = {method.name: [] for method in methods}
+    for seed in range(options.seeds):
+        for method in methods:
+            print(f'{method.name}, seed {seed}', file=sys.stderr)
+            config = variant_config(method, options.data, options.epochs, seed)
+            done = run_training(config, out / method.name / f'seed{seed}')
+            scalars = read_scalars(find_scalars(done.checkpoint))
+            curves[method.name].append(scalars['loss'])
+            seconds[method.name].append(float(np.median(scalars['time'][1])))
     finals = {name: final_losses(runs) for name, runs in curves.items()}
     Console().print(table(finals, seconds))
     content = {
         name: {'final_losses': finals[name].tolist(), 'seconds_per_step': seconds[name], 'variant': variant}
-        for name, variant in zip(finals, args.variants, strict=True)
+        for name, variant in zip(finals, options.variants, strict=True)
     }
     write_text(out / 'losses.json', json.dumps(content, indent=1) + '\n')
-    save_picture(loss_comparison(curves, f'{args.epochs} epochs, {args.seeds} seeds'), out / 'losses.png')
+    save_picture(loss_comparison(curves, f'{options.epochs} epochs, {options.seeds} seeds'), out / 'losses.png')
     return 0
 
 
