@@ -13,6 +13,7 @@ from mmengine.config import Config
 from tool_module import load_tool
 
 from uscl import cli
+from uscl.core import options
 from uscl.core.shipped_files import find_shipped_config
 from uscl_plugin.running import host_tools
 
@@ -28,13 +29,26 @@ class Parsed(Exception):  # noqa: N818 (it is no error)
 
 @pytest.fixture
 def parse_only(monkeypatch):
-    """Parsers stop their tool once they have taken the arguments."""
-    parse = argparse.ArgumentParser.parse_args
+    """Parsers stop their tool once they have taken the arguments, and the dataclass of its options has checked them."""
+    parse, make_parser = argparse.ArgumentParser.parse_args, options.make_parser
 
     def parse_and_stop(self, args=None, namespace=None):
         raise Parsed(parse(self, args, namespace))
 
+    def make_parser_that_stops(cls, *args):
+        def parse_and_check(argv):
+            try:
+                found = cls(**vars(parse(parser, argv)))
+            except ValueError as error:
+                parser.error(str(error))
+            raise Parsed(found)
+
+        parser = make_parser(cls, *args)
+        parser.parse_args = parse_and_check
+        return parser
+
     monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', parse_and_stop)
+    monkeypatch.setattr(options, 'make_parser', make_parser_that_stops)
     monkeypatch.setattr(host_tools, 'run_host_tool', check_host_tool)
 
 
@@ -146,6 +160,8 @@ def test_configs_that_commands_name_are_shipped():
         'python tools/train.py configs/uscl/uscl_resnet18_demo.py --cfg-options custom_hooks.1.data_root=x',
         'python tools/train.py configs/uscl/uscl_resnet18_demo.py --cfg-options model.head.classes=3',
         'python tools/train.py configs/uscl/uscl_resnet18_demo.py --wordir x',
+        'python tools/dataset_converters/lesions_to_coco.py busi SRC --out x --val 2 --folds 3',
+        'uscl convert SRC --out x --mask-tolerance 3',
         'uscl evalute random',
         'uscl train uscl_resnet18_dmo --work-dir x',
         'make dmo',
