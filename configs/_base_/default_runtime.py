@@ -10,20 +10,21 @@ default_hooks = dict(
         type='CheckpointHook', interval=5, max_keep_ckpts=3, backend_args=dict(backend='atomic')
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-)
-custom_hooks = [
-    dict(type='SampleSeedHook'),  # draws depend on (seed, epoch, video) alone
+    # Of this package; a setting is changed by the hook's name: --cfg-options default_hooks.held_out.data_root=DIR
+    sample_seed=dict(type='SampleSeedHook'),  # draws depend on (seed, epoch, video) alone
     # Checkpoints are plain tensors; none that carries code is loaded, none that is damaged is resumed from:
-    dict(type='PlainCheckpointHook'),
+    plain_checkpoint=dict(type='PlainCheckpointHook'),
     # Set data_root (and split) to report contrastive loss and cohesion on videos that are not trained on:
-    dict(type='HeldOutHook', data_root=None, split='val', interval=5, save_best=False),
-    # Similarity of positive and negative pairs, spread of the representation, negatives of the same video:
-    dict(type='ContrastiveMonitorHook', interval=1),
-    dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the videos and saves the batch for replay
-    dict(type='PairPictureHook', interval=50),  # the first epoch and every 50th: four pairs as a picture
-    dict(type='BackboneHealthHook'),  # at the end: residual branches that are shut, features that have collapsed
-    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
-]
+    held_out=dict(type='HeldOutHook', data_root=None, split='val', interval=5, save_best=False),
+    # Similarity of positive and negative pairs, spread of the representation, negatives of the same video; 0: off
+    contrastive_monitor=dict(type='ContrastiveMonitorHook', interval=1),
+    finite_loss=dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the videos, saves the batch
+    # The first epoch and every 50th: four pairs as a picture; 0: off
+    pair_pictures=dict(type='PairPictureHook', interval=50),
+    # At the end: residual branches that are shut, features that have collapsed
+    backbone_health=dict(type='BackboneHealthHook'),
+    provenance=dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of the training data
+)
 env_cfg = dict(
     cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
 )

@@ -7,15 +7,15 @@ custom_imports = dict(
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=10),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, backend_args=dict(backend='atomic')),
+    sample_seed=dict(type='SampleSeedHook'),  # draws depend on (seed, epoch, image) alone
+    plain_checkpoint=dict(type='PlainCheckpointHook'),  # checkpoints load without pickle
+    # All tensors of the backbone must arrive, and mean, std and channel order agree:
+    backbone_check=dict(type='BackboneCheckHook'),
+    # Heads and classes, training and validation, checkpoint and model must agree:
+    lesion_check=dict(type='LesionCheckHook'),
+    class_check=dict(type='ClassCheckHook'),  # a checkpoint to test must know the classes of the data
+    finite_loss=dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the images, saves the batch
+    backbone_health=dict(type='BackboneHealthHook'),  # at the end: residual branches that are shut
+    provenance=dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of the training data
 )
-custom_hooks = [
-    dict(type='SampleSeedHook'),  # draws depend on (seed, epoch, image) alone
-    dict(type='PlainCheckpointHook'),  # checkpoints load without pickle
-    dict(type='BackboneCheckHook'),  # all tensors of the backbone must arrive, and mean, std and channel order agree
-    dict(type='LesionCheckHook'),  # heads and classes, training and validation, checkpoint and model must agree
-    dict(type='ClassCheckHook'),  # a checkpoint to test must know the classes of the data
-    dict(type='FiniteLossHook'),  # NaN or infinity stops the run, names the images and saves the batch
-    dict(type='BackboneHealthHook'),  # at the end: residual branches that are shut
-    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
-]
 randomness = dict(seed=0, deterministic=False)

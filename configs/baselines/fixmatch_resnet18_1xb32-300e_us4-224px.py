@@ -31,10 +31,7 @@ model = dict(
     **_base_.frame_classifier,
 )
 train_dataloader = dict(dataset=dict(pipeline=pipeline))
-custom_hooks = [
-    dict(type='SampleSeedHook'),
-    dict(type='PlainCheckpointHook'),
-    dict(type='FiniteLossHook'),
-    dict(type='BackboneHealthHook'),
-    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
-]
+default_hooks = dict(
+    contrastive_monitor=dict(interval=0),  # off: a classifier has no negatives
+    pair_pictures=dict(interval=0),
+)

@@ -14,11 +14,3 @@ model = dict(
     head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),  # MoCo v2, the MLP head's
 )
 train_dataloader = dict(batch_sampler=None, drop_last=True)  # the queue takes whole batches only
-custom_hooks = [
-    dict(type='SampleSeedHook'),
-    dict(type='PlainCheckpointHook'),
-    dict(type='ContrastiveMonitorHook'),
-    dict(type='FiniteLossHook'),
-    dict(type='BackboneHealthHook'),
-    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
-]

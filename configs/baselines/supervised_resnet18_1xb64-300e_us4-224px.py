@@ -22,11 +22,8 @@ train_dataloader = dict(
         pipeline=pipeline,
     ),
 )
-custom_hooks = [
-    dict(type='SampleSeedHook'),
-    dict(type='PlainCheckpointHook'),
-    dict(type='FiniteLossHook'),
-    dict(type='BackboneHealthHook'),
-    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
-]
+default_hooks = dict(
+    contrastive_monitor=dict(interval=0),  # off: a classifier has no negatives
+    pair_pictures=dict(interval=0),
+)
 auto_scale_lr = dict(base_batch_size=64)  # frames

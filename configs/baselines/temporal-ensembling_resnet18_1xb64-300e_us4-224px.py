@@ -20,12 +20,9 @@ train_dataloader = dict(
     batch_size=64,  # frames, one view each
     dataset=dict(samples_per_video=2, pipeline=pipeline),  # as many views an epoch as USCL
 )
-custom_hooks = [
-    dict(type='SampleSeedHook'),
-    dict(type='TrainingSetHook'),
-    dict(type='PlainCheckpointHook'),
-    dict(type='FiniteLossHook'),
-    dict(type='BackboneHealthHook'),
-    dict(type='ProvenanceHook'),  # meta.uscl of checkpoints: backbone, input, digests of what was trained on
-]
+default_hooks = dict(
+    contrastive_monitor=dict(interval=0),  # off: a classifier has no negatives
+    pair_pictures=dict(interval=0),
+    training_set=dict(type='TrainingSetHook'),
+)
 auto_scale_lr = dict(base_batch_size=64)  # frames

@@ -7,11 +7,10 @@ _base_ = [
     '../_base_/finetune_runtime.py',
 ]
 
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(
+default_hooks = dict(
+    freezing=dict(
         type='FreezeHook',
         trainable=['backbone.layer4.1', 'head'],  # Sec. 4; released code, eval_pretrained_model.py
         batch_norm='released',  # the statistics of frozen layers move, as in the released code; 'frozen': they stay
-    ),
-]
+    )
+)

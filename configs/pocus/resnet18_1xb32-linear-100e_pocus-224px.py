@@ -2,7 +2,4 @@
 # linear` fits the same classifier to features that are extracted once, in seconds.
 _base_ = './resnet18_1xb32-finetune3-100e_pocus-224px.py'
 
-custom_hooks = [
-    *_base_.custom_hooks[:-1],
-    dict(type='FreezeHook', trainable=['head'], batch_norm='frozen'),
-]
+default_hooks = dict(freezing=dict(trainable=['head'], batch_norm='frozen'))

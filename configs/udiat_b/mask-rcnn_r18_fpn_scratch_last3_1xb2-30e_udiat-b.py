@@ -2,12 +2,11 @@
 # released code for POCUS); the detector around it is new and trained whole.
 _base_ = './mask-rcnn_r18_fpn_scratch_1xb2-30e_udiat-b.py'
 
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(
+default_hooks = dict(
+    freezing=dict(
         type='FreezeHook',
         trainable=['backbone.layer4.1', 'neck', 'rpn_head', 'roi_head'],
         batch_norm='released',  # random layers have no statistics to keep
-    ),
-]
+    )
+)
 find_unused_parameters = True  # frozen ones get no gradient, which several GPUs must know

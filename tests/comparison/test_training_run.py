@@ -112,8 +112,12 @@ def test_what_changes_no_result_does_not_matter(tool, tmp_path):
     run_training(config(train_dataloader=dict(num_workers=4, batch_size=2)), tmp_path)
     more = dict(train_dataloader=dict(num_workers=0, batch_size=2), default_hooks=dict(logger=dict(interval=1)))
     assert run_training(config(**more), tmp_path).was_finished
-    with pytest.raises(TrainingError, match='another config'):
-        run_training(config(train_dataloader=dict(num_workers=4, batch_size=3)), tmp_path)
+    for change in (
+        dict(train_dataloader=dict(num_workers=4, batch_size=3)),
+        more | dict(default_hooks=dict(freezing=dict(type='FreezeHook', trainable=['head']))),
+    ):
+        with pytest.raises(TrainingError, match='another config'):
+            run_training(config(**change), tmp_path)
 
 
 def test_no_step_is_no_training(tool, tmp_path):

@@ -46,11 +46,10 @@ def test_the_papers_numbers(root, folder, detector, start, last):
     mean = [123.675, 116.28, 103.53] if start == 'imagenet' else [127.5] * 3
     assert cfg.model.data_preprocessor.mean == mean
     assert (backbone.init_cfg is None) == (start == 'scratch')
-    hooks = {hook.type: hook for hook in cfg.custom_hooks}
-    assert ('FreezeHook' in hooks) == bool(last)
-    assert 'BackboneCheckHook' in hooks
+    assert ('freezing' in cfg.default_hooks) == bool(last)
+    assert cfg.default_hooks.backbone_check.type == 'BackboneCheckHook'
     if last:
-        assert hooks['FreezeHook'].trainable[0] == 'backbone.layer4.1'
+        assert cfg.default_hooks.freezing.trainable[0] == 'backbone.layer4.1'
     assert cfg.custom_imports.imports == ['uscl_plugin', 'uscl_plugin.compat.mmcv_ops', 'uscl_plugin.detection']
 
 

@@ -115,7 +115,7 @@ def test_ema_weights_and_what_a_model_draws(clusters, tmp_path):
     cfg = Config.fromfile(ROOT / 'uscl/uscl_resnet18_demo.py')
     small_pretraining(cfg, str(clusters))
     cfg.model.head.update(type='USCLHeadWithDropout')
-    cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
     names = compare(cfg, tmp_path)
     pairs = [(name, name.replace('/ema_state_dict/module.', '/state_dict/')) for name in names if '/ema_' in name]
     assert any(not torch.equal(names[one], names[other]) for one, other in pairs if other in names)

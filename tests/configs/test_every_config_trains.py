@@ -88,7 +88,7 @@ def small_start(cfg, weights):
     start = cfg.model.backbone.get('init_cfg')
     if start is not None:
         start.checkpoint = f'{weights}_{cfg.model.data_preprocessor.mean[0]}.pth'
-        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != 'BackboneCheckHook']
+        del cfg.default_hooks['backbone_check']
 
 
 @pytest.fixture(scope='module')

@@ -3,6 +3,8 @@ import torch
 from mmengine.config import Config
 from mmpretrain.registry import MODELS
 
+from uscl_plugin.hooks.hook_settings import hook_settings
+
 STARTS = ('', '_uscl-pre', '_imagenet-pre')
 PROTOCOLS = ('finetune3', 'finetune', 'linear')
 
@@ -26,7 +28,7 @@ def test_the_papers_numbers(named):
     (schedule,) = cfg.param_scheduler
     assert (schedule.type, schedule.T_max, schedule.end, schedule.eta_min) == ('CosineAnnealingLR', 100, 100, 0)
     assert cfg.model.head.num_classes == 3
-    freezing = [hook for hook in cfg.custom_hooks if hook.type == 'FreezeHook']
+    freezing = list(hook_settings(cfg, 'FreezeHook'))
     assert [hook.trainable for hook in freezing] == {
         'finetune3': [['backbone.layer4.1', 'head']],
         'finetune': [],

@@ -154,9 +154,11 @@ def our_train(monkeypatch, tmp_path):
 
 
 def test_mmpretrains_own_train_runs_our_config_and_our_tool_resumes_it(clusters, tmp_path, our_train, capfd):
-    command = [sys.executable, str(HOST_TRAIN), *arguments(clusters, tmp_path, 1)]
+    named = [f'default_hooks.held_out.data_root={clusters}', 'default_hooks.held_out.split=None']
+    command = [sys.executable, str(HOST_TRAIN), *arguments(clusters, tmp_path, 1), *named]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert 'Held out, epoch 1' in done.stdout + done.stderr
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert checkpoint['meta']['epoch'] == 1 and 'backbone.conv1.weight' in checkpoint['state_dict']
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from docs_pages import DOCS, PAGES, ROOT, blocks, name_of
 from mmcv.transforms import Compose
+from mmengine.config import Config
 from mmengine.registry import HOOKS, VISBACKENDS, DefaultScope, init_default_scope
 
 import uscl_plugin  # noqa: F401 (registers)
@@ -19,6 +20,9 @@ NOT_RUN = 0  # blocks that are marked with a reason; raise it on purpose only
 
 def build_settings(namespace):
     """Build what a config snippet sets, as far as that is cheap."""
+    runtime = Config.fromfile(ROOT / 'configs' / '_base_' / 'default_runtime.py').default_hooks
+    for name, hook in namespace.get('default_hooks', {}).items():
+        HOOKS.build({**runtime.get(name, {}), **hook})
     for hook in namespace.get('custom_hooks', []):
         HOOKS.build(hook)
     for backend in namespace.get('visualizer', {}).get('vis_backends', []):

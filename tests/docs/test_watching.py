@@ -15,9 +15,7 @@ PART = re.compile(r'(\w+): ')
 @pytest.mark.slow
 def test_tags_and_line_are_those_of_a_run(run_config, clusters):
     cfg = run_config(epochs=1)
-    cfg.custom_hooks[2].update(data_root=str(clusters), split=None, interval=1)
-    hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'PairPictureHook']
-    cfg.custom_hooks = [*hooks, dict(type='PairPictureHook')]
+    cfg.default_hooks.held_out.update(data_root=str(clusters), split=None, interval=1)
     runner = Runner.from_cfg(cfg)
     runner.train()
     events = EventAccumulator(str(Path(runner.log_dir) / 'vis_data'))

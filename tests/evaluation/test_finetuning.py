@@ -128,5 +128,5 @@ def test_the_last_block_is_trained_whatever_the_depth(root, depth, block):
     data = dict(data_root='x', fold_file='f', fold=0, classes=['a', 'b'])
     network = dict(checkpoint='x', depth=depth, channels=512, mean=[0.0] * 3, std=[1.0] * 3, to_rgb=True)
     made = fold_config(cfg, data, {'train': True, 'val': True, 'test': True}, network, seed=0, batch_norm='frozen')
-    (freezing,) = (hook for hook in made.custom_hooks if hook.type == 'FreezeHook')
+    freezing = made.default_hooks.freezing
     assert (freezing.trainable, freezing.batch_norm) == ([f'backbone.{block}', 'head'], 'frozen')

@@ -25,7 +25,7 @@ def head_of_logits():
 
 
 def monitored(cfg, method='USCL', samples=1, **settings):
-    cfg.custom_hooks[3] = dict(type='ContrastiveMonitorHook', **settings)
+    cfg.default_hooks.contrastive_monitor.update(settings)
     cfg.log_processor.pop('mean_pattern')  # the values of each step, not their means
     cfg.train_dataloader.dataset.samples_per_video = samples
     if method != 'USCL':
@@ -138,9 +138,9 @@ def test_watching_changes_neither_weights_nor_held_out_reports(run_config, tmp_p
     weights, reports = [], []
     for name in ('plain', 'watched'):
         cfg = run_config(1, name)
-        cfg.custom_hooks[2].update(data_root=str(held_out), interval=1)
+        cfg.default_hooks.held_out.update(data_root=str(held_out), interval=1)
         if name == 'plain':
-            assert cfg.custom_hooks.pop(3).type == 'ContrastiveMonitorHook'
+            del cfg.default_hooks['contrastive_monitor']
         runner, _, _ = run(monitored(cfg) if name == 'watched' else cfg)
         weights.append(runner.model.state_dict())
         text = next(Path(cfg.work_dir).glob('*/vis_data/scalars.json')).read_text()
@@ -179,10 +179,10 @@ def test_models_with_other_pairs_are_refused(run_config, kind):
     model = MODELS.build(cfg)
     if kind.endswith('neck'):
         model.neck = None
-    with pytest.raises(ValueError, match=rf'not those of {kind.split()[0]}: remove the hook from custom_hooks'):
+    with pytest.raises(ValueError, match=rf'not those of {kind.split()[0]}: set its interval to 0'):
         ContrastiveMonitorHook().before_train(SimpleNamespace(model=model))
-    with pytest.raises(ValueError, match=r'got 0'):
-        ContrastiveMonitorHook(interval=0)
+    with pytest.raises(ValueError, match=r'got -1'):
+        ContrastiveMonitorHook(interval=-1)
 
 
 class Hub(dict):

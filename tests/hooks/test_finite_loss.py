@@ -61,8 +61,7 @@ class Planted(Hook):
 
 
 def checked(cfg):
-    if not any(hook.type == 'FiniteLossHook' for hook in cfg.custom_hooks):
-        cfg.custom_hooks.append(dict(type='FiniteLossHook'))
+    cfg.default_hooks.setdefault('finite_loss', dict(type='FiniteLossHook'))
     return cfg
 
 

@@ -105,8 +105,7 @@ def weights():
 @pytest.mark.parametrize('interval', [0, 2])
 def test_a_run_writes_pictures_and_is_not_changed(run_config, weights, interval):
     cfg = run_config(epochs=3)
-    hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'PairPictureHook']
-    cfg.custom_hooks = [*hooks, dict(type='PairPictureHook', interval=interval, num_pairs=3)]
+    cfg.default_hooks.pair_pictures.update(interval=interval, num_pairs=3)
     cfg.visualizer.vis_backends.append(dict(type='ServerVisBackend', save_dir='unused'))
     runner = Runner.from_cfg(cfg)
     runner.train()

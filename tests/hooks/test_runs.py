@@ -97,7 +97,7 @@ def held_out(tmp_path, make_clusters):
 
 
 def held_out_hook(cfg, **settings):
-    cfg.custom_hooks[2].update(settings)
+    cfg.default_hooks.held_out.update(settings)
     return cfg
 
 

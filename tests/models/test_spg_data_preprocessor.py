@@ -219,7 +219,7 @@ def test_pictures_of_pairs_show_what_the_model_is_fed(cfg):
 
 def test_held_out_videos_are_put_together_as_in_training(cfg, clusters, tmp_path):
     cfg.train_cfg.max_epochs = 1
-    cfg.custom_hooks = [dict(type='HeldOutHook', data_root=str(clusters), split=None)]
+    cfg.default_hooks.held_out.update(data_root=str(clusters), split=None)
     cfg.visualizer.vis_backends = []
     cfg.update(work_dir=str(tmp_path), experiment_name=tmp_path.name)
     set_input_size(cfg.train_dataloader.dataset.pipeline, 32)

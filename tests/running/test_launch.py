@@ -192,8 +192,9 @@ def torchrun(tmp_path, run_config, patients, root, free_port):
         cfg = run_config(2, name, **{'train_dataloader.dataset.data_root': str(patients)})
         cfg.merge_from_dict({'model.head.num_classes': 3, 'train_dataloader.dataset.label_fraction': 0.3})
         cfg.custom_imports.imports.append('note_hook')
-        cfg.custom_hooks.append(dict(type='NoteHook'))
-        cfg.custom_hooks[2].update(data_root=str(patients), split=None, interval=2)  # only the first process reports
+        cfg.custom_hooks = [dict(type='NoteHook')]
+        # Only the first process reports:
+        cfg.default_hooks.held_out.update(data_root=str(patients), split=None, interval=2)
         cfg.dump(tmp_path / f'{name}.py')
         environment = {key: value for key, value in os.environ.items() if key not in VARIABLES}
         environment |= dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')

@@ -61,7 +61,8 @@ class SampleSeeder:
             if drawn == num_samples:
                 warnings.warn(
                     'the epoch was never set, so every epoch repeats the draws of epoch 0: add '
-                    "custom_hooks=[dict(type='SampleSeedHook')] to the config, or call dataset.set_epoch(epoch).",
+                    "default_hooks=dict(sample_seed=dict(type='SampleSeedHook')) to the config, or call "
+                    'dataset.set_epoch(epoch).',
                     stacklevel=2,
                 )
         import torch

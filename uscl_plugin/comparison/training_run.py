@@ -20,6 +20,11 @@ TRAIN = (
     'import sys; from uscl_plugin.running.host_tools import run_host_tool; '
     'sys.exit(run_host_tool("train", sys.argv[1:]))'
 )
+# Names in default_hooks of what times, logs, saves and steps; the others belong to a training as its model does.
+_HOOKS_OF_THE_HOST = (
+    *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'),
+    'visualization',
+)
 
 
 class TrainingError(ValueError):
@@ -115,8 +120,10 @@ def last_line(log: Path) -> str:
 def _essence(cfg: Config, folder: Path) -> str:
     """The config without what changes no result: where and how it is loaded, logged and saved."""
     content = cfg.to_dict()
-    for key in ('work_dir', 'default_hooks', 'visualizer', 'log_processor', 'log_level'):
+    for key in ('work_dir', 'visualizer', 'log_processor', 'log_level'):
         content.pop(key, None)
+    hooks = content.pop('default_hooks', None) or {}
+    content['default_hooks'] = {name: hook for name, hook in hooks.items() if name not in _HOOKS_OF_THE_HOST}
     for key, loader in content.items():
         if key.endswith('_dataloader') and isinstance(loader, dict):
             for setting in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.pipeline_settings import set_input_size
+from uscl_plugin.hooks.hook_settings import hook_settings, remove_hook
 
 from .probes import selection_quality
 
@@ -104,7 +105,7 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
     cfg.visualizer = dict(type='UniversalVisualizer', vis_backends=[])
     cfg.log_level = 'ERROR'
     # The backbone is measured once, not in every fold, where nobody would read it.
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'BackboneHealthHook']
+    remove_hook(cfg, 'BackboneHealthHook')
     cfg.work_dir = str(work_dir / f'run-{os.getpid()}')  # another process may be at the same fold
     cfg.experiment_name = f'{work_dir.name}-{time.monotonic_ns()}'  # MMEngine keeps one runner a name
     outcome = FoldOutcome()
@@ -176,11 +177,10 @@ def fold_config(
         for schedule in cfg.param_scheduler:
             if schedule['type'] == 'CosineAnnealingLR':
                 schedule.update(T_max=epochs - schedule.get('begin', 0), end=epochs)
-    for hook in cfg.custom_hooks:
-        if hook['type'] == 'FreezeHook':
-            last_block = f'backbone.layer4.{1 if backbone["depth"] == 18 else 2}'
-            hook['trainable'] = [name.replace('backbone.layer4.1', last_block) for name in hook['trainable']]
-            hook['batch_norm'] = batch_norm or hook['batch_norm']
+    for hook in hook_settings(cfg, 'FreezeHook'):
+        last_block = f'backbone.layer4.{1 if backbone["depth"] == 18 else 2}'
+        hook['trainable'] = [name.replace('backbone.layer4.1', last_block) for name in hook['trainable']]
+        hook['batch_norm'] = batch_norm or hook['batch_norm']
     cfg.train_cfg.val_interval = 1
     cfg.default_hooks.checkpoint.save_best = f'{"val/" if sides["val"] else ""}frame/accuracy'
     cfg.randomness = dict(seed=seed)

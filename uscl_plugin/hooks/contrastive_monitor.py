@@ -54,20 +54,20 @@ class ContrastiveMonitorHook(Hook):
     A collapse that stays is reported once, with since when and what to do; see :class:`CollapseWatch`.
 
     Args:
-        interval: Iterations between measurements. In lines in between, the last values are repeated.
+        interval: Iterations between measurements. In lines in between, the last values are repeated. 0 turns it off.
         on_collapse: 'warn', or 'stop' to end the run (all processes of it).
         collapse: Settings of :class:`CollapseWatch`, if others than its own.
 
     Raises:
-        ValueError: ``interval`` is below 1, ``on_collapse`` is another word, or the model is none of the three.
+        ValueError: ``interval`` is negative, ``on_collapse`` is another word, or the model is none of the three.
         CollapseError: The run collapsed, with ``on_collapse='stop'``.
     """
 
     priority = 'NORMAL'  # ahead of LoggerHook, which reads the values in the same step
 
     def __init__(self, interval: int = 1, on_collapse: str = 'warn', collapse: dict | None = None) -> None:
-        if interval < 1:
-            raise ValueError(f'interval should be at least 1, got {interval}.')
+        if interval < 0:
+            raise ValueError(f'interval should be 0 (off) or above, got {interval}.')
         if on_collapse not in ('warn', 'stop'):
             raise ValueError(f"on_collapse should be 'warn' or 'stop', got {on_collapse!r}.")
         self.interval = interval
@@ -81,6 +81,8 @@ class ContrastiveMonitorHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Refuse models whose pairs are not known, and start to listen to backbone and neck."""
+        if not self.interval:
+            return
         model = bare_model(runner)
         self._is_interleaved = _is_interleaved(model)
         if hasattr(model, 'queue'):
@@ -204,7 +206,7 @@ def _is_interleaved(model: Any) -> bool:
     if not isinstance(model, USCL | SimCLR | MoCo) or model.neck is None:
         raise ValueError(
             f'ContrastiveMonitorHook knows the pairs of USCL, SimCLR and MoCo with a neck, not those of '
-            f'{type(model).__name__}: remove the hook from custom_hooks.'
+            f'{type(model).__name__}: set its interval to 0.'
         )
     return isinstance(model, SimCLR)
 

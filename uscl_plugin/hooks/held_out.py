@@ -32,7 +32,7 @@ class HeldOutHook(Hook):
         save_best: False, or one of the four names above: then ``best_held_out_<name>.pth`` holds the best epoch so far.
 
     Raises:
-        ValueError: ``save_best`` is another name.
+        ValueError: ``save_best`` is another name, or the model is not :class:`USCL`, whose pairs are known.
     """
 
     def __init__(
@@ -50,6 +50,12 @@ class HeldOutHook(Hook):
         if self.data_root is None:
             return
         from uscl_plugin.datasets.frame_set import collect_frames, dataset_config
+        from uscl_plugin.models.uscl import USCL
+
+        if not isinstance(model := bare_model(runner), USCL):
+            raise ValueError(
+                f'HeldOutHook measures pairs of USCL, not of {type(model).__name__}: set its data_root to None.'
+            )
 
         split = 'all' if self.split is None else self.split
         self._frames = collect_frames(runner.cfg, self.data_root, split)

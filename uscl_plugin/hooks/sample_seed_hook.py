@@ -34,7 +34,7 @@ class SampleSeedHook(Hook):
         if not datasets:
             raise ValueError(
                 f'SampleSeedHook found no data set with set_epoch in '
-                f'{type(runner.train_dataloader.dataset).__name__}: remove the hook from custom_hooks.'
+                f'{type(runner.train_dataloader.dataset).__name__}: leave the hook out of the config.'
             )
         for dataset in datasets:
             dataset.set_epoch(runner.epoch, run_seed=int(runner.seed))

@@ -115,5 +115,7 @@ def _refused_global(path: Path, error: Exception) -> str | None:
 def _refusal(path: Path, refused: str) -> str:
     remedy = 'get it again as plain tensors (a state dict, or safetensors) from someone you trust'
     if refused.startswith(('mmengine.', 'numpy.')):
-        remedy = "save it again from a run that has custom_hooks=[dict(type='PlainCheckpointHook')]"
+        remedy = (
+            "save it again from a run that has default_hooks=dict(plain_checkpoint=dict(type='PlainCheckpointHook'))"
+        )
     return f'{path} carries pickled code and was refused at "{refused}", nothing of it was run: {remedy}.'

@@ -27,7 +27,7 @@ def of_another_model(cfg):
         (without_labels, r'none of the 33 .* has a label'),
         (repeated, r'sample 33 of RepeatDataset has sample_idx 0, .* without wrapper'),
         (by_iterations, r'TemporalEnsembling needs epochs: set train_cfg'),
-        (of_another_model, r'is for PiModel and TemporalEnsembling, the model is ImageClassifier: remove it from'),
+        (of_another_model, r'is for PiModel and TemporalEnsembling, the model is ImageClassifier: leave it out'),
     ],
 )
 def test_what_would_go_wrong_later_is_refused_now(run_baseline, change, message):

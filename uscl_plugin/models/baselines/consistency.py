@@ -108,7 +108,8 @@ class ConsistencyClassifier(SemiSupervisedClassifier):
         """
         if self.labelled_share is None:
             raise ValueError(
-                f"{type(self).__name__} does not know its training set: add dict(type='TrainingSetHook') to "
-                f'custom_hooks, or call start_training(num_samples, num_labelled) in a training loop of your own.'
+                f'{type(self).__name__} does not know its training set: add '
+                f"default_hooks=dict(training_set=dict(type='TrainingSetHook')) to the config, or call "
+                f'start_training(num_samples, num_labelled) in a training loop of your own.'
             )
         return consistency_weight(training_progress(), self.w_max, self.labelled_share, self.ramp_up)

@@ -25,8 +25,8 @@ class TrainingSetHook(Hook):
         dataset = runner.train_dataloader.dataset
         if not isinstance(model, ConsistencyClassifier):
             raise ValueError(
-                f'TrainingSetHook is for PiModel and TemporalEnsembling, the model is {type(model).__name__}: remove '
-                f'it from custom_hooks.'
+                f'TrainingSetHook is for PiModel and TemporalEnsembling, the model is {type(model).__name__}: '
+                f'leave it out of the config.'
             )
         if model.keeps_samples and not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(f'{type(model).__name__} needs epochs: set train_cfg=dict(by_epoch=True, max_epochs=…).')
