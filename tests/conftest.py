@@ -172,10 +172,10 @@ def run_config(clusters, tmp_path):
 
     def make(epochs: int = 1, name: str = 'run', **options) -> Config:
         cfg = Config.fromfile(ROOT / 'configs' / 'uscl' / 'uscl_resnet18_demo.py')
-        cfg.train_dataloader.dataset.pipeline[3]['transforms'][0]['scale'] = 32
         cfg.merge_from_dict(
             {
                 'train_dataloader.dataset.data_root': str(clusters),
+                'train_dataloader.dataset.steps.AntialiasedRandomResizedCrop.scale': 32,
                 'train_dataloader.batch_size': 4,
                 'model.backbone.stem_channels': 8,
                 'model.backbone.base_channels': 8,

@@ -166,7 +166,7 @@ def test_hosts_own_tool_trains_a_config_of_the_wheel(host, installed, tmp_path):
                 f'{name}_dataloader.dataset.data_root={data}',
                 f'{name}_dataloader.num_workers=0',
                 f'{name}_dataloader.persistent_workers=False',
-                f'{name}_dataloader.dataset.pipeline.{2 if name == "train" else 1}.scale=(64,64)',
+                f'{name}_dataloader.dataset.steps.Resize.scale=(64,64)',
             ]
     command = [sys.executable, '-c', RUN_THEN_SAY_WHOSE, str(tool), str(config), '--work-dir', str(tmp_path / 'run')]
     environment = os.environ | {'PYTHONPATH': str(installed)}

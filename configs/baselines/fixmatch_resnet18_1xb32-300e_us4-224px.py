@@ -3,9 +3,7 @@
 # would hold much of the random start, so it is not used: dict(type='EMAHook', momentum=0.001) in custom_hooks adds it.
 _base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/frame_classifier.py']
 
-spg_pipeline = _base_.spg_pipeline
-spg_pipeline[0]['num_frames'] = 1
-weak = spg_pipeline[3]['transforms'][:2]  # crop and flip
+weak = _base_.spg_crop_and_flip
 strong = dict(  # RandAugment, two operations of random magnitude (Sec. 2.3); ranges of timm, without the paper's Cutout
     type='RandAugment',
     policies='timm_increasing',
@@ -15,10 +13,11 @@ strong = dict(  # RandAugment, two operations of random magnitude (Sec. 2.3); ra
     magnitude_std='inf',  # uniform from nothing to all
 )
 pipeline = [
-    *spg_pipeline[:2],
+    dict(type='SampleVideoFrames', num_frames=1),
+    dict(type='LoadVideoFrames', color_type='color'),
     dict(type='FrameAsImage'),
     dict(type='MultiView', num_views=[1, 1], transforms=[weak, [*weak, strong]]),
-    spg_pipeline[4],
+    dict(type='PackInputs', meta_keys=_base_.spg_meta_keys),
 ]
 
 model = dict(

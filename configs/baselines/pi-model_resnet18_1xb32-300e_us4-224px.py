@@ -1,9 +1,6 @@
 # Pi-model (Laine & Aila, ICLR 2017): two augmentations of a frame should be classified alike.
 _base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/frame_classifier.py']
 
-spg_pipeline = _base_.spg_pipeline
-spg_pipeline[0]['num_frames'] = 1  # both views are of one frame
-
 model = dict(
     _delete_=True,
     type='PiModel',
@@ -13,7 +10,9 @@ model = dict(
     backbone=_base_.model.backbone,
     **_base_.frame_classifier,
 )
-train_dataloader = dict(dataset=dict(pipeline=spg_pipeline))
+train_dataloader = dict(
+    dataset=dict(steps=dict(SampleVideoFrames=dict(num_frames=1))),  # both views are of one frame
+)
 default_hooks = dict(
     contrastive_monitor=dict(interval=0),  # off: a classifier has no negatives
     pair_pictures=dict(interval=0),

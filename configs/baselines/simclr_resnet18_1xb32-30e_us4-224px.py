@@ -2,10 +2,7 @@
 # other, and no label is used. It is USCL's network and loss with three switches.
 _base_ = '../uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
 
-spg_pipeline = _base_.spg_pipeline
-spg_pipeline[0]['num_frames'] = 1
-
 model = dict(head=dict(cls_weight=0.0))  # contrastive alone
-train_dataloader = dict(dataset=dict(samples_per_video=10, pipeline=spg_pipeline))
+train_dataloader = dict(dataset=dict(samples_per_video=10, steps=dict(SampleVideoFrames=dict(num_frames=1))))
 train_cfg = dict(max_epochs=30)  # of ten frames a video: as many views as 300 epochs of one pair a video
 param_scheduler = [dict(type='CosineAnnealingLR', T_max=30, eta_min=0, by_epoch=True, begin=1, end=30)]

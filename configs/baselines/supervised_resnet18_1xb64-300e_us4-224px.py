@@ -2,9 +2,13 @@
 # are those of USCL; so are steps and views: 64 views of one frame each, where USCL has 32 pairs.
 _base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/frame_classifier.py']
 
-spg_pipeline = _base_.spg_pipeline
-spg_pipeline[0]['num_frames'] = 1
-pipeline = [*spg_pipeline[:2], dict(type='FrameAsImage'), *spg_pipeline[3]['transforms'], spg_pipeline[4]]
+pipeline = [
+    dict(type='SampleVideoFrames', num_frames=1),
+    dict(type='LoadVideoFrames', color_type='color'),
+    dict(type='FrameAsImage'),
+    *_base_.spg_augmentation,
+    dict(type='PackInputs', meta_keys=_base_.spg_meta_keys),
+]
 
 model = dict(
     _delete_=True,

@@ -2,9 +2,6 @@
 #   python tools/dataset_converters/videos_to_clusters.py COVID-BLUES --out data/covid_blues --val-fraction 0.2
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
 
-spg_pipeline = _base_.spg_pipeline
-spg_pipeline[3]['transforms'][0]['scale'] = 64  # AntialiasedRandomResizedCrop; 224 in the paper
-
 model = dict(head=dict(num_classes=2))  # pcr_negative, pcr_positive
 train_dataloader = dict(
     num_workers=2,
@@ -13,7 +10,7 @@ train_dataloader = dict(
         split='train',  # 8:2 split by patient
         label_map=None,
         label_fraction=0.01,  # one clip a class here
-        pipeline=spg_pipeline,
+        steps=dict(AntialiasedRandomResizedCrop=dict(scale=64)),  # 224 in the paper
     ),
 )
 train_cfg = dict(max_epochs=30)

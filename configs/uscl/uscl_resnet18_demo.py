@@ -2,9 +2,6 @@
 # `make demo` converts the clips, trains this, exports the backbone and writes the report.
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
 
-spg_pipeline = _base_.spg_pipeline
-spg_pipeline[3]['transforms'][0]['scale'] = 64  # AntialiasedRandomResizedCrop; 224 in the paper
-
 model = dict(head=dict(num_classes=3))  # covid, pneumonia, regular
 train_dataloader = dict(
     num_workers=0,  # one step an epoch: nothing to load ahead
@@ -16,7 +13,7 @@ train_dataloader = dict(
         label_map=None,
         label_fraction=1.0,  # of 15 videos
         frame_range=(0.0, 0.75),  # the last quarter of each clip stays unseen, for the report
-        pipeline=spg_pipeline,
+        steps=dict(AntialiasedRandomResizedCrop=dict(scale=64)),  # 224 in the paper
     ),
 )
 train_cfg = dict(max_epochs=200)

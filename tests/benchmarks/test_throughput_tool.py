@@ -86,7 +86,7 @@ def test_mistakes_are_one_line(tool, root, tmp_path, monkeypatch, capsys, argume
 
 def test_views_of_another_size_than_asked_are_refused(tool, root, capsys):
     command = '--videos 2 --frames 3 --frame-size 40 --size 32 --batch-size 2'
-    pipeline = 'train_dataloader.dataset.pipeline.2.scale=24'
+    pipeline = 'train_dataloader.dataset.steps.DrawViews.scale=24'
     device = root / 'configs' / 'uscl' / 'uscl_resnet18_1xb32-300e_us4-224px_device-aug.py'
     assert tool.main(f'{command} --config {device} --cfg-options {pipeline} {NARROW.split(" ", 1)[1]}'.split()) == 1
     assert 'makes views of (24, 24) px' in capsys.readouterr().err

@@ -12,12 +12,15 @@ def test_built_in_methods_have_configs_that_take_their_switches(name):
     assert method.name == name and method.weights is None
     cfg = Config.fromfile(method.config)
     before = cfg.to_dict()
-    for key in method.options:
-        value = before
-        for part in key.split('.'):
-            if key.endswith('samples_per_video') and part == 'samples_per_video':
-                break  # a default of the data set
-            value = value[int(part)] if isinstance(value, list) else value[part]  # a misspelt switch does nothing
+    for key in method.options:  # a misspelt switch does nothing
+        *parents, name = key.split('.')
+        if 'steps' in parents:
+            steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+            assert name in steps[parents[-1]]
+        elif name != 'samples_per_video':  # a default of the data set
+            value = before
+            for part in [*parents, name]:
+                value = value[part]
     cfg.merge_from_dict(method.options)
     assert (cfg.to_dict() != before) == bool(method.options)
 

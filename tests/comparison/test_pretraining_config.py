@@ -76,6 +76,7 @@ def test_data_that_budgets_do_not_fit(clusters, tmp_path):
         ('x=uscl:train_dataloader.dataset.split=val', r'dataset\.split is the same for all rows'),
         ('x=uscl:model.haed.cls_weight=1', r'nothing at model\.haed\.cls_weight: is it misspelt'),
         ('x=uscl:train_dataloader.dataset.pipeline.99.alpha=1', 'is it misspelt'),
+        ('x=uscl:train_dataloader.dataset.steps.MixFrame.alpha=1', 'x: steps names MixFrame, which the pipeline'),
     ],
 )
 def test_options_that_a_row_cannot_have(clusters, text, message):

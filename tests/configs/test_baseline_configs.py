@@ -143,7 +143,7 @@ def test_the_ablation_of_the_paper_is_two_switches(clusters, samples, frames):
             'train_dataloader.dataset.split': None,
             'train_dataloader.dataset.label_map': None,
             'train_dataloader.dataset.samples_per_video': samples,
-            'train_dataloader.dataset.pipeline.0.num_frames': frames,
+            'train_dataloader.dataset.steps.SampleVideoFrames.num_frames': frames,
         }
     )
     init_default_scope(cfg.default_scope)

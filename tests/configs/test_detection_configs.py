@@ -100,7 +100,7 @@ def test_mmdetections_own_tool_trains_the_last_three_layers(root, lesions, tmp_p
             f'{name}_dataloader.dataset.data_root={lesions}',
             f'{name}_dataloader.num_workers=0',
             f'{name}_dataloader.persistent_workers=False',
-            f'{name}_dataloader.dataset.pipeline.{2 if name == "train" else 1}.scale=(64,64)',
+            f'{name}_dataloader.dataset.steps.Resize.scale=(64,64)',
         )
     ]
     config = root / 'configs' / 'udiat_b' / 'mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.py'

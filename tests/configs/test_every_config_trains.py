@@ -54,7 +54,7 @@ def small_pretraining(cfg, data):
     dataset.update(split=None, label_map=None, filter_cfg=None, classes=None, label_fraction=1.0, frame_range=(0, 1))
     dataset.samples_per_video = min(2 // views, dataset.get('samples_per_video', 1))
     cfg.train_dataloader.batch_size = 8 // views
-    set_input_size(dataset.pipeline, 32)
+    set_input_size(dataset, 32)
     if 'num_classes' in cfg.model.get('head', {}):
         cfg.model.head.num_classes = 2
     if 'queue_len' in cfg.model:
@@ -69,14 +69,14 @@ def small_pretraining(cfg, data):
 def small_classification(cfg, data, weights):
     cfg.train_dataloader.update(batch_size=4)
     cfg.train_dataloader.dataset.update(frames_per_video=1, classes=['a', 'b', 'c'])
-    set_input_size(cfg.train_dataloader.dataset.pipeline, 32)
+    set_input_size(cfg.train_dataloader.dataset, 32)
     small_start(cfg, weights)
     cfg.train_cfg = dict(by_epoch=True, max_epochs=1)
     small_loaders(cfg, data_root=data)
 
 
 def small_detection(cfg, data, weights):
-    cfg.train_dataloader.dataset.pipeline[2].scale = (128, 128)
+    cfg.train_dataloader.dataset.steps = dict(Resize=dict(scale=(128, 128)))
     cfg.model.train_cfg.rcnn.sampler.num = 8
     small_start(cfg, weights)
     cfg.train_cfg.max_epochs = 1

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import mmpretrain
 import numpy as np
 import pytest
@@ -118,7 +119,8 @@ def test_rotation_is_uniform_within_ten_degrees(monkeypatch):
     init_default_scope('mmpretrain')
     from mmpretrain.registry import TRANSFORMS
 
-    rotate = TRANSFORMS.build(load(MAIN).train_dataloader.dataset.pipeline[3].transforms[2])
+    (settings,) = (step for step in load(MAIN).spg_augmentation if step.type == 'Rotate')
+    rotate = TRANSFORMS.build(settings)
     angles = []
     monkeypatch.setattr('mmcv.imrotate', lambda img, angle, **_: angles.append(angle) or img)
     np.random.seed(0)
@@ -155,10 +157,13 @@ def our_train(monkeypatch, tmp_path):
 
 def test_mmpretrains_own_train_runs_our_config_and_our_tool_resumes_it(clusters, tmp_path, our_train, capfd):
     named = [f'default_hooks.held_out.data_root={clusters}', 'default_hooks.held_out.split=None']
+    named += ['train_dataloader.dataset.steps.AntialiasedRandomResizedCrop.scale=32']
     command = [sys.executable, str(HOST_TRAIN), *arguments(clusters, tmp_path, 1), *named]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert 'Held out, epoch 1' in done.stdout + done.stderr
+    (picture,) = tmp_path.rglob('positive_pairs_1.png')
+    assert cv2.imread(str(picture)).shape == (2 * 32 + 4, 4 * 32 + 3 * 4, 3)
     checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)
     assert checkpoint['meta']['epoch'] == 1 and 'backbone.conv1.weight' in checkpoint['state_dict']
 

@@ -78,7 +78,7 @@ def test_measures_are_those_of_mmdetections_test(root, tmp_path, kind):
     loader = cfg.test_dataloader
     loader.dataset.data_root = str(write_truth(tmp_path))
     loader.update(num_workers=0, persistent_workers=False)
-    loader.dataset.pipeline[1].scale = (96, 80)  # so that boxes and masks have to be scaled back
+    loader.dataset.steps = dict(Resize=dict(scale=(96, 80)))  # so that boxes and masks have to be scaled back
     cfg.model.backbone.base_channels, cfg.model.backbone.stem_channels = 8, 8
     cfg.model.neck.in_channels = [8, 16, 32, 64]
     cfg.model.roi_head.bbox_head.fc_out_channels = 16

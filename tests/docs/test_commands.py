@@ -15,6 +15,7 @@ from tool_module import load_tool
 from uscl import cli
 from uscl.core import options
 from uscl.core.shipped_files import find_shipped_config
+from uscl_plugin.datasets.pipeline_settings import dataset_pipeline
 from uscl_plugin.running import host_tools
 
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
@@ -92,10 +93,25 @@ def check_setting(cfg, key, config):
     if key in RUNNER_SETTINGS:
         return
     node = cfg._cfg_dict
-    for part in key.split('.'):
+    parts = key.split('.')
+    if 'steps' in parts:  # by the type of a transform, which has the argument already
+        where = parts.index('steps')
+        dataset, (kind, argument) = node, parts[where + 1 :]
+        for part in parts[:where]:
+            dataset = dataset[part]
+        steps = {step['type']: step for step in flatten(dataset_pipeline(dataset))}
+        assert argument in steps.get(kind, ()), f'{config}: no {kind} with {argument} is among {list(steps)}'
+        return
+    for part in parts:
         is_place = isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node)
         assert is_place or (isinstance(node, dict) and part in node), f'{config} has no {key}: {part} is not there'
         node = node[int(part)] if is_place else node[part]
+
+
+def flatten(steps):
+    for step in steps:
+        yield step
+        yield from flatten(step.get('transforms', ()))
 
 
 def run(words):
@@ -157,7 +173,11 @@ def test_configs_that_commands_name_are_shipped():
     [
         'python tools/evaluate.py random --data data/mine --foldz split',
         'python tools/evaluat.py random --data data/mine',
-        'python tools/train.py configs/uscl/uscl_resnet18_demo.py --cfg-options custom_hooks.1.data_root=x',
+        'python tools/train.py configs/uscl/uscl_resnet18_demo.py --cfg-options default_hooks.heldout.data_root=x',
+        'python tools/train.py configs/uscl/uscl_resnet18_demo.py '
+        '--cfg-options train_dataloader.dataset.steps.MixFrame.alpha=1',
+        'python tools/train.py configs/uscl/uscl_resnet18_demo.py '
+        '--cfg-options train_dataloader.dataset.steps.MixFrames.alhpa=1',
         'python tools/train.py configs/uscl/uscl_resnet18_demo.py --cfg-options model.head.classes=3',
         'python tools/train.py configs/uscl/uscl_resnet18_demo.py --wordir x',
         'python tools/dataset_converters/lesions_to_coco.py busi SRC --out x --val 2 --folds 3',

@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
-from uscl_plugin.datasets.pipeline_settings import input_size, set_input_size
+from uscl_plugin.datasets.pipeline_settings import set_input_size
 from uscl_plugin.evaluation.classifier import load_classifier
 from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
@@ -106,20 +106,10 @@ def test_selections():
 
 def test_input_size_is_set_everywhere(root):
     cfg = Config.fromfile(root / 'configs' / 'pocus' / 'resnet18_1xb32-finetune3-100e_pocus-224px.py')
-    set_input_size(cfg.train_dataloader.dataset.pipeline, 96)
+    set_input_size(cfg.train_dataloader.dataset, 96)
     assert [step.get('scale') for step in cfg.train_dataloader.dataset.pipeline] == [None, 96, None, None]
-    set_input_size(cfg.test_dataloader.dataset.pipeline, 80)
+    set_input_size(cfg.test_dataloader.dataset, 80)
     assert [step.get('scale') for step in cfg.test_dataloader.dataset.pipeline] == [None, 80, None]
-
-
-def test_crops_and_steps_in_wrappers_are_sized_too():
-    steps = [dict(type='CenterCrop', crop_size=224), dict(type='RandomFlip', scale=3)]
-    wrapper = dict(type='TransformBroadcaster', transforms=steps)
-    for pipeline in ([wrapper], [dict(type='MultiView', num_views=[1, 1], transforms=[steps, [wrapper]])]):
-        steps[0]['crop_size'] = 224
-        assert input_size(pipeline) == 224
-        set_input_size(pipeline, 96)
-        assert (steps[0]['crop_size'], steps[1]['scale'], input_size(pipeline)) == (96, 3, 96)
 
 
 @pytest.mark.parametrize(('depth', 'block'), [(18, 'layer4.1'), (34, 'layer4.2'), (50, 'layer4.2')])

@@ -15,7 +15,6 @@ from mmengine.registry import init_default_scope
 from uscl.data.folder_writer import write_data_folder
 from uscl.reports.html_page import render
 from uscl_plugin.datasets.frame_set import collect_frames
-from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.evaluation.pretrained_backbone import trained_backbone, untrained_backbone
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
@@ -124,14 +123,6 @@ def test_examples_show_the_frames_that_were_drawn(data, cfg):
     again = spg_rows(cfg, 3)
     assert all(row['mix_ratios'] == other['mix_ratios'] for row, other in zip(rows, again, strict=True))
     assert rows[0]['mix_ratios'] != spg_rows(cfg, 3, seed=1)[0]['mix_ratios']
-
-
-def test_the_size_of_a_view_is_that_of_the_last_step_inside_wrappers():
-    resize, crop = {'type': 'Resize', 'scale': (224, 200)}, {'type': 'RandomResizedCrop', 'scale': 96}
-    assert input_size([resize, {'type': 'TransformBroadcaster', 'transforms': [crop, {'type': 'Flip'}]}]) == 96
-    assert input_size([crop, resize]) == 224
-    with pytest.raises(ValueError, match='no size'):
-        input_size([{'type': 'PackInputs'}])
 
 
 def test_the_page_and_its_numbers(data, cfg):

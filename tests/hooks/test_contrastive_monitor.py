@@ -159,7 +159,7 @@ def test_a_resumed_run_knows_the_videos_of_its_queue(run_config):
 
 def test_the_interval_and_samples_without_video(run_config):
     cfg = monitored(run_config(2), interval=3)
-    cfg.train_dataloader.dataset.pipeline[-1].meta_keys = ('sample_idx',)
+    cfg.train_dataloader.dataset.steps.PackInputs = dict(meta_keys=('sample_idx',))
     _, reference, lines = run(cfg)
     assert all('similarity_conflict' not in line for line in lines)
     for name in NAMES[:3]:

@@ -112,7 +112,7 @@ def test_a_replay_gives_the_same_losses_and_the_first_module(run_config, root, o
 
         device = Config.fromfile(root / 'configs' / 'uscl' / 'uscl_resnet18_1xb32-300e_us4-224px_device-aug.py')
         cfg.train_dataloader.dataset.pipeline = device.train_dataloader.dataset.pipeline
-        cfg.train_dataloader.dataset.pipeline[2].scale = 32
+        cfg.train_dataloader.dataset.steps = dict(DrawViews=dict(scale=32))
         cfg.train_dataloader.collate_fn = device.train_dataloader.get('collate_fn')
         cfg.model.data_preprocessor = device.model.data_preprocessor
     model_cfg = cfg.to_dict()['model']

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, MODELS
 from torch.utils.data import DataLoader
 
-from uscl_plugin.datasets.pipeline_settings import color_type, input_size, set_input_size
+from uscl_plugin.datasets.pipeline_settings import apply_steps, color_type, input_size, set_input_size
 from uscl_plugin.datasets.transforms import DrawViews, MixFrames, PackFrames, collate_frames
 from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 from uscl_plugin.models import SPGDataPreprocessor
@@ -135,9 +135,9 @@ def test_whole_path_against_the_transforms(channels):
     from mmengine.dataset import Compose
     from mmpretrain.registry import TRANSFORMS
 
-    steps = Config.fromfile(CONFIGS.parent / '_base_' / 'datasets' / 'spg_paper.py').spg_pipeline[2:]
-    steps[1].transforms[0].scale = (48, 56)
-    theirs = Compose([TRANSFORMS.build(step) for step in steps])
+    pipeline = Config.fromfile(CONFIGS.parent / '_base_' / 'datasets' / 'spg_paper.py').spg_pipeline
+    steps = apply_steps(pipeline, dict(AntialiasedRandomResizedCrop=dict(scale=(48, 56))))
+    theirs = Compose([TRANSFORMS.build(step) for step in steps if 'VideoFrames' not in step.type])
     ours = Compose([DrawViews((48, 56)), PackFrames()])
     expected, items = [], []
     for k, imgs in enumerate(videos(channels)):
@@ -199,9 +199,9 @@ def cfg(clusters):
 
 
 def test_size_and_colour_are_found_in_the_config(cfg):
-    pipeline = cfg.train_dataloader.dataset.pipeline
-    assert (input_size(pipeline), color_type(pipeline)) == (64, 'color')
-    set_input_size(pipeline, 32)
+    dataset = cfg.train_dataloader.dataset
+    assert (input_size(dataset), color_type(dataset)) == (64, 'color')
+    set_input_size(dataset, 32)
     assert DATASETS.build(cfg.train_dataloader.dataset)[0]['inputs'][1].shape == (3, 32, 32)
 
 
@@ -222,7 +222,7 @@ def test_held_out_videos_are_put_together_as_in_training(cfg, clusters, tmp_path
     cfg.default_hooks.held_out.update(data_root=str(clusters), split=None)
     cfg.visualizer.vis_backends = []
     cfg.update(work_dir=str(tmp_path), experiment_name=tmp_path.name)
-    set_input_size(cfg.train_dataloader.dataset.pipeline, 32)
+    set_input_size(cfg.train_dataloader.dataset, 32)
     seen = []
     runner = Runner.from_cfg(cfg)
     runner.visualizer.add_scalars = lambda values, **_: seen.append(values)
@@ -244,7 +244,7 @@ def test_batches_do_not_depend_on_the_workers(cfg):
 
 
 def test_a_training_step(cfg):
-    set_input_size(cfg.train_dataloader.dataset.pipeline, 32)
+    set_input_size(cfg.train_dataloader.dataset, 32)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)

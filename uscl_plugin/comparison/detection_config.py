@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from uscl_plugin.compat.quiet import without_false_alarms
+from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, settle_steps
 from uscl_plugin.evaluation.backbones import PretrainedBackbone
 
 from .methods import CONFIGS
@@ -67,7 +68,7 @@ def detection_config(
         loader.dataset.data_root = str(Path(data).expanduser().resolve())
         if workers is not None:
             loader.update(num_workers=workers, persistent_workers=workers > 0)
-        for step in loader.dataset.pipeline:
+        for step in settle_steps(loader.dataset):
             if size is not None and step.type == 'Resize':
                 step.scale = (round(size * max(step.scale) / min(step.scale)), size)
     if epochs is not None:
@@ -89,7 +90,7 @@ def describe_detection(
     """What the measures of a comparison's detectors are of, a sentence for its table."""
     cfg = read_detector(config)
     content = json.loads((Path(data).expanduser() / 'annotations' / 'val.json').read_text(encoding='utf-8'))
-    scales = [min(step.scale) for step in cfg.val_dataloader.dataset.pipeline if step.type == 'Resize']
+    scales = [min(step.scale) for step in dataset_pipeline(cfg.val_dataloader.dataset) if step.type == 'Resize']
     epochs, size = epochs or cfg.train_cfg.max_epochs, size or scales[0]
     return (
         f'Box and mask AP (IoU 0.5 to 0.95) and AP50: of {Path(config).stem}, shorter side {size}, after the last of '

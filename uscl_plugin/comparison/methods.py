@@ -9,7 +9,7 @@ from typing import Any
 from uscl.core.shipped_files import CONFIGS
 
 _USCL = 'uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
-_ONE_FRAME = {'train_dataloader.dataset.pipeline.0.num_frames': 1}
+_ONE_FRAME = {'train_dataloader.dataset.steps.SampleVideoFrames.num_frames': 1}
 _SEVERAL_PAIRS = {'train_dataloader.dataset.samples_per_video': 10}
 _NO_LABELS = {'model.head.cls_weight': 0.0}
 
@@ -62,8 +62,8 @@ def parse_method(text: str, imagenet_weights: str | None = None) -> Method:
         FileNotFoundError: There is no such file.
         ValueError: The text is none of these.
 
-    >>> parse_method('two=uscl:train_dataloader.dataset.pipeline.0.num_frames=2').options
-    {'train_dataloader.dataset.pipeline.0.num_frames': 2}
+    >>> parse_method('two=uscl:train_dataloader.dataset.steps.SampleVideoFrames.num_frames=2').options
+    {'train_dataloader.dataset.steps.SampleVideoFrames.num_frames': 2}
     """
     head, _, changes = text.partition(':')
     name, equals, source = head.rpartition('=')

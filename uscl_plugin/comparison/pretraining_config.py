@@ -81,7 +81,10 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
     dataset.update(label_map=None, classes=None, filter_cfg=None, seed=seed)
     if 'train_dataloader.dataset.label_fraction' not in method.options:
         dataset.label_fraction = settings.label_fraction
-    set_input_size(dataset.pipeline, settings.size)
+    try:
+        set_input_size(dataset, settings.size)
+    except ValueError as error:  # such as a step that the pipeline does not have
+        raise ValueError(f'{method.name}: {error}') from error
 
     dataset.samples_per_video = 1
     data = DATASETS.build(copy.deepcopy(dataset))
@@ -115,6 +118,8 @@ def _check_options(method: Method, cfg: Config) -> None:
     for key in method.options:
         if common := next((c for c in COMMON if key == c or key.startswith(f'{c}.')), None):
             raise ValueError(f'{method.name}: {common} is the same for all rows, so {key} cannot be set for one.')
+        if key.startswith('train_dataloader.dataset.steps.'):
+            continue  # compared with the pipeline where they are applied
         parent = cfg
         for part in key.split('.')[:-1]:
             try:

@@ -63,7 +63,7 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
         cfg: A pretraining config whose training data are a ``VideoClusterDataset``, not wrapped.
         data_root: Folder to use instead; None keeps it.
         split: Split to use instead, ``'all'`` for every video; None keeps it.
-        **changes: Further settings to replace.
+        **changes: Further settings to replace; with a ``pipeline``, the config's ``steps``, which change its own, go.
 
     Returns:
         A copy, with every video once. Other data or another split are used whole, whatever ``data_fraction`` says.
@@ -75,6 +75,8 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
     if dataset.get('type') != 'VideoClusterDataset':
         raise ValueError(f'train_dataloader.dataset should be a VideoClusterDataset, got {dataset.get("type")!r}.')
     dataset.pop('samples_per_video', None)
+    if 'pipeline' in changes:
+        dataset.pop('steps', None)
     if data_root is not None or split is not None:
         dataset.update(data_fraction=1.0, keep_unlabelled=True)
     if data_root is not None and Path(data_root).resolve() != Path(dataset['data_root']).resolve():

@@ -1,7 +1,7 @@
 """What the data sets of videos and of frames have in common."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from uscl.data.labels import class_indices
 from uscl.data.selection import hide_labels
 from uscl.data.subsets import stratified_subset
 
+from .pipeline_settings import apply_steps
 from .sample_errors import name_video
 
 # What does not describe the samples: data sets that differ in it may be concatenated.
@@ -50,6 +51,8 @@ class StoredVideoDataset(BaseDataset):
         verify: Compare checksums.
         filter_cfg: ``dict(labels=[…])`` keeps the videos with one of these annotation labels.
         pipeline: The transforms.
+        steps: Changes to them by type, ``dict(MixFrames=dict(alpha=1.0))``, so that none is addressed by its place; see
+            :func:`~uscl_plugin.datasets.pipeline_settings.apply_steps`.
         **kwargs: Those of :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
@@ -73,6 +76,7 @@ class StoredVideoDataset(BaseDataset):
         verify: bool = True,
         filter_cfg: dict | None = None,
         pipeline: Sequence = (),
+        steps: Mapping[str, Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         for name, fraction in {'label_fraction': label_fraction, 'data_fraction': data_fraction}.items():
@@ -92,7 +96,7 @@ class StoredVideoDataset(BaseDataset):
             data_root=str(Path(data_root).expanduser()),
             classes=classes,
             filter_cfg=filter_cfg,
-            pipeline=pipeline,
+            pipeline=apply_steps(pipeline, steps),
             **kwargs,
         )
 

@@ -1,6 +1,7 @@
 """MMDetection's COCO data set, with errors where it would train on nothing."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from mmdet.registry import DATASETS
 
 from uscl.core.digest import file_digest
 from uscl.core.sample_seed import SampleSeeder
+from uscl_plugin.datasets.pipeline_settings import apply_steps
 
 _REMEDY = 'convert your images and masks with tools/dataset_converters/lesions_to_coco.py KIND SRC --out DIR'
 
@@ -24,19 +26,30 @@ class LesionDataset(CocoDataset):
     In training, the draws of an image depend on (run seed, epoch, image) alone; ``SampleSeedHook`` sets seed and epoch.
 
     Args:
+        pipeline: The transforms.
+        steps: Changes to them by type, ``dict(Resize=dict(scale=(512, 256)))``; see
+            :func:`~uscl_plugin.datasets.pipeline_settings.apply_steps`.
+        *args: Those of :class:`mmdet.datasets.CocoDataset`.
         **kwargs: Those of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
         FileNotFoundError: There is no annotation file.
-        ValueError: It is no COCO file, has other categories than ``metainfo['classes']``, or another order
-            of them, or holds no image or, for training, no lesion.
+        ValueError: ``steps`` names what the pipeline does not have; the annotation file is no COCO file, has other
+            categories than ``metainfo['classes']``, or another order of them, or holds no image or, for training, no
+            lesion.
     """
 
     METAINFO = {'classes': ('lesion',), 'palette': [(220, 60, 20), (20, 120, 220)]}  # noqa: RUF012 (MMDetection's)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        pipeline: Sequence = (),
+        steps: Mapping[str, Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         self._seeder = SampleSeeder()
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, pipeline=apply_steps(pipeline, steps), **kwargs)
 
     def set_epoch(self, epoch: int, run_seed: int) -> None:
         """Say which epoch's draws come next, in this process and in its workers."""

@@ -79,7 +79,7 @@ def load_classifier(path: str | Path) -> FrameClassifier:
         backbone.pop('init_cfg', None)  # the weights are in the checkpoint
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
     try:
-        size = input_size(loader['dataset']['pipeline'])
+        size = input_size(loader['dataset'])
         network = MODELS.build(model)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).split('\n')[0]

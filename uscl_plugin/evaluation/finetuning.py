@@ -170,7 +170,7 @@ def fold_config(
     )
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         if size is not None:
-            set_input_size(loader.dataset.pipeline, size)
+            set_input_size(loader.dataset, size)
         loader.persistent_workers = loader.num_workers > 0
     if epochs is not None:
         cfg.train_cfg.max_epochs = epochs

@@ -16,6 +16,7 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
+from uscl_plugin.datasets.pipeline_settings import dataset_pipeline
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, resolve_input, stored_metadata
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.strict_loading import load_strictly
@@ -118,7 +119,7 @@ class CamClassifier:
         load_strictly(self.network, saved, checkpoint, remedy)
         self.network.eval()
         dataset = cfg.test_dataloader.dataset
-        steps = remove_transform(remove_transform(dataset.pipeline, 'LoadFrame'), 'LoadImageFromFile')
+        steps = remove_transform(remove_transform(dataset_pipeline(dataset), 'LoadFrame'), 'LoadImageFromFile')
         self.pipeline = Compose([TRANSFORMS.build(step) for step in steps])
         self._only_resizes = all(
             step['type'] in ('AntialiasedResize', 'PackInputs')

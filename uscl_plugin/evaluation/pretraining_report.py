@@ -53,7 +53,7 @@ def report_pretraining(options: ReportOptions) -> dict:
         'after': trained_backbone(cfg, options.checkpoint),
     }
     found = collect_frames(cfg, options.data_root, options.split)
-    color = color_type(cfg.train_dataloader.dataset.pipeline)
+    color = color_type(cfg.train_dataloader.dataset)
     evaluations, backbones = {}, {}
     sample = spread_evenly(len(found))
     for name, network in networks.items():
@@ -96,7 +96,7 @@ def _facts(
         'num_held_out': int(found.query.sum()),
         'num_held_out_seen_in_training': None if found.seen is None else int((found.seen & found.query).sum()),
         'num_gallery_seen_in_training': None if found.seen is None else int((found.seen & ~found.query).sum()),
-        'input_size': input_size(dataset.pipeline),
+        'input_size': input_size(dataset),
         'num_channels': int(evaluations['after'].features.shape[1]),
         'seed': options.seed,
         'versions': _versions(),

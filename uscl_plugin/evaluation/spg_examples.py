@@ -9,7 +9,7 @@ from torch import Tensor
 
 from uscl.data.frame_loading import load_frame
 from uscl_plugin.datasets.frame_set import dataset_config
-from uscl_plugin.datasets.pipeline_settings import color_type
+from uscl_plugin.datasets.pipeline_settings import color_type, dataset_pipeline
 from uscl_plugin.datasets.transforms import PlannedView, collate_frames
 from uscl_plugin.models.data_preprocessors import make_views
 
@@ -43,7 +43,7 @@ def spg_rows(
         if len(views) > 2 or len(meta.get('frame_inds', ())) not in (1, 2, 3):
             return []
         info = dataset.get_data_info(int(index))
-        color = color_type(cfg.train_dataloader.dataset.pipeline)
+        color = color_type(cfg.train_dataloader.dataset)
         stored = dataset.frames(info)
         frames = [load_frame(stored[k], color, info['video_id']) for k in meta['frame_inds']]
         rows.append(
@@ -59,7 +59,7 @@ def spg_rows(
 
 def mixes_first(cfg: Config) -> bool:
     """Whether the pipeline mixes frames before it augments them (the paper) or after (the released code)."""
-    steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
+    steps = [step['type'] for step in dataset_pipeline(cfg.train_dataloader.dataset)]
     augment = steps.index('TransformBroadcaster') if 'TransformBroadcaster' in steps else len(steps)
     return 'DrawViews' in steps or 'MixFrames' in steps[:augment]
 

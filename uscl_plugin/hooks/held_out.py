@@ -83,7 +83,7 @@ class HeldOutHook(Hook):
         from uscl_plugin.measures.representation import evaluate_backbone
 
         model = bare_model(runner)
-        color = color_type(runner.cfg.train_dataloader.dataset.pipeline)
+        color = color_type(runner.cfg.train_dataloader.dataset)
         was_training = model.training
         model.eval()
         try:

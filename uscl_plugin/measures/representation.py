@@ -33,7 +33,7 @@ def input_settings(cfg: Config) -> dict[str, Any]:
     """Input size and normalisation of a pretraining config, as arguments of :func:`.features.extract_features`."""
     preprocessor = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     return {
-        'size': input_size(cfg.train_dataloader.dataset.pipeline),
+        'size': input_size(cfg.train_dataloader.dataset),
         'mean': preprocessor.get('mean', [0.0] * 3),
         'std': preprocessor.get('std', [1.0] * 3),
         'to_rgb': preprocessor.get('to_rgb', False),

@@ -89,6 +89,6 @@ def _size(cfg: Config) -> int | None:
     while isinstance(dataset.get('dataset'), Mapping):
         dataset = dataset['dataset']
     try:
-        return input_size(dataset.get('pipeline') or [])
-    except ValueError:
+        return input_size(dataset)
+    except (KeyError, ValueError):
         return None

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope, init_default_scope
 
+from uscl_plugin.datasets.pipeline_settings import apply_steps
 from uscl_plugin.datasets.transforms import PackViews
 
 CONFIG = Path(__file__).parents[3] / 'configs' / 'uscl' / 'spg_in_mmdet_pipeline.py'
@@ -28,11 +29,10 @@ def mmdet_pipeline():
     before = DefaultScope.get_current_instance()
     cfg = Config.fromfile(CONFIG)
     init_default_scope(cfg.default_scope)
-    cfg.spg_pipeline[3]['transforms'][0]['scale'] = (16, 20)
     import mmdet.datasets.transforms  # noqa: F401
     import mmpretrain.datasets.transforms  # noqa: F401
 
-    yield cfg.spg_pipeline
+    yield apply_steps(cfg.spg_pipeline, dict(AntialiasedResize=dict(scale=(16, 20))))
     init_default_scope(before.scope_name if before else 'mmpretrain')
 
 

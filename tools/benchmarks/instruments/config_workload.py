@@ -61,7 +61,7 @@ def benchmark_config(
     loader.batch_size = batch_size
     if workers is not None:
         loader.update(num_workers=workers, persistent_workers=workers > 0)
-    set_input_size(dataset.pipeline, size)
+    set_input_size(dataset, size)
     if 'num_classes' in cfg.model.get('head', {}):
         classes = read_annotations(Path(data_root) / dataset.get('ann_file', 'annotations.json'))['metainfo']['classes']
         cfg.model.head.num_classes = max(1, len(classes))
