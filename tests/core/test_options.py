@@ -89,6 +89,7 @@ def test_help_comes_from_the_documentation():
     assert '--size SIZE side in pixels, 100 % of it (default: 224)' in text
     assert '--share SHARE of the videos (default: a fifth)' in text and text.count('(default: a fifth)') == 1
     assert '--no-models keep no models' in text and 'tables: --index CSV table, if any' in text
+    assert text.index('--index CSV') < text.index('--out DIR')  # own options first, then those of the base
     assert 'ABOVE IT' in make_parser(Options, 'ABOVE IT').format_help()
     assert make_parser(Options, prog='a b').format_usage().startswith('usage: a b [-h] --out DIR')
 
@@ -104,9 +105,12 @@ def test_actions_of_a_host_are_taken():
         """x"""
 
         changes: Annotated[dict, Arg('KEY=VALUE', action=Pairs)] = field(default_factory=dict)
+        more: Annotated[list[str], Arg('X', action='append')] = field(default_factory=list)
+        clips: Annotated[list[str], Arg('CLIP', positional=True)] = field(default_factory=list)
 
     assert parse_options(WithAction, ['--changes', 'a=1', 'b=2']).changes == {'a': '1', 'b': '2'}
-    assert parse_options(WithAction, []).changes == {}
+    assert parse_options(WithAction, []) == WithAction()
+    assert parse_options(WithAction, ['--more', 'x', 'a', '--more', 'y']) == WithAction(more=['x', 'y'], clips=['a'])
 
 
 class Pairs(argparse.Action):

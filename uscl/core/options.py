@@ -44,7 +44,8 @@ class Arg:
         above: Number that has to be exceeded.
         below: Number that must not be reached.
         at_most: Largest number that is allowed.
-        action: Of :mod:`argparse`, such as MMEngine's ``DictAction``.
+        action: Of :mod:`argparse`, such as MMEngine's ``DictAction``; ``'append'`` makes a list of an option that may
+            be repeated and takes one value each time.
         group: Title of the group that the help lists it in.
     """
 
@@ -56,7 +57,7 @@ class Arg:
     above: float | None = None
     below: float | None = None
     at_most: float | None = None
-    action: type[argparse.Action] | None = None
+    action: type[argparse.Action] | Literal['append'] | None = None
     group: str | None = None
 
 
@@ -66,7 +67,8 @@ def parse_options(
     """Parse a command line into a dataclass.
 
     Strings, numbers, lists of them (one value or more), ``Literal`` (choices) and ``bool`` (a switch, ``--no-NAME``
-    where the default is True) are understood, each also ``| None``. Fields without default are required.
+    where the default is True) are understood, each also ``| None``. Fields without default are required. A class's own
+    options come before those of its bases.
 
     Args:
         cls: Its docstring has an ``Attributes`` section, as have those of its bases. A ``ValueError`` of its
@@ -94,8 +96,8 @@ def make_parser(cls: type, description: str | None = None, prog: str | None = No
         prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     groups: dict[str, Any] = {}
-    hints, texts = get_type_hints(cls, include_extras=True), field_docs(cls)
-    for field in fields(cls):
+    hints, texts, own = get_type_hints(cls, include_extras=True), field_docs(cls), inspect.get_annotations(cls)
+    for field in sorted(fields(cls), key=lambda field: field.name not in own):
         if not field.init:
             continue
         hint, arg = hints[field.name], Arg()
@@ -145,7 +147,7 @@ def _add(target: Any, name: str, hint: Any, arg: Arg, default: Any, text: str) -
         kwargs['metavar'] = arg.metavar
     if arg.action is not None:
         kwargs = {'help': kwargs['help'], 'action': arg.action, 'metavar': arg.metavar}
-    if is_list or arg.action is not None:
+    if (is_list or arg.action is not None) and arg.action != 'append':
         kwargs['nargs'] = '+'
     if not arg.positional:
         target.add_argument(flag, dest=name, **kwargs, **_requirement(default))
