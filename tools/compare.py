@@ -21,6 +21,7 @@ import signal
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import torch
 from mmengine.logging import MMLogger
@@ -39,7 +40,7 @@ from uscl_plugin.comparison.detection_config import DETECTOR, describe_detection
 from uscl_plugin.comparison.methods import parse_methods
 from uscl_plugin.comparison.pretraining_config import CommonSettings
 from uscl_plugin.comparison.table import comparison_table, measured
-from uscl_plugin.evaluation.cross_validation import PROTOCOLS
+from uscl_plugin.evaluation.options import Protocol
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 ALL = ['random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl']
@@ -62,7 +63,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--size', type=positive_int, default=224, metavar='PX', help='side of the input (default: 224)')
     parser.add_argument('--label-fraction', type=float, default=0.01, help='of the videos (default: 0.01)')
     parser.add_argument('--workers', type=int, help='processes that load (default: 4, or one a core)')
-    parser.add_argument('--protocol', choices=PROTOCOLS, default='linear', help='of the evaluation (default: linear)')
+    parser.add_argument(
+        '--protocol', choices=get_args(Protocol), default='linear', help='of the evaluation (default: linear)'
+    )
     parser.add_argument('--folds', default='5', metavar='K', help="number, or 'split' (default: 5)")
     parser.add_argument('--frames-per-video', type=positive_int, metavar='N', help='evaluated, at most')
     parser.add_argument('--finetune-epochs', type=positive_int, help="(default: the config's, 100)")

@@ -177,7 +177,7 @@ def test_a_checkpoint_that_has_seen_the_patients_is_a_leak(
     model = finished / 'cells/random/seed0/fold0/model.pth'  # trained on two thirds of the patients
     run = [f'seen={model}', '--data', patients, '--out', tmp_path / 'again', *TINY]
     assert evaluate(*run) == 1
-    assert 'so it has seen patients that it would be tested on: the figures would pretend' in capsys.readouterr().err
+    assert 'seen patients that it would be tested on: the figures would be inflated' in capsys.readouterr().err
     assert evaluate(*run, '--allow-leak') == 0
     other = {f'{"abc"[k % 3]}/v{k}': (2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
     data = make_clusters(tmp_path / 'other', other)
@@ -203,10 +203,10 @@ def test_a_leak_needs_permission_and_is_announced(evaluate, patients, tmp_path, 
     assert evaluate(*run) == 1
     assert 'Pass --allow-leak' in capsys.readouterr().err
     assert evaluate(*run, '--allow-leak') == 0
-    assert 'These figures pretend' in (tmp_path / 'out' / 'report.html').read_text()
+    assert 'These figures are inflated by leakage' in (tmp_path / 'out' / 'report.html').read_text()
     shown = capsys.readouterr()
-    assert 'warning: videos of one patient are on both sides: these figures pretend' in shown.err
-    assert 'these figures pretend' in (tmp_path / 'out' / 'table.md').read_text()
+    assert 'warning: videos of one patient are on both sides: these figures are inflated by leakage' in shown.err
+    assert 'these figures are inflated by leakage' in (tmp_path / 'out' / 'table.md').read_text()
 
 
 def test_the_hosts_own_test_tool_gives_the_same_figures(finished, tmp_path):

@@ -13,7 +13,7 @@ from uscl.stats.classification import classification_metrics
 from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.cross_validation import CrossValidation
-from uscl_plugin.evaluation.options import EvaluationOptions
+from uscl_plugin.evaluation.options import EvaluationOptions, Protocol
 
 from .detection_config import DETECTOR, read_detector
 from .detector_run import run_detector
@@ -34,7 +34,7 @@ class ComparisonOptions:
     eval_data: str
     out: str
     seeds: int = 1
-    protocol: str = 'linear'
+    protocol: Protocol = 'linear'
     folds: str = '5'
     frames_per_video: int | None = None
     finetune_epochs: int | None = None
@@ -206,7 +206,6 @@ class Comparison:
                 data=options.eval_data,
                 out=str(self.out / 'evaluation'),
                 folds=options.folds,
-                seeds=seeds,
                 protocol=options.protocol,
                 size=options.pretraining.size,
                 epochs=options.finetune_epochs,
@@ -214,6 +213,7 @@ class Comparison:
                 keep_models=False,
             ),
             report=lambda line: None,
+            seeds=seeds,
         )
 
     def _check(self) -> None:

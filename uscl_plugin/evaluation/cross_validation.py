@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
 
 CONFIGS = SHIPPED_CONFIGS / 'pocus'
-PROTOCOLS = ('finetune3', 'finetune', 'linear', 'knn')
 # What the classifiers whose test predictions are shown have been trained on, which is not the same.
 TRAINED_ON = {
     True: 'Every classifier is fitted to the whole training part, the inner validation part included.',
@@ -44,6 +43,7 @@ class CrossValidation:
     Args:
         options: What to do.
         report: Called with a line on every finished cell.
+        seeds: Seeds to run; None: 0 to ``options.seeds`` - 1.
 
     Attributes:
         classes: Names of the classes.
@@ -57,7 +57,9 @@ class CrossValidation:
         ValueError: Data, folds, checkpoints or earlier results do not fit what was asked for.
     """
 
-    def __init__(self, options: EvaluationOptions, report: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, options: EvaluationOptions, report: Callable[[str], None] = print, seeds: Sequence[int] | None = None
+    ) -> None:
         self.options = options
         self.out = Path(options.out)
         self.report = report
@@ -78,10 +80,9 @@ class CrossValidation:
             )
         self.leak = find_leak(options, self.annotations['metainfo'], self.annotation_file.parent)
         if self.leak and not options.allow_leak:
-            raise ValueError(f'{self.leak}: the figures would pretend. Pass --allow-leak to see them all the same.')
+            raise ValueError(f'{self.leak}: the figures would be inflated. Pass --allow-leak to see them anyway.')
         self._data = data_digest(self.annotation_file.parent)
-        seeds = range(options.seeds) if isinstance(options.seeds, int) else options.seeds
-        self.folds = {seed: self._make_folds(seed) for seed in seeds}
+        self.folds = {seed: self._make_folds(seed) for seed in seeds or range(options.seeds)}
         self.warnings += list(dict.fromkeys(note for folds in self.folds.values() for note in folds.warnings))
 
     def run(self) -> dict[str, dict[str, dict[int, Predictions]]]:
@@ -107,7 +108,7 @@ class CrossValidation:
         return pooled
 
     def _run_folds(self, method: str, spec: str, seed: int, folds: Folds) -> Iterator[dict[str, Predictions]]:
-        backbone = load_backbone(spec, seed, self.options.given)
+        backbone = load_backbone(spec, seed, self.options.given_input())
         identity = backbone.source.get('sha256', f'random ResNet-{backbone.depth}, seed {seed}')
         if method not in self.backbones:
             self._measure(method, backbone)
@@ -229,7 +230,7 @@ class CrossValidation:
             'protocol': options.protocol,
             'size': options.size,
             'frames_per_video': options.frames_per_video,
-            'input': {key: value for key, value in options.given.items() if value is not None},
+            'input': {key: value for key, value in options.given_input().items() if value is not None},
         }
         if options.protocol not in PROBES:
             shared |= {

@@ -1,27 +1,63 @@
 """What an evaluation was asked for."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from mmengine.config import DictAction
+
+from uscl.core.options import Arg, option_name
+from uscl.data.fold_making import GROUPINGS
+from uscl_plugin.weights.input_metadata import InputOptions
+
+from .probes import PROBES
+
+Protocol = Literal['finetune3', 'finetune', 'linear', 'knn']
 
 
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What ``tools/evaluate.py`` was asked for; see its ``--help``. ``seeds`` may also list them."""
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions(InputOptions):
+    """What ``tools/evaluate.py`` was asked for.
 
-    checkpoints: list[str]
-    data: str
-    out: str
-    folds: str = '5'
-    seeds: int | Sequence[int] = 1
-    protocol: str = 'linear'
-    group_by: str = 'patient'
+    Attributes:
+        checkpoints: PATH, NAME=PATH or random.
+        data: Folder that a converter wrote.
+        out: Folder for the results.
+        folds: Number, 'split' (the index's column) or 'official'.
+        seeds: Runs with seeds 0 to N-1.
+        protocol: What is trained: the last three layers (finetune3), all (finetune), or a probe of the features.
+        size: Side of the input in pixels.
+        epochs: Length of fine-tuning (default: the config's, 100).
+        frames_per_video: At most so many, spread evenly.
+        val_fraction: Of each training part, for inner-val; in [0, 1), 0 for none.
+        group_by: What the folds keep together; video is a leak.
+        allow_leak: Evaluate although patients are on both sides.
+        batch_norm: Of frozen layers (default: the config's).
+        config: Fine-tuning config in place of the one in configs/pocus.
+        cfg_options: Changes to that config.
+        keep_models: Keep the trained classifiers; with --no-models they are deleted.
+        resamples: Of patients, for the intervals.
+    """
+
+    checkpoints: Annotated[list[str], Arg('CHECKPOINT', positional=True)]
+    data: Annotated[str, Arg('DIR')]
+    out: Annotated[str, Arg('DIR')]
+    folds: Annotated[str, Arg('K')] = '5'
+    seeds: Annotated[int, Arg('N', at_least=1)] = 1
+    protocol: Protocol = 'linear'
+    size: Annotated[int, Arg(at_least=1)] = 224
+    epochs: Annotated[int | None, Arg(at_least=1)] = None
+    frames_per_video: Annotated[int | None, Arg('N', at_least=1)] = None
+    val_fraction: Annotated[float, Arg(at_least=0, below=1)] = 0.2
+    group_by: Annotated[str, Arg(choices=GROUPINGS)] = 'patient'
     allow_leak: bool = False
-    val_fraction: float = 0.2
-    size: int = 224
-    epochs: int | None = None
-    frames_per_video: int | None = None
-    batch_norm: str | None = None
+    batch_norm: Literal['released', 'frozen'] | None = None
     config: str | None = None
-    cfg_options: dict = field(default_factory=dict)
-    given: dict = field(default_factory=dict)
-    keep_models: bool = True
+    cfg_options: Annotated[dict, Arg(action=DictAction)] = field(default_factory=dict)
+    keep_models: Annotated[bool, Arg(name='--no-models')] = True
+    resamples: Annotated[int, Arg(at_least=1)] = 2000
+
+    def __post_init__(self) -> None:
+        fine_tuning = ('epochs', 'batch_norm', 'config', 'cfg_options')
+        idle = fine_tuning if self.protocol in PROBES else ('batch_norm',) if self.protocol == 'finetune' else ()
+        if given := [option_name(type(self), name) for name in idle if getattr(self, name)]:
+            raise ValueError(f'{", ".join(given)} would change nothing with --protocol {self.protocol}: leave it out.')

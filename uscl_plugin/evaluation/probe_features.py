@@ -104,7 +104,7 @@ class ProbeFeatures:
             return arrays['features']
 
     def _fingerprint(self) -> str:
-        given = {key: value for key, value in self.options.given.items() if value is not None}
+        given = {key: value for key, value in self.options.given_input().items() if value is not None}
         return f'{self.identity} at {self.options.size} px, {given}'
 
 

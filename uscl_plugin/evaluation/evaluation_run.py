@@ -1,0 +1,99 @@
+"""One whole evaluation: cross-validate backbones, summarise, and write the numbers, the table and the page."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import mmengine
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from uscl.core.atomic_files import write_text
+from uscl.core.folder_lock import lock_folder
+from uscl.reports.evaluation_report import write_evaluation_report
+from uscl.stats.evaluation_summary import Runs, markdown_table, summarise
+from uscl.version import __version__
+from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
+
+from .cross_validation import TRAINED_ON, CrossValidation
+from .options import EvaluationOptions
+from .probes import PROBES
+
+LEAK = '{}: these figures are inflated by leakage.'
+
+
+def evaluate(options: EvaluationOptions, command: str = '', report: Callable[[str], None] = print) -> dict[str, Any]:
+    """Judge backbones; warnings go to stderr.
+
+    Args:
+        options: What to do; ``options.out`` gets ``metrics.json``, ``table.md``, ``report.html``, the folds
+            and all predictions.
+        command: The command line, to print on the page.
+        report: Called with a line on every finished cell.
+
+    Returns:
+        The numbers, see :func:`~uscl.stats.evaluation_summary.summarise`.
+
+    Raises:
+        FileNotFoundError: Checkpoint or data are not there.
+        ValueError: Data, folds, checkpoints or earlier results do not fit what was asked for, or there is a leak.
+    """
+    began = time.perf_counter()
+    init_default_scope('mmpretrain')
+    if not MMLogger.check_instance_created('evaluate'):  # else MMEngine lists the initialisation of every weight
+        MMLogger.get_instance('evaluate', log_level='ERROR')
+    only_plain_checkpoints()
+    validation = CrossValidation(options, report)
+    _warn([LEAK.format(validation.leak)] * bool(validation.leak) + validation.warnings)
+    told = len(validation.warnings)
+    with lock_folder(options.out, 'evaluating'):
+        runs = validation.run()
+        _warn(validation.warnings[told:])
+        summary = summarise(runs, validation.classes, options.resamples)
+        _write(validation, runs, summary, _facts(validation, command, time.perf_counter() - began))
+    return summary
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f'warning: {warning}', file=sys.stderr)
+
+
+def _facts(validation: CrossValidation, command: str, seconds: float) -> dict[str, Any]:
+    options = validation.options
+    return {
+        'command': command,
+        'data': options.data,
+        'protocol': options.protocol,
+        'folds': options.folds,
+        'seeds': options.seeds,
+        'grouped by': options.group_by if options.folds.isdigit() else options.folds,
+        'input size': options.size,
+        'epochs': options.epochs,
+        'frames per video': options.frames_per_video or 'all',
+        'inner validation': options.val_fraction,
+        'trained on': TRAINED_ON[options.protocol in PROBES],
+        'leak': validation.leak,
+        'warnings': validation.warnings,
+        'settings': {'checkpoints': validation.methods, 'cfg_options': options.cfg_options},
+        'device': torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f'CPU, {torch.get_num_threads()} threads',
+        'seconds': round(seconds, 1),
+        'versions': {'uscl_plugin': __version__, 'torch': torch.__version__, 'mmengine': mmengine.__version__},
+    }
+
+
+def _write(validation: CrossValidation, runs: Runs, summary: dict[str, Any], facts: dict[str, Any]) -> None:
+    out = validation.out
+    backbones = {method: health.as_dict() for method, health in validation.backbones.items()}
+    content = {'facts': facts, 'summary': summary, 'cells': validation.cells, 'backbones': backbones}
+    write_text(out / 'metrics.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+    leak = f'**{LEAK.format(validation.leak)}**\n\n' if validation.leak else ''
+    table = f'`{facts["command"]}`\n\n{leak}{facts["trained on"]} {markdown_table(summary)}\n'
+    write_text(out / 'table.md', table)
+    data = validation.options.data
+    write_evaluation_report(out / 'report.html', runs, validation.classes, summary, facts, data, backbones)
