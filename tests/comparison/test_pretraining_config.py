@@ -8,7 +8,7 @@ from uscl_plugin.comparison.pretraining_config import CommonSettings, pretrainin
 
 
 def prepare(clusters, name, **settings):
-    common = dict(data=str(clusters), label_fraction=0.5, epochs=20, batch_size=4, size=32, workers=0)
+    common = dict(pretrain_data=str(clusters), label_fraction=0.5, epochs=20, batch_size=4, size=32, workers=0)
     return pretraining_config(parse_method(name), CommonSettings(**common | settings), seed=3)
 
 

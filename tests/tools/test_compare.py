@@ -101,11 +101,14 @@ def test_patients_that_were_trained_on_are_not_tested_on(compare, patients, tmp_
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize('arguments', [['--label-fraction', '10'], ['--budget', '5', '--detection-data', 'x']])
-def test_arguments_that_make_no_sense(compare, clusters, tmp_path, arguments):
+@pytest.mark.parametrize(
+    'arguments', [['--label-fraction', '10'], ['--budget', '5', '--detection-data', 'x'], ['--finetune-epochs', '2']]
+)
+def test_arguments_that_make_no_sense(compare, clusters, tmp_path, capsys, arguments):
     data = ['--pretrain-data', clusters, '--eval-data', clusters, '--out', tmp_path]
     with pytest.raises(SystemExit, match='2'):
         compare(*data, *arguments)
+    assert arguments[0] in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 

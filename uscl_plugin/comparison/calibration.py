@@ -15,7 +15,8 @@ from mmpretrain.registry import MODELS
 from uscl.core.atomic_files import write_text
 
 from .budget import affordable_epochs
-from .comparison import Comparison, ComparisonOptions, Row
+from .comparison import Comparison, Row
+from .options import ComparisonOptions
 from .pretraining_config import pretraining_config
 
 _START = 30.0  # seconds to start and end a training: imports, data set, checkpoints
@@ -49,17 +50,17 @@ def epochs_for(options: ComparisonOptions, seconds: float) -> ComparisonOptions:
         row = Row('random', 0)
         comparison.evaluate('random', 'random', 0, row)  # kept: it is a row of most tables
         per_epoch, trained = 0.0, 0
-        for method in options.methods:
+        for method in comparison.methods:
             if method.config is not None:
-                cfg, budget = pretraining_config(method, options.pretraining, 0)
-                steps = budget.views / (2 * options.pretraining.batch_size) / options.pretraining.epochs
+                cfg, budget = pretraining_config(method, options, 0)
+                steps = budget.views / (2 * options.batch_size) / options.epochs
                 per_epoch += steps * seconds_per_step(cfg) * options.seeds
                 trained += options.seeds
-        fixed = options.seeds * len(options.methods) * row.seconds + trained * _START
+        fixed = options.seeds * len(comparison.methods) * row.seconds + trained * _START
         left = seconds - (time.perf_counter() - began)
-        epochs = affordable_epochs(left, fixed, per_epoch, options.pretraining.epochs) if trained else 1
+        epochs = affordable_epochs(left, fixed, per_epoch, options.epochs) if trained else 1
         write_text(record, json.dumps({'seconds': seconds, 'epochs': epochs}) + '\n')
-    return replace(options, pretraining=replace(options.pretraining, epochs=epochs))
+    return replace(options, epochs=epochs)
 
 
 def seconds_per_step(cfg: Config) -> float:

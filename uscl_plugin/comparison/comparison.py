@@ -13,35 +13,17 @@ from uscl.stats.classification import classification_metrics
 from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.cross_validation import CrossValidation
-from uscl_plugin.evaluation.options import EvaluationOptions, Protocol
+from uscl_plugin.evaluation.options import EvaluationOptions
 
-from .detection_config import DETECTOR, read_detector
+from .detection_config import read_detector
 from .detector_run import run_detector
-from .methods import Method
-from .pretraining_config import CommonSettings, pretraining_config
+from .methods import Method, parse_methods
+from .options import ComparisonOptions
+from .pretraining_config import pretraining_config
 from .training_run import run_training
 
 METRICS = ('accuracy', 'balanced_accuracy', 'macro_f1')
 FINISHED = 'finished'
-
-
-@dataclass(frozen=True)
-class ComparisonOptions:
-    """What ``tools/compare.py`` was asked for; see its ``--help``."""
-
-    methods: Sequence[Method]
-    pretraining: CommonSettings
-    eval_data: str
-    out: str
-    seeds: int = 1
-    protocol: Protocol = 'linear'
-    folds: str = '5'
-    frames_per_video: int | None = None
-    finetune_epochs: int | None = None
-    detection_data: str | None = None
-    detection_config: str = str(DETECTOR)
-    detection_epochs: int | None = None
-    detection_size: int | None = None
 
 
 @dataclass
@@ -94,17 +76,19 @@ class Comparison:
         report: Called with a line on what happens.
 
     Attributes:
+        methods: What the rows are of.
         rows: One a method and seed, as far as they were run.
         runs: Method → selection → seed → predictions of all test frames, of the finished rows.
         classes: Names of the evaluation's classes.
 
     Raises:
-        FileNotFoundError: Data are not there.
-        ValueError: They are damaged.
+        FileNotFoundError: Data, configs or weights are not there.
+        ValueError: They are damaged, or a method is unknown.
     """
 
     def __init__(self, options: ComparisonOptions, report: Callable[[str], None] = print) -> None:
         self.options = options
+        self.methods = parse_methods(options.methods, options.imagenet_weights)
         self.out = Path(options.out)
         self.report = report
         self.rows: list[Row] = []
@@ -112,7 +96,7 @@ class Comparison:
         self.classes: list[str] = []
         self._warned: set[str] = set()
         # Here rather than in every row.
-        for data in (options.eval_data, options.pretraining.data):
+        for data in (options.eval_data, options.pretrain_data):
             annotation_file = Path(data).expanduser() / 'annotations.json'
             read_annotations(annotation_file)
         self._pretraining_data = data_digest(annotation_file.parent)
@@ -127,9 +111,9 @@ class Comparison:
         Returns:
             Whether all finished.
         """
-        total = self.options.seeds * len(self.options.methods)
+        total = self.options.seeds * len(self.methods)
         for seed in range(self.options.seeds):
-            for method in self.options.methods:
+            for method in self.methods:
                 row = Row(method.name, seed)
                 self.rows.append(row)
                 self.report(f'[{len(self.rows)}/{total}] {method.name}, seed {seed}')
@@ -164,7 +148,7 @@ class Comparison:
             return 'random' if method.name == 'random' else f'{method.name}=random'
         if method.weights is not None:
             return f'{method.name}={method.weights}'
-        cfg, budget = pretraining_config(method, self.options.pretraining, row.seed)
+        cfg, budget = pretraining_config(method, self.options, row.seed)
         row.epochs, row.views = budget.epochs, budget.views
         done = run_training(
             cfg, self.out / 'pretraining' / method.name / f'seed{row.seed}', {'data': self._pretraining_data}
@@ -207,7 +191,7 @@ class Comparison:
                 out=str(self.out / 'evaluation'),
                 folds=options.folds,
                 protocol=options.protocol,
-                size=options.pretraining.size,
+                size=options.size,
                 epochs=options.finetune_epochs,
                 frames_per_video=options.frames_per_video,
                 keep_models=False,
@@ -219,8 +203,8 @@ class Comparison:
     def _check(self) -> None:
         """Find what no row could finish with before the first is trained."""
         options = self.options
-        same = Path(options.eval_data).expanduser().resolve() == Path(options.pretraining.data).expanduser().resolve()
-        if same and not (options.folds == 'split' and options.pretraining.split == 'train'):
+        same = Path(options.eval_data).expanduser().resolve() == Path(options.pretrain_data).expanduser().resolve()
+        if same and not (options.folds == 'split' and options.pretrain_split == 'train'):
             raise ValueError(
                 f'{options.eval_data} is for pretraining and evaluation, so methods would be tested on patients that '
                 f'they have seen: take other data, or --pretrain-split train with --folds split.'
@@ -245,7 +229,7 @@ class Comparison:
             options.detection_config,
             options.detection_epochs,
             options.detection_size,
-            options.pretraining.workers,
+            options.workers,
         )
         row.seconds += done.seconds
         row.metrics |= found

@@ -5,12 +5,13 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
+from uscl.core.options import Arg
 from uscl_plugin.datasets.pipeline_settings import set_input_size
 
 from .budget import Budget, match_budget
@@ -27,27 +28,27 @@ COMMON = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CommonSettings:
     """What all methods have in common.
 
     Attributes:
-        data: Folder of the pretraining data.
-        split: Their split, None for all videos.
-        label_fraction: Share of the videos that keep their label.
+        pretrain_data: Folder that a converter wrote.
+        pretrain_split: Split of these data (default: all videos).
+        label_fraction: Share of the videos that keep their label, in [0, 1].
         epochs: Of USCL; other methods get as many steps and views.
-        batch_size: Pairs a batch.
+        batch_size: Pairs in a batch.
         size: Side of the input in pixels.
-        workers: Processes that load; None: four, or as many as there are cores.
+        workers: Processes that load (default: 4, or one a core).
     """
 
-    data: str
-    split: str | None = None
-    label_fraction: float = 0.01
-    epochs: int = 300
-    batch_size: int = 32
-    size: int = 224
-    workers: int | None = None
+    pretrain_data: Annotated[str, Arg('DIR')]
+    pretrain_split: Annotated[str | None, Arg('SPLIT')] = None
+    label_fraction: Annotated[float, Arg(at_least=0, at_most=1)] = 0.01
+    epochs: Annotated[int, Arg('E', at_least=1)] = 300
+    batch_size: Annotated[int, Arg(at_least=1)] = 32
+    size: Annotated[int, Arg('PX', at_least=1)] = 224
+    workers: Annotated[int | None, Arg(at_least=0)] = None
 
 
 def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> tuple[Config, Budget]:
@@ -77,7 +78,7 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
     if dataset.get('type') != 'VideoClusterDataset' or not cfg.train_cfg.get('max_epochs'):
         raise ValueError(f'{method.config} should train on a VideoClusterDataset, not wrapped, by epochs.')
     own_samples = dataset.get('samples_per_video', 1)
-    dataset.update(data_root=str(Path(settings.data).expanduser().resolve()), split=settings.split)
+    dataset.update(data_root=str(Path(settings.pretrain_data).expanduser().resolve()), split=settings.pretrain_split)
     dataset.update(label_map=None, classes=None, filter_cfg=None, seed=seed)
     if 'train_dataloader.dataset.label_fraction' not in method.options:
         dataset.label_fraction = settings.label_fraction

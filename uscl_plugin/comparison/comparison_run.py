@@ -1,0 +1,82 @@
+"""One whole comparison: pretrain, evaluate and detect with every method; write the numbers, the table, a figure."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+
+from uscl.core.atomic_files import write_text
+from uscl.core.folder_lock import lock_folder
+from uscl.reports.comparison_figure import comparison_figure
+from uscl.reports.figures import save_picture
+from uscl.stats.evaluation_summary import summarise
+from uscl.version import __version__
+from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
+
+from .calibration import epochs_for
+from .comparison import Comparison
+from .detection_config import describe_detection
+from .options import ComparisonOptions
+from .pretraining_config import CommonSettings
+from .table import comparison_table, measured
+
+
+def compare(options: ComparisonOptions, command: str = '', report: Callable[[str], None] = print) -> Comparison:
+    """Compare methods; ``options.out`` gets ``results.json``, ``table.md`` and ``table.png`` after every row.
+
+    Args:
+        options: What to do.
+        command: The command line, to print above the table.
+        report: Called with a line on what happens.
+
+    Returns:
+        The comparison with all its rows, of which some may have failed.
+
+    Raises:
+        FileNotFoundError: Data, configs or weights are not there.
+        ValueError: They are damaged, or do not fit together.
+    """
+    init_default_scope('mmpretrain')
+    if not MMLogger.check_instance_created('compare'):  # else MMEngine lists the initialisation of every weight
+        MMLogger.get_instance('compare', log_level='ERROR')
+    only_plain_checkpoints()
+    with lock_folder(options.out, 'comparing'):
+        if options.budget is not None:
+            options = epochs_for(options, 60 * options.budget)
+        comparison = Comparison(options, report)
+        report(f'{len(comparison.methods)} methods, {options.seeds} seeds, {options.epochs} epochs of USCL')
+        comparison.run(after_each=lambda: _write(comparison, command))
+    return comparison
+
+
+def _write(comparison: Comparison, command: str) -> None:
+    options, out = comparison.options, comparison.out
+    summary = summarise(comparison.runs, comparison.classes, options.resamples) if comparison.runs else None
+    names = [method.name for method in comparison.methods]
+    reference = 'uscl' if 'uscl' in names else names[-1]
+    lesions = None
+    if options.detection_data is not None:
+        lesions = describe_detection(
+            options.detection_data, options.detection_config, options.detection_epochs, options.detection_size
+        )
+    measures = measured(comparison.rows)
+    facts = {
+        'command': command,
+        'pretraining': {field.name: getattr(options, field.name) for field in fields(CommonSettings)},
+        'evaluation': options.eval_data,
+        'detection': lesions,
+        'protocol': options.protocol,
+        'folds': options.folds,
+        'metrics': 'of videos, pooled over folds' + (f', by {summary["honest_selection"]}' if summary else ''),
+        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU',
+        'versions': {'uscl_plugin': __version__, 'torch': torch.__version__},
+    }
+    content = {'facts': facts, 'rows': [row.as_dict(measures) for row in comparison.rows], 'summary': summary}
+    write_text(out / 'results.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+    write_text(out / 'table.md', f'`{command}`\n\n{comparison_table(comparison.rows, summary, reference, lesions)}')
+    if summary is not None:
+        values = {name: {method: comparison.measures(method, name) for method in names} for name in measures}
+        save_picture(comparison_figure(summary, highlight=reference, measures=values), out / 'table.png')

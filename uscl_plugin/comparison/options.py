@@ -1,0 +1,58 @@
+"""What a comparison was asked for."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from uscl.core.options import Arg
+from uscl_plugin.evaluation.options import Protocol
+from uscl_plugin.evaluation.probes import PROBES
+
+from .detection_config import DETECTOR
+from .pretraining_config import CommonSettings
+
+ALL = ('random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl')
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions(CommonSettings):
+    """What ``tools/compare.py`` was asked for.
+
+    Attributes:
+        methods: See above (default: random supervised te pi fixmatch mocov2 simclr uscl).
+        imagenet_weights: Weights of imagenet: torchvision's resnet18 file.
+        eval_data: Folder that a converter wrote, labelled.
+        detection_data: Folder that lesions_to_coco.py wrote.
+        out: Folder for the results.
+        seeds: Seeds 0 to N-1.
+        budget: Fewer epochs, so that the whole table takes about this long.
+        protocol: Of the evaluation.
+        folds: Number, or 'split'.
+        frames_per_video: Frames that are evaluated of a video, at most.
+        finetune_epochs: Length of fine-tuning (default: the config's, 100).
+        detection_config: Config of the detector (default: the paper's on UDIAT-B).
+        detection_epochs: Length of its training (default: the config's, 30).
+        detection_size: Shorter side of its input (default: the config's).
+        resamples: Of patients, for the intervals.
+    """
+
+    methods: Annotated[list[str], Arg('METHOD')] = field(default_factory=lambda: list(ALL))
+    imagenet_weights: Annotated[str | None, Arg('PATH')] = None
+    eval_data: Annotated[str, Arg('DIR')]
+    detection_data: Annotated[str | None, Arg('DIR')] = None
+    out: Annotated[str, Arg('DIR')]
+    seeds: Annotated[int, Arg('N', at_least=1)] = 3
+    budget: Annotated[float | None, Arg('MINUTES', above=0)] = None
+    protocol: Protocol = 'linear'
+    folds: Annotated[str, Arg('K')] = '5'
+    frames_per_video: Annotated[int | None, Arg('N', at_least=1)] = None
+    finetune_epochs: Annotated[int | None, Arg(at_least=1)] = None
+    detection_config: str = str(DETECTOR)
+    detection_epochs: Annotated[int | None, Arg(at_least=1)] = None
+    detection_size: Annotated[int | None, Arg('PX', at_least=1)] = None
+    resamples: Annotated[int, Arg(at_least=1)] = 2000
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.detection_data is not None:
+            raise ValueError('--budget does not know how long detectors take: give --epochs with --detection-data.')
+        if self.finetune_epochs is not None and self.protocol in PROBES:
+            raise ValueError(f'--finetune-epochs would change nothing with --protocol {self.protocol}: leave it out.')
