@@ -4,28 +4,38 @@ CHECKPOINT is a model.pth of tools/evaluate.py, or a checkpoint that a config of
 video, a DICOM file, a folder of images or an image. For research; not a medical device.
 """
 
-import argparse
 import json
 import sys
+from dataclasses import dataclass
+from typing import Annotated
 
 from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-from uscl.core.command_line import as_command, positive_float, positive_int
+from uscl.core.command_line import as_command
 from uscl.core.errors import ClipError
-from uscl_plugin.evaluation.classifier import load_classifier, read_clip
+from uscl.core.options import Arg, parse_options
+from uscl_plugin.evaluation.classifier import load_classifier
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkpoint', metavar='CHECKPOINT')
-    parser.add_argument('clips', nargs='+', metavar='CLIP')
-    parser.add_argument('--json', action='store_true', help='print JSON in place of a table')
-    parser.add_argument('--fps', type=positive_float, default=3.0, help='frames used in a second (default: 3)')
-    parser.add_argument('--frame-size', type=positive_int, default=256, help="as the converter's --size (default: 256)")
-    return parser.parse_args(argv)
+@dataclass(frozen=True, kw_only=True)
+class PredictionOptions:
+    """Which classifier looks at which clips.
+
+    Attributes:
+        checkpoint: Of a classifier, see above.
+        clips: See above.
+        json: Print JSON in place of a table.
+        fps: Frames used in a second.
+        frame_size: As the converter's --size.
+    """
+
+    checkpoint: Annotated[str, Arg('CHECKPOINT', positional=True)]
+    clips: Annotated[list[str], Arg('CLIP', positional=True)]
+    json: bool = False
+    fps: Annotated[float, Arg(above=0)] = 3.0
+    frame_size: Annotated[int, Arg(at_least=1)] = 256
 
 
 @as_command()
@@ -35,28 +45,16 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         Exit code: 0; 1 if the checkpoint or every clip could not be read.
     """
-    args = parse_args(argv)
+    options = parse_options(PredictionOptions, argv, __doc__)
     init_default_scope('mmpretrain')
-    classifier = load_classifier(args.checkpoint)
+    classifier = load_classifier(options.checkpoint)
     rows = []
-    for clip in args.clips:
+    for clip in options.clips:
         try:
-            frames = classifier.probabilities(read_clip(clip, args.fps, args.frame_size))
+            rows.append(classifier.predict_clip(clip, options.fps, options.frame_size))
         except ClipError as error:
             print(f'skipped: {error}', file=sys.stderr)
-            continue
-        mean = frames.mean(axis=0)
-        rows.append(
-            {
-                'clip': clip,
-                'predicted': classifier.classes[int(mean.argmax())],
-                'probabilities': dict(zip(classifier.classes, mean.tolist(), strict=True)),
-                'frames': len(frames),
-                # Of the frames, how many agree: a clip of two opinions shows in this.
-                'agreement': float((frames.argmax(axis=1) == mean.argmax()).mean()),
-            }
-        )
-    if args.json:
+    if options.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     elif rows:
         table = Table('clip', *classifier.classes, 'predicted', 'frames', 'agreeing')

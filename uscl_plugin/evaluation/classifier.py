@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,6 +54,31 @@ class FrameClassifier:
                 inputs = self.model.data_preprocessor(batch)['inputs']  # type: ignore[operator]
                 found.append(self.model(inputs).softmax(dim=1).double().cpu().numpy())
         return np.concatenate(found)
+
+    def predict_clip(self, path: str | Path, fps: float = 3.0, size: int = 256) -> dict[str, Any]:
+        """Predict the class of a clip by the mean of its frames' probabilities.
+
+        Args:
+            path: See :func:`read_clip`, as for the rest.
+            fps: See there.
+            size: See there.
+
+        Returns:
+            ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (how
+            many) and ``agreement`` (share of the frames that alone would give the same class).
+
+        Raises:
+            ClipError: It does not exist, or cannot be read.
+        """
+        frames = self.probabilities(read_clip(path, fps, size))
+        mean = frames.mean(axis=0)
+        return {
+            'clip': str(path),
+            'predicted': self.classes[int(mean.argmax())],
+            'probabilities': dict(zip(self.classes, mean.tolist(), strict=True)),
+            'frames': len(frames),
+            'agreement': float((frames.argmax(axis=1) == mean.argmax()).mean()),
+        }
 
 
 def load_classifier(path: str | Path) -> FrameClassifier:
