@@ -3,54 +3,64 @@
 python tools/visualization/browse_pairs.py configs/uscl/uscl_resnet18_demo.py --out pairs.png
 """
 
-import argparse
 import sys
+from dataclasses import dataclass
+from typing import Annotated
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl.reports.figures import check_picture, save_picture, triplet_sheet
 from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='pretraining config')
-    parser.add_argument('--out', required=True, metavar='PAIRS.png', help='picture to write (.png, .jpg, .pdf, .svg)')
-    parser.add_argument('--num', type=int, default=6, help='videos, spread over the data (default: %(default)s)')
-    parser.add_argument('--epoch', type=int, default=0, help='whose draws, from 0 (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='of the run whose draws to show (default: %(default)s)')
-    parser.add_argument('--data-root', metavar='DIR', help='folder of other data with annotations.json')
-    parser.add_argument('--split', help="other split of the annotation, or 'all'")
-    parser.add_argument('--dpi', type=int, default=150, help='resolution of the picture (default: %(default)s)')
-    args = parser.parse_args(argv)
-    if min(args.num, args.dpi) < 1 or args.epoch < 0:
-        parser.error('--num and --dpi should be at least 1, --epoch at least 0')
-    return args
+@dataclass(frozen=True, kw_only=True)
+class BrowseOptions:
+    """Which pairs are shown.
+
+    Attributes:
+        config: Pretraining config.
+        out: Picture to write (.png, .jpg, .pdf, .svg).
+        num: Videos, spread over the data.
+        epoch: Whose draws, from 0.
+        seed: Of the run whose draws to show.
+        data_root: Folder of other data with annotations.json.
+        split: Other split of the annotation, or 'all'.
+        dpi: Resolution of the picture.
+    """
+
+    config: Annotated[str, Arg(positional=True)]
+    out: Annotated[str, Arg('PAIRS.png')]
+    num: Annotated[int, Arg(at_least=1)] = 6
+    epoch: Annotated[int, Arg(at_least=0)] = 0
+    seed: int = 0
+    data_root: Annotated[str | None, Arg('DIR')] = None
+    split: str | None = None
+    dpi: Annotated[int, Arg(at_least=1)] = 150
 
 
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    args = parse_args(argv)
+    options = parse_options(BrowseOptions, argv, __doc__)
     init_default_scope('mmpretrain')
-    check_picture(args.out)
-    cfg = Config.fromfile(args.config)
+    check_picture(options.out)
+    cfg = Config.fromfile(options.config)
     if 'train_dataloader' not in cfg:
-        raise ValueError(f'{args.config} has no train_dataloader: pass the config of a pretraining.')
-    rows = spg_rows(cfg, args.num, args.seed, args.data_root, args.split, args.epoch)
+        raise ValueError(f'{options.config} has no train_dataloader: pass the config of a pretraining.')
+    rows = spg_rows(cfg, options.num, options.seed, options.data_root, options.split, options.epoch)
     if not rows:
         raise ValueError(
-            f'{args.config}: the pipeline should draw one to three frames, make one or two views of them, and list '
+            f'{options.config}: the pipeline should draw one to three frames, make one or two views of them, and list '
             f"'frame_inds' in the meta_keys of PackInputs."
         )
-    save_picture(triplet_sheet(rows), args.out, args.dpi)
+    save_picture(triplet_sheet(rows), options.out, options.dpi)
     order = ''
     if any(row['mix_ratios'] for row in rows):
         order = ', mixed, then augmented' if mixes_first(cfg) else ', augmented, then mixed'
-    print(f'{args.out}: {len(rows)} videos, epoch {args.epoch} of a run with seed {args.seed}{order}')
+    print(f'{options.out}: {len(rows)} videos, epoch {options.epoch} of a run with seed {options.seed}{order}')
     return 0
 
 

@@ -3,60 +3,68 @@
 python tools/visualization/gradcam.py CONFIG CKPT clip.mp4 frame.png --out sheet.png --compare scratch=OTHER_CKPT
 """
 
-import argparse
 import functools
 import sys
+from dataclasses import dataclass, field
+from typing import Annotated
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from uscl.core.command_line import as_command, positive_int
+from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl.reports.figures import check_picture, save_picture
 from uscl_plugin.evaluation.backbones import split_spec, unique_names
 from uscl_plugin.evaluation.gradcam import METHODS, CamClassifier
 from uscl_plugin.evaluation.gradcam_sheet import heat_sheet, read_images
 
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='fine-tuning config (ImageClassifier with a ResNet and a head)')
-    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint of a run with it: PATH or NAME=PATH')
-    parser.add_argument(
-        'images', metavar='IMAGE', nargs='+', help='image, folder of images, or video or DICOM file (middle frame)'
-    )
-    parser.add_argument('--out', required=True, metavar='SHEET.png', help='picture to write (.png, .jpg, .pdf, .svg)')
-    parser.add_argument(
-        '--compare', action='append', default=[], metavar='NAME=CKPT', help='another checkpoint; may be repeated'
-    )
-    parser.add_argument('--target', metavar='CLASS', help='class to map, by name or index (default: the predicted one)')
-    parser.add_argument('--method', default='gradcam', choices=METHODS, help='(default: %(default)s)')
-    parser.add_argument('--num', type=int, default=6, help='images of a folder at most (default: %(default)s)')
-    parser.add_argument('--frame-size', type=positive_int, default=256, help="as the converter's --size (default: 256)")
-    parser.add_argument('--dpi', type=int, default=150, help='resolution of the picture (default: %(default)s)')
-    args = parser.parse_args(argv)
-    if args.num < 1 or args.dpi < 1:
-        parser.error('--num and --dpi should be at least 1')
-    return args
+@dataclass(frozen=True, kw_only=True)
+class GradcamOptions:
+    """Whose maps of which images are shown.
+
+    Attributes:
+        config: Fine-tuning config (ImageClassifier with a ResNet and a head).
+        checkpoint: Checkpoint of a run with it: PATH or NAME=PATH.
+        images: Image, folder of images, or video or DICOM file (middle frame).
+        out: Picture to write (.png, .jpg, .pdf, .svg).
+        compare: Another checkpoint; may be repeated.
+        target: Class to map, by name or index (default: the predicted one).
+        method: Of the maps.
+        num: Images of a folder at most.
+        frame_size: As the converter's --size.
+        dpi: Resolution of the picture.
+    """
+
+    config: Annotated[str, Arg(positional=True)]
+    checkpoint: Annotated[str, Arg('CKPT', positional=True)]
+    images: Annotated[list[str], Arg('IMAGE', positional=True)]
+    out: Annotated[str, Arg('SHEET.png')]
+    compare: Annotated[list[str], Arg('NAME=CKPT', action='append')] = field(default_factory=list)
+    target: Annotated[str | None, Arg('CLASS')] = None
+    method: Annotated[str, Arg(choices=tuple(METHODS))] = 'gradcam'
+    num: Annotated[int, Arg(at_least=1)] = 6
+    frame_size: Annotated[int, Arg(at_least=1)] = 256
+    dpi: Annotated[int, Arg(at_least=1)] = 150
 
 
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    args = parse_args(argv)
+    options = parse_options(GradcamOptions, argv, __doc__)
     init_default_scope('mmpretrain')
-    check_picture(args.out)
-    specs = [args.checkpoint, *args.compare]
-    cfg = Config.fromfile(args.config)
+    check_picture(options.out)
+    specs = [options.checkpoint, *options.compare]
+    cfg = Config.fromfile(options.config)
     names = unique_names(specs)
     classifiers = {name: CamClassifier(cfg, split_spec(s)[1]) for name, s in zip(names, specs, strict=True)}
     note = functools.partial(print, 'skipped', file=sys.stderr)
-    images = list(read_images(args.images, args.num, note, args.frame_size))
+    images = list(read_images(options.images, options.num, note, options.frame_size))
     if not images:
         raise ValueError('no image could be read: pass images, folders of images, videos or DICOM files.')
-    figure = heat_sheet(images, classifiers, args.target, args.method)
-    save_picture(figure, args.out, args.dpi)
-    print(f'{args.out}: {len(images)} images, {args.method} of {", ".join(names)}')
+    figure = heat_sheet(images, classifiers, options.target, options.method)
+    save_picture(figure, options.out, options.dpi)
+    print(f'{options.out}: {len(images)} images, {options.method} of {", ".join(names)}')
     return 0
 
 
