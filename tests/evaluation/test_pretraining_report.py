@@ -134,11 +134,12 @@ def test_the_page_and_its_numbers(data, cfg):
     options = ReportOptions(
         str(data / 'config.py'), str(data / 'run' / 'epoch_7.pth'), str(data / 'out' / 'page.html'), triplets=1
     )
-    facts = report_pretraining(options)
+    facts = report_pretraining(options, 'python report.py <1>')
     assert json.loads((data / 'out' / 'page.json').read_text()) == facts
     assert facts['before'] == facts['after']  # the checkpoint is the untrained network of this seed
     assert (facts['epoch'], facts['num_frames'], facts['num_held_out'], facts['input_size']) == (7, 25, 6, 32)
     page = (data / 'out' / 'page.html').read_text(encoding='utf-8')
+    assert facts['command'] == 'python report.py <1>' and 'python report.py &lt;1&gt;' in page
     assert 'log(' not in page and page.count('<img') == 5
     assert 'it was in every logged step' in page
     assert 'an untrained network can already retrieve most frames' in page

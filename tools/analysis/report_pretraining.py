@@ -3,7 +3,6 @@
 python tools/analysis/report_pretraining.py CONFIG CHECKPOINT --out report.html
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from uscl.core.command_line import as_command, command_line
+from uscl.core.options import parse_options
 from uscl.reports.html_page import number, percent
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
@@ -19,23 +19,14 @@ from uscl_plugin.evaluation.report_options import ReportOptions
 @as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, write the page, print the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='pretraining config')
-    parser.add_argument('checkpoint', help='its checkpoint, WORK_DIR/epoch_N.pth; logs are looked for beside it')
-    parser.add_argument('--out', default='report.html', help='page to write (default: %(default)s)')
-    parser.add_argument('--json', help='file for the numbers (default: as --out, with .json)')
-    parser.add_argument('--data-root', help='folder of other data with annotations.json')
-    parser.add_argument('--split', help="other split of the annotation, or 'all'")
-    parser.add_argument('--seed', type=int, default=0, help='of the untrained network, map and examples')
-    parser.add_argument('--triplets', type=int, default=6, help='videos in the sheet of positive pairs')
-    options = parser.parse_args(argv)
+    options = parse_options(ReportOptions, argv, __doc__)
     command = command_line('tools/analysis/report_pretraining.py', argv)
 
     import mmpretrain.models  # noqa: F401  (registers backbones)
 
     init_default_scope('mmpretrain')
     MMLogger.get_instance('report', log_level='WARNING')  # else MMEngine lists the initialisation of every weight
-    facts = report_pretraining(ReportOptions(**vars(options), command=command))
+    facts = report_pretraining(options, command)
     for name in ('before', 'after'):
         measures = {key: float('nan') if value is None else value for key, value in facts[name].items()}
         print(

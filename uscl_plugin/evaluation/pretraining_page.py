@@ -64,7 +64,7 @@ def write_pretraining_page(
         mixes_first=bool(triplets) and mixes_first(cfg),
         histograms=similarity_histograms(pairs, notes=notes) if has_pairs else None,
         map=_map(found, evaluations, options.seed),
-        command=options.command,
+        command=facts['command'],
         origin=_origin(facts, time.perf_counter() - began),
     )
 

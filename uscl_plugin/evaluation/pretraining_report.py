@@ -30,13 +30,14 @@ _PACKAGES = ('torch', 'torchvision', 'numpy', 'scikit-learn')
 _HOSTS = ('mmpretrain', 'mmengine')  # by import name: two families of packages provide them
 
 
-def report_pretraining(options: ReportOptions) -> dict:
+def report_pretraining(options: ReportOptions, command: str = '') -> dict:
     """Evaluate a backbone before and after pretraining and write the page and its numbers.
 
     ``init_default_scope('mmpretrain')`` should have been called.
 
     Args:
         options: See :class:`ReportOptions`.
+        command: The command line, to print on the page.
 
     Returns:
         The numbers, as written; NaN is null.
@@ -60,7 +61,7 @@ def report_pretraining(options: ReportOptions) -> dict:
         frames = track(found.read(color), f'Features {name} pretraining', len(found))
         evaluations[name] = evaluate_backbone(network.to(device), frames, found, cfg)
         backbones[name] = measure_frames(network, found.read(color, sample), **input_settings(cfg))
-    facts = _facts(cfg, options, found, evaluations, backbones)
+    facts = {'command': command} | _facts(cfg, options, found, evaluations, backbones)
     facts['device'] = (
         torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
     )
@@ -86,7 +87,6 @@ def _facts(
         'checkpoint': options.checkpoint,
         'epoch': meta.get('epoch'),
         'iteration': meta.get('iter'),
-        'command': options.command,
         'data': str(options.data_root or dataset.data_root),
         'split': options.split or dataset.get('split') or 'all',
         'frame_range_of_training': list(dataset.get('frame_range', (0.0, 1.0))),
