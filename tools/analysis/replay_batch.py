@@ -3,27 +3,40 @@
 python tools/analysis/replay_batch.py WORK_DIR/CONFIG.py WORK_DIR/non_finite/FILE.pth
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl_plugin.running.batch_replay import load_step, replay
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """Which step runs again, and where.
+
+    Attributes:
+        config: Config of the run, best the one in its work folder.
+        file: WORK_DIR/non_finite/epoch<E>_iter<I>_rank<R>.pth.
+        device: Device to run it on: cpu, or cuda as in the run.
+    """
+
+    config: Annotated[str, Arg(positional=True)]
+    file: Annotated[Path, Arg(positional=True)]
+    device: str = 'cpu'
 
 
 @as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, run the step, print what it gives."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config of the run, best the one in its work folder')
-    parser.add_argument('file', type=Path, help='WORK_DIR/non_finite/epoch<E>_iter<I>_rank<R>.pth')
-    parser.add_argument('--device', default='cpu', help='cpu, or cuda as in the run (default: %(default)s)')
-    options = parser.parse_args(argv)
+    options = parse_options(ReplayOptions, argv, __doc__)
     saved = load_step(options.file)
     cfg = Config.fromfile(options.config)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

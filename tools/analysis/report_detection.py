@@ -3,61 +3,69 @@
 python tools/analysis/report_detection.py CONFIG CKPT --out report.html
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated
 
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
 from uscl.core.command_line import as_command, command_line
 from uscl.core.environment import installed_versions
+from uscl.core.options import Arg, parse_options
 from uscl_plugin.compat.quiet import without_false_alarms
 from uscl_plugin.running.host_tools import STAND_IN, config_needs, host_tool
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='detection config, such as those of configs/bus_uclm')
-    parser.add_argument('checkpoint', metavar='CKPT', help='checkpoint of a run with it')
-    parser.add_argument('--out', default='report.html', help='page; numbers beside it, .json (default: %(default)s)')
-    parser.add_argument('--num', type=int, default=12, help='images: half best, half worst (default: %(default)s)')
-    parser.add_argument(
-        '--score', type=float, default=0.3, help='lowest score of predictions that count (default: %(default)s)'
-    )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, help='changes to the config')
-    args = parser.parse_args(argv)
-    if args.num < 1 or not 0 <= args.score <= 1:
-        parser.error('--num should be at least 1, --score from 0 to 1')
-    if Path(args.out).suffix != '.html':
-        parser.error(f'--out should end with .html, got {args.out}')
-    return args
+@dataclass(frozen=True, kw_only=True)
+class DetectionReportOptions:
+    """Which detector the page is of, and what it shows.
+
+    Attributes:
+        config: Detection config, such as those of configs/bus_uclm.
+        checkpoint: Checkpoint of a run with it.
+        out: Page to write, .html; numbers beside it, .json.
+        num: Images: half best, half worst.
+        score: Lowest score of predictions that count, in [0, 1].
+        cfg_options: Changes to the config.
+    """
+
+    config: Annotated[str, Arg(positional=True)]
+    checkpoint: Annotated[str, Arg('CKPT', positional=True)]
+    out: str = 'report.html'
+    num: Annotated[int, Arg(at_least=1)] = 12
+    score: Annotated[float, Arg(at_least=0, at_most=1)] = 0.3
+    cfg_options: Annotated[dict, Arg(action=DictAction)] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if Path(self.out).suffix != '.html':
+            raise ValueError(f'--out should end with .html, got {self.out}')
 
 
 @as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    args = parse_args(argv)
+    options = parse_options(DetectionReportOptions, argv, __doc__)
     command = command_line('tools/analysis/report_detection.py', argv)
     only_plain_checkpoints()
-    scope, needs_stand_in = config_needs(Path(args.config))
+    scope, needs_stand_in = config_needs(Path(options.config))
     if scope != 'mmdet':
-        raise ValueError(f'{args.config} is for {scope}, not for mmdet: pass the config of a detector.')
+        raise ValueError(f'{options.config} is for {scope}, not for mmdet: pass the config of a detector.')
     host_tool(scope, 'test')  # refuses where MMDetection is missing
     with without_false_alarms():
         if needs_stand_in:  # before MMDetection, which imports modules that need the ops
             import_module(STAND_IN)
-        cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+        cfg = Config.fromfile(options.config)
+    cfg.merge_from_dict(options.cfg_options)
     MMLogger.get_instance('report', log_level='WARNING')
-    return _report(cfg, args, command)
+    return _report(cfg, options, command)
 
 
-def _report(cfg: Config, args: argparse.Namespace, command: str) -> int:
+def _report(cfg: Config, options: DetectionReportOptions, command: str) -> int:
     from mmengine.fileio import dump
 
     from uscl.core.atomic_files import write_atomically
@@ -66,20 +74,20 @@ def _report(cfg: Config, args: argparse.Namespace, command: str) -> int:
     from uscl.stats.detection_summary import summarise_detections
     from uscl_plugin.detection.inference import run_detector
 
-    detections = run_detector(cfg, args.checkpoint)
-    summary = summarise_detections(detections, args.score)
+    detections = run_detector(cfg, options.checkpoint)
+    summary = summarise_detections(detections, options.score)
     versions = ', '.join(f'{name} {version}' for name, version in installed_versions().items())
-    facts = {'command': command, 'config': args.config, 'checkpoint': args.checkpoint, 'versions': versions}
-    numbers = Path(args.out).with_suffix('.json')
+    facts = {'command': command, 'config': options.config, 'checkpoint': options.checkpoint, 'versions': versions}
+    numbers = Path(options.out).with_suffix('.json')
     write_atomically(numbers, lambda path: dump({**facts, **summary}, path, file_format='json', indent=1))
-    write_detection_report(args.out, detections, summary, facts, args.num)
+    write_detection_report(options.out, detections, summary, facts, options.num)
     for name in detections.kinds:
         found = summary[name]
         print(
             f'{name:>4}: AP {percent(found["AP"])}, AP50 {percent(found["AP50"])}, sensitivity '
-            f'{percent(found["sensitivity"])} at score {args.score:g}'
+            f'{percent(found["sensitivity"])} at score {options.score:g}'
         )
-    print(f'wrote {args.out} and {numbers}')
+    print(f'wrote {options.out} and {numbers}')
     return 0
 
 

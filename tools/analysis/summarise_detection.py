@@ -1,51 +1,53 @@
-"""Compare runs of detectors: a table, its numbers, and curves.
+r"""Compare runs of detectors: a table, its numbers, and curves.
 
 python tools/analysis/summarise_detection.py uscl=work_dirs/uscl_0 uscl=work_dirs/uscl_1 scratch=work_dirs/scratch_0 \
     --out work_dirs/detection
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from mmengine.fileio import dump
 
 from uscl.core.atomic_files import write_atomically, write_text
 from uscl.core.command_line import as_command
+from uscl.core.options import Arg, parse_options
 from uscl.reports.detection_curves import training_curves
 from uscl.reports.detection_runs import DetectionRun, read_run, summarise_runs
 from uscl.reports.detection_table import detection_table
 from uscl.reports.figures import save_picture
 
 
-def named_run(text: str) -> tuple[str, str]:
-    """Argument type: NAME=WORK_DIR."""
-    name, _, work_dir = text.partition('=')
-    if not name or not work_dir:
-        raise argparse.ArgumentTypeError(f'{text} should be NAME=WORK_DIR')
-    return name, work_dir
+@dataclass(frozen=True, kw_only=True)
+class SummaryOptions:
+    """Which runs are compared.
+
+    Attributes:
+        runs: Work folder of a run of tools/train.py; runs of one NAME are seeds or splits of one method.
+        out: Writes table.md, summary.json, curves.png here.
+    """
+
+    runs: Annotated[list[str], Arg('NAME=WORK_DIR', positional=True)]
+    out: Annotated[str, Arg('DIR')]
+
+    def __post_init__(self) -> None:
+        if wrong := [run for run in self.runs if not all(run.partition('='))]:
+            raise ValueError(f'{wrong[0]} should be NAME=WORK_DIR')
 
 
 @as_command()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        'runs',
-        type=named_run,
-        nargs='+',
-        metavar='NAME=WORK_DIR',
-        help='--work-dir of a run of tools/train.py; runs of one NAME are seeds or splits of one method',
-    )
-    parser.add_argument('--out', required=True, metavar='DIR', help='writes table.md, summary.json, curves.png here')
-    args = parser.parse_args(argv)
-    out = Path(args.out)
-    folders = [Path(work_dir).resolve() for _, work_dir in args.runs]
+    options = parse_options(SummaryOptions, argv, __doc__)
+    out, runs = Path(options.out), [run.split('=', 1) for run in options.runs]
+    folders = [Path(work_dir).resolve() for _, work_dir in runs]
     if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
         raise ValueError(f'{twice} is given twice: a run counts once.')
     methods: dict[str, list[DetectionRun]] = {}
-    for name, work_dir in args.runs:
+    for name, work_dir in runs:
         methods.setdefault(name, []).append(read_run(work_dir))
     summary = summarise_runs(methods)
     table = detection_table(summary)
