@@ -59,9 +59,9 @@ class FrameClassifier:
         """Predict the class of a clip by the mean of its frames' probabilities.
 
         Args:
-            path: See :func:`read_clip`, as for the rest.
-            fps: See there.
-            size: See there.
+            path: See :func:`read_clip`.
+            fps: Frames to use in a second of a video or a DICOM file.
+            size: Largest shorter side of a frame in pixels; best what the training data were converted with.
 
         Returns:
             ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (how
