@@ -139,6 +139,7 @@ def test_the_page_and_its_numbers(data, cfg):
     assert facts['before'] == facts['after']  # the checkpoint is the untrained network of this seed
     assert (facts['epoch'], facts['num_frames'], facts['num_held_out'], facts['input_size']) == (7, 25, 6, 32)
     page = (data / 'out' / 'page.html').read_text(encoding='utf-8')
+    assert facts['versions'].keys() > {'uscl_plugin', 'python', 'torch', 'mmpretrain'} and facts['device'] in page
     assert facts['command'] == 'python report.py <1>' and 'python report.py &lt;1&gt;' in page
     assert 'log(' not in page and page.count('<img') == 5
     assert 'it was in every logged step' in page

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 
-import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
@@ -13,7 +12,7 @@ from uscl.core.folder_lock import lock_folder
 from uscl.reports.comparison_figure import comparison_figure
 from uscl.reports.figures import save_picture
 from uscl.stats.evaluation_summary import summarise
-from uscl.version import __version__
+from uscl_plugin.evaluation.machine import machine_facts
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 from .calibration import epochs_for
@@ -71,9 +70,7 @@ def _write(comparison: Comparison, command: str) -> None:
         'protocol': options.protocol,
         'folds': options.folds,
         'metrics': 'of videos, pooled over folds' + (f', by {summary["honest_selection"]}' if summary else ''),
-        'device': torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU',
-        'versions': {'uscl_plugin': __version__, 'torch': torch.__version__},
-    }
+    } | machine_facts()
     content = {'facts': facts, 'rows': [row.as_dict(measures) for row in comparison.rows], 'summary': summary}
     write_text(out / 'results.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')
     write_text(out / 'table.md', f'`{command}`\n\n{comparison_table(comparison.rows, summary, reference, lesions)}')

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import mmengine
-import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
@@ -15,10 +13,10 @@ from uscl.core.atomic_files import write_text
 from uscl.core.folder_lock import lock_folder
 from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import Runs, markdown_table, summarise
-from uscl.version import __version__
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 from .cross_validation import TRAINED_ON, CrossValidation
+from .machine import machine_facts
 from .options import EvaluationOptions
 from .probes import PROBES
 
@@ -79,12 +77,8 @@ def _facts(validation: CrossValidation, command: str, seconds: float) -> dict[st
         'leak': validation.leak,
         'warnings': validation.warnings,
         'settings': {'checkpoints': validation.methods, 'cfg_options': options.cfg_options},
-        'device': torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else f'CPU, {torch.get_num_threads()} threads',
         'seconds': round(seconds, 1),
-        'versions': {'uscl_plugin': __version__, 'torch': torch.__version__, 'mmengine': mmengine.__version__},
-    }
+    } | machine_facts()
 
 
 def _write(validation: CrossValidation, runs: Runs, summary: dict[str, Any], facts: dict[str, Any]) -> None:

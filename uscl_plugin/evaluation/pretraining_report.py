@@ -2,10 +2,8 @@
 
 import json
 import math
-import platform
 import time
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +13,16 @@ from mmengine.config import Config
 from rich.progress import track
 
 from uscl.core.atomic_files import write_text
-from uscl.version import __version__
 from uscl_plugin.datasets.frame_set import FrameSet, collect_frames
 from uscl_plugin.datasets.pipeline_settings import color_type, input_size
 from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from uscl_plugin.measures.representation import Evaluation, evaluate_backbone, input_settings
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
+from .machine import machine_facts
 from .pretrained_backbone import trained_backbone, untrained_backbone
 from .pretraining_page import write_pretraining_page
 from .report_options import ReportOptions
-
-_PACKAGES = ('torch', 'torchvision', 'numpy', 'scikit-learn')
-_HOSTS = ('mmpretrain', 'mmengine')  # by import name: two families of packages provide them
 
 
 def report_pretraining(options: ReportOptions, command: str = '') -> dict:
@@ -61,10 +56,7 @@ def report_pretraining(options: ReportOptions, command: str = '') -> dict:
         frames = track(found.read(color), f'Features {name} pretraining', len(found))
         evaluations[name] = evaluate_backbone(network.to(device), frames, found, cfg)
         backbones[name] = measure_frames(network, found.read(color, sample), **input_settings(cfg))
-    facts = {'command': command} | _facts(cfg, options, found, evaluations, backbones)
-    facts['device'] = (
-        torch.cuda.get_device_name() if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-    )
+    facts = {'command': command} | _facts(cfg, options, found, evaluations, backbones) | machine_facts()
     write_pretraining_page(cfg, options, found, evaluations, facts, began)
     facts['seconds'] = round(time.perf_counter() - began, 1)
     target = options.json or Path(options.out).with_suffix('.json')
@@ -99,7 +91,6 @@ def _facts(
         'input_size': input_size(dataset),
         'num_channels': int(evaluations['after'].features.shape[1]),
         'seed': options.seed,
-        'versions': _versions(),
         'date': datetime.now().astimezone().isoformat(timespec='seconds'),
     }
     for name, evaluation in evaluations.items():
@@ -108,20 +99,6 @@ def _facts(
         facts[name] |= backbones[name].as_dict()
     facts['warning'] = health_warning(backbones['after'])
     return facts
-
-
-def _versions() -> dict[str, str]:
-    import mmengine
-    import mmpretrain
-
-    found = {'uscl_plugin': __version__, 'python': platform.python_version()}
-    found |= {'mmpretrain': mmpretrain.__version__, 'mmengine': mmengine.__version__}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = 'unknown'
-    return found
 
 
 def _without_nan(value: Any) -> Any:
