@@ -1,7 +1,5 @@
-"""What commands have in common: types of arguments, errors, and the line that was typed."""
+"""What commands have in common: errors, and the line that was typed."""
 
-import argparse
-import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -58,27 +56,3 @@ def command_line(tool: str, argv: Sequence[str] | None = None) -> str:
     """
     called = sys.argv[0].split() if sys.argv[0].startswith('uscl ') else ['python', tool]  # as cli.run_tool says
     return shlex.join([*called, *(sys.argv[1:] if argv is None else argv)])
-
-
-def positive_int(text: str) -> int:
-    """Argument type: an integer above 0."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text} should be above 0')
-    return value
-
-
-def positive_float(text: str) -> float:
-    """Argument type: a finite number above 0."""
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f'{text} should be a number above 0')
-    return value
-
-
-def fraction(text: str) -> float:
-    """Argument type: a number in [0, 1)."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f'{text} should be at least 0 and below 1')
-    return value

@@ -1,6 +1,5 @@
 """What a backbone expects as input and where it comes from: the metadata of a converted checkpoint."""
 
-import argparse
 import contextlib
 import json
 import math
@@ -52,14 +51,6 @@ class OriginOptions:
 
     license: Annotated[str | None, Arg('ID')] = None
     data: Annotated[str | None, Arg('TEXT')] = None
-
-
-def add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --mean, --std and --channel-order, which become the :data:`INPUT_KEYS` of a tool's arguments."""
-    where = 'where a checkpoint does not say'
-    parser.add_argument('--mean', nargs='+', type=float, metavar='X', help=f'1 or 3 numbers of 0..255, {where}')
-    parser.add_argument('--std', nargs='+', type=float, metavar='X', help='likewise')
-    parser.add_argument('--channel-order', choices=CHANNEL_ORDERS, help='likewise')
 
 
 def origin(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
