@@ -1,4 +1,4 @@
-"""A web page in one file, from a template: inline style, images inside, no script, nothing loaded from elsewhere.
+"""A web page in one file, from a template: inline style and script, images inside, nothing loaded from elsewhere.
 
 The text of a page is in ``templates/``; what Python gives it are values and figures. Every value is escaped.
 """
@@ -9,13 +9,15 @@ import math
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from uscl.core.atomic_files import write_text
+
+if TYPE_CHECKING:  # pages without figures need not wait for it
+    from matplotlib.figure import Figure
 
 
 def write_page(path: str | Path, template: str, **content: Any) -> None:
@@ -38,7 +40,7 @@ def render(template: str, **content: Any) -> str:
     return re.sub(r'[ \t]*\n\s*(?=[^<\s])', ' ', text)  # a paragraph of the template is one line
 
 
-def picture(figure: Figure, alt: str, dpi: int = 130) -> Markup:
+def picture(figure: 'Figure', alt: str, dpi: int = 130) -> Markup:
     """A figure as an image inside the page.
 
     Args:
