@@ -58,7 +58,7 @@ def folder_cards(data_root: str | Path) -> list[ClipCard]:
     root = Path(data_root).expanduser()
     entries = read_annotations(root / 'annotations.json')['data_list']
     shards, stored = find_stored(root, entries)
-    cards = []
+    cards: list[ClipCard] = []
     for entry in entries:
         video = stored[entry['video_id']]
         height, width = video.shapes[0][1:3]
@@ -68,7 +68,7 @@ def folder_cards(data_root: str | Path) -> list[ClipCard]:
             picture = thumbnail(np.asarray(frame))
         notes = [f'{name} assumed' for name in entry['assumed'] or []]
         notes += [entry['turned']] * bool(entry['turned']) + list(entry['rescaled'] or [])
-        known = {key: entry[key] for key in ('video_id', 'label', 'patient_id', 'split', 'num_frames')}
+        known: dict[str, Any] = {key: entry[key] for key in ('video_id', 'label', 'patient_id', 'split', 'num_frames')}
         known |= {key: video.facts.get(key) for key in ('frame_rate', 'stored_as')}
         cards.append(ClipCard(**known, size=(width, height), notes=notes, picture=picture))
     return cards
