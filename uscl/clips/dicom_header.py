@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import accumulate
+from math import isfinite
 from pathlib import Path
 from struct import unpack
 from types import ModuleType
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 DICOM_SUFFIXES = frozenset({'.dcm', '.dicom'})
-TIMING = ('FrameIncrementPointer', 'FrameTime', 'FrameTimeVector', 'CineRate', 'RecommendedDisplayFrameRate')
 _PIXEL_GROUP = 0x0028
-_VECTOR = 0x00181065  # FrameTimeVector
 _PREAMBLE = 128
-_UNKNOWN_LENGTH = 0xFFFFFFFF
 
 
 def is_dicom(path: Path) -> bool:
@@ -117,44 +114,18 @@ def value_of(elements: 'Dataset', keyword: str) -> Any:
 
 
 def number_of(elements: 'Dataset', keyword: str) -> float | None:
-    """An element's (first) value as a number; None if there is none."""
+    """An element's (first) value as a finite number; None if there is none."""
     value = value_of(elements, keyword)
     try:
-        return float(value if not hasattr(value, '__len__') or isinstance(value, str) else value[0])
+        number = float(value if not hasattr(value, '__len__') or isinstance(value, str) else value[0])
     except (TypeError, ValueError, IndexError):
         return None
+    return number if isfinite(number) else None
 
 
-def frame_times(elements: 'Dataset') -> tuple[list[float] | None, float | None]:
-    """When the frames were taken, as the file says.
-
-    FrameTimeVector where FrameIncrementPointer points to it, else FrameTime, the vector, CineRate,
-    RecommendedDisplayFrameRate: the first that is there and sensible.
-
-    Returns:
-        The time of every frame in seconds, or None if one rate holds for all; and the (mean) rate in frames a second,
-        or None if the file states none.
-    """
-    count = int(number_of(elements, 'NumberOfFrames') or 1)
-    steps = value_of(elements, 'FrameTimeVector')
-    times = None
-    if steps is not None and hasattr(steps, '__len__') and 1 < len(steps) == count:
-        with silent():
-            times = list(accumulate([0.0, *(float(step) / 1000 for step in steps[1:])]))
-        if sorted(times) != times or times[-1] <= 0:
-            times = None
-    frame_time = number_of(elements, 'FrameTime')
-    pointer = value_of(elements, 'FrameIncrementPointer')
-    pointers = [pointer] if isinstance(pointer, int) else pointer or []
-    if times and (_VECTOR in pointers or not (frame_time and frame_time > 0)):
-        return times, (count - 1) / times[-1]
-    if frame_time and frame_time > 0:
-        return None, 1000 / frame_time
-    for keyword in ('CineRate', 'RecommendedDisplayFrameRate'):
-        rate = number_of(elements, keyword)
-        if rate and rate > 0:
-            return None, rate
-    return None, None
+def frame_count(elements: 'Dataset') -> int:
+    """NumberOfFrames, which may be wrong; 1 where it is absent."""
+    return int(number_of(elements, 'NumberOfFrames') or 1)
 
 
 def _has_preamble(path: Path) -> bool:
@@ -180,13 +151,13 @@ def _check_pixels(path: Path, elements: 'Dataset', file: BinaryIO) -> None:
     length = unpack(f'{order}L', start[4:8] if syntax.is_implicit_VR else start[8:])[0]
     expected = get_expected_length(elements)
     # Some writers pad; a frame too many means that the header is wrong.
-    if not expected <= length < expected + max(2, expected // int(number_of(elements, 'NumberOfFrames') or 1)):
+    if not expected <= length < expected + max(2, expected // frame_count(elements)):
         raise ClipError(
             path, f'wrong size: {length} bytes of pixels, but its header describes {expected}; export it again'
         )
     held = path.stat().st_size - file.tell() + (4 if syntax.is_implicit_VR else 0)
     if held < expected:
-        count = int(number_of(elements, 'NumberOfFrames') or 1)
+        count = frame_count(elements)
         raise ClipError(
             path, f'truncated: it holds {held * count // expected} of {count} frames; copy or export it again'
         )

@@ -10,7 +10,9 @@ from uscl.core.errors import ClipError
 
 from .clip_reader import ASSUMED_RATE
 from .dicom_display import find_range, needs_range, to_display
-from .dicom_header import TIMING, frame_times, number_of, read_elements, silent, value_of
+from .dicom_header import frame_count, number_of, read_elements, silent, value_of
+from .dicom_timing import TIMING, frame_times
+from .frame_folder import LARGEST_FRAME
 from .frame_sampling import FrameSampler, next_time
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ _PHOTOMETRIC = frozenset(
     ('MONOCHROME1', 'MONOCHROME2', 'PALETTE COLOR', 'RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
 )
 _TICK = 1e-3  # seconds; frame times are in milliseconds and often rounded, such as 33.33 for 30 frames a second
-_LARGEST_FRAME = 1 << 26  # pixels; a few compressed bytes may claim to be more than fits in memory
 _INSTALL = 'pip install pylibjpeg pylibjpeg-libjpeg'
 _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 
@@ -28,9 +29,10 @@ _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 class DicomReader:
     """Iterate over the frames of a DICOM file, or at a steady rate over some, by its own frame times.
 
-    Each frame is an RGB array (H, W, 3), uint8, as a viewer shows it; the first frame of every interval of ``1 / fps``
-    seconds is kept. One frame is decoded at a time, and all of them are, so use nothing before iteration has finished.
-    A file with one frame is a video of one frame. Elements that tell who the patient is are not read at all.
+    Each frame is an RGB array (H, W, 3), uint8, as a viewer shows it; the first frame of every
+    interval of ``1 / fps`` seconds is kept. One frame is decoded at a time, and all of them are, so use nothing before
+    iteration has finished. A file with one frame is a video of one frame. Elements that tell who the patient is are not
+    read at all.
 
     Args:
         path: The file.
@@ -38,12 +40,13 @@ class DicomReader:
 
     Attributes:
         times: After iteration, the seconds of the frames given, from 0 on.
-        facts: After iteration, ``frames_decoded``, ``frame_rate`` and ``frame_rate_assumed`` (true if the file states
-            neither frame times nor a rate, and 25 was taken).
+        facts: After iteration, ``frames_decoded`` and ``frame_rate``; where they apply, ``assumed``, what the file does
+            not say or says wrongly (see :func:`~.dicom_timing.frame_times`; 25 frames a second without).
 
     Raises:
-        ClipError: While iterating: not DICOM, without (whole) pixel data, of a kind that cannot be shown, with frames
-            that do not decode, or pydicom or a decoder is not installed. It never quotes the file.
+        ClipError: While iterating: not DICOM, without (whole) pixel data or with more frames than the header says, of a
+            kind that cannot be shown, with frames that do not decode, or pydicom or a decoder is not installed. It
+            never quotes the file.
     """
 
     def __init__(self, path: str | Path, fps: float | None = None) -> None:
@@ -57,7 +60,9 @@ class DicomReader:
         try:
             with silent():
                 self._check(header)
-                times, rate = frame_times(header)
+                times, rate, assumed = frame_times(header)
+                count = frame_count(header)
+                assumed = assumed if count > 1 else []
                 limits = find_range(self._decode(header), header) if needs_range(header) else None
         except ClipError:
             raise
@@ -72,11 +77,9 @@ class DicomReader:
             if sampler.keeps(time):
                 yield self._show(pixels, header, limits)
         self.times = sampler.times
-        self.facts = {
-            'frames_decoded': decoded,
-            'frame_rate': round(rate or ASSUMED_RATE, 6),
-            'frame_rate_assumed': rate is None,
-        }
+        self.facts = {'frames_decoded': decoded, 'frame_rate': round(rate or ASSUMED_RATE, 6)}
+        if assumed:
+            self.facts['assumed'] = assumed
 
     def _check(self, header: 'Dataset') -> None:
         from pydicom.pixels import get_decoder
@@ -106,16 +109,17 @@ class DicomReader:
                 self.path, f'its values lie in unusual bits (HighBit {high:.0f} of {stored:.0f}): {_UNPACK}'
             )
         area = (number_of(header, 'Rows') or 0) * (number_of(header, 'Columns') or 0)
-        if not 0 < area <= _LARGEST_FRAME:
+        if not 0 < area <= LARGEST_FRAME:
             raise ClipError(self.path, f'wrong size: its header claims {area:.0f} pixels a frame; export it again')
 
     def _decode(self, header: 'Dataset') -> Iterator[np.ndarray]:
         """All frames as stored, (H, W) or (H, W, 3), YBR already converted; one at a time."""
         from pydicom.pixels import iter_pixels
 
-        declared = int(number_of(header, 'NumberOfFrames') or 1)
-        decoded = 0
-        if header.file_meta.TransferSyntaxUID.is_encapsulated or header.PhotometricInterpretation != 'YBR_FULL_422':
+        declared, decoded = frame_count(header), 0
+        syntax, label = header.file_meta.TransferSyntaxUID, header.PhotometricInterpretation
+        frames: Iterator[np.ndarray]
+        if syntax.is_encapsulated or label != 'YBR_FULL_422':
             frames = iter_pixels(self.path)
         else:  # pydicom 3.0 takes the frames after the first from the wrong place: let it forget after each
             frames = (next(iter_pixels(self.path, indices=[index])) for index in range(declared))
