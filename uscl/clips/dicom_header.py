@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
+from struct import error as StructError
 from struct import unpack
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 DICOM_SUFFIXES = frozenset({'.dcm', '.dicom'})
 _PIXEL_GROUP = 0x0028
 _PREAMBLE = 128
+# How the first fragment of a frame begins: JPEG, JPEG-LS, JPEG 2000, the same in a JP2 file. Others continue one.
+_FRAME_STARTS = (b'\xff\xd8\xff', b'\xff\x4f\xff\x51', b'\0\0\0\x0cjP  ')
+_RLE_START = b'\x40\0\0\0'  # behind the number of segments: the first lies behind a header of 64 bytes
 
 
 def is_dicom(path: Path) -> bool:
@@ -144,20 +148,47 @@ def _check_pixels(path: Path, elements: 'Dataset', file: BinaryIO) -> None:
     start = file.read(12)
     if len(start) < 12:
         raise ClipError(path, 'it holds no pixel data (a report, or cut short): leave it out, or export it again')
-    syntax = elements.file_meta.TransferSyntaxUID
-    if not syntax.is_transfer_syntax or syntax.is_encapsulated or syntax.is_deflated:
+    syntax, count = elements.file_meta.TransferSyntaxUID, frame_count(elements)
+    if not syntax.is_transfer_syntax or syntax.is_deflated:
+        return
+    if syntax.is_encapsulated:
+        held = _count_frames(file)
+        if held > count:
+            raise _wrong_count(path, count, held)
         return
     order = '<' if syntax.is_little_endian else '>'
     length = unpack(f'{order}L', start[4:8] if syntax.is_implicit_VR else start[8:])[0]
     expected = get_expected_length(elements)
     # Some writers pad; a frame too many means that the header is wrong.
-    if not expected <= length < expected + max(2, expected // frame_count(elements)):
+    if not expected <= length < expected + max(2, expected // count):
+        if length * count % expected == 0:
+            raise _wrong_count(path, count, length * count // expected)
         raise ClipError(
             path, f'wrong size: {length} bytes of pixels, but its header describes {expected}; export it again'
         )
     held = path.stat().st_size - file.tell() + (4 if syntax.is_implicit_VR else 0)
     if held < expected:
-        count = frame_count(elements)
         raise ClipError(
             path, f'truncated: it holds {held * count // expected} of {count} frames; copy or export it again'
         )
+
+
+def _wrong_count(path: Path, count: int, held: int) -> ClipError:
+    return ClipError(path, f'the header says {count} frame{"s" * (count != 1)}, the file holds {held}: export it again')
+
+
+def _count_frames(file: BinaryIO) -> int:
+    """How many compressed frames follow: those that the offset table lists, or that fragments begin, if more."""
+    from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+    try:
+        listed = len(parse_basic_offsets(file))
+        _, fragments = parse_fragments(file)
+    except (ValueError, StructError):  # damaged: decoding will say so
+        return 0
+    begun = 0
+    for fragment in fragments:
+        file.seek(fragment + 8)
+        start = file.read(8)
+        begun += start.startswith(_FRAME_STARTS) or start[4:] == _RLE_START
+    return max(listed, begun)
