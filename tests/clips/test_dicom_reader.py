@@ -1,5 +1,4 @@
 import logging
-import os
 import re
 import struct
 import sys
@@ -13,7 +12,6 @@ from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
 from pydicom.dataset import Dataset
 
 from uscl.clips.dicom_display import apply_window
-from uscl.clips.dicom_header import is_dicom
 from uscl.clips.dicom_reader import DicomReader
 from uscl.core.errors import ClipError
 
@@ -363,24 +361,6 @@ def test_without_pydicom(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'pydicom', None)
     with pytest.raises(ClipError, match=re.escape("pip install 'uscl_plugin[dicom]'")):
         list(DicomReader(path))
-
-
-def test_which_files_are_dicom(tmp_path):
-    content = write_dicom(tmp_path / 'a.dcm', values('uint8')).read_bytes()
-    names = {'a.dcm': True, 'A.DICOM': True, 'IM_0001': True, '1.2.840.7': True, 'a.mp4': False, 'a.txt': False}
-    names |= {'DICOMDIR': False, '.dcm.dcm': False}
-    for name, expected in names.items():
-        (tmp_path / name).write_bytes(content)
-        assert is_dicom(tmp_path / name) == expected, name
-    (tmp_path / 'notes').write_text('text')
-    (tmp_path / 'short').write_bytes(b'')
-    assert not any(is_dicom(tmp_path / name) for name in ('notes', 'short', 'absent', '.'))
-
-
-@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='pipes have names on POSIX only')
-def test_a_pipe_is_not_opened(tmp_path):
-    os.mkfifo(tmp_path / 'IM_0002')
-    assert not is_dicom(tmp_path / 'IM_0002')
 
 
 def test_secrets_are_in_the_files_that_the_tests_read(tmp_path):

@@ -120,9 +120,11 @@ class DicomReader:
         syntax, label = header.file_meta.TransferSyntaxUID, header.PhotometricInterpretation
         frames: Iterator[np.ndarray]
         if syntax.is_encapsulated or label != 'YBR_FULL_422':
-            frames = iter_pixels(self.path)
+            frames = iter_pixels(self.path, transfer_syntax_uid=syntax)
         else:  # pydicom 3.0 takes the frames after the first from the wrong place: let it forget after each
-            frames = (next(iter_pixels(self.path, indices=[index])) for index in range(declared))
+            frames = (
+                next(iter_pixels(self.path, indices=[index], transfer_syntax_uid=syntax)) for index in range(declared)
+            )
         while decoded < declared:
             try:
                 with silent():
