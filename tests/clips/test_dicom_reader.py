@@ -363,6 +363,16 @@ def test_without_pydicom(tmp_path, monkeypatch):
         list(DicomReader(path))
 
 
+@pytest.mark.parametrize(
+    ('photometric', 'shape'),
+    [('MONOCHROME2', (*SHAPE, 3)), ('RGB', SHAPE), ('YBR_RCT', (*SHAPE, 3)), ('YBR_ICT', (*SHAPE, 3))],
+)
+def test_labels_that_the_pixels_cannot_have(tmp_path, photometric, shape):
+    path = write_dicom(tmp_path / 'a.dcm', values('uint8', shape), photometric)
+    with pytest.raises(ClipError, match=re.escape(path.name)):
+        read(path)
+
+
 def test_secrets_are_in_the_files_that_the_tests_read(tmp_path):
     content = write_dicom(tmp_path / 'a.dcm', values('uint8'), secret=True).read_bytes()
     assert all(trace.encode() in content for trace in TRACES) and len(SECRETS) == 9

@@ -9,6 +9,7 @@ import numpy as np
 from uscl.core.errors import ClipError
 
 from .clip_reader import ASSUMED_RATE
+from .dicom_colours import decode_colours, is_coded_colour
 from .dicom_display import find_range, needs_range, to_display
 from .dicom_header import frame_count, number_of, read_elements, silent, value_of
 from .dicom_timing import TIMING, frame_times
@@ -22,6 +23,7 @@ _PHOTOMETRIC = frozenset(
     ('MONOCHROME1', 'MONOCHROME2', 'PALETTE COLOR', 'RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
 )
 _TICK = 1e-3  # seconds; frame times are in milliseconds and often rounded, such as 33.33 for 30 frames a second
+_OFFSETS = ('ExtendedOffsetTable', 'ExtendedOffsetTableLengths')
 _INSTALL = 'pip install pylibjpeg pylibjpeg-libjpeg'
 _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 
@@ -83,6 +85,7 @@ class DicomReader:
 
     def _check(self, header: 'Dataset') -> None:
         from pydicom.pixels import get_decoder
+        from pydicom.uid import JPEG2000TransferSyntaxes
 
         syntax = header.file_meta.TransferSyntaxUID
         try:
@@ -111,15 +114,23 @@ class DicomReader:
         area = (number_of(header, 'Rows') or 0) * (number_of(header, 'Columns') or 0)
         if not 0 < area <= LARGEST_FRAME:
             raise ClipError(self.path, f'wrong size: its header claims {area:.0f} pixels a frame; export it again')
+        kind = header.PhotometricInterpretation
+        if (header.SamplesPerPixel == 1) != kind.startswith(('MONOCHROME', 'PALETTE')):
+            raise ClipError(self.path, f'its header says {kind}, but not as many values a pixel: export it again')
+        if kind in ('YBR_ICT', 'YBR_RCT') and syntax not in JPEG2000TransferSyntaxes:
+            raise ClipError(self.path, f'its header says {kind}, which only JPEG 2000 can be: export it again')
 
     def _decode(self, header: 'Dataset') -> Iterator[np.ndarray]:
         """All frames as stored, (H, W) or (H, W, 3), YBR already converted; one at a time."""
         from pydicom.pixels import iter_pixels
 
         declared, decoded = frame_count(header), 0
+        shape = (header.Rows, header.Columns) + (3,) * (header.SamplesPerPixel == 3)
         syntax, label = header.file_meta.TransferSyntaxUID, header.PhotometricInterpretation
         frames: Iterator[np.ndarray]
-        if syntax.is_encapsulated or label != 'YBR_FULL_422':
+        if is_coded_colour(header):
+            frames = (decode_colours(stream, label, self.path) for stream in self._streams(header))
+        elif syntax.is_encapsulated or label != 'YBR_FULL_422':
             frames = iter_pixels(self.path, transfer_syntax_uid=syntax)
         else:  # pydicom 3.0 takes the frames after the first from the wrong place: let it forget after each
             frames = (
@@ -129,6 +140,8 @@ class DicomReader:
             try:
                 with silent():
                     frame = next(frames, None)
+            except ClipError:
+                raise
             except Exception:  # what pydicom, Pillow or NumPy raise for damaged content; they may quote it
                 frame = None
             if decoded == 0 and frame is None and header.file_meta.TransferSyntaxUID.is_encapsulated:
@@ -137,13 +150,24 @@ class DicomReader:
                     f'damaged, or compressed in a way that the installed decoders do not know: no frame could be '
                     f'decoded; {_INSTALL}, or {_UNPACK}',
                 )
-            if frame is None or frame.shape[:2] != (header.Rows, header.Columns):
+            if frame is None or frame.shape != shape:
                 raise ClipError(
                     self.path,
                     f'damaged or truncated: {decoded} of {declared} frames could be decoded; copy or export it again',
                 )
             decoded += 1
             yield frame
+
+    def _streams(self, header: 'Dataset') -> Iterator[bytes]:
+        """The compressed frames."""
+        from pydicom import dcmread
+        from pydicom.encaps import generate_frames
+
+        with self.path.open('rb') as file:
+            tables = dcmread(file, stop_before_pixels=True, specific_tags=list(_OFFSETS), force=True)
+            file.seek(12, 1)  # the pixel element's tag, representation and length
+            offsets = tuple(tables[keyword].value for keyword in _OFFSETS) if _OFFSETS[1] in tables else None
+            yield from generate_frames(file, number_of_frames=frame_count(header), extended_offsets=offsets)
 
     def _show(self, pixels: np.ndarray, header: 'Dataset', limits: tuple[float, float] | None) -> np.ndarray:
         try:
