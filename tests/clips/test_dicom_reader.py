@@ -363,6 +363,56 @@ def test_without_pydicom(tmp_path, monkeypatch):
         list(DicomReader(path))
 
 
+@pytest.mark.parametrize('pixel', [(9, 8), (1, 2), (3, 1)])
+def test_square_pixels(tmp_path, pixel):
+    """PixelAspectRatio is height, width of a pixel; heights are kept, and the middle stays in the middle."""
+    stored = np.zeros((2, 10, 72), np.uint8)
+    stored[:, :, 36:] = 200
+    got, facts = read(write_dicom(tmp_path / 'a.dcm', stored, PixelAspectRatio=[str(part) for part in pixel]))
+    width = 72 * pixel[1] // pixel[0]
+    assert got.shape == (2, 10, width, 3) and facts['rescaled'] == [f'pixel aspect {pixel[1]}:{pixel[0]}']
+    assert (got[:, :, : width // 2 - 2] == 0).all() and (got[:, :, width // 2 + 2 :] == 200).all()
+
+
+@pytest.mark.parametrize('pixel', [['1', '1'], ['7', '7'], ['0', '1'], ['-1', '1'], ['4']])
+def test_pixels_that_need_no_rescaling(tmp_path, pixel):
+    got, facts = read(write_dicom(tmp_path / 'a.dcm', values('uint8'), PixelAspectRatio=pixel))
+    np.testing.assert_array_equal(got[..., 0], values('uint8'))
+    assert 'rescaled' not in facts
+
+
+@pytest.mark.parametrize('pixel', [['1', '30000'], ['30000', '1']])
+def test_pixels_of_no_scanner(tmp_path, pixel):
+    path = write_dicom(tmp_path / 'a.dcm', values('uint8'), PixelAspectRatio=pixel)
+    with pytest.raises(ClipError, match=re.escape(path.name)):
+        read(path)
+
+
+def test_grey_levels_that_fill_the_range_are_said(tmp_path):
+    stored = values('uint16', top=4095)
+    _, facts = read(write_dicom(tmp_path / 'a.dcm', stored, BitsStored=12, HighBit=11))
+    assert facts['rescaled'] == ['grey levels 0 to 4095']
+    _, facts = read(write_dicom(tmp_path / 'a.dcm', stored, WindowCenter=2048, WindowWidth=4096))
+    assert 'rescaled' not in facts
+
+
+@pytest.mark.parametrize(
+    ('slope', 'intercept', 'said'),
+    [
+        ('0', '0', ['RescaleSlope 1']),
+        ('NaN', '0', ['RescaleSlope 1']),
+        ('', '0', ['RescaleSlope 1']),
+        ('1', '', ['RescaleIntercept 0']),
+        ('1', '0', []),
+    ],
+)
+def test_rescaling_that_cannot_be(tmp_path, slope, intercept, said):
+    elements = {'RescaleSlope': slope, 'RescaleIntercept': intercept, 'FrameTime': 40}
+    got, facts = read(write_dicom(tmp_path / 'a.dcm', values('uint8'), **elements))
+    np.testing.assert_array_equal(got[..., 0], values('uint8'))
+    assert facts.get('assumed', []) == said
+
+
 @pytest.mark.parametrize(
     ('photometric', 'shape'),
     [('MONOCHROME2', (*SHAPE, 3)), ('RGB', SHAPE), ('YBR_RCT', (*SHAPE, 3)), ('YBR_ICT', (*SHAPE, 3))],

@@ -1,6 +1,7 @@
 """Read the sampled frames of a DICOM file, or say what is wrong with it, without saying whose it is."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ from uscl.core.errors import ClipError
 
 from .clip_reader import ASSUMED_RATE
 from .dicom_colours import decode_colours, is_coded_colour
-from .dicom_display import find_range, needs_range, to_display
+from .dicom_display import find_range, mend_rescale, needs_range, to_display
 from .dicom_header import frame_count, number_of, read_elements, silent, value_of
 from .dicom_timing import TIMING, frame_times
-from .frame_folder import LARGEST_FRAME
+from .frame_folder import LARGEST_FRAME, check_size
+from .frame_resize import resize_frame
 from .frame_sampling import FrameSampler, next_time
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ _PHOTOMETRIC = frozenset(
     ('MONOCHROME1', 'MONOCHROME2', 'PALETTE COLOR', 'RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
 )
 _TICK = 1e-3  # seconds; frame times are in milliseconds and often rounded, such as 33.33 for 30 frames a second
+_LARGEST_ASPECT = 8
 _OFFSETS = ('ExtendedOffsetTable', 'ExtendedOffsetTableLengths')
 _INSTALL = 'pip install pylibjpeg pylibjpeg-libjpeg'
 _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
@@ -31,7 +34,7 @@ _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 class DicomReader:
     """Iterate over the frames of a DICOM file, or at a steady rate over some, by its own frame times.
 
-    Each frame is an RGB array (H, W, 3), uint8, as a viewer shows it; the first frame of every
+    Each frame is an RGB array (H, W, 3), uint8, as a viewer shows it, its pixels square; the first frame of every
     interval of ``1 / fps`` seconds is kept. One frame is decoded at a time, and all of them are, so use nothing before
     iteration has finished. A file with one frame is a video of one frame. Elements that tell who the patient is are not
     read at all.
@@ -43,7 +46,9 @@ class DicomReader:
     Attributes:
         times: After iteration, the seconds of the frames given, from 0 on.
         facts: After iteration, ``frames_decoded`` and ``frame_rate``; where they apply, ``assumed``, what the file does
-            not say or says wrongly (see :func:`~.dicom_timing.frame_times`; 25 frames a second without).
+            not say or says wrongly (see :func:`~.dicom_timing.frame_times`, without which 25 frames a second are taken,
+            and :func:`~.dicom_display.mend_rescale`), and ``rescaled``: ``pixel aspect W:H`` that was made 1:1, ``grey
+            levels LOW to HIGH`` that were made 0 to 255 because the file gives no window.
 
     Raises:
         ClipError: While iterating: not DICOM, without (whole) pixel data or with more frames than the header says, of a
@@ -64,8 +69,10 @@ class DicomReader:
                 self._check(header)
                 times, rate, assumed = frame_times(header)
                 count = frame_count(header)
-                assumed = assumed if count > 1 else []
+                assumed = (assumed if count > 1 else []) + mend_rescale(header)
                 limits = find_range(self._decode(header), header) if needs_range(header) else None
+                width, rescaled = _square_width(header)
+                check_size(width, header.Rows)
         except ClipError:
             raise
         except Exception:  # an element that is missing or has an impossible value, which a message would quote
@@ -77,11 +84,13 @@ class DicomReader:
             time = next_time(round(stamp * 1e6), 1e-6, time, period)
             decoded += 1
             if sampler.keeps(time):
-                yield self._show(pixels, header, limits)
+                frame = self._show(pixels, header, limits)
+                yield frame if width == header.Columns else resize_frame(frame, (header.Rows, width))
         self.times = sampler.times
+        if limits is not None:
+            rescaled.append(f'grey levels {limits[0]:g} to {limits[1]:g}')
         self.facts = {'frames_decoded': decoded, 'frame_rate': round(rate or ASSUMED_RATE, 6)}
-        if assumed:
-            self.facts['assumed'] = assumed
+        self.facts |= {key: said for key, said in (('assumed', assumed), ('rescaled', rescaled)) if said}
 
     def _check(self, header: 'Dataset') -> None:
         from pydicom.pixels import get_decoder
@@ -175,3 +184,17 @@ class DicomReader:
                 return to_display(pixels, header, limits)
         except Exception:
             raise ClipError(self.path, 'damaged: its grey scale or palette cannot be read; export it again') from None
+
+
+def _square_width(header: 'Dataset') -> tuple[int, list[str]]:
+    """How wide a frame is with square pixels, and what is rescaled for it; heights are kept."""
+    try:
+        height, width = (int(part) for part in value_of(header, 'PixelAspectRatio'))  # of a pixel
+    except (TypeError, ValueError):
+        return header.Columns, []
+    if min(height, width) <= 0 or height == width:
+        return header.Columns, []
+    aspect = Fraction(width, height)
+    if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
+        raise ValueError('no scanner has such pixels')
+    return max(round(header.Columns * aspect), 1), [f'pixel aspect {aspect.numerator}:{aspect.denominator}']
