@@ -50,9 +50,9 @@ class Clip(Protocol):
 def open_clip(path: str | Path, fps: float | None = None) -> Clip:
     """Open a clip, whatever it is stored as.
 
-    What ends in .dcm or .dicom is DICOM, and so is what has no suffix (or digits as one) and DICOM's mark in it; .png,
-    .jpg, .jpeg, .bmp, .tif and .tiff are images, of which the first page is taken; all else is a video, GIF included,
-    if FFmpeg recognises it.
+    What ends in .dcm or .dicom is DICOM, and so is what begins as DICOM does and has no suffix of a video or an image;
+    .png, .jpg, .jpeg, .bmp, .tif and .tiff are images, of which the first page is taken; all else is a video, GIF
+    included, if FFmpeg recognises it.
 
     Args:
         path: A video, a DICOM file, an image or a folder that directly holds images.
