@@ -71,7 +71,7 @@ def test_variable_rate(tmp_path, suffix):
 def test_facts(tmp_path):
     reader = ClipReader(write_clip(tmp_path / 'clip.mp4', 20, 25))
     list(reader)
-    assert reader.facts == {'frames_decoded': 20, 'frame_rate': 25.0, 'frame_rate_assumed': False}
+    assert reader.facts == {'frames_decoded': 20, 'frame_rate': 25.0}
 
 
 def test_colour_and_pixel_order(tmp_path):
@@ -222,13 +222,13 @@ def sample_stamps(tmp_path, stamps, rate, declared=0, **packet):
 def test_no_stamps_and_no_rate_assumes_25(tmp_path):
     indices, facts = sample_stamps(tmp_path, [None] * 12, rate=None)
     assert indices == [0, 5, 10]
-    assert facts['frame_rate'] == 25 and facts['frame_rate_assumed'] is True
+    assert facts['frame_rate'] == 25 and facts['assumed'] == ['frame rate']
 
 
 def test_no_stamps_takes_the_rate(tmp_path):
     indices, facts = sample_stamps(tmp_path, [None] * 12, rate=20)
     assert indices == [0, 4, 8]
-    assert facts['frame_rate'] == 20 and facts['frame_rate_assumed'] is False
+    assert facts['frame_rate'] == 20 and 'assumed' not in facts
 
 
 def test_stamps_that_start_again_duplicate_and_lose_nothing(tmp_path):

@@ -37,8 +37,8 @@ class ClipReader:
 
     Attributes:
         times: After iteration, the seconds of the frames given, by the clip's own clock.
-        facts: After iteration, ``frames_decoded``, ``frame_rate`` (the clip's nominal rate) and
-            ``frame_rate_assumed`` (true if the clip has no time stamps and no rate, and 25 was taken).
+        facts: After iteration, see :attr:`uscl.clips.readers.Clip.facts`. The frame rate is assumed if the clip has no
+            time stamps and no rate.
 
     Raises:
         ClipError: While iterating: empty, not a video, cut short, or with frames that do not decode or are too large.
@@ -116,7 +116,7 @@ class ClipReader:
         self.facts = {
             'frames_decoded': decoded,
             'frame_rate': round(rate or ASSUMED_RATE, 6),
-            'frame_rate_assumed': rate_used and not rate,
+            **({'assumed': ['frame rate']} if rate_used and not rate else {}),
         }
 
     def _check_whole(

@@ -38,8 +38,8 @@ class DicomReader:
 
     Attributes:
         times: After iteration, the seconds of the frames given, from 0 on.
-        facts: After iteration, ``frames_decoded``, ``frame_rate`` and ``frame_rate_assumed`` (true if the file states
-            neither frame times nor a rate, and 25 was taken).
+        facts: After iteration, see :attr:`uscl.clips.readers.Clip.facts`. The frame rate is assumed if the file states
+            neither frame times nor a rate.
 
     Raises:
         ClipError: While iterating: not DICOM, without (whole) pixel data, of a kind that cannot be shown, with frames
@@ -75,7 +75,7 @@ class DicomReader:
         self.facts = {
             'frames_decoded': decoded,
             'frame_rate': round(rate or ASSUMED_RATE, 6),
-            'frame_rate_assumed': rate is None,
+            **({'assumed': ['frame rate']} if rate is None else {}),
         }
 
     def _check(self, header: 'Dataset') -> None:

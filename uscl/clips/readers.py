@@ -33,10 +33,16 @@ class Clip(Protocol):
 
     @property
     def facts(self) -> dict:
-        """After an iteration, what was found.
+        """After an iteration, what was found, as plain values.
 
-        ``frames_decoded``, those not given included; of a video or a DICOM file also ``frame_rate`` (nominal) and
-        ``frame_rate_assumed`` (whether it states neither times nor a rate, and 25 was taken).
+        ``frames_decoded``: int, those not given included. A key that does not apply is left out:
+
+        - ``frame_rate``: float, nominal, of a video or a DICOM file.
+        - ``assumed``: list of str, what the source does not say, such as ``'frame rate'`` (25 was taken).
+        - ``turned``: str, how the frames were turned to stand upright, such as ``'rotated 90°'`` (clockwise) or
+          ``'mirrored'``.
+        - ``rescaled``: list of str, what was changed in size or values, such as ``'pixel aspect 8:9'`` or
+          ``'grey levels 0 to 4095'``.
         """
 
     def __iter__(self) -> 'Iterator[np.ndarray]':

@@ -15,7 +15,8 @@
                     "fps": 3.0,                    # frames of a second that were kept, null: all
                     "times": null,                 # or seconds of every frame
                     "assumed": ["frame rate"],     # what the source does not say
-                    "turned": null, "rescaled": null},
+                    "turned": "rotated 90°",       # to stand upright, clockwise; null: not turned
+                    "rescaled": ["pixel aspect 8:9"]},    # what was changed in size or values
                    …]}
 
 What nobody knows is null. Where nobody knows which frames are of one video or patient, ``metainfo`` says so

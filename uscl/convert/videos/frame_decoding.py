@@ -18,7 +18,7 @@ from uscl.data.frame_store import StoredVideo
 from uscl.data.png_frames import frame_name, write_png
 from uscl.data.store_writer import append_shape
 
-CONVERTER_VERSION = 2  # raise when the same source and settings give other frames: all videos are then redone
+CONVERTER_VERSION = 3  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 ColorMode = Literal['auto', 'gray', 'color']
 

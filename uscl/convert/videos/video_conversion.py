@@ -173,7 +173,9 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         'source': None if source.is_name_hidden else source.video_id,
         'sha256': facts['source']['sha256'],
         'fps': facts['settings']['fps'],
-        'assumed': ['frame rate'] if facts.get('frame_rate_assumed') else [],
+        'assumed': facts.get('assumed', []),
+        'turned': facts.get('turned'),
+        'rescaled': facts.get('rescaled', []),
     }
 
 
