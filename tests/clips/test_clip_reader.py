@@ -2,6 +2,7 @@ import re
 import struct
 from fractions import Fraction
 from types import SimpleNamespace
+from typing import ClassVar
 
 import av
 import numpy as np
@@ -181,6 +182,7 @@ class FakeFrame:
 
     is_corrupt = False
     format = SimpleNamespace(components=())
+    side_data: ClassVar = {}
 
     def __init__(self, index, pts):
         self.index, self.pts = index, pts
@@ -211,6 +213,8 @@ def sample_stamps(tmp_path, stamps, rate, declared=0, **packet):
         guessed_rate=None,
         time_base=Fraction(1, 10),
         frames=declared,
+        index=0,
+        sample_aspect_ratio=None,
     )
     container = SimpleNamespace(
         streams=SimpleNamespace(video=[stream]), demux=lambda _: iter(packets), format=SimpleNamespace(name='fake')

@@ -1,5 +1,6 @@
 """Read a clip's sampled frames, or say what is wrong with it."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from uscl.core.errors import ClipError
 from .clip_structure import find_missing_end
 from .frame_folder import LARGEST_FRAME, check_size
 from .frame_sampling import FrameSampler, next_time
+from .video_display import VideoDisplay
 
 CLIP_SUFFIXES = frozenset({'.mp4', '.avi', '.gif', '.mov', '.mpeg', '.mpg', '.m4v', '.mkv', '.webm'})
 # For clips that state neither time stamps nor a rate; 25 is the rate FFmpeg assumes too.
@@ -27,9 +29,9 @@ av.logging.set_level(av.logging.PANIC)  # what FFmpeg would print, ClipError say
 class ClipReader:
     """Iterate over the frames of a clip, or at a steady rate over some, by its own presentation times.
 
-    Each frame is an RGB array (H, W, 3), uint8; the first frame of every interval of ``1 / fps`` seconds is kept. The
-    clip is always decoded to its end, and damage is reported after the last frame, so use nothing before iteration
-    has finished. A rotation in the container's metadata is not applied.
+    Each frame is an RGB array (H, W, 3), uint8, as a player shows it: turned as the container says, with square pixels;
+    the first frame of every interval of ``1 / fps`` seconds is kept. The clip is always decoded to its end, and damage
+    is reported after the last frame, so use nothing before iteration has finished.
 
     Args:
         path: A clip in a container that FFmpeg reads.
@@ -81,11 +83,13 @@ class ClipReader:
         if stream.codec_context is None:
             what = f'truncated: {missing_end}; {_AGAIN}' if missing_end else 'FFmpeg has no decoder for it: convert it'
             raise ClipError(self.path, what)
+        display = VideoDisplay(stream.sample_aspect_ratio)
         try:
-            check_size(stream.codec_context.width, stream.codec_context.height)
+            check_size(math.ceil(stream.codec_context.width * display.stretch), stream.codec_context.height)
         except ValueError as error:
             raise ClipError(self.path, f'wrong size: {error}; {_AGAIN}') from error
-        stream.codec_context.options = {'max_pixels': str(LARGEST_FRAME)}  # the size may change later
+        largest = int(LARGEST_FRAME / display.stretch)
+        stream.codec_context.options = {'max_pixels': str(largest)}  # the size may change later
         stream.codec_context.thread_count = 1  # clips are converted in parallel, one core each
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         time_base = float(stream.time_base or 0)
@@ -110,13 +114,14 @@ class ClipReader:
                 rate_used |= frame.pts is None
                 time = next_time(frame.pts, time_base, time, 1 / (rate or ASSUMED_RATE))
                 if sampler.keeps(time):
-                    yield _to_rgb(frame)
+                    yield display.show(frame)
         self._check_whole(container, stream.frames, decoded, damaged, repeats, missing_end)
         self.times = sampler.times
         self.facts = {
             'frames_decoded': decoded,
             'frame_rate': round(rate or ASSUMED_RATE, 6),
             **({'assumed': ['frame rate']} if rate_used and not rate else {}),
+            **display.facts,
         }
 
     def _check_whole(
@@ -156,10 +161,3 @@ def _demux(container: 'av.container.InputContainer', stream: 'av.VideoStream') -
         yield from container.demux(stream)
     except av.error.FFmpegError:
         yield None
-
-
-def _to_rgb(frame: 'av.VideoFrame') -> np.ndarray:
-    if not any(component.is_alpha for component in frame.format.components):
-        return frame.to_ndarray(format='rgb24')
-    rgba = frame.to_ndarray(format='rgba').astype(np.uint16)  # transparent parts of a GIF are white underneath
-    return (rgba[..., :3] * rgba[..., 3:] // 255).astype(np.uint8)
