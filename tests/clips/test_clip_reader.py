@@ -246,12 +246,6 @@ def test_repeated_stamp(tmp_path):
     assert indices == [0, 3, 5]
 
 
-def test_repeat_of_the_last_frame_in_an_avi_is_no_end(tmp_path):
-    end = EOFError('an empty packet ends decoding')
-    _, facts = sample_stamps(tmp_path, range(12), rate=10, declared=13, size=0, dts=12, error=end)
-    assert facts['frames_decoded'] == 12
-
-
 def test_packet_that_does_not_decode_is_damage(tmp_path):
     error = av.error.InvalidDataError(1, 'on purpose')
     with pytest.raises(ClipError, match='damaged or truncated: 12 of 13 frames could be decoded, 1 with errors'):

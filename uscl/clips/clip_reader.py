@@ -9,7 +9,7 @@ import numpy as np
 
 from uscl.core.errors import ClipError
 
-from .clip_structure import find_missing_end
+from .clip_structure import count_repeats, find_missing_end
 from .frame_folder import LARGEST_FRAME, check_size
 from .frame_sampling import FrameSampler, next_time
 from .video_display import VideoDisplay
@@ -93,15 +93,14 @@ class ClipReader:
         stream.codec_context.thread_count = 1  # clips are converted in parallel, one core each
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         time_base = float(stream.time_base or 0)
-        sampler, time = FrameSampler(self.fps, time_base), None
-        decoded, damaged, repeats, rate_used = 0, 0, 0, False
+        sampler, time, is_avi = FrameSampler(self.fps, time_base), None, container.format.name == 'avi'
+        decoded, damaged, rate_used = 0, 0, False
         for packet in _demux(container, stream):
             if packet is None or packet.is_corrupt:
                 damaged += 1
                 if packet is None:
                     break
-            if packet.size == 0 and packet.dts is not None:  # AVI: show the last frame again
-                repeats += 1
+            if packet.size == 0 and packet.dts is not None:  # show the last frame again; decoding it would end all
                 continue
             try:
                 frames = packet.decode()
@@ -112,10 +111,12 @@ class ClipReader:
                 decoded += 1
                 damaged += frame.is_corrupt
                 rate_used |= frame.pts is None
-                time = next_time(frame.pts, time_base, time, 1 / (rate or ASSUMED_RATE))
+                # An AVI holds the order of decoding alone; where B-frames change it, FFmpeg guesses wrong times.
+                stamp = frame.pts if not is_avi or frame.dts is None else frame.dts
+                time = next_time(stamp, time_base, time, 1 / (rate or ASSUMED_RATE))
                 if sampler.keeps(time):
                     yield display.show(frame)
-        self._check_whole(container, stream.frames, decoded, damaged, repeats, missing_end)
+        self._check_whole(container, stream, decoded, damaged, missing_end)
         self.times = sampler.times
         self.facts = {
             'frames_decoded': decoded,
@@ -127,12 +128,12 @@ class ClipReader:
     def _check_whole(
         self,
         container: 'av.container.InputContainer',
-        declared: int,
+        stream: 'av.VideoStream',
         decoded: int,
         damaged: int,
-        repeats: int,
         missing_end: str | None,
     ) -> None:
+        declared = stream.frames
         if missing_end:
             count = f'{decoded} of {declared}' if declared > decoded else f'{decoded}'
             raise ClipError(self.path, f'truncated: {count} frames could be decoded, {missing_end}; {_AGAIN}')
@@ -145,14 +146,15 @@ class ClipReader:
                 f'damaged or truncated: {decoded}{of} frames could be decoded, {damaged} with errors; {_AGAIN}',
             )
         slack = _AVI_SLACK if container.format.name == 'avi' else 0
-        if decoded + repeats < declared - slack and not self._has_hidden_frames(declared):
+        if decoded < declared - slack and self._count_stored(stream.index) < declared - slack:
             raise ClipError(self.path, f'truncated: {decoded} of {declared} frames could be decoded; {_AGAIN}')
 
-    def _has_hidden_frames(self, declared: int) -> bool:
-        """Whether all declared frames are there, and an MP4 edit list (a trimmed clip) hides some."""
+    def _count_stored(self, stream: int) -> int:
+        """Frames in the file, also those that an MP4 edit list (a trimmed clip) hides, and repeats of an AVI."""
         with self._open(ignore_editlist='1') as container:
-            sizes = [packet.size for packet in container.demux(video=0) if not packet.is_corrupt]
-        return sum(size > 0 for size in sizes) >= declared
+            packets = (packet for packet in container.demux(video=0) if not packet.is_corrupt)
+            stored = sum(packet.size > 0 or packet.dts is not None for packet in packets)  # the last one ends decoding
+        return stored + count_repeats(self.path, stream)
 
 
 def _demux(container: 'av.container.InputContainer', stream: 'av.VideoStream') -> Iterator['av.Packet | None']:
