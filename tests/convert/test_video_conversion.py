@@ -24,7 +24,7 @@ from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import damaged_videos, read_index
 from uscl.data.video_folder import VideoFolder
 
-SETTINGS = StoreSettings(fps=3, size=32)
+SETTINGS = StoreSettings(fps=3, size=32, min_frames=1)
 ALL = ['a/x.gif', 'b/clip2.avi', 'b/clip10.mp4', 'y.mpeg']
 
 
@@ -56,7 +56,7 @@ def test_annotations(source, tmp_path):
     assert convert(source, tmp_path / 'out', probe='convex') == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['a', 'b']
-    settings = {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None, 'probe': 'convex'}
+    settings = {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None, 'min_frames': 1, 'probe': 'convex'}
     assert annotations['metainfo']['settings'] == settings
     entries = annotations['data_list']
     assert [(entry['video_id'], entry['label'], entry['num_frames']) for entry in entries] == [
