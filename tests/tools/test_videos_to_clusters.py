@@ -138,7 +138,7 @@ def test_runs_as_a_script_from_any_folder(root, source, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('name', 'clips', 'frames', 'patients'), [('pocus', 47, 827, 29), ('covid_blues', 252, 2793, 44)]
+    ('name', 'clips', 'frames', 'patients'), [('pocus', 47, 840, 29), ('covid_blues', 252, 2829, 44)]
 )
 def test_real_collections(main, real_data, tmp_path, name, clips, frames, patients):
     assert main([str(real_data / name), '--out', str(tmp_path), '--size', '32']) == 0
