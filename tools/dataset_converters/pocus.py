@@ -4,7 +4,7 @@ SRC is a clone of github.com/jannisborn/covid19_ultrasound, its data folder, or 
 dataset_metadata.csv; classes and patients are taken from that table. Or SRC is the folder of the five files
 covid_data1.pkl to covid_data5.pkl of the authors of USCL: every distinct image becomes a video of one frame, and the
 folds are kept. Their pickles are read without running anything in them. Run again, it goes on where it stopped.
---fps, --probe, --viral, --val-fraction, --seed and --keep-images are for a clone.
+--fps, --min-frames, --probe, --viral, --val-fraction, --seed and --keep-images are for a clone.
 """
 
 import sys
@@ -22,7 +22,7 @@ from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import option_name, parse_options
 
-CLIP_OPTIONS = ('keep_images', 'fps', 'probe', 'viral', 'val_fraction', 'seed')
+CLIP_OPTIONS = ('keep_images', 'fps', 'min_frames', 'probe', 'viral', 'val_fraction', 'seed')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
-    settings = StoreSettings(options.fps, options.size, options.color)
+    settings = StoreSettings(options.fps, options.size, options.color, min_frames=options.min_frames)
     fold_files = list_fold_files(options.src, options.out)
     if fold_files:
         given = [

@@ -76,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     videos = find_videos(options.src, options.out, options.val_fraction, options.seed)
     settings = StoreSettings(size=options.size, color=options.color)
     # All frames of a folder are kept, so there is no sampling rate to state.
-    return convert_sources(videos, options.out, settings, PREFIXES, options.workers, options.keep_images, fps=None)
+    return convert_sources(
+        videos, options.out, settings, PREFIXES, options.workers, options.keep_images, fps=None, min_frames=None
+    )
 
 
 if __name__ == '__main__':

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sources = options.protect(find_sources(options.src, options.index, options.classes, options.out), options.out)
     if options.val_fraction is not None:
         sources = split_sources(sources, options.val_fraction, options.seed)
-    settings = StoreSettings(options.fps, options.size, options.color, options.static_tolerance)
+    settings = StoreSettings(options.fps, options.size, options.color, options.static_tolerance, options.min_frames)
     private = options.metainfo()
     return convert_sources(
         sources,

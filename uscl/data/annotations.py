@@ -3,7 +3,7 @@
 .. code-block:: none
 
     {"metainfo": {"dataset_type": "VideoClusters", "format_version": 2, "classes": ["covid", "regular"],
-                  "settings": {"fps": 3.0, "size": 256, "color": "auto"}, …},    # of the conversion
+                  "settings": {"fps": 3.0, "min_frames": 8, "size": 256}, …},    # of the conversion
      "data_list": [{"video_id": "covid/a.mp4",     # unique; the clip's path in the source, with '/'
                     "patient_id": "p1",            # or null: unknown
                     "label": "covid",              # a class name, or null: unlabelled
@@ -12,10 +12,11 @@
                     "source": "covid/a.mp4",       # relative to the source folder; null: hidden
                     "sha256": "9f86…",             # of the source
                     "signature": null,             # of its content
-                    "fps": 3.0,                    # frames of a second that were kept, null: all
+                    "fps": 3.0,                    # frames of a second that were kept, null: all; more of a short clip
                     "times": null,                 # or seconds of every frame
                     "assumed": ["frame rate"],     # what the source does not say
-                    "turned": null, "rescaled": null},
+                    "turned": "rotated 90°",       # to stand upright, clockwise; null: not turned
+                    "rescaled": ["pixel aspect 8:9"]},    # what was changed in size or values
                    …]}
 
 What nobody knows is null. Where nobody knows which frames are of one video or patient, ``metainfo`` says so

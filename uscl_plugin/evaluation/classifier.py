@@ -11,6 +11,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from uscl.clips import open_clip
+from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_preparation import prepare_clip
 from uscl.clips.frame_resize import resize_frame
 from uscl.core.config_literals import config_literals
@@ -55,13 +56,16 @@ class FrameClassifier:
                 found.append(self.model(inputs).softmax(dim=1).double().cpu().numpy())
         return np.concatenate(found)
 
-    def predict_clip(self, path: str | Path, fps: float = 3.0, size: int = 256) -> dict[str, Any]:
+    def predict_clip(
+        self, path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES
+    ) -> dict[str, Any]:
         """Predict the class of a clip by the mean of its frames' probabilities.
 
         Args:
             path: See :func:`read_clip`.
             fps: Frames to use in a second of a video or a DICOM file.
             size: Largest shorter side of a frame in pixels; best what the training data were converted with.
+            min_frames: Fewest frames to use of a short clip; alike.
 
         Returns:
             ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (how
@@ -70,7 +74,7 @@ class FrameClassifier:
         Raises:
             ClipError: It does not exist, or cannot be read.
         """
-        frames = self.probabilities(read_clip(path, fps, size))
+        frames = self.probabilities(read_clip(path, fps, size, min_frames))
         mean = frames.mean(axis=0)
         return {
             'clip': str(path),
@@ -115,13 +119,14 @@ def load_classifier(path: str | Path) -> FrameClassifier:
     return FrameClassifier(network.to(device).eval(), list(classes), size)
 
 
-def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.ndarray]:
+def read_clip(path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES) -> list[np.ndarray]:
     """Frames of a video, a DICOM file, a folder of images or a single image, as the converters store them.
 
     Args:
         path: See :func:`uscl.clips.open_clip`.
         fps: Frames to keep in a second of a video or a DICOM file.
         size: Largest shorter side of a frame in pixels.
+        min_frames: Fewest frames to keep of a short clip.
 
     Returns:
         Arrays (H, W, 3) uint8; red, green, blue; grey throughout if the whole clip is.
@@ -129,5 +134,5 @@ def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.nd
     Raises:
         ClipError: It does not exist, or cannot be read.
     """
-    frames = prepare_clip(open_clip(path, fps), size)
+    frames = prepare_clip(open_clip(path, fps, min_frames), size)
     return [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in frames]

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from uscl.clips.clip_reader import ASSUMED_RATE
 from uscl.core.escaping import for_terminal
 from uscl.data.frame_store import STORE, StoreIndex
 
@@ -14,6 +15,7 @@ from .frame_decoding import MASKED
 from .outcome import Outcome
 
 UNLABELLED = '(unlabelled)'
+_NAMES = 3  # in a line
 _MASK_ROWS = 50  # of the table of what was blanked; the file has all
 
 
@@ -42,11 +44,34 @@ def print_report(outcomes: Sequence[Outcome], classes: Sequence[str], out: Path)
         console.print(for_terminal(f'skipped {outcome.source.video_id}: {outcome.reason}'), markup=False)
     new = sum(outcome.is_new for outcome in outcomes)
     complete = len(outcomes) - len(skipped) - new
+    for line in list_notes(outcomes):
+        console.print(for_terminal(line), markup=False)
     console.print(f'{new} converted now, {complete} complete already, {len(skipped)} skipped.')
     where = 'Nothing could be read' if len(skipped) == len(outcomes) else f'Written to {out / "annotations.json"}'
     console.print(f'{where}.', markup=False)
     if skipped:
         console.print(f'The skipped clips are listed in {out / "skipped.csv"}.', markup=False)
+
+
+def list_notes(outcomes: Sequence[Outcome]) -> list[str]:
+    """What the converter changed or assumed, a line each, with the first few clips that it concerns."""
+    groups: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        facts = outcome.facts
+        notes = ['turned'] if 'turned' in facts else []
+        for item in facts.get('rescaled', []):
+            notes.append('with pixels that are not square' if item.startswith('pixel aspect') else 'rescaled')
+        for item in facts.get('assumed', []):
+            notes.append(f'with {item} assumed' + f' ({ASSUMED_RATE:g})' * (item == 'frame rate'))
+        if 'short_clip_fps' in facts:
+            notes.append(f'too short for the rate, at least {facts["settings"]["min_frames"]} frames taken')
+        for note in dict.fromkeys(notes):
+            groups.setdefault(note, []).append(outcome.source.video_id)
+    return [
+        f'{len(names)} clip{"s" * (len(names) > 1)} {note}: {", ".join(names[:_NAMES])}'
+        + f' and {len(names) - _NAMES} more' * (len(names) > _NAMES)
+        for note, names in groups.items()
+    ]
 
 
 def print_store(index: StoreIndex, out: Path) -> None:

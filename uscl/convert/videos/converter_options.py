@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.core.options import Arg
 
 from .frame_decoding import ColorMode
@@ -37,8 +38,10 @@ class ClipOptions(ConverterOptions):
 
     Attributes:
         fps: Frames kept in a second.
+        min_frames: Fewest frames kept of a short clip, evenly spaced, or all if it has no more.
         val_fraction: Hold this share back as split val, by patient where known.
     """
 
     fps: Annotated[float, Arg(above=0)] = 3.0
+    min_frames: Annotated[int, Arg('N', at_least=1)] = MIN_FRAMES
     val_fraction: Annotated[float | None, Arg('F', at_least=0, below=1)] = None

@@ -172,8 +172,10 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         'num_frames': outcome.num_frames,
         'source': None if source.is_name_hidden else source.video_id,
         'sha256': facts['source']['sha256'],
-        'fps': facts['settings']['fps'],
-        'assumed': ['frame rate'] if facts.get('frame_rate_assumed') else [],
+        'fps': facts.get('short_clip_fps', facts['settings']['fps']),
+        'assumed': facts.get('assumed', []),
+        'turned': facts.get('turned'),
+        'rescaled': facts.get('rescaled', []),
     }
 
 
