@@ -40,7 +40,8 @@ def test_prefix_of_the_folder_is_the_label(us4, tmp_path):
     ]
     assert all(entry['patient_id'] is None and entry['num_frames'] == 2 for entry in annotations['data_list'])
     skipped = (tmp_path / 'out/skipped.csv').read_text()
-    assert 'Rb1/xyz,' in skipped and 'starts with none of Rb1' in skipped and skipped.count('\n') == 2
+    assert 'Rb1/xyz,' in skipped and 'starts with none of Rb1' in skipped and skipped.count('\n') == 3
+    assert 'Cov-3/clip.mp4,"ignored: clip, not a folder of images"' in skipped
 
 
 def test_classes_are_the_sixteen_prefixes(us4, tmp_path):

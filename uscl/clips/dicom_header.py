@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from uscl.core.errors import ClipError
 
+from .media_suffixes import DICOM_SUFFIXES
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-DICOM_SUFFIXES = frozenset({'.dcm', '.dicom'})
 TIMING = ('FrameIncrementPointer', 'FrameTime', 'FrameTimeVector', 'CineRate', 'RecommendedDisplayFrameRate')
 _PIXEL_GROUP = 0x0028
 _VECTOR = 0x00181065  # FrameTimeVector
