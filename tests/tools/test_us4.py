@@ -103,3 +103,9 @@ def test_damaged_image_loses_one_video(us4, tmp_path):
     code, annotations = convert(us4, source, tmp_path / 'out')
     assert code == 0 and [entry['video_id'] for entry in annotations['data_list']] == ['Reg1']
     assert 'Reg2,image 9.jpg cannot be read' in (tmp_path / 'out/skipped.csv').read_text()
+
+
+def test_dry_run_writes_nothing(us4, tmp_path, capsys):
+    source = make_videos(tmp_path / 'src', 'Reg1')
+    assert us4.main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1', '--dry-run']) == 0
+    assert '1 can be read' in capsys.readouterr().out and not (tmp_path / 'out').exists()

@@ -37,15 +37,14 @@ def walk_files(
     while waiting:
         folder = waiting.pop()
         try:
-            paths = sorted(folder.iterdir())
+            paths = [(path, path.is_dir()) for path in sorted(folder.iterdir())]
         except OSError as error:
             problem = f'the folder cannot be opened ({error.strerror}): check its rights'
             if folder == root:
                 raise SourceError(f'{root}: {problem}.') from error
             yield folder, problem
             continue
-        for path in paths:
-            is_folder = path.is_dir()
+        for path, is_folder in paths:
             if is_hidden(path) or (is_folder and real_path(path) == left_out):
                 continue
             fault: str | None = None
