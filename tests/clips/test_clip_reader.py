@@ -7,10 +7,11 @@ from typing import ClassVar
 import av
 import numpy as np
 import pytest
-from media_clips import index_of, write_clip
+from media_clips import CODECS, index_of, write_clip
 from PIL import Image
 
-from uscl.clips.clip_reader import CLIP_SUFFIXES, ClipReader
+from uscl.clips.clip_reader import ClipReader
+from uscl.clips.media_suffixes import CLIP_SUFFIXES
 from uscl.core.errors import ClipError
 
 CUTS = (0.3, 0.6, 0.9)
@@ -92,7 +93,7 @@ def test_transparent_parts_of_a_gif_are_black(tmp_path):
 
 
 @pytest.mark.parametrize('cut', CUTS)
-@pytest.mark.parametrize('suffix', sorted(CLIP_SUFFIXES))
+@pytest.mark.parametrize('suffix', sorted(CODECS))
 def test_truncated_clip(tmp_path, suffix, cut):
     clip = write_clip(tmp_path / f'clip{suffix}')
     content = clip.read_bytes()

@@ -14,7 +14,9 @@ from media_clips import draw, write_clip
 from PIL import Image
 from tool_module import load_tool
 
-from uscl.clips.discovery import VideoSource, find_sources
+from uscl.clips.discovery import find_sources
+from uscl.clips.source_findings import SourceFindings
+from uscl.clips.video_source import VideoSource
 from uscl.convert.videos import frame_decoding
 from uscl.convert.videos import video_conversion as conversion
 from uscl.convert.videos.frame_decoding import StoreSettings
@@ -91,7 +93,7 @@ def test_a_turned_and_a_short_clip_are_told_of(source, tmp_path, capsys):
 
 def test_patient_split_and_given_classes(source, tmp_path):
     videos = [VideoSource('y.mpeg', source / 'y.mpeg', 'b', 'p7', 'val')]
-    assert convert_sources(videos, tmp_path / 'out', SETTINGS, ['c', 'b'], workers=1) == 0
+    assert convert_sources(SourceFindings(videos), tmp_path / 'out', SETTINGS, ['c', 'b'], workers=1) == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['c', 'b']
     assert (annotations['data_list'][0]['patient_id'], annotations['data_list'][0]['split']) == ('p7', 'val')

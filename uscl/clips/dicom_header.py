@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from uscl.core.errors import ClipError
 
+from .media_suffixes import CLIP_SUFFIXES, DICOM_SUFFIXES, IMAGE_SUFFIXES
+
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
-DICOM_SUFFIXES = frozenset({'.dcm', '.dicom'})
 _PIXEL_GROUP = 0x0028
 _PREAMBLE = 128
 _MARK = b'DICM'
@@ -41,9 +42,6 @@ def is_dicom(path: Path) -> bool:
     500 bytes read. Without a preamble, the file must begin with elements that a data set begins with. A ``DICOMDIR``,
     the index that lies beside them, is none, nor are hidden files.
     """
-    from .clip_reader import CLIP_SUFFIXES  # here, for PyAV and Pillow take time that reading a header should not
-    from .frame_folder import IMAGE_SUFFIXES
-
     suffix = path.suffix.lower()
     if path.name.startswith('.') or path.name.upper() == 'DICOMDIR' or suffix in CLIP_SUFFIXES | IMAGE_SUFFIXES:
         return False

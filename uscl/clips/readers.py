@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from uscl.core.errors import ClipError
 
 from .dicom_header import is_dicom
+from .media_suffixes import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,7 @@ def open_clip(path: str | Path, fps: float | None = None, at_least: int = 1) -> 
     from .clip_reader import ClipReader  # here, for PyAV takes time that importing this package should not
     from .dicom_reader import DicomReader
     from .enough_frames import EnoughFrames
-    from .frame_folder import IMAGE_SUFFIXES, FrameFolder
+    from .frame_folder import FrameFolder
     from .image_file import ImageFile
 
     path = Path(path)

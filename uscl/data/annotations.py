@@ -123,8 +123,9 @@ def check_annotations(annotations: Any, path: str | Path) -> None:
     if not isinstance(data_list, list):
         raise ValueError(f'{path}: data_list should be a list with one entry a video, got {type(data_list).__name__}.')
     seen: set[str] = set()
+    known = set(classes)
     for position, entry in enumerate(data_list):
-        _check_entry(entry, f'{path}: data_list[{position}]', set(classes))
+        _check_entry(entry, f'{path}: data_list[{position}]', known)
         if entry['video_id'] in seen:
             raise ValueError(f'{path}: video_id {entry["video_id"]!r} occurs twice; ids must be unique.')
         seen.add(entry['video_id'])

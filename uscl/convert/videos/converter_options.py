@@ -21,6 +21,8 @@ class ConverterOptions:
         keep_images: Also write frames as PNG files, to look at.
         workers: Processes (default: one for every core).
         seed: Another seed gives another split.
+        follow_links: Follow symbolic links that lead out of SRC.
+        dry_run: Look at the first frame of every clip, report, and write nothing.
     """
 
     src: Annotated[str, Arg('SRC', positional=True)]
@@ -30,6 +32,8 @@ class ConverterOptions:
     keep_images: bool = False
     workers: Annotated[int | None, Arg('N', at_least=1)] = None
     seed: int = 0
+    follow_links: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
