@@ -152,6 +152,24 @@ def test_busi_with_equal_names_in_two_folders(tmp_path, capsys):
     assert 'labelled normal' in reasons(out)['normal/2.png']
 
 
+def test_inverted_masks_are_warned_of(tmp_path, capsys):
+    for number, mask in enumerate([blobs((5, 5, 9, 9)), 255 - blobs((5, 5, 9, 9))]):
+        save(tmp_path / f'src/images/{number}.png', scan(number))
+        save(tmp_path / f'src/masks/{number}.png', mask)
+    assert convert_lesions(tmp_path / 'src', tmp_path / 'out', LesionSettings('pairs'), overview=False) == 0
+    printed = capsys.readouterr().out
+    assert 'WARNING: 1 of 2 images' in printed and 'such as images/1.png (93%)' in printed
+
+
+def test_an_equal_second_mask_is_said(tmp_path, capsys):
+    save(tmp_path / 'src/benign/a.png', scan())
+    for name in ('a_mask', 'a_mask_1'):
+        save(tmp_path / f'src/benign/{name}.png', blobs((5, 5, 9, 9)))
+    assert convert_lesions(tmp_path / 'src', tmp_path / 'out', LesionSettings('busi', 2), overview=False) == 0
+    assert '1 lesions are in two masks of an image, such as a.png: kept once.' in capsys.readouterr().out
+    assert len(json.loads((tmp_path / 'out/annotations/train.json').read_text())['annotations']) == 1
+
+
 def test_images_are_copied_where_links_are_impossible(tmp_path, monkeypatch):
     root, out = make_uclm(tmp_path / 'src', {'AA': 'b'}), tmp_path / 'out'
     assert convert_lesions(root, out, LesionSettings('bus_uclm'), overview=False) == 0

@@ -24,6 +24,8 @@ from .lesion_sources import Skipped, find_lesions, printable
 from .lesion_split import assign_folds, hold_back
 from .overview import remove_overview, write_overview
 
+LARGEST_SHARE = 0.75  # of an image; a mask with more is worth a look
+
 
 @dataclass(frozen=True)
 class LesionSettings:
@@ -221,6 +223,16 @@ def describe(
         worst = max((lesion.class_name for lesion in image.lesions), default='normal')
         if settings.kind == 'bus_uclm' and image.label != worst:
             notes.append(f'{image.source.path.name} is labelled {image.label}, but its mask is {worst}: mask kept.')
+    covered = [min(sum(lesion.area for lesion in image.lesions) / (image.width * image.height), 1) for image in images]
+    if most := [k for k, share in enumerate(covered) if share > LARGEST_SHARE]:
+        notes.append(
+            f'WARNING: {len(most)} of {len(images)} images are lesion for the most part, such as '
+            f'{images[most[0]].source.path.as_posix()} ({covered[most[0]]:.0%}): if their masks are inverted, swap '
+            f'black and white, so that lesions are white.'
+        )
+    if repeats := sum(image.repeats for image in images):
+        first = next(image for image in images if image.repeats)
+        notes.append(f'{repeats} lesions are in two masks of an image, such as {first.source.path.name}: kept once.')
     if specks := sum(image.specks for image in images):
         notes.append(f'{specks} specks below {settings.min_area} pixels were dropped.')
     if settings.val is not None:

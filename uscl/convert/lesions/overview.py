@@ -13,7 +13,8 @@ from scipy import ndimage
 from uscl.core.atomic_files import write_atomically
 
 from .instances import LesionImage
-from .masks import EIGHT_NEIGHBOURS, read_image
+from .mask_values import EIGHT_NEIGHBOURS
+from .masks import read_image
 
 COLOURS = {'benign': (86, 205, 233), 'malignant': (255, 140, 40), 'lesion': (250, 225, 80)}  # told apart by all eyes
 COLUMNS, ROWS = 5, 5
