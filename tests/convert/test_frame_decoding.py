@@ -124,5 +124,5 @@ def test_facts_of_another_program_are_not_current(stored, facts):
 
 
 def test_other_converter_version_is_not_current(stored, monkeypatch):
-    monkeypatch.setattr(frame_decoding, 'CONVERTER_VERSION', 3)
+    monkeypatch.setattr(frame_decoding, 'CONVERTER_VERSION', 4)
     assert not is_current(*stored, SETTINGS)

@@ -9,7 +9,7 @@ import numpy as np
 from uscl.core.errors import ClipError
 
 from .clip_structure import find_missing_end
-from .frame_folder import LARGEST_FRAME, check_size
+from .frame_limits import LARGEST_FRAME, check_size
 from .frame_sampling import FrameSampler, next_time
 
 CLIP_SUFFIXES = frozenset({'.mp4', '.avi', '.gif', '.mov', '.mpeg', '.mpg', '.m4v', '.mkv', '.webm'})

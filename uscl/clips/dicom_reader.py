@@ -11,6 +11,7 @@ from uscl.core.errors import ClipError
 from .clip_reader import ASSUMED_RATE
 from .dicom_display import find_range, needs_range, to_display
 from .dicom_header import TIMING, frame_times, number_of, read_elements, silent, value_of
+from .frame_limits import LARGEST_FRAME
 from .frame_sampling import FrameSampler, next_time
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ _PHOTOMETRIC = frozenset(
     ('MONOCHROME1', 'MONOCHROME2', 'PALETTE COLOR', 'RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
 )
 _TICK = 1e-3  # seconds; frame times are in milliseconds and often rounded, such as 33.33 for 30 frames a second
-_LARGEST_FRAME = 1 << 26  # pixels; a few compressed bytes may claim to be more than fits in memory
 _INSTALL = 'pip install pylibjpeg pylibjpeg-libjpeg'
 _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 
@@ -106,7 +106,7 @@ class DicomReader:
                 self.path, f'its values lie in unusual bits (HighBit {high:.0f} of {stored:.0f}): {_UNPACK}'
             )
         area = (number_of(header, 'Rows') or 0) * (number_of(header, 'Columns') or 0)
-        if not 0 < area <= _LARGEST_FRAME:
+        if not 0 < area <= LARGEST_FRAME:
             raise ClipError(self.path, f'wrong size: its header claims {area:.0f} pixels a frame; export it again')
 
     def _decode(self, header: 'Dataset') -> Iterator[np.ndarray]:

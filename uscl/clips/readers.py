@@ -1,4 +1,4 @@
-"""The reader for a clip, whatever it is stored as: a video, a DICOM file, an image or a folder of images."""
+"""The reader for a clip, whatever it is stored as: a video, a DICOM file, a stack, an image or a folder of images."""
 
 import math
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from uscl.core.errors import ClipError
 
 from .dicom_header import is_dicom
+from .frame_limits import MOST_FRAMES, check_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ class Clip(Protocol):
         """After an iteration, the seconds at which the frames given are shown, strictly increasing.
 
         They are on the clip's own clock, which may start at any time, and start at 0 where the clip states none. None
-        for images: when they were taken is not known.
+        for images (a TIFF with pages, too): when they were taken is not known.
         """
 
     @property
@@ -36,7 +37,10 @@ class Clip(Protocol):
         """After an iteration, what was found.
 
         ``frames_decoded``, those not given included; of a video or a DICOM file also ``frame_rate`` (nominal) and
-        ``frame_rate_assumed`` (whether it states neither times nor a rate, and 25 was taken).
+        ``frame_rate_assumed`` (whether it states neither times nor a rate, and 25 was taken). Absent where nothing of
+        it was done: ``assumed`` (list of str), ``turned`` (how frames were turned upright, angles clockwise, such as
+        'rotated 90°'; 'mirrored (2 of 9)' if not all were), ``rescaled`` (list of str: which levels were scaled to 8
+        bits, such as 'grey levels 0 to 4095').
         """
 
     def __iter__(self) -> 'Iterator[np.ndarray]':
@@ -51,13 +55,14 @@ def open_clip(path: str | Path, fps: float | None = None) -> Clip:
     """Open a clip, whatever it is stored as.
 
     What ends in .dcm or .dicom is DICOM, and so is what has no suffix (or digits as one) and DICOM's mark in it; .png,
-    .jpg, .jpeg, .bmp, .tif and .tiff are images, of which the first page is taken; all else is a video, GIF included,
-    if FFmpeg recognises it.
+    .jpg, .jpeg, .bmp, .tif, .tiff and .webp are images, whose pages are frames; all else is a video, GIF included, if FFmpeg
+    recognises it. More than :data:`~uscl.clips.frame_limits.MOST_FRAMES` frames, or larger ones than
+    :data:`~uscl.clips.frame_limits.LARGEST_FRAME`, are refused.
 
     Args:
-        path: A video, a DICOM file, an image or a folder that directly holds images.
-        fps: Keep the first frame of every interval of ``1 / fps`` seconds; None keeps every frame. Folders are always
-            kept whole: they hold the frames that somebody chose.
+        path: A video, a DICOM file, a stack, an image or a folder that directly holds images.
+        fps: Keep the first frame of every interval of ``1 / fps`` seconds; None keeps every frame. Images and folders
+            are always kept whole, see :func:`is_kept_whole`.
 
     Returns:
         An iterable of frames, see :class:`Clip`.
@@ -68,7 +73,7 @@ def open_clip(path: str | Path, fps: float | None = None) -> Clip:
     """
     from .clip_reader import ClipReader  # here, for PyAV takes time that importing this package should not
     from .dicom_reader import DicomReader
-    from .frame_folder import IMAGE_SUFFIXES, FrameFolder
+    from .frame_folder import FrameFolder
     from .image_file import ImageFile
 
     path = Path(path)
@@ -76,13 +81,57 @@ def open_clip(path: str | Path, fps: float | None = None) -> Clip:
         raise ValueError(f'fps should be above 0, got {fps}: give frames a second, or None for every frame.')
     try:
         if path.is_dir():
-            return FrameFolder(path)
+            return _LimitedClip(FrameFolder(path))
         if not path.exists():
             raise ClipError(path, 'it does not exist: check the path')
         if not path.is_file():  # opening a pipe would wait for ever
             raise ClipError(path, 'neither a file nor a folder: give a clip')
     except OSError as error:  # a name that is too long, a folder above it that may not be read
         raise ClipError(path, f'it cannot be found ({error.strerror}): check the path and its rights') from error
-    if is_dicom(path):
-        return DicomReader(path, fps)
-    return ImageFile(path) if path.suffix.lower() in IMAGE_SUFFIXES else ClipReader(path, fps)
+    if is_kept_whole(path):
+        return _LimitedClip(ImageFile(path))
+    return _LimitedClip(DicomReader(path, fps) if is_dicom(path) else ClipReader(path, fps))
+
+
+def is_kept_whole(path: Path) -> bool:
+    """Whether a clip has no clock, so that all frames are kept: a folder of images, or an image, with pages or not."""
+    from .image_opening import IMAGE_SUFFIXES
+
+    return path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
+
+
+class _LimitedClip:
+    """A clip that stops with an error where it would give more, or larger, frames than the limits allow.
+
+    Args:
+        clip: What reads it.
+
+    Raises:
+        ClipError: While iterating: more than :data:`MOST_FRAMES` frames, or one above :data:`LARGEST_FRAME`.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        self._clip = clip
+        self.path: Path = clip.path
+
+    @property
+    def times(self) -> list[float] | None:
+        """See :class:`Clip`."""
+        return self._clip.times
+
+    @property
+    def facts(self) -> dict:
+        """See :class:`Clip`."""
+        return self._clip.facts
+
+    def __iter__(self) -> 'Iterator[np.ndarray]':
+        for number, frame in enumerate(self._clip):
+            if number == MOST_FRAMES:
+                raise ClipError(
+                    self.path, f'more than the {MOST_FRAMES} frames that are read of a clip: cut it, or lower the fps'
+                )
+            try:
+                check_size(frame.shape[1], frame.shape[0])
+            except ValueError as error:
+                raise ClipError(self.path, f'wrong size: {error}; make it smaller') from error
+            yield frame

@@ -10,7 +10,7 @@ import numpy as np
 
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
-from uscl.clips.readers import open_clip
+from uscl.clips.readers import is_kept_whole, open_clip
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.digest import digest, file_digest
 from uscl.core.errors import ClipError
@@ -18,7 +18,7 @@ from uscl.data.frame_store import StoredVideo
 from uscl.data.png_frames import frame_name, write_png
 from uscl.data.store_writer import append_shape
 
-CONVERTER_VERSION = 2  # raise when the same source and settings give other frames: all videos are then redone
+CONVERTER_VERSION = 3  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 ColorMode = Literal['auto', 'gray', 'color']
 
@@ -28,7 +28,7 @@ class StoreSettings:
     """What the stored frames depend on besides the source.
 
     Attributes:
-        fps: Frames to keep in a second of a clip; folders of frames are kept whole.
+        fps: Frames to keep in a second of a clip; images and folders of them are kept whole.
         size: Largest shorter side in pixels.
         color: 'gray', 'color', or 'auto': gray if every frame of the video is.
         mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
@@ -41,7 +41,7 @@ class StoreSettings:
 
     def of(self, source: Path) -> dict[str, Any]:
         """Those that matter for a source, as plain values."""
-        return asdict(self) | ({'fps': None} if source.is_dir() else {})
+        return asdict(self) | ({'fps': None} if is_kept_whole(source) else {})
 
 
 @dataclass(frozen=True)
