@@ -8,8 +8,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from uscl.clips.image_opening import is_stack, read_frame
+
 from .lesion_sources import LesionSource
-from .masks import EIGHT_NEIGHBOURS, read_binary_mask, read_colour_mask, read_image
+from .masks import EIGHT_NEIGHBOURS, read_binary_mask, read_colour_mask
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class LesionImage:
         lesions: Its instances, mask by mask, in the order of their first pixel in rows.
         specks: Number of components that were too small.
         label: The source's label, or else the class of its worst instance where masks say it.
+        changes: What a reader other than ours would miss: how it is turned upright, which levels are scaled to 8 bits.
     """
 
     source: LesionSource
@@ -48,6 +51,7 @@ class LesionImage:
     lesions: tuple[Lesion, ...]
     specks: int
     label: str | None
+    changes: tuple[str, ...] = ()
 
 
 def find_instances(mask: np.ndarray, class_name: str, min_area: int) -> tuple[list[Lesion], int]:
@@ -90,7 +94,13 @@ def read_lesions(root: Path, source: LesionSource, coloured: bool, min_area: int
         ValueError: A file cannot be read, sizes differ, or the mask is not clear; names the file where it is not the
             image.
     """
-    width, height = read_image(root / source.path).size
+    if is_stack(root / source.path):
+        raise ValueError('it has several pages: store the one that its mask is for')
+    try:
+        frame, facts = read_frame(root / source.path)
+    except ValueError as error:
+        raise ValueError(f'{source.path.name} cannot be read ({error}): is it complete?') from error
+    height, width = frame.shape[:2]
     lesions: list[Lesion] = []
     specks = 0
     for path in source.masks:
@@ -106,7 +116,8 @@ def read_lesions(root: Path, source: LesionSource, coloured: bool, min_area: int
     label = source.label
     if label is None and coloured:
         label = max((lesion.class_name for lesion in lesions), default='normal')  # malignant is above benign
-    return LesionImage(source, width, height, tuple(lesions), specks, label)
+    changes = (*facts.get('rescaled', ()), *([facts['turned']] if 'turned' in facts else ()))
+    return LesionImage(source, width, height, tuple(lesions), specks, label, changes)
 
 
 def _read_masks(path: Path, source: LesionSource, coloured: bool, min_area: int) -> Iterator[tuple[str, np.ndarray]]:
