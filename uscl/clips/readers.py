@@ -55,7 +55,8 @@ def open_clip(path: str | Path, fps: float | None = None) -> Clip:
     """Open a clip, whatever it is stored as.
 
     What ends in .dcm or .dicom is DICOM, and so is what has no suffix (or digits as one) and DICOM's mark in it; .png,
-    .jpg, .jpeg, .bmp, .tif, .tiff and .webp are images, whose pages are frames; all else is a video, GIF included, if FFmpeg
+    .jpg, .jpeg, .bmp, .tif, .tiff and .webp are images, whose pages are frames; .nii, .nii.gz, .nrrd, .nhdr, .mha and
+    .mhd are stacks (see :class:`~uscl.clips.stack_file.StackFile`); all else is a video, GIF included, if FFmpeg
     recognises it. More than :data:`~uscl.clips.frame_limits.MOST_FRAMES` frames, or larger ones than
     :data:`~uscl.clips.frame_limits.LARGEST_FRAME`, are refused.
 
@@ -75,6 +76,7 @@ def open_clip(path: str | Path, fps: float | None = None) -> Clip:
     from .dicom_reader import DicomReader
     from .frame_folder import FrameFolder
     from .image_file import ImageFile
+    from .stack_file import StackFile, stack_suffix
 
     path = Path(path)
     if fps is not None and not 0 < fps < math.inf:
@@ -90,6 +92,8 @@ def open_clip(path: str | Path, fps: float | None = None) -> Clip:
         raise ClipError(path, f'it cannot be found ({error.strerror}): check the path and its rights') from error
     if is_kept_whole(path):
         return _LimitedClip(ImageFile(path))
+    if stack_suffix(path):
+        return _LimitedClip(StackFile(path, fps))
     return _LimitedClip(DicomReader(path, fps) if is_dicom(path) else ClipReader(path, fps))
 
 

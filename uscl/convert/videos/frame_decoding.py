@@ -11,6 +11,7 @@ import numpy as np
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
 from uscl.clips.readers import is_kept_whole, open_clip
+from uscl.clips.stack_file import stack_files, stack_suffix
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.digest import digest, file_digest
 from uscl.core.errors import ClipError
@@ -141,7 +142,9 @@ def _blanked(frames: Any, mask: StaticMask | None) -> Iterator[np.ndarray]:
 
 
 def _files_of(source: Path) -> list[Path]:
-    return FrameFolder(source).list_files() if source.is_dir() else [source]
+    if source.is_dir():
+        return FrameFolder(source).list_files()
+    return stack_files(source) if stack_suffix(source) else [source]
 
 
 def _size_and_time(source: Path) -> dict[str, int]:
