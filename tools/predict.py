@@ -1,7 +1,7 @@
 """Say which class a fine-tuned classifier sees in new clips: the mean of its frames' probabilities.
 
 CHECKPOINT is a model.pth of tools/evaluate.py, or a checkpoint that a config of configs/pocus has trained; CLIP a
-video, a DICOM file, a folder of images or an image. For research; not a medical device.
+video, a DICOM file, a stack, a folder of images or an image. For research; not a medical device.
 """
 
 import json

@@ -13,7 +13,8 @@ from PIL import Image
 from uscl.clips import clip_reader
 from uscl.clips.clip_reader import ClipReader
 from uscl.clips.discovery import find_sources
-from uscl.clips.frame_folder import LARGEST_FRAME, FrameFolder
+from uscl.clips.frame_folder import FrameFolder
+from uscl.clips.frame_limits import LARGEST_FRAME
 from uscl.clips.source_index import read_index
 from uscl.convert.lesions.class_lists import read_class_lists
 from uscl.convert.lesions.masks import read_mask

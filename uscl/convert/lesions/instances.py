@@ -8,9 +8,11 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from uscl.clips.image_opening import is_stack, read_frame
+
 from .lesion_sources import LesionSource
 from .mask_values import EIGHT_NEIGHBOURS
-from .masks import read_colour_mask, read_image, read_mask
+from .masks import read_colour_mask, read_mask
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class LesionImage:
         specks: Number of components that were too small.
         repeats: Number of instances that another mask has too, left out.
         label: The source's label, or else the class of its worst instance where masks say it.
+        changes: What a reader other than ours would miss: how it is turned upright, which levels are scaled to 8 bits.
     """
 
     source: LesionSource
@@ -51,6 +54,7 @@ class LesionImage:
     specks: int
     repeats: int
     label: str | None
+    changes: tuple[str, ...] = ()
 
 
 def find_instances(mask: np.ndarray, class_name: str, min_area: int) -> tuple[list[Lesion], int]:
@@ -96,7 +100,13 @@ def read_lesions(root: Path, source: LesionSource, coloured: bool, min_area: int
         ValueError: A file cannot be read, sizes differ, or the mask is not clear; names the file where it is not the
             image.
     """
-    width, height = read_image(root / source.path).size
+    if is_stack(root / source.path):
+        raise ValueError('it has several pages: store the one that its mask is for')
+    try:
+        frame, facts = read_frame(root / source.path)
+    except ValueError as error:
+        raise ValueError(f'{source.path.name} cannot be read ({error}): is it complete?') from error
+    height, width = frame.shape[:2]
     lesions: list[Lesion] = []
     specks = repeats = 0
     for path in source.masks:
@@ -114,7 +124,8 @@ def read_lesions(root: Path, source: LesionSource, coloured: bool, min_area: int
     label = source.label
     if label is None and coloured:
         label = max((lesion.class_name for lesion in lesions), default='normal')  # malignant is above benign
-    return LesionImage(source, width, height, tuple(lesions), specks, repeats, label)
+    changes = (*facts.get('rescaled', ()), *([facts['turned']] if 'turned' in facts else ()))
+    return LesionImage(source, width, height, tuple(lesions), specks, repeats, label, changes)
 
 
 def _read_masks(path: Path, source: LesionSource, coloured: bool, min_area: int) -> Iterator[tuple[str, np.ndarray]]:

@@ -3,31 +3,24 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from scipy import ndimage
 
-from uscl.clips.frame_folder import check_size
+from uscl.clips.image_opening import open_image
 
 from .mask_values import EIGHT_NEIGHBOURS, number_lesions, threshold
 
 
 def read_image(path: Path) -> Image.Image:
-    """Decode an image completely, turned as its EXIF orientation says (as OpenCV and mmcv read it).
+    """Decode an image completely, see :func:`uscl.clips.image_opening.open_image`.
 
     Raises:
-        ValueError: It cannot be decoded, or is too large.
+        ValueError: It cannot be decoded, or is too large; names the file.
     """
     try:
-        with Image.open(path) as image:
-            check_size(image.width, image.height)
-            image.load()
-            turned = ImageOps.exif_transpose(image)
-            turned.format = image.format
-            return turned
-    except Exception as error:  # each of Pillow's decoders has its own; MemoryError for what claims to be large
-        raise ValueError(
-            f'{path.name} cannot be read ({str(error) or type(error).__name__}): is it complete?'
-        ) from error
+        return open_image(path)
+    except ValueError as error:
+        raise ValueError(f'{path.name} cannot be read ({error}): is it complete?') from error
 
 
 def read_mask(path: Path, min_area: int) -> np.ndarray:
