@@ -17,7 +17,7 @@ def test_built_in_methods_have_configs_that_take_their_switches(name):
         if 'steps' in parents:
             steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
             assert name in steps[parents[-1]]
-        elif name != 'samples_per_video':  # a default of the data set
+        elif name != 'samples_per_video':  # a default of the dataset
             value = before
             for part in [*parents, name]:
                 value = value[part]

@@ -1,4 +1,4 @@
-"""A data folder without a host gives what the plugin's data set gives."""
+"""A data folder without a host gives what the plugin's dataset gives."""
 
 import cv2
 import mmcv

@@ -88,7 +88,7 @@ def test_a_folder_without_store_says_so(patients, tmp_path):
     [(VideoClusterDataset, [SampleVideoFrames(2), LoadVideoFrames()]), (VideoFrameDataset, [LoadFrame()])],
 )
 def test_no_other_sample_takes_the_place_of_none(folder, kind, steps, test_mode):
-    """MMEngine's own data set would draw another index."""
+    """MMEngine's own dataset would draw another index."""
 
     def give_up(results):
         return None if results['video_id'] == 'b/v4' else results

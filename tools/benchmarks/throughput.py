@@ -2,7 +2,7 @@
 
 Loader alone, network alone and both together, in videos a second, of one config or of several in turn, on made-up
 clips or on DIR. With --released, the authors' code from a clone of github.com/983632847/USCL runs beside them, its
-loop, data set and augmentations as they are, on the same frames, and every figure is compared repeat by repeat.
+loop, dataset and augmentations as they are, on the same frames, and every figure is compared repeat by repeat.
 
     python tools/benchmarks/throughput.py --released USCL --json throughput.json --out throughput.png
 """

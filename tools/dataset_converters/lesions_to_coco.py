@@ -1,7 +1,7 @@
 """Convert breast ultrasound images with lesion masks into COCO annotations.
 
 kinds of SRC:
-  udiat_b    original/ and GT/ with equal file names (data set B of Yap et al. 2018: 000001.png to 000163.png);
+  udiat_b    original/ and GT/ with equal file names (dataset B of Yap et al. 2018: 000001.png to 000163.png);
              for --classes 2 also Benign.txt and Malignant.txt with an image name a line, or a CSV file with the
              columns Image and Type: open DatasetB.xlsx, save it as CSV. The paper holds 50 images back: --val 50
   busi       benign/, malignant/, normal/ with "benign (1).png", "benign (1)_mask.png", "benign (1)_mask_1.png"

@@ -30,7 +30,7 @@ class Options(ClipOptions):
     """What the tool is asked for.
 
     Attributes:
-        probe: Leave out clips of other probes; the data set's paper used convex.
+        probe: Leave out clips of other probes; the dataset's paper used convex.
         viral: What to do with viral pneumonia; the paper's pneumonia is bacterial.
     """
 

@@ -1,4 +1,4 @@
-"""Show the features of a data set in the plane, one panel a backbone.
+"""Show the features of a dataset in the plane, one panel a backbone.
 
 python tools/visualization/embeddings.py random USCL=work_dirs/uscl/epoch_300.pth --data data/pocus --out map.png
 """
@@ -25,7 +25,7 @@ class EmbeddingOptions(InputOptions):
 
     Attributes:
         checkpoints: PATH, NAME=PATH, or 'random' (untrained ResNet-18).
-        data: Converted data set, with annotations.json.
+        data: Converted dataset, with annotations.json.
         out: Picture to write (.png, .jpg, .pdf, .svg).
         method: Of the layout.
         color: What colours mean.

@@ -1,4 +1,4 @@
-"""Read each frame of a data set once and keep what the checks need of it. The only place that reads frames."""
+"""Read each frame of a dataset once and keep what the checks need of it. The only place that reads frames."""
 
 import hashlib
 import os

@@ -54,7 +54,7 @@ def find_duplicates(clips: Sequence[Clip], threshold: float = THRESHOLD) -> list
     """Find all pairs of copies, the most certain first.
 
     Args:
-        clips: Of one or several data sets.
+        clips: Of one or several datasets.
         threshold: Least similarity of a copy.
 
     Returns:

@@ -15,7 +15,7 @@ _MANY = 4  # names in a sentence
 
 @dataclass
 class Division:
-    """One division of one data set into sides.
+    """One division of one dataset into sides.
 
     Attributes:
         name: For messages: ``'the split column'``, ``'fold 0 of folds.json'``.
@@ -29,7 +29,7 @@ class Division:
 def divisions_of(
     entries: Sequence[Mapping], metainfo: Mapping, folds: Folds | None = None, folds_name: str = 'the folds'
 ) -> list[Division]:
-    """The divisions that a data set is used with: its folds if they are given, else its split column and own folds.
+    """The divisions that a dataset is used with: its folds if they are given, else its split column and own folds.
 
     Args:
         entries: The annotation's ``data_list``.

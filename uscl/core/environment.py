@@ -70,7 +70,7 @@ def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
         )
     if 'mmpretrain' not in provided:
         notes.append(
-            'mmpretrain is not installed: the SPG transforms are registered, the data set and the algorithm are not; '
+            'mmpretrain is not installed: the SPG transforms are registered, the dataset and the algorithm are not; '
             f'to pretrain, {INSTALL.format(extra)}'
         )
     return None, notes

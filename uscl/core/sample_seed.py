@@ -52,7 +52,7 @@ class SampleSeeder:
 
         Args:
             key: The sample's name.
-            num_samples: The size of the data set: drawing more than that without an epoch ever set means that every
+            num_samples: The size of the dataset: drawing more than that without an epoch ever set means that every
                 epoch repeats the draws of the first, which is warned about once.
         """
         run_seed, epoch, is_set, drawn = (int(value) for value in self._state)

@@ -1,4 +1,4 @@
-"""Divide a data set for cross-validation so that no patient is on both sides."""
+"""Divide a dataset for cross-validation so that no patient is on both sides."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ _KIND = 'uscl_folds'
 
 @dataclass(frozen=True)
 class Folds:
-    """K divisions of a data set.
+    """K divisions of a dataset.
 
     Attributes:
         folds: K dicts with the video ids of every side: ``train``, ``val`` (the inner validation part, may be empty)

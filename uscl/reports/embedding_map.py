@@ -1,4 +1,4 @@
-"""Features of a data set in the plane, one panel a backbone, coloured by class, video or patient."""
+"""Features of a dataset in the plane, one panel a backbone, coloured by class, video or patient."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def check_method(method: str) -> None:
 def list_frames(
     data_root: str | Path, group_by: str, frames_per_video: int | None = None, split: str | None = None
 ) -> tuple[list[str], list[str | None]]:
-    """List frames of a converted data set with the group that each belongs to.
+    """List frames of a converted dataset with the group that each belongs to.
 
     Args:
         data_root: Folder with ``annotations.json``.

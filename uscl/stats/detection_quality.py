@@ -45,7 +45,7 @@ def agreement(ious: np.ndarray) -> float:
 
 
 def image_qualities(detections: Detections, score: float) -> list[ImageQuality]:
-    """Judge every image by its predictions of at least ``score``, in the order of the data set."""
+    """Judge every image by its predictions of at least ``score``, in the order of the dataset."""
     truth = detections.truth
     by_image: dict[int, list[dict]] = {image_id: [] for image_id in detections.image_ids}
     for result in sorted(detections.results, key=lambda result: -result['score']):

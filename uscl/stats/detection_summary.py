@@ -1,4 +1,4 @@
-"""The numbers of a detector on one data set, ready for JSON."""
+"""The numbers of a detector on one dataset, ready for JSON."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a detector found in a data set."""
+"""What a detector found in a dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +8,11 @@ from pycocotools.coco import COCO
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in a data set, and what is there.
+    """What a detector found in a dataset, and what is there.
 
     Attributes:
         truth: The annotation file.
-        image_ids: Those of the images that the detector saw, in the order of the data set.
+        image_ids: Those of the images that the detector saw, in the order of the dataset.
         results: One dict a prediction, as COCO's result files have them: ``image_id``, ``category_id``, ``score``,
             ``bbox`` (x, y, width, height; pixels of the image as stored) and, if ``has_masks``, ``segmentation``
             (compressed run lengths).

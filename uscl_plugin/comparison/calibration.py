@@ -19,7 +19,7 @@ from .comparison import Comparison, Row
 from .options import ComparisonOptions
 from .pretraining_config import pretraining_config
 
-_START = 30.0  # seconds to start and end a training: imports, data set, checkpoints
+_START = 30.0  # seconds to start and end a training: imports, dataset, checkpoints
 _STEPS = 3  # timed, after one to warm up
 
 

@@ -28,7 +28,7 @@ class PairBatchSampler(BatchSampler):
         batch_size: Videos in a batch of one process, at least 2.
 
     Raises:
-        ValueError: Fewer than two videos in a batch, or in the data set for each process.
+        ValueError: Fewer than two videos in a batch, or in the dataset for each process.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int) -> None:
@@ -45,7 +45,7 @@ class PairBatchSampler(BatchSampler):
             )
         super().__init__(sampler, batch_size, drop_last=False)
         self.num_used = share - int(share % batch_size == 1)  # of this process
-        self.num_dropped = num_videos - world_size * self.num_used  # of the data set
+        self.num_dropped = num_videos - world_size * self.num_used  # of the dataset
         if self.num_dropped:
             each = f' in each of {world_size} processes' if world_size > 1 else ''
             reason = (

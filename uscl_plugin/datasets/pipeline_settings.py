@@ -1,4 +1,4 @@
-"""The pipeline that a data set's config means: its steps, changed by type, and what they say of the views."""
+"""The pipeline that a dataset's config means: its steps, changed by type, and what they say of the views."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -16,7 +16,7 @@ def apply_steps(pipeline: Sequence, steps: Mapping[str, Mapping[str, Any]] | Non
     A type that occurs several times is changed everywhere. Arguments that are not named stay.
 
     Args:
-        pipeline: Configs of transforms, as a data set takes them. What is no config stays as it is.
+        pipeline: Configs of transforms, as a dataset takes them. What is no config stays as it is.
         steps: Type → the arguments to change. A scope in front of the pipeline's type is left out
             (``mmengine.RandomFlip`` is ``RandomFlip``).
 
@@ -64,7 +64,7 @@ def _kind(step: Mapping[str, Any]) -> str:
 
 
 def dataset_pipeline(dataset: Mapping[str, Any]) -> Sequence:
-    """The pipeline that the config of a data set means: ``pipeline``, changed by its ``steps``.
+    """The pipeline that the config of a dataset means: ``pipeline``, changed by its ``steps``.
 
     Raises:
         KeyError: It has no ``pipeline``.
@@ -74,10 +74,10 @@ def dataset_pipeline(dataset: Mapping[str, Any]) -> Sequence:
 
 
 def settle_steps(dataset: MutableMapping[str, Any]) -> Sequence:
-    """Write ``steps`` of a data set's config into its ``pipeline``, in place, so that they can be changed one by one.
+    """Write ``steps`` of a dataset's config into its ``pipeline``, in place, so that they can be changed one by one.
 
     Returns:
-        The pipeline that the config now has: a copy, none of whose steps is shared with another data set.
+        The pipeline that the config now has: a copy, none of whose steps is shared with another dataset.
 
     Raises:
         ValueError: See :func:`apply_steps`.
@@ -88,7 +88,7 @@ def settle_steps(dataset: MutableMapping[str, Any]) -> Sequence:
 
 
 def input_size(dataset: Mapping[str, Any]) -> int:
-    """Side in pixels of a view: that of the last resizing or cropping step of a data set's config.
+    """Side in pixels of a view: that of the last resizing or cropping step of a dataset's config.
 
     Raises:
         ValueError: No step states a size, or see :func:`apply_steps`.
@@ -104,7 +104,7 @@ def input_size(dataset: Mapping[str, Any]) -> int:
 
 
 def set_input_size(dataset: MutableMapping[str, Any], size: int) -> None:
-    """Set the side in pixels of every resizing or cropping step of a data set's config, in place."""
+    """Set the side in pixels of every resizing or cropping step of a dataset's config, in place."""
     for step in _flatten(settle_steps(dataset)):
         for key in ('scale', 'crop_size'):
             if step.get('type') in _SIZED and key in step:
@@ -112,7 +112,7 @@ def set_input_size(dataset: MutableMapping[str, Any], size: int) -> None:
 
 
 def color_type(dataset: Mapping[str, Any]) -> str:
-    """How a data set loads frames, ``'color'`` (also where it leaves grey at one channel) or ``'grayscale'``."""
+    """How a dataset loads frames, ``'color'`` (also where it leaves grey at one channel) or ``'grayscale'``."""
     loads = (step for step in _flatten(dataset_pipeline(dataset)) if step.get('type') == 'LoadVideoFrames')
     return 'grayscale' if next(loads, {}).get('color_type') == 'grayscale' else 'color'
 

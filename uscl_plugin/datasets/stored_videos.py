@@ -1,4 +1,4 @@
-"""What the data sets of videos and of frames have in common."""
+"""What the datasets of videos and of frames have in common."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from uscl.data.subsets import stratified_subset
 from .pipeline_settings import apply_steps
 from .sample_errors import name_video
 
-# What does not describe the samples: data sets that differ in it may be concatenated.
+# What does not describe the samples: datasets that differ in it may be concatenated.
 _OF_THE_FOLDER = ('settings', 'folds')
 
 
 class StoredVideoDataset(BaseDataset):
-    """A data folder as a data set of MMPretrain: chosen, labelled, seeded and read by the parts of :mod:`uscl.data`.
+    """A data folder as a dataset of MMPretrain: chosen, labelled, seeded and read by the parts of :mod:`uscl.data`.
 
     Around the pipeline of an item the global generators are seeded from (run seed, epoch, item) and restored, so
     neither the number of workers nor a resumed run changes a draw; ``SampleSeedHook`` sets run seed and epoch. Frames
@@ -217,7 +217,7 @@ class StoredVideoDataset(BaseDataset):
         return self._shards.frames(info['places'])
 
     def _check(self, info: dict) -> None:
-        """Compare the video's bytes with their checksum, if no process of the data set has done so."""
+        """Compare the video's bytes with their checksum, if no process of the dataset has done so."""
         if not self.verify or self._verified[info['number']]:
             return
         damage = bytes_damage(self._shards, *info['bytes'])

@@ -1,4 +1,4 @@
-"""The pretraining data set: one item is one video, a cluster of frames that mean the same."""
+"""The pretraining dataset: one item is one video, a cluster of frames that mean the same."""
 
 from typing import Any, ClassVar
 

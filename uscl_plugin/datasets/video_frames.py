@@ -1,4 +1,4 @@
-"""The downstream data set: one item is one frame, which knows its video and its patient."""
+"""The downstream dataset: one item is one frame, which knows its video and its patient."""
 
 from pathlib import Path
 from typing import Any, ClassVar

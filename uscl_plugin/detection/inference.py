@@ -28,12 +28,12 @@ def run_detector(cfg: Config, checkpoint: str | Path) -> Detections:
     """Predict the images of ``test_dataloader``.
 
     Args:
-        cfg: Of MMDetection, with a data set in COCO's format.
+        cfg: Of MMDetection, with a dataset in COCO's format.
         checkpoint: It should fit the model exactly; nothing pickled in it is executed.
 
     Raises:
         FileNotFoundError: The checkpoint, the annotation file or an image does not exist.
-        ValueError: The checkpoint does not fit, or the data set is none of COCO's format.
+        ValueError: The checkpoint does not fit, or the dataset is none of COCO's format.
     """
     init_default_scope('mmdet')
     model = MODELS.build(cfg.model)

@@ -1,4 +1,4 @@
-"""MMDetection's COCO data set, with errors where it would train on nothing."""
+"""MMDetection's COCO dataset, with errors where it would train on nothing."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class LesionDataset(CocoDataset):
     """A folder that ``lesions_to_coco.py`` wrote: ``images/`` and COCO files in ``annotations/``.
 
     MMDetection silently leaves out annotations whose category the config does not name. Here the categories of the file
-    and the config's classes must be the same. The file's path goes into the data set's ``metainfo`` (``ann_file``),
+    and the config's classes must be the same. The file's path goes into the dataset's ``metainfo`` (``ann_file``),
     where :class:`LesionCocoMetric` finds it, so that a config names its data folder once for a loader and its metric.
 
     In training, the draws of an image depend on (run seed, epoch, image) alone; ``SampleSeedHook`` sets seed and epoch.

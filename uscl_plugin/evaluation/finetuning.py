@@ -143,7 +143,7 @@ def fold_config(
 
     Args:
         cfg: The config to start from.
-        data: Settings of both data sets: ``data_root``, ``fold_file``, ``fold``, ``frames_per_video``, ``classes``.
+        data: Settings of both datasets: ``data_root``, ``fold_file``, ``fold``, ``frames_per_video``, ``classes``.
         sides: Which of ``train``, ``val``, ``test`` hold anything.
         backbone: ``checkpoint`` (MMPretrain's names), ``depth``, ``channels``, ``mean``, ``std``, ``to_rgb``.
         seed: Of the run.

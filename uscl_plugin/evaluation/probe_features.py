@@ -25,7 +25,7 @@ from .probes import as_linear_layer, run_probe
 
 
 class ProbeFeatures:
-    """The features of one backbone on a data set, in ``OUT/features/NAME_seedS.npz`` (``features``, ``paths``, …).
+    """The features of one backbone on a dataset, in ``OUT/features/NAME_seedS.npz`` (``features``, ``paths``, …).
 
     Args:
         out: Output folder.

@@ -1,4 +1,4 @@
-"""Examples of sample pair generation (SPG), made by the data set's own pipeline."""
+"""Examples of sample pair generation (SPG), made by the dataset's own pipeline."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def spg_rows(
 
     Args:
         cfg: A pretraining config.
-        count: Videos to show, spread evenly over the data set; all if it has fewer.
+        count: Videos to show, spread evenly over the dataset; all if it has fewer.
         seed: Run seed of the draws.
         data_root: Folder to use instead of the config's; None keeps it.
         split: Split to use instead, ``'all'`` for every video; None keeps it.

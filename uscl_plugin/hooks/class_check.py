@@ -30,6 +30,6 @@ class ClassCheckHook(Hook):
         if trained and classes and tuple(trained) != tuple(classes):
             raise ValueError(
                 f'the checkpoint knows the classes {", ".join(trained)}, the data have {", ".join(classes)}: '
-                f'set classes or label_map of the data set so that they agree, in this order, or take the checkpoint '
+                f'set classes or label_map of the dataset so that they agree, in this order, or take the checkpoint '
                 f'that was trained on these classes.'
             )

@@ -157,7 +157,7 @@ class FiniteLossHook(Hook):
 
 
 def batch_names(data_batch: Any) -> list[str]:
-    """Which N items a batch has: their videos, or where those are not known images, or places in the data set."""
+    """Which N items a batch has: their videos, or where those are not known images, or places in the dataset."""
     samples = (data_batch.get('data_samples') if isinstance(data_batch, dict) else None) or []
     for key in ('video_id', 'img_path', 'sample_idx'):
         found = [sample.get(key) for sample in samples]

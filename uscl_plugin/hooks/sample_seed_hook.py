@@ -19,11 +19,11 @@ class SampleSeedHook(Hook):
     What is drawn outside of samples (dropout, proposals that a detector samples) starts every epoch from (run seed,
     epoch, rank). So a resumed run needs no stored random state to draw as one that was never stopped.
 
-    Data sets inside wrappers (``dataset``, ``datasets``) are reached, too. Give the run a seed
+    Datasets inside wrappers (``dataset``, ``datasets``) are reached, too. Give the run a seed
     (``randomness=dict(seed=0)``), or each run draws its own.
 
     Raises:
-        ValueError: Training does not go by epochs, or no data set listens.
+        ValueError: Training does not go by epochs, or no dataset listens.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -33,7 +33,7 @@ class SampleSeedHook(Hook):
         datasets = list(_listeners(runner.train_dataloader.dataset))
         if not datasets:
             raise ValueError(
-                f'SampleSeedHook found no data set with set_epoch in '
+                f'SampleSeedHook found no dataset with set_epoch in '
                 f'{type(runner.train_dataloader.dataset).__name__}: leave the hook out of the config.'
             )
         for dataset in datasets:

@@ -75,7 +75,7 @@ def kept_provenance(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts(dataset: Any) -> Iterator[Any]:
-    """The data sets in a wrapper, or the data set."""
+    """The datasets in a wrapper, or the dataset."""
     inner = getattr(dataset, 'datasets', None) or ([dataset.dataset] if hasattr(dataset, 'dataset') else None)
     if inner is None:
         yield dataset

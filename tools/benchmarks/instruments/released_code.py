@@ -30,7 +30,7 @@ class ReleasedCode:
 
     Attributes:
         simclr: Its module with the training loop.
-        data: Its module with the data set and the augmentations.
+        data: Its module with the dataset and the augmentations.
         config: Its ``config.yaml``.
         commit: Of the clone; None if git does not know.
     """

@@ -1,4 +1,4 @@
-"""Time the authors' released code: its data set, augmentations, model, loss and training loop, as they are."""
+"""Time the authors' released code: its dataset, augmentations, model, loss and training loop, as they are."""
 
 import math
 from collections import defaultdict

@@ -15,7 +15,7 @@ class CountedBatches(Sampler):
     Every video comes once before any comes again, in an order that is drawn anew each time.
 
     Args:
-        sampler: Or the data set: only its length, the number of videos, is used.
+        sampler: Or the dataset: only its length, the number of videos, is used.
         batch_size: Videos in a batch.
 
     Attributes:

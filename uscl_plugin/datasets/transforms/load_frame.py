@@ -1,4 +1,4 @@
-"""Load one frame, from the frame store of its data set or from an image file."""
+"""Load one frame, from the frame store of its dataset or from an image file."""
 
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS

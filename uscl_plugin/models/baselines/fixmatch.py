@@ -34,7 +34,7 @@ class FixMatch(SemiSupervisedClassifier):
 
     ``loss_cls``, the cross-entropy of the weak view, the mean over the labelled images of all ranks, plus
     ``loss_unlabelled``, λ times :func:`pseudo_label_loss`. In the paper a labelled batch and one of μ = 7 times its
-    size without labels are drawn apart; here one batch holds both in the proportion of the data set, and each image
+    size without labels are drawn apart; here one batch holds both in the proportion of the dataset, and each image
     is used without its label, too, as in the authors' code. Labels so rare that most batches have none are seen
     as often as the other images, not once a step.
 

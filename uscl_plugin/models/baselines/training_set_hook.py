@@ -13,7 +13,7 @@ from .consistency import ConsistencyClassifier
 class TrainingSetHook(Hook):
     """Hands the size of the training set, its number of labels and the ends of epochs to the model.
 
-    Nothing has to be set, so a config fits any data set. Acts before a checkpoint is saved, and after one is loaded.
+    Nothing has to be set, so a config fits any dataset. Acts before a checkpoint is saved, and after one is loaded.
 
     Raises:
         ValueError: The model does not listen, or its samples have no index of their own.
@@ -37,7 +37,7 @@ class TrainingSetHook(Hook):
             if model.keeps_samples and info.get('sample_idx') != position:
                 raise ValueError(
                     f'sample {position} of {type(dataset).__name__} has sample_idx {info.get("sample_idx")}, but '
-                    f'{type(model).__name__} needs one index for each sample: use the data set without wrapper.'
+                    f'{type(model).__name__} needs one index for each sample: use the dataset without wrapper.'
                 )
         model.start_training(len(dataset), num_labelled, runner.epoch)
 

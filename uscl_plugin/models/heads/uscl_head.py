@@ -52,7 +52,7 @@ def batch_labels(data_samples: Sequence[DataSample], num_classes: int, device: t
         raise ValueError(
             f'video {data_samples[first].get("video_id", f"no. {first} of the batch")!r} has label '
             f'{int(labels[first])}, but model.head.num_classes is {num_classes}: set num_classes to the number of '
-            f'classes of the data set, or map labels with label_map.'
+            f'classes of the dataset, or map labels with label_map.'
         )
     return labels
 
