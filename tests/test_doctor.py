@@ -51,8 +51,8 @@ def test_this_environment_is_ready():
     ('versions', 'found', 'remedy'),
     [
         ({}, 'no OpenMMLab packages', ".[onedl]'"),
-        ({'onedl-mmengine': '0.10.12', 'mmcv': '2.1.0'}, 'two OpenMMLab families', 'in a fresh environment'),
-        ({'onedl-mmengine': '0.10.12'}, 'mmcv missing beside onedl-mmengine', ".[onedl]'"),
+        ({'onedl-mmengine': '0.10.12', 'mmcv': '2.1.0'}, 'onedl-mmengine', 'pip install'),
+        ({'onedl-mmengine': '0.10.12'}, 'onedl-mmengine', ".[onedl]'"),
         ({'mmengine': '0.10.7', 'mmcv': '2.1.0', 'setuptools': '82.0'}, 'needs pkg_resources', "'setuptools<82'"),
     ],
 )

@@ -11,16 +11,16 @@ from .escaping import for_markdown
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as Markdown; what a cell holds is text, whatever it looks like."""
+    """Format a table as Markdown; cells are escaped."""
     lines = [header, ['---'] * len(header), *rows]
     return '\n'.join('| ' + ' | '.join(for_markdown(cell) for cell in line) + ' |' for line in lines)
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a table in one step. Without rows there is no file, and an older one is removed.
+    """Write a CSV table atomically. Without rows no file is written, and an old one is removed.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     if not rows:
         Path(path).unlink(missing_ok=True)
