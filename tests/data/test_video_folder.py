@@ -34,7 +34,7 @@ def test_a_frame_that_is_not_there(clusters, name):
 
 
 def test_only_a_split(clusters):
-    with pytest.raises(ValueError, match=r"no split 'train'.*--val-fraction"):
+    with pytest.raises(ValueError, match=r"'train'.*--val-fraction"):
         VideoFolder(clusters, split='train')
 
 

@@ -74,7 +74,7 @@ def test_nullable_keys_may_be_missing(tmp_path):
 def test_folds_of_other_types(tmp_path, change):
     content = {'kind': 'uscl_folds', 'folds': [FOLD]}
     assert read_folds(write(tmp_path / 'x.json', content)).folds == [FOLD]
-    with pytest.raises(ValueError, match=r'x\.json is not a file of folds'):
+    with pytest.raises(ValueError, match=r'x\.json'):
         read_folds(write(tmp_path / 'x.json', content | change))
 
 

@@ -103,8 +103,8 @@ def test_two_at_once_and_one_that_was_killed(run_config, root, tmp_path):
         second = start(host_tool('mmpretrain', 'train'), '--resume')  # of this package, the config alone
         error = second.communicate(timeout=200)[1].rstrip().splitlines()
         assert second.returncode == 1
-        sentence = f'FolderInUseError: {tmp_path}/run is in use by process {first.pid} on '
-        assert sentence in error[-1] and error[-1].endswith('wait until that has ended, or give another folder.')
+        assert 'FolderInUseError: ' in error[-1]
+        assert f'{tmp_path}/run ' in error[-1] and f'process {first.pid} ' in error[-1]
         assert (tmp_path / 'run' / '.epoch_9.pth.1.tmp').is_file()
     finally:
         for process in (first, second):

@@ -236,10 +236,10 @@ def test_the_same_seed_gives_the_same_table_twice(evaluate, patients, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['random', '--folds', '4'], "class 'a' has 3 patients, fewer than 4 folds: at most --folds 3 is possible"),
-        (['random', '--folds', 'split'], 'found no split: add a split column'),
+        (['random', '--folds', '4'], "class 'a' has 3 patients"),
+        (['random', '--folds', 'split'], 'no split'),
         (['random', '--folds', 'few'], "--folds should be a number of folds, 'split' or 'official', got 'few'"),
-        (['random', '--folds', 'official', '--allow-leak'], 'holds no folds of its own'),
+        (['random', '--folds', 'official', '--allow-leak'], 'metainfo.folds'),
         (['nope.pth', '--folds', '3'], 'nope.pth does not exist'),
         (['random', 'random'], "Two backbones are called 'random'"),
     ],
