@@ -96,7 +96,7 @@ def test_no_other_sample_takes_the_place_of_none(folder, kind, steps, test_mode)
     dataset = kind(str(folder), pipeline=[*steps, give_up], test_mode=test_mode)
     bad = videos_of(dataset).index('b/v4')
     assert dataset[bad - 1]['video_id'] == 'a/v3'
-    with pytest.raises(ValueError, match=rf"video 'b/v4' came out of .*{type(steps[0]).__name__}, .* as None, and no"):
+    with pytest.raises(ValueError, match=rf"{type(steps[0]).__name__}.*'b/v4'"):
         dataset[bad]
 
 
@@ -158,5 +158,5 @@ def test_a_shard_that_is_cut_off_during_a_run_is_an_error_with_its_path(patients
     text = raised(ValueError, train)
     assert re.search(rf'{shard} has \d+ bytes, .*byte \d+', text)
     assert len(seen) >= 8 and re.search(rf"while video './v\d+' was prepared from {shard}", text)
-    with pytest.raises(ValueError, match='should have'):  # and the next run does not begin
+    with pytest.raises(ValueError, match='bytes'):  # and the next run does not begin
         VideoClusterDataset(str(folder))

@@ -70,7 +70,7 @@ def test_several_splits(make_clusters, tmp_path, kind):
 def test_splits_of_the_annotation(make_clusters, tmp_path):
     folder = make_clusters(tmp_path, {'v0': (3, 'a'), 'v1': (2, 'b')}, split='train')
     assert len(VideoFrameDataset(str(folder), split='train')) == 5
-    with pytest.raises(ValueError, match=r'no video is in test with fold=None, only in train'):
+    with pytest.raises(ValueError, match=r'test .*fold=None.*train'):
         VideoFrameDataset(str(folder), split='test')
 
 
@@ -114,7 +114,7 @@ def test_errors_name_the_remedy(data, tmp_path):
         VideoFrameDataset(str(data), fold=3, split='train')
     with pytest.raises(ValueError, match='frames_per_video'):
         VideoFrameDataset(str(data), frames_per_video=0)
-    with pytest.raises(ValueError, match=r'no labelled frame'):
+    with pytest.raises(ValueError, match=r'fold=.*split='):
         VideoFrameDataset(str(data), label_fraction=0.0)
     folds = json.loads((data / 'folds.json').read_text())
     folds['folds'][0]['train'].append(folds['folds'][0]['test'][0])
