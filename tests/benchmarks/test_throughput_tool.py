@@ -65,7 +65,7 @@ def test_two_configs_beside_the_released_code(tool, root, tmp_path, capsys):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ('--released NOWHERE', 'NOWHERE is no clone of the authors'),
+        ('--released NOWHERE', 'NOWHERE is not a clone'),
         ('--data NOWHERE', 'annotations.json'),
         ('--config NOWHERE.py', 'NOWHERE.py'),
         ('--out chart.txt', 'chart.txt should be a file name'),
