@@ -62,7 +62,7 @@ def test_help_has_a_line_for_every_tool(capsys):
         assert f'\n  {name:<10}' in text
     assert set(list_tools().values()) == set(users_tools())
     assert all(len(line) <= 100 for line in text.splitlines())
-    assert '\n  evaluate  Judge backbones on labelled clips by cross-validation' in text
+    assert '\n  evaluate  Evaluate backbones on labelled clips by patient-wise cross-validation' in text
 
 
 def test_names_of_tools_do_not_clash():
