@@ -30,7 +30,7 @@ def test_tool_says_what_came_and_what_was_left(tmp_path, capsys):
         f'{tmp_path / "out.pth"}: 120 backbone tensors (resnet18, unknown) named "module.encoder_q.…"',
         'input: unknown normalisation, tools will ask for --mean --std --channel-order (pass them here to keep them)',
         'left behind: module.encoder_k 120, module 1, optimizer 1',
-        'of several backbones "module.encoder_q." was used and "module.encoder_k." ignored: --prefix takes another',
+        'of several backbones "module.encoder_q." was used and "module.encoder_k." ignored: --prefix selects another',
     ]
 
 
