@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
+from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.core.command_line import as_command
 from uscl.core.errors import ClipError
 from uscl.core.options import Arg, parse_options
@@ -28,6 +29,7 @@ class PredictionOptions:
         clips: Clips to classify, see above.
         json: Print JSON instead of a table.
         fps: Frames used per second.
+        min_frames: Minimum number of frames used from a short clip, evenly spaced; all if it has fewer.
         frame_size: Same as the converter's --size.
     """
 
@@ -35,6 +37,7 @@ class PredictionOptions:
     clips: Annotated[list[str], Arg('CLIP', positional=True)]
     json: bool = False
     fps: Annotated[float, Arg(above=0)] = 3.0
+    min_frames: Annotated[int, Arg('N', at_least=1)] = MIN_FRAMES
     frame_size: Annotated[int, Arg(at_least=1)] = 256
 
 
@@ -51,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = []
     for clip in options.clips:
         try:
-            rows.append(classifier.predict_clip(clip, options.fps, options.frame_size))
+            rows.append(classifier.predict_clip(clip, options.fps, options.frame_size, options.min_frames))
         except ClipError as error:
             print(f'skipped: {error}', file=sys.stderr)
     if options.json:

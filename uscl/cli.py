@@ -20,6 +20,7 @@ COMMANDS = {
     'evaluate': 'evaluate.py',
     'predict': 'predict.py',
     'compare': 'compare.py',
+    'browse': 'visualization/browse_dataset.py',
     'cam': 'visualization/gradcam.py',
     'export': 'model_converters/export_backbone.py',
 }

@@ -2,7 +2,13 @@ import json
 
 import pytest
 
-from uscl.data.annotations import read_annotations, write_annotations
+from uscl.data.annotations import (
+    DATASET_TYPE,
+    FORMAT_VERSION,
+    check_annotations,
+    read_annotations,
+    write_annotations,
+)
 
 FACTS = ('source', 'sha256', 'signature', 'fps', 'times', 'assumed', 'turned', 'rescaled')
 ENTRY = dict(video_id='a/x.mp4', patient_id='p', label='a', split='train', num_frames=2, **dict.fromkeys(FACTS))
@@ -75,3 +81,20 @@ def test_truncated_json(tmp_path):
     path.write_text('{"metainfo": {')
     with pytest.raises(ValueError, match=r'JSON'):
         read_annotations(path)
+
+
+def test_thousands_of_classes_are_gone_through_once():
+    passes = []
+
+    class Classes(list):
+        def __iter__(self):
+            passes.append(1)
+            return super().__iter__()
+
+    names = [f'c{k}' for k in range(200)]
+    content = {
+        'metainfo': {'dataset_type': DATASET_TYPE, 'format_version': FORMAT_VERSION, 'classes': Classes(names)},
+        'data_list': [{'video_id': name, 'label': name, 'num_frames': 1} for name in names],
+    }
+    check_annotations(content, 'annotations.json')
+    assert len(passes) < 5

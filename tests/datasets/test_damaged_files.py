@@ -95,9 +95,9 @@ def test_numbers_of_thousands_of_digits(tmp_path):
 def test_index_with_a_path_that_no_system_looks_up(tmp_path, path):
     write(tmp_path / 'index.csv', f'path,label,patient_id\n{path},,\n')
     with pytest.raises(SourceError, match=r'index\.csv'):
-        read_index(tmp_path / 'index.csv')
+        read_index(tmp_path / 'index.csv', tmp_path)
     write(tmp_path / 'index.csv', f'path,label,patient_id\n{"x" * 255}/{"9" * 255},,\n')
-    assert find_sources(tmp_path)[0].problem.startswith('missing')
+    assert find_sources(tmp_path).sources[0].problem.startswith('missing')
 
 
 def huge_gif(path, width, height):

@@ -4,12 +4,12 @@ SRC is a clone of github.com/jannisborn/covid19_ultrasound, its data folder, or 
 dataset_metadata.csv; classes and patients are taken from that table. Or SRC is the folder with the five files
 covid_data1.pkl to covid_data5.pkl of the USCL authors: every distinct image becomes a video of one frame, and the folds
 are kept. Their pickles are read without executing anything in them. Running it again resumes where it stopped. --fps,
---probe, --viral, --val-fraction, --seed and --keep-images are for a clone.
+--min-frames, --probe, --viral, --val-fraction, --seed, --keep-images, --follow-links and --dry-run are for a clone.
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from uscl.convert.pocus.pocus_clone import CLASSES, find_clips
@@ -22,7 +22,10 @@ from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import option_name, parse_options
 
-CLIP_OPTIONS = ('keep_images', 'fps', 'probe', 'viral', 'val_fraction', 'seed')
+CLIP_OPTIONS = (
+    *('keep_images', 'fps', 'min_frames', 'probe', 'viral', 'val_fraction', 'seed'),
+    *('follow_links', 'dry_run'),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
-    settings = StoreSettings(options.fps, options.size, options.color)
+    settings = StoreSettings(options.fps, options.size, options.color, min_frames=options.min_frames)
     fold_files = list_fold_files(options.src, options.out)
     if fold_files:
         given = [
@@ -60,14 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given:
             raise SourceError(f'{", ".join(given)} is for clips, but {options.src} contains pickled folds: remove it.')
         return convert_folds(fold_files, options.out, settings)
-    clips, remarks = find_clips(options.src, options.out, options.probe, options.viral)
+    found = find_clips(options.src, options.out, options.probe, options.viral, options.follow_links)
     if options.val_fraction is not None:
-        clips = split_sources(clips, options.val_fraction, options.seed)
+        found = replace(found, sources=split_sources(found.sources, options.val_fraction, options.seed))
     chosen = {'probe': options.probe, 'viral': options.viral}
-    code = convert_sources(clips, options.out, settings, CLASSES, options.workers, options.keep_images, **chosen)
-    for remark in remarks:
-        print(remark)
-    return code
+    return convert_sources(
+        found, options.out, settings, CLASSES, options.workers, options.keep_images, dry_run=options.dry_run, **chosen
+    )
 
 
 if __name__ == '__main__':

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from uscl.clips.discovery import VideoSource, find_root, walk_sources
+from uscl.clips.discovery import find_root, walk_sources
+from uscl.clips.ignored_file import IgnoredFile
+from uscl.clips.source_findings import SourceFindings
 from uscl.convert.videos.converter_options import ConverterOptions
 from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
@@ -37,21 +39,22 @@ class Options(ConverterOptions):
     val_fraction: Annotated[float, Arg('F', at_least=0, below=1)] = 0.2
 
 
-def find_videos(src: str, out: str, val_fraction: float, seed: int) -> list[VideoSource]:
-    """List the image folders with their class and split; those with an unknown prefix carry a problem.
+def find_videos(src: str, out: str, val_fraction: float, seed: int, follow_links: bool = False) -> SourceFindings:
+    """Find the image folders with their class and split; those with an unknown prefix carry a problem.
 
     Raises:
         SourceError: The source does not exist, or has no image folders.
     """
     root = find_root(src, out)
-    folders = [source for source in walk_sources(root, out) if source.path.is_dir() or source.problem]
+    walked = walk_sources(root, out, follow_links)
+    folders = [source for source in walked.sources if source.path.is_dir() or source.problem]
     if not folders:
         raise SourceError(f'no image folder found in {root}: nothing could be read.', exit_code=1)
     labels = {source.video_id: source.path.resolve().name[:3] for source in folders if not source.problem}
     known = {video_id: label for video_id, label in labels.items() if label in PREFIXES}
     splits = split_videos(known, val_fraction, seed)
     unknown = f'its folder name starts with none of {" ".join(PREFIXES)}: rename it, or leave it out'
-    return [
+    videos = [
         replace(
             source,
             label=known.get(source.video_id),
@@ -60,6 +63,8 @@ def find_videos(src: str, out: str, val_fraction: float, seed: int) -> list[Vide
         )
         for source in folders
     ]
+    clips = [IgnoredFile(s.video_id, 'clip, not a folder of images') for s in walked.sources if s not in folders]
+    return SourceFindings(videos, [*walked.ignored, *clips])
 
 
 @as_command(kept='finished videos are kept; run the same command again to resume.')
@@ -73,10 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
-    videos = find_videos(options.src, options.out, options.val_fraction, options.seed)
+    found = find_videos(options.src, options.out, options.val_fraction, options.seed, options.follow_links)
     settings = StoreSettings(size=options.size, color=options.color)
     # All frames of a folder are kept, so there is no sampling rate.
-    return convert_sources(videos, options.out, settings, PREFIXES, options.workers, options.keep_images, fps=None)
+    rates = {'fps': None, 'min_frames': None}
+    keep, dry_run = options.keep_images, options.dry_run
+    return convert_sources(found, options.out, settings, PREFIXES, options.workers, keep, dry_run=dry_run, **rates)
 
 
 if __name__ == '__main__':

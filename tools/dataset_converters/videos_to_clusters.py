@@ -1,13 +1,13 @@
 """Convert clips and frame folders into a dataset of video clusters.
 
-SRC contains class folders of clips (mp4 avi gif mov mpeg mpg m4v mkv webm), of DICOM files, or of frame folders; or
-clips without labels; or any layout with an index.csv (path,label,patient_id[,split]). Running it again resumes where it
+SRC contains class folders of clips (videos, DICOM files, image stacks, frame folders: CLASS/CLIP/0.png), or clips
+without labels, or any layout with an index.csv (path,label,patient_id[,split]). Running it again resumes where it
 stopped. From DICOM files, pixels and frame times are used, and PatientID for grouping: docs/privacy.md.
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from uscl.clips.discovery import find_sources
@@ -27,10 +27,12 @@ class Options(PrivacyOptions, ClipOptions):
     Attributes:
         index: Path,label,patient_id[,split] (default: SRC/index.csv, if any).
         classes: Class names in order (default: sorted labels).
+        stills: Every image is a picture of its own, not a frame of the clip that its folder is.
     """
 
     index: Annotated[str | None, Arg('CSV')] = None
     classes: Annotated[list[str] | None, Arg('NAME')] = None
+    stills: bool = False
 
 
 @as_command(kept='finished videos are kept; run the same command again to resume.')
@@ -44,19 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
-    sources = options.protect(find_sources(options.src, options.index, options.classes, options.out), options.out)
+    found = find_sources(options.src, options.index, options.classes, options.out, options.follow_links, options.stills)
+    found = options.protect(found, options.out, options.dry_run)
     if options.val_fraction is not None:
-        sources = split_sources(sources, options.val_fraction, options.seed)
-    settings = StoreSettings(options.fps, options.size, options.color, options.static_tolerance)
+        found = replace(found, sources=split_sources(found.sources, options.val_fraction, options.seed))
+    settings = StoreSettings(options.fps, options.size, options.color, options.static_tolerance, options.min_frames)
     private = options.metainfo()
     return convert_sources(
-        sources,
+        found,
         options.out,
         settings,
         options.classes,
         options.workers,
         options.keep_images,
         remove_others=bool(private),
+        dry_run=options.dry_run,
         **private,
     )
 

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from uscl.core.loose_names import look_alikes
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import Folds, read_folds
+from uscl.data.patient_division import unknown_patients
 
 from .clip_facts import Clip, read_clips
 from .confounding import check_confounding
@@ -77,6 +79,10 @@ def check_datasets(
         if annotations[name]['metainfo'].get('grouping') == 'unknown':
             message = f'{name}: which frames share a video or patient is unknown, so leaks by id cannot be detected.'
             findings.append(Finding(NOTE, 'grouping unknown', message))
+        labels, patients = ([entry[key] for entry in entries[name]] for key in ('label', 'patient_id'))
+        if annotations[name]['metainfo'].get('grouping') != 'unknown':
+            findings += [Finding(WARNING, 'patients unknown', f'{name}: {text}') for text in unknown_patients(patients)]
+        findings += [Finding(WARNING, 'names alike', f'{name}: {text}') for text in look_alikes(labels, patients)]
         members = [clip for clip in clips if clip.data == name]
         findings += check_quality(name, members, annotations[name]['metainfo']['classes'])
         findings += check_confounding(name, members)

@@ -108,15 +108,16 @@ def shared_ids(entries: Mapping[str, Sequence[Mapping]]) -> Iterator[Finding]:
     """
     for (first, ours), (second, theirs) in combinations(entries.items(), 2):
         for key, what in (('patient_id', 'patient'), ('video_id', 'video')):
-            shared = [x for x in dict.fromkeys(e[key] for e in ours) if x is not None and x in {e[key] for e in theirs}]
+            others = {e[key] for e in theirs} - {None}
+            shared = dict.fromkeys(e[key] for e in ours if e[key] in others)
             if shared:
                 yield Finding(
                     NOTE,
                     f'{what} id in two folders',
-                    f'{len(shared)} {what} ids are in both {first} and {second}: {few(shared)}. Each folder assigns '
-                    f'its own ids, so this is only a suspicion; add a prefix if they differ in meaning.',
+                    f'{len(shared)} {what} ids are in both {first} and {second}: {few(list(shared))}. Each folder '
+                    f'assigns its own ids, so this is only a suspicion; add a prefix if they differ in meaning.',
                     tuple((d, e['video_id']) for d, es in ((first, ours), (second, theirs)) for e in es
-                          if e[key] in set(shared)),
+                          if e[key] in shared),
                 )  # fmt: skip
 
 

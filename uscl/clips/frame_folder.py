@@ -9,7 +9,8 @@ from PIL import Image
 from uscl.core.errors import ClipError
 from uscl.core.natural_order import natural_key
 
-IMAGE_SUFFIXES = frozenset({'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff'})
+from .media_suffixes import IMAGE_SUFFIXES
+
 # Pixels of a frame, enough for 8K video: a few hundred bytes may claim to be billions, which would fill the memory.
 LARGEST_FRAME = 1 << 25
 

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from uscl.core.errors import ClipError
 
 from .dicom_header import is_dicom
+from .media_suffixes import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,10 +35,18 @@ class Clip(Protocol):
 
     @property
     def facts(self) -> dict:
-        """After an iteration, what was found.
+        """After an iteration, what was found, as plain values.
 
-        ``frames_decoded``, those not given included; of a video or a DICOM file also ``frame_rate`` (nominal) and
-        ``frame_rate_assumed`` (whether it states neither times nor a rate, and 25 was taken).
+        ``frames_decoded``: int, those not given included. A key that does not apply is left out:
+
+        - ``frame_rate``: float, nominal, of a video or a DICOM file.
+        - ``assumed``: list of str, what the source does not say, such as ``'frame rate'`` (25 was taken).
+        - ``turned``: str, how the frames were turned to stand upright, such as ``'rotated 90°'`` (clockwise) or
+          ``'mirrored'``.
+        - ``rescaled``: list of str, what was changed in size or values, such as ``'pixel aspect 8:9'`` or
+          ``'grey levels 0 to 4095'``.
+        - ``short_clip_fps``: float, frames of a second that were kept, evenly spaced, where the rate asked for gave too
+          few.
         """
 
     def __iter__(self) -> 'Iterator[np.ndarray]':
@@ -47,17 +57,18 @@ class Clip(Protocol):
         """
 
 
-def open_clip(path: str | Path, fps: float | None = None) -> Clip:
+def open_clip(path: str | Path, fps: float | None = None, at_least: int = 1) -> Clip:
     """Open a clip, whatever it is stored as.
 
-    What ends in .dcm or .dicom is DICOM, and so is what has no suffix (or digits as one) and DICOM's mark in it; .png,
-    .jpg, .jpeg, .bmp, .tif and .tiff are images, of which the first page is taken; all else is a video, GIF included,
-    if FFmpeg recognises it.
+    What ends in .dcm or .dicom is DICOM, and so is what begins as DICOM does and has no suffix of a video or an image;
+    .png, .jpg, .jpeg, .bmp, .tif and .tiff are images, of which the first page is taken; all else is a video, GIF
+    included, if FFmpeg recognises it.
 
     Args:
         path: A video, a DICOM file, an image or a folder that directly holds images.
         fps: Keep the first frame of every interval of ``1 / fps`` seconds; None keeps every frame. Folders are always
             kept whole: they hold the frames that somebody chose.
+        at_least: Where ``fps`` gives fewer frames, take so many, evenly spaced, or all if there are no more.
 
     Returns:
         An iterable of frames, see :class:`Clip`.
@@ -68,7 +79,8 @@ def open_clip(path: str | Path, fps: float | None = None) -> Clip:
     """
     from .clip_reader import ClipReader  # here, for PyAV takes time that importing this package should not
     from .dicom_reader import DicomReader
-    from .frame_folder import IMAGE_SUFFIXES, FrameFolder
+    from .enough_frames import EnoughFrames
+    from .frame_folder import FrameFolder
     from .image_file import ImageFile
 
     path = Path(path)
@@ -83,6 +95,8 @@ def open_clip(path: str | Path, fps: float | None = None) -> Clip:
             raise ClipError(path, 'neither a file nor a folder: give a clip')
     except OSError as error:  # a name that is too long, a folder above it that may not be read
         raise ClipError(path, f'it cannot be found ({error.strerror}): check the path and its rights') from error
-    if is_dicom(path):
-        return DicomReader(path, fps)
-    return ImageFile(path) if path.suffix.lower() in IMAGE_SUFFIXES else ClipReader(path, fps)
+    dicom = is_dicom(path)
+    if not dicom and path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFile(path)
+    open_at = partial(DicomReader if dicom else ClipReader, path)
+    return open_at(fps) if fps is None or at_least <= 1 else EnoughFrames(open_at, fps, at_least)

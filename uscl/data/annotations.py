@@ -3,7 +3,7 @@
 .. code-block:: none
 
     {"metainfo": {"dataset_type": "VideoClusters", "format_version": 2, "classes": ["covid", "regular"],
-                  "settings": {"fps": 3.0, "size": 256, "color": "auto"}, …},    # of the conversion
+                  "settings": {"fps": 3.0, "min_frames": 8, "size": 256}, …},    # of the conversion
      "data_list": [{"video_id": "covid/a.mp4",     # unique; the clip's path in the source, with '/'
                     "patient_id": "p1",            # or null: unknown
                     "label": "covid",              # a class name, or null: unlabelled
@@ -12,10 +12,11 @@
                     "source": "covid/a.mp4",       # relative to the source folder; null: hidden
                     "sha256": "9f86…",             # of the source file
                     "signature": null,             # of the decoded content
-                    "fps": 3.0,                    # kept frames per second; null: all
+                    "fps": 3.0,                    # kept frames per second, more in short clips; null: all
                     "times": null,                 # or the time of every frame in seconds
                     "assumed": ["frame rate"],     # facts that the source does not state
-                    "turned": null, "rescaled": null},
+                    "turned": "rotated 90°",       # clockwise, to stand upright; null: not turned
+                    "rescaled": ["pixel aspect 8:9"]},    # changes of size or values
                    …]}
 
 Unknown values are null. If it is unknown which frames share a video or patient, ``metainfo`` says so (``"grouping":
@@ -122,8 +123,9 @@ def check_annotations(annotations: Any, path: str | Path) -> None:
     if not isinstance(data_list, list):
         raise ValueError(f'{path}: data_list should be a list, one entry per video, got {type(data_list).__name__}.')
     seen: set[str] = set()
+    known = set(classes)
     for position, entry in enumerate(data_list):
-        _check_entry(entry, f'{path}: data_list[{position}]', set(classes))
+        _check_entry(entry, f'{path}: data_list[{position}]', known)
         if entry['video_id'] in seen:
             raise ValueError(f'{path}: video_id {entry["video_id"]!r} occurs twice; ids must be unique.')
         seen.add(entry['video_id'])

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from .folds import SIDES, Folds, check_folds, group_of
-from .patient_division import divide, hold_back_share
+from .patient_division import divide, hold_back_share, unknown_patients
 
 GROUPINGS = ('patient', 'video')
 
@@ -44,7 +44,7 @@ def make_folds(
         units = [(entry['video_id'], entry['label'], entry['video_id']) for entry in entries]
     elif group_by == 'patient':
         units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in entries]
-        notes += _unknown_patients(entries)
+        notes += unknown_patients([entry['patient_id'] for entry in entries])
     else:
         raise ValueError(f'group_by should be one of {GROUPINGS}, got {group_by!r}.')
     _check_counts(units, num_folds, group_by)
@@ -78,7 +78,7 @@ def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: flo
     of_split: dict[str | None, list[Mapping]] = defaultdict(list)
     for entry in entries:
         of_split[entry['split']].append(entry)
-    notes = _unknown_patients(entries)
+    notes = unknown_patients([entry['patient_id'] for entry in entries])
     if left_out := of_split.pop(None, []):
         notes.append(f'{len(left_out)} labelled videos have no split and are ignored.')
     if odd := sorted(str(name) for name in of_split if name not in ('train', 'val', 'test')):
@@ -119,11 +119,11 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
     known = {entry['video_id']: entry for entry in annotations['data_list']}
     if missing := [name for fold in given for side in ('train', 'test') for name in fold[side] if name not in known]:
         raise ValueError(f'metainfo.folds names {missing[0]!r}, which is not in the data: run the converter again.')
-    notes = _unknown_patients(annotations['data_list'])
+    notes = unknown_patients([entry['patient_id'] for entry in annotations['data_list']])
     folds = []
     for number, fold in enumerate(given):
-        test = list(dict.fromkeys(fold['test']))
-        train = [name for name in dict.fromkeys(fold['train']) if name not in set(test)]
+        test = dict.fromkeys(fold['test'])
+        train = [name for name in dict.fromkeys(fold['train']) if name not in test]
         if twice := len(set(fold['train'])) - len(train):
             notes.append(f'{twice} images of fold {number} are in both train and test; they are used for testing only.')
         units = [(name, known[name]['label'], group_of(known[name])) for name in train]
@@ -132,23 +132,13 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
             {
                 'train': [name for name in train if name not in val],
                 'val': [name for name in train if name in val],
-                'test': test,
+                'test': list(test),
             }
         )
     _even_out(folds, {name: entry['label'] for name, entry in known.items()}, notes)
     made = Folds(folds, 'unknown', seed, notes)
     check_folds(made, annotations['data_list'])
     return made
-
-
-def _unknown_patients(entries: Sequence[Mapping]) -> list[str]:
-    unknown = sum(entry['patient_id'] is None for entry in entries)
-    if not unknown:
-        return []
-    return [
-        f'{unknown} of {len(entries)} videos have no patient id and are grouped by video: results are inflated if a '
-        f'patient has several of them.'
-    ]
 
 
 def _even_out(folds: list[dict[str, list[str]]], label: Mapping[str, str], notes: list[str]) -> None:

@@ -12,6 +12,22 @@ _Unit = tuple[str, str]  # never divided: ('patient', patient) or ('single', ite
 _ATTEMPTS = 100
 
 
+def unknown_patients(patients: Sequence[str | None]) -> list[str]:
+    """A sentence on the videos of which the patient is not known; none if all are.
+
+    >>> unknown_patients(['p1', None])
+    ['1 of 2 videos has no patient id and is grouped by video: if one patient has several, the figures are too good.']
+    """
+    count = sum(patient is None for patient in patients)
+    if not count:
+        return []
+    verbs = 'has no patient id and is' if count == 1 else 'have no patient id and are'
+    return [
+        f'{count} of {len(patients)} videos {verbs} grouped by video: if one patient has several, the figures are too '
+        f'good.'
+    ]
+
+
 def hold_back_share(items: Sequence[Item], val_fraction: float, seed: int) -> set[str]:
     """Hold back a fraction of the patients of every class; a patient counts as the class of most of its items.
 

@@ -1,4 +1,4 @@
-"""Build a self-contained web page from a template: inline style, embedded images, no scripts, no external resources.
+"""Build a self-contained web page from a template: inline style and script, embedded images, no external resources.
 
 The text of a page is in ``templates/``; Python supplies values and figures. Every value is escaped.
 """
@@ -9,13 +9,15 @@ import math
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from uscl.core.atomic_files import write_text
+
+if TYPE_CHECKING:  # pages without figures need not wait for it
+    from matplotlib.figure import Figure
 
 
 def write_page(path: str | Path, template: str, **content: Any) -> None:
@@ -38,7 +40,7 @@ def render(template: str, **content: Any) -> str:
     return re.sub(r'[ \t]*\n\s*(?=[^<\s])', ' ', text)  # put each paragraph of the template on one line
 
 
-def picture(figure: Figure, alt: str, dpi: int = 130) -> Markup:
+def picture(figure: 'Figure', alt: str, dpi: int = 130) -> Markup:
     """Embed a figure as an image in the page.
 
     Args:

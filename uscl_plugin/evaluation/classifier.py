@@ -11,6 +11,7 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from uscl.clips import open_clip
+from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_preparation import prepare_clip
 from uscl.clips.frame_resize import resize_frame
 from uscl.core.config_literals import config_literals
@@ -55,13 +56,16 @@ class FrameClassifier:
                 found.append(self.model(inputs).softmax(dim=1).double().cpu().numpy())
         return np.concatenate(found)
 
-    def predict_clip(self, path: str | Path, fps: float = 3.0, size: int = 256) -> dict[str, Any]:
+    def predict_clip(
+        self, path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES
+    ) -> dict[str, Any]:
         """Predict the class of a clip by the mean of its frames' probabilities.
 
         Args:
             path: See :func:`read_clip`.
             fps: Frames to use per second of a video or DICOM file.
             size: Maximum length of a frame's shorter side in pixels; ideally as in the conversion of the training data.
+            min_frames: Minimum number of frames to use from a short clip; ideally as in that conversion.
 
         Returns:
             ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (their
@@ -70,7 +74,7 @@ class FrameClassifier:
         Raises:
             ClipError: The clip does not exist or cannot be read.
         """
-        frames = self.probabilities(read_clip(path, fps, size))
+        frames = self.probabilities(read_clip(path, fps, size, min_frames))
         mean = frames.mean(axis=0)
         return {
             'clip': str(path),
@@ -115,13 +119,14 @@ def load_classifier(path: str | Path) -> FrameClassifier:
     return FrameClassifier(network.to(device).eval(), list(classes), size)
 
 
-def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.ndarray]:
+def read_clip(path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES) -> list[np.ndarray]:
     """Frames of a video, DICOM file, image folder or single image, as the converters store them.
 
     Args:
         path: See :func:`uscl.clips.open_clip`.
         fps: Frames to keep per second of a video or DICOM file.
         size: Maximum length of a frame's shorter side in pixels.
+        min_frames: Minimum number of frames to keep from a short clip.
 
     Returns:
         Arrays (H, W, 3) uint8, RGB; all grey if the whole clip is.
@@ -129,5 +134,5 @@ def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.nd
     Raises:
         ClipError: The clip does not exist or cannot be read.
     """
-    frames = prepare_clip(open_clip(path, fps), size)
+    frames = prepare_clip(open_clip(path, fps, min_frames), size)
     return [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in frames]

@@ -111,7 +111,7 @@ def _masks() -> Reader:
 
 def _tables() -> list[Reader]:
     def check_index(path: Path) -> None:
-        for row in read_index(path):
+        for row in read_index(path, path.parent)[0]:
             _expect_inside(path.parent, row['path'])
         find_sources(path.parent)
 

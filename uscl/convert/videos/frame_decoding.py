@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
 from uscl.clips.readers import open_clip
@@ -18,7 +19,7 @@ from uscl.data.frame_store import StoredVideo
 from uscl.data.png_frames import frame_name, write_png
 from uscl.data.store_writer import append_shape
 
-CONVERTER_VERSION = 2  # raise when the same source and settings give other frames: all videos are then redone
+CONVERTER_VERSION = 3  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 ColorMode = Literal['auto', 'gray', 'color']
 
@@ -32,16 +33,18 @@ class StoreSettings:
         size: Largest shorter side in pixels.
         color: 'gray', 'color', or 'auto': gray if every frame of the video is.
         mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
+        min_frames: Fewest frames to keep of a short clip, see :func:`uscl.clips.open_clip`.
     """
 
     fps: float = 3.0
     size: int = 256
     color: ColorMode = 'auto'
     mask_tolerance: int | None = None
+    min_frames: int = MIN_FRAMES
 
     def of(self, source: Path) -> dict[str, Any]:
         """Those that matter for a source, as plain values."""
-        return asdict(self) | ({'fps': None} if source.is_dir() else {})
+        return asdict(self) | ({'fps': None, 'min_frames': None} if source.is_dir() else {})
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ def decode_video(
     """
     mask, decoded = None, None
     if settings.mask_tolerance is not None:
-        mask = find_static(source, open_clip(source, settings.fps), settings.mask_tolerance, open_clip(source))
+        frames = open_clip(source, settings.fps, settings.min_frames)
+        mask = find_static(source, frames, settings.mask_tolerance, open_clip(source))
     if settings.color != 'color':
         decoded = _write_frames(source, raw, settings, mask, images, grey=True)
     if decoded is None:  # a coloured frame came up: start again, so that all frames are of one kind
@@ -121,7 +125,7 @@ def _write_frames(
     if images is not None:
         shutil.rmtree(images, ignore_errors=True)
         images.mkdir(parents=True)
-    reader = open_clip(source, settings.fps)
+    reader = open_clip(source, settings.fps, settings.min_frames)
     shapes: list[list[int]] = []
     with raw.open('wb') as file:
         for number, frame in enumerate(_blanked(reader, mask)):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from uscl.clips.discovery import VideoSource
+from uscl.clips.video_source import VideoSource
 
 
 @dataclass
