@@ -13,18 +13,17 @@ _ATTEMPTS = 100
 
 
 def unknown_patients(patients: Sequence[str | None]) -> list[str]:
-    """A sentence on the videos of which the patient is not known; none if all are.
+    """A sentence on videos without a known patient; none if all are known.
 
     >>> unknown_patients(['p1', None])
-    ['1 of 2 videos has no patient id and is grouped by video: if one patient has several, the figures are too good.']
+    ['1 of 2 videos has no patient id and is grouped by video: results are inflated if a patient has several.']
     """
     count = sum(patient is None for patient in patients)
     if not count:
         return []
     verbs = 'has no patient id and is' if count == 1 else 'have no patient id and are'
     return [
-        f'{count} of {len(patients)} videos {verbs} grouped by video: if one patient has several, the figures are too '
-        f'good.'
+        f'{count} of {len(patients)} videos {verbs} grouped by video: results are inflated if a patient has several.'
     ]
 
 
