@@ -1,7 +1,7 @@
-"""Say which class a fine-tuned classifier sees in new clips: the mean of its frames' probabilities.
+"""Predict the class of new clips with a fine-tuned classifier, by averaging over their frames.
 
-CHECKPOINT is a model.pth of tools/evaluate.py, or a checkpoint that a config of configs/pocus has trained; CLIP a
-video, a DICOM file, a stack, a folder of images or an image. For research; not a medical device.
+CHECKPOINT is a model.pth of tools/evaluate.py, or a checkpoint trained with a config of configs/pocus; CLIP is a video,
+a DICOM file, a stack, a folder of images or an image. For research; not a medical device.
 """
 
 import json
@@ -22,15 +22,15 @@ from uscl_plugin.evaluation.classifier import load_classifier
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionOptions:
-    """Which classifier looks at which clips.
+    """Options of the prediction.
 
     Attributes:
-        checkpoint: Of a classifier, see above.
-        clips: See above.
-        json: Print JSON in place of a table.
-        fps: Frames used in a second.
-        min_frames: Fewest frames used of a short clip, evenly spaced, or all if it has no more.
-        frame_size: As the converter's --size.
+        checkpoint: Checkpoint of a classifier, see above.
+        clips: Clips to classify, see above.
+        json: Print JSON instead of a table.
+        fps: Frames used per second.
+        min_frames: Minimum number of frames used from a short clip, evenly spaced; all if it has fewer.
+        frame_size: Same as the converter's --size.
     """
 
     checkpoint: Annotated[str, Arg('CHECKPOINT', positional=True)]
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the tool.
 
     Returns:
-        Exit code: 0; 1 if the checkpoint or every clip could not be read.
+        Exit code: 0; 1 if the checkpoint or all clips could not be read.
     """
     options = parse_options(PredictionOptions, argv, __doc__)
     init_default_scope('mmpretrain')

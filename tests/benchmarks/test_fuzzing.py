@@ -141,4 +141,4 @@ def test_tool_keeps_what_it_finds(tool, monkeypatch, tmp_path, capsys):
     assert '60 inputs: 30 read, 0 refused, 30 findings' in capsys.readouterr().out
     assert tool.main(['--inputs', '5', '--readers', 'good', '--out', str(tmp_path / 'other')]) == 0
     assert tool.main(['--readers', 'nobody', '--out', str(tmp_path / 'third')]) == 2
-    assert "no reader 'nobody': choose of good, bad" in capsys.readouterr().err
+    assert "'nobody': choose from good, bad" in capsys.readouterr().err

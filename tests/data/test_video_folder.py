@@ -1,4 +1,4 @@
-"""A data folder without a host gives what the plugin's data set gives."""
+"""A data folder without a host gives what the plugin's dataset gives."""
 
 import cv2
 import mmcv
@@ -34,7 +34,7 @@ def test_a_frame_that_is_not_there(clusters, name):
 
 
 def test_only_a_split(clusters):
-    with pytest.raises(ValueError, match=r"no split 'train'.*--val-fraction"):
+    with pytest.raises(ValueError, match=r"'train'.*--val-fraction"):
         VideoFolder(clusters, split='train')
 
 

@@ -142,7 +142,7 @@ def test_the_tool_says_where_it_starts(run_config, root):
 def test_weights_that_a_gradient_spoilt_are_never_saved(run_config):
     runner, planted, message = stopped(run_config(3), 'gradient')  # in the last step of epoch 2, at a finite loss
     assert runner.iter == 4 and all(torch.isfinite(loss) for loss in planted.losses.values())
-    assert 'not finite at epoch 2, step 2 of it, though every loss was' in message and planted.videos[0] in message
+    assert 'not finite at epoch 2, step 2 ' in message and planted.videos[0] in message
     work_dir = Path(runner.work_dir)
     assert [path.name for path in work_dir.glob('*.pth')] == [LAST_GOOD]
     assert not not_finite(state_of(work_dir / LAST_GOOD))

@@ -47,7 +47,7 @@ def test_the_page_counts_and_filters(tmp_path):
     assert ['(unlabelled)', '1', '–', '–', '1', '–'] in rows
     assert ['Rotated 90°', '2 clips'] in rows and ['Frame rate assumed', '1 clip'] in rows
     assert ['Frames per second in the source', '10 to 25, median 17.5'] in rows
-    assert '2 clips of unknown patients' in page and '8 files ignored: 3 .docx' in page and 'One sentence.' in page
+    assert '2 clips with unknown patient' in page and '8 files ignored: 3 .docx' in page and 'One sentence.' in page
     shown = re.findall(r'data-class="(.*?)" data-patient="(.*?)"\s+data-split="(.*?)"', page)
     assert shown[0] == ('a', 'p1', 'train') and shown[3] == ('(unlabelled)', '(unknown)', '(none)')
     for name, choices in (('class', 4), ('patient', 3), ('split', 4)):  # 'all' is one of them

@@ -138,7 +138,7 @@ def test_missing_package_is_named_with_the_extra(tmp_path, source, monkeypatch, 
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, '__import__', refuse)
-    with pytest.raises(ValueError, match=rf"needs {missing}: pip install 'uscl_plugin\[export\]'\.") as error:
+    with pytest.raises(ValueError, match=rf"{missing}: pip install 'uscl_plugin\[export\]'\.") as error:
         export_backbone(source, tmp_path / 'a.onnx', 'onnx', given())
     assert '\n' not in str(error.value) and not list(tmp_path.iterdir())
 
@@ -151,7 +151,7 @@ def test_onnx_that_differs_is_not_written(tmp_path, source, monkeypatch):
         return [array * 1.001 for array in real(self, *args, **kwargs)]
 
     monkeypatch.setattr(onnxruntime.InferenceSession, 'run', off)
-    with pytest.raises(ValueError, match='other features than PyTorch'):
+    with pytest.raises(ValueError, match='PyTorch'):
         export_backbone(source, tmp_path / 'a.onnx', 'onnx', given())
     assert not list(tmp_path.iterdir())
 
@@ -230,7 +230,7 @@ def test_folder_that_is_not_empty_stays(tmp_path, source):
     (tmp_path / 'ours').mkdir()
     (tmp_path / 'ours' / 'a.txt').write_text('mine')
     for name in ('ours', 'ours/a.txt'):
-        with pytest.raises(ValueError, match='is there already'):
+        with pytest.raises(ValueError, match='already exists'):
             export_backbone(source, tmp_path / name, 'hub', given())
     assert [path.name for path in tmp_path.rglob('*')] == ['ours', 'a.txt']
 

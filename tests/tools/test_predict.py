@@ -128,7 +128,7 @@ def test_frames_are_resized_as_by_pillow(trained, size):
 
 def test_a_backbone_is_no_classifier(predict, trained, tmp_path, capsys):
     assert predict(tmp_path / 'backbone.pth', 'x.mp4') == 1
-    assert 'backbone.pth holds no classifier (a pretrained backbone has no classes)' in capsys.readouterr().err
+    assert 'backbone.pth contains no classifier' in capsys.readouterr().err
     checkpoint = torch.load(trained[0], weights_only=True)
     del checkpoint['state_dict']['head.fc.bias']
     torch.save(checkpoint, tmp_path / 'cut.pth')
@@ -137,9 +137,7 @@ def test_a_backbone_is_no_classifier(predict, trained, tmp_path, capsys):
     checkpoint['meta']['cfg'] = re.sub('(test|val)_dataloader', 'no_loader', checkpoint['meta']['cfg'])
     torch.save(checkpoint, tmp_path / 'lost.pth')
     assert predict(tmp_path / 'lost.pth', 'x.mp4') == 1
-    assert re.search(
-        r'lost.pth holds a configuration that cannot be built .*: pass a model.pth', capsys.readouterr().err
-    )
+    assert re.search(r'lost.pth .*: pass a model.pth', capsys.readouterr().err)
     assert predict(tmp_path / 'none.pth', 'x.mp4') == 1
     assert 'none.pth does not exist' in capsys.readouterr().err
 

@@ -1,11 +1,10 @@
 """Convert the POCUS lung data (covid, pneumonia, regular) into a dataset of video clusters.
 
 SRC is a clone of github.com/jannisborn/covid19_ultrasound, its data folder, or a folder with pocus_videos/ and
-dataset_metadata.csv; classes and patients are taken from that table. Or SRC is the folder of the five files
-covid_data1.pkl to covid_data5.pkl of the authors of USCL: every distinct image becomes a video of one frame, and the
-folds are kept. Their pickles are read without running anything in them. Run again, it goes on where it stopped.
---fps, --min-frames, --probe, --viral, --val-fraction, --seed, --keep-images, --follow-links and --dry-run are for
-a clone.
+dataset_metadata.csv; classes and patients are taken from that table. Or SRC is the folder with the five files
+covid_data1.pkl to covid_data5.pkl of the USCL authors: every distinct image becomes a video of one frame, and the folds
+are kept. Their pickles are read without executing anything in them. Running it again resumes where it stopped. --fps,
+--min-frames, --probe, --viral, --val-fraction, --seed, --keep-images, --follow-links and --dry-run are for a clone.
 """
 
 import sys
@@ -31,25 +30,25 @@ CLIP_OPTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Options(ClipOptions):
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        probe: Leave out clips of other probes; the data set's paper used convex.
-        viral: What to do with viral pneumonia; the paper's pneumonia is bacterial.
+        probe: Leave out clips from other probes; the dataset's paper used convex ones.
+        viral: How to treat viral pneumonia; the paper's pneumonia is bacterial.
     """
 
     probe: Literal['all', 'convex', 'linear'] = 'all'
-    # Neither the paper's experiments nor the folds of USCL have viral pneumonia: their pneumonia is bacterial. It can
-    # look like COVID-19, which is viral, too, so that counting it as pneumonia would blur the two classes.
+    # Neither the paper's experiments nor the USCL folds contain viral pneumonia: their pneumonia is bacterial. Viral
+    # pneumonia can look like COVID-19, which is also viral, so counting it as pneumonia would blur the two classes.
     viral: Literal['skip', 'pneumonia'] = 'skip'
 
 
-@as_command(kept='what is finished is kept, run the same command again.')
+@as_command(kept='finished videos are kept; run the same command again to resume.')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
-        argv: Arguments; None takes the command line's.
+        argv: Arguments; None takes those of the process.
 
     Returns:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
@@ -62,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             option_name(Options, name) for name in CLIP_OPTIONS if getattr(options, name) != getattr(Options, name)
         ]
         if given:
-            raise SourceError(f'{", ".join(given)} is for clips, and {options.src} holds the pickled folds: drop it.')
+            raise SourceError(f'{", ".join(given)} is for clips, but {options.src} contains pickled folds: remove it.')
         return convert_folds(fold_files, options.out, settings)
     found = find_clips(options.src, options.out, options.probe, options.viral, options.follow_links)
     if options.val_fraction is not None:

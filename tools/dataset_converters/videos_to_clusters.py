@@ -1,8 +1,8 @@
-"""Convert clips and folders of frames into a dataset of video clusters.
+"""Convert clips and frame folders into a dataset of video clusters.
 
-SRC holds class folders of clips (videos, DICOM files, image stacks, folders of frames: CLASS/CLIP/0.png), or clips
-without labels, or anything with an index.csv (path,label,patient_id[,split]). Run again, it goes on where it stopped.
-Of a DICOM file, pixels and frame times are used, and PatientID to group: docs/privacy.md.
+SRC contains class folders of clips (videos, DICOM files, image stacks, frame folders: CLASS/CLIP/0.png), or clips
+without labels, or any layout with an index.csv (path,label,patient_id[,split]). Running it again resumes where it
+stopped. From DICOM files, pixels and frame times are used, and PatientID for grouping: docs/privacy.md.
 """
 
 import sys
@@ -22,7 +22,7 @@ from uscl.core.options import Arg, parse_options
 
 @dataclass(frozen=True, kw_only=True)
 class Options(PrivacyOptions, ClipOptions):
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
         index: Path,label,patient_id[,split] (default: SRC/index.csv, if any).
@@ -35,12 +35,12 @@ class Options(PrivacyOptions, ClipOptions):
     stills: bool = False
 
 
-@as_command(kept='what is finished is kept, run the same command again.')
+@as_command(kept='finished videos are kept; run the same command again to resume.')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
-        argv: Arguments; None takes the command line's.
+        argv: Arguments; None takes those of the process.
 
     Returns:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.

@@ -1,4 +1,4 @@
-"""Show the clips of a data folder on one page: counts, what was found out about them, and a picture of each.
+"""Show the clips of a data folder on one page: counts, facts about the clips, and a picture of each.
 
 python tools/visualization/browse_dataset.py data/mine
 """
@@ -16,10 +16,10 @@ from uscl.reports.overview_page import folder_cards, write_overview
 
 @dataclass(frozen=True, kw_only=True)
 class BrowseOptions:
-    """Which folder is shown.
+    """Options of the page.
 
     Attributes:
-        data: Folder that a converter wrote.
+        data: Folder written by a converter.
         out: Page to write (default: DATA/overview.html).
     """
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = Path(options.out or Path(options.data).expanduser() / 'overview.html')
     cards = folder_cards(options.data)
     write_overview(out, cards, f'Clips of {Path(options.data).resolve().name}')
-    print(f'{out}: {len(cards)} clips. It holds pictures of patients: treat it like the data.')
+    print(f'{out}: {len(cards)} clips. It contains patient images: treat it like the data.')
     return 0
 
 

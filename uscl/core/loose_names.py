@@ -1,15 +1,15 @@
-"""Names that people and spreadsheets write in several ways."""
+"""Recognise different spellings of one name, as people and spreadsheets write them."""
 
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
-_UNKNOWN = {'nan', 'none', 'na', 'n/a', '#n/a', '#nv', 'null', 'nat', '<na>'}  # of pandas, Python and spreadsheets
+_UNKNOWN = {'nan', 'none', 'na', 'n/a', '#n/a', '#nv', 'null', 'nat', '<na>'}  # from pandas, Python and spreadsheets
 
 
 def means_unknown(text: str) -> bool:
-    """Whether a program wrote a text where there was nothing.
+    """Whether a text is a program's placeholder for a missing value.
 
     >>> means_unknown('NaN'), means_unknown('Nancy')
     (True, False)
@@ -18,7 +18,7 @@ def means_unknown(text: str) -> bool:
 
 
 def loose_key(name: str) -> str:
-    """Equal for names that differ only in case, spaces, leading zeros or '.0' at the end.
+    """A key that is equal for names that differ only in case, spaces, leading zeros or a final '.0'.
 
     >>> loose_key('P 01') == loose_key('p1') == loose_key('P1.0'), loose_key('p10') == loose_key('p1')
     (True, False)
@@ -29,12 +29,12 @@ def loose_key(name: str) -> str:
 
 
 def look_alikes(labels: Iterable[str | None], patients: Iterable[str | None], named: bool = True) -> list[str]:
-    """A sentence on the labels and patient ids that are probably meant to be equal, or none.
+    """A sentence on labels and patient ids that are probably meant to be the same, or none.
 
     Args:
-        labels: Class names of videos; None is unlabelled.
-        patients: Patients of videos; None is unknown.
-        named: Whether patient ids may be written.
+        labels: Class names of videos; None if unlabelled.
+        patients: Patients of videos; None if unknown.
+        named: Whether patient ids may be shown.
     """
     found = []
     for what, names in (('label', labels), ('patient', patients)):
@@ -50,6 +50,6 @@ def look_alikes(labels: Iterable[str | None], patients: Iterable[str | None], na
     if not found:
         return []
     return [
-        f"labels or patient ids that differ only in case, spaces, zeros or '.0', or that stand for nothing, count as "
-        f'different: {", ".join(found)}. Write alike what is the same, and leave empty what is unknown.'
+        f"labels or patient ids that differ only in case, spaces, zeros or '.0', or that mean 'missing', count as "
+        f'different: {", ".join(found)}. Use one spelling for each, and leave unknown values empty.'
     ]

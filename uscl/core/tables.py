@@ -15,16 +15,16 @@ from .escaping import for_markdown
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as Markdown; what a cell holds is text, whatever it looks like."""
+    """Format a table as Markdown; cells are escaped."""
     lines = [header, ['---'] * len(header), *rows]
     return '\n'.join('| ' + ' | '.join(for_markdown(cell) for cell in line) + ' |' for line in lines)
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a table in one step. Without rows there is no file, and an older one is removed.
+    """Write a CSV table atomically. Without rows no file is written, and an old one is removed.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     if not rows:
         Path(path).unlink(missing_ok=True)
@@ -35,20 +35,20 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[A
 
 
 def read_csv(path: str | Path) -> list[tuple[int, list[str]]]:
-    """Read a table as spreadsheets of any language write it: the rows that are not empty.
+    """Read the non-empty rows of a CSV table from a spreadsheet in any language.
 
-    The text is UTF-8, UTF-16 with a byte order mark, or else Windows-1252; the mark of the first row that is there most
-    often separates cells: a comma, a semicolon or a tab, or the one that a first line such as ``sep=;`` names.
+    The text is UTF-8, UTF-16 with a byte order mark, or otherwise Windows-1252. The separator is the comma, semicolon
+    or tab that is most frequent in the first row, or is given by a first line such as ``sep=;``.
 
     Args:
         path: The file.
 
     Returns:
-        The line in which a row ends, and its cells, without spaces around them and in Unicode's composed form (NFC).
+        The last line of each row, and its cells, stripped and in Unicode's composed form (NFC).
 
     Raises:
-        SourceError: It is no text, or a quotation mark is out of place; names the line.
-        OSError: It cannot be read.
+        SourceError: The file is not text, or a quotation mark is misplaced; the message names the line.
+        OSError: The file cannot be read.
     """
     text = _decode(Path(path))
     first = re.split('[\r\n]', text.lstrip('\r\n'), maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Methods side by side: a measure of each, with its interval and the point of every seed."""
+"""Compare methods side by side: one metric, with its interval and a point for each seed."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -11,7 +11,7 @@ from uscl.stats.summary_tables import METRIC_NAMES, percent
 
 from .figures import BLUE, DARK, GREY, ORANGE, new_figure, tidy
 
-PANELS = ('box AP', 'mask AP')  # of a detector
+PANELS = ('box AP', 'mask AP')  # for detectors
 
 
 def comparison_figure(
@@ -20,13 +20,14 @@ def comparison_figure(
     highlight: str | None = None,
     measures: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
 ) -> Figure:
-    """One line a method: mean over seeds, its 95 % interval over patients, and the seeds as rings.
+    """One line per method: mean over seeds, 95 % interval over patients, and the seeds as rings.
 
     Args:
-        summary: See :func:`uscl.stats.evaluation_summary.summarise`; its videos are shown.
+        summary: See :func:`uscl.stats.evaluation_summary.summarise`; its video level is shown.
         metric: One of its metrics.
-        highlight: Method in another colour.
-        measures: Of detectors, name → method → one value in [0, 1] a seed; those of :data:`PANELS` are shown beside.
+        highlight: Method to show in another colour.
+        measures: Detector metrics, name → method → one value in [0, 1] per seed; those in :data:`PANELS` are shown
+            alongside.
 
     Returns:
         The figure.
@@ -61,7 +62,7 @@ def comparison_figure(
         )
     axes.set_ylim(len(found) - 0.4, -0.75)
     axes.set_yticks(range(len(found)), list(found))
-    axes.set_xlabel(f'{METRIC_NAMES[metric]} by video in per cent: mean, 95 % interval over patients, and every seed')
+    axes.set_xlabel(f'{METRIC_NAMES[metric]} by video (%): mean, 95 % interval over patients, and each seed')
     axes.xaxis.label.set(color=DARK, fontsize=9)
     tidy(axes)
     axes.grid(axis='x', color=GREY, alpha=0.25, lw=0.6)
@@ -71,7 +72,7 @@ def comparison_figure(
 
 
 def _panel(axes: Axes, name: str, lines: Sequence[tuple[bool, Sequence[float]]]) -> None:
-    """Mean and seeds of a detector's measure, on the lines of the other panel."""
+    """Mean and seeds of a detector metric, aligned with the lines of the main panel."""
     for line, (highlighted, values) in enumerate(lines):
         colour = ORANGE if highlighted else BLUE
         axes.plot(
@@ -82,8 +83,8 @@ def _panel(axes: Axes, name: str, lines: Sequence[tuple[bool, Sequence[float]]])
     axes.set_ylim(len(lines) - 0.4, -0.75)
     axes.set_yticks(range(len(lines)), [''] * len(lines))
     highest = max((value for _, values in lines for value in values), default=0.0)
-    axes.set_xlim(0, max(1.0, 110 * highest))  # from zero, as AP of few scans is small and noisy
-    axes.set_xlabel(f'{name} in per cent, last epoch')
+    axes.set_xlim(0, max(1.0, 110 * highest))  # from zero, because AP on few scans is small and noisy
+    axes.set_xlabel(f'{name} (%), last epoch')
     axes.xaxis.label.set(color=DARK, fontsize=9)
     tidy(axes)
     axes.grid(axis='x', color=GREY, alpha=0.25, lw=0.6)

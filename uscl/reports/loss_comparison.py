@@ -1,4 +1,4 @@
-"""Training losses of variants of one run, over several seeds each."""
+"""Training losses of several variants of a run, over several seeds each."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ Curve = tuple[np.ndarray, np.ndarray]  # iterations, values
 
 
 def loss_comparison(variants: Mapping[str, Sequence[Curve]], title: str) -> Figure:
-    """Mean loss of each variant over its seeds, and the range of the seeds of the first.
+    """Mean loss of each variant over its seeds, and the range over seeds of the first variant.
 
     Args:
-        variants: Name → a curve a seed, all with the same iterations.
-        title: Says what was trained.
+        variants: Name → one curve per seed, all with the same iterations.
+        title: States what was trained.
     """
     figure = new_figure(8, 3.6)
     axes = figure.subplots()
@@ -28,7 +28,7 @@ def loss_comparison(variants: Mapping[str, Sequence[Curve]], title: str) -> Figu
         axes.plot(iterations, values.mean(0), color=colour, linestyle=line, linewidth=1.6, label=shorten(name, 40))
     axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
     axes.set_xlabel('Step', fontsize=9, color=DARK)
-    axes.set_ylabel('Loss, mean of the seeds', fontsize=9, color=DARK)
+    axes.set_ylabel('Loss, mean over seeds', fontsize=9, color=DARK)
     axes.grid(axis='y', color='#e1e6eb', linewidth=0.8)
     axes.legend(frameon=False, fontsize=8.5, labelcolor=DARK)
     tidy(axes)
@@ -39,8 +39,8 @@ def final_losses(curves: Sequence[Curve], share: float = 0.1) -> np.ndarray:
     """Mean loss over the last part of each curve.
 
     Args:
-        curves: One a seed.
-        share: Of the curve, in (0, 1].
+        curves: One curve per seed.
+        share: Fraction of the curve, in (0, 1].
 
     Returns:
         (seeds,) float64.

@@ -1,4 +1,4 @@
-"""What is in a data folder, or will be: counts, what was found out about the clips, and a contact sheet."""
+"""A page on the contents of a data folder, present or planned: counts, facts about the clips, and a contact sheet."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,16 +24,16 @@ class ClipCard:
     """A clip on the contact sheet.
 
     Attributes:
-        video_id: Its name.
-        label: Class name; None is unlabelled.
-        patient_id: None is unknown.
-        split: None if none was given.
-        num_frames: Frames that are stored; None if nobody has counted them.
+        video_id: Id of the clip.
+        label: Class name; None if unlabelled.
+        patient_id: None if unknown.
+        split: None if the clip has no split.
+        num_frames: Number of stored frames; None if not counted yet.
         size: Width and height of a frame, in pixels.
         frame_rate: Frames per second of the source; None if unknown.
-        stored_as: 'gray' or 'color'; None if it is not stored yet.
-        notes: What was assumed, turned or rescaled.
-        picture: JPEG file of one frame; None if there is none.
+        stored_as: 'gray' or 'color'; None if not stored yet.
+        notes: What was assumed, rotated or rescaled.
+        picture: JPEG of one frame; None if there is none.
     """
 
     video_id: str
@@ -52,8 +52,8 @@ def folder_cards(data_root: str | Path) -> list[ClipCard]:
     """The clips of a data folder, each with its middle frame.
 
     Raises:
-        FileNotFoundError: There is no annotation or no store.
-        ValueError: The annotation or the store is damaged or of another version.
+        FileNotFoundError: The annotation or the store is missing.
+        ValueError: The annotation or the store is damaged or has another version.
     """
     root = Path(data_root).expanduser()
     entries = read_annotations(root / 'annotations.json')['data_list']
@@ -80,11 +80,11 @@ def write_overview(
     """Write the page.
 
     Args:
-        path: The file.
+        path: Output file.
         cards: The clips; all are counted, the first 2,000 are shown.
-        title: Of the page.
-        notes: What the converter has to say, a sentence each.
-        ignored: What was skipped or ignored, a line each.
+        title: Title of the page.
+        notes: Notes of the converter, one sentence each.
+        ignored: What was skipped or ignored, one line each.
     """
     frames = [card.num_frames for card in cards]
     patients = {card.patient_id for card in cards} - {None}
@@ -97,7 +97,7 @@ def write_overview(
         counts=[
             ('clips', '', len(cards), ''),
             ('frames', '', '–' if None in frames else sum(n or 0 for n in frames), ''),
-            ('patients', '', len(patients) or '–', f'{count(unknown, "clip")} of unknown patients' if unknown else ''),
+            ('patients', '', len(patients) or '–', f'{count(unknown, "clip")} with unknown patient' if unknown else ''),
             ('classes', '', len({card.label for card in cards} - {None}), ''),
         ],
         notes=notes,
@@ -115,7 +115,7 @@ def write_overview(
 
 
 def thumbnail(frame: np.ndarray) -> bytes:
-    """A small JPEG of a frame, (H, W) grey or (H, W, 3) blue, green, red; uint8."""
+    """A small JPEG of a frame, (H, W) grey or (H, W, 3) BGR, uint8."""
     scale = min(1.0, _SIDE / max(frame.shape[:2]))
     size = [max(1, round(scale * side)) for side in (frame.shape[1], frame.shape[0])]
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame
@@ -141,7 +141,7 @@ def _by_class(cards: Sequence[ClipCard]) -> list[tuple]:
 
 
 def _found(cards: Sequence[ClipCard]) -> list[tuple[str, str]]:
-    """Sizes, frame rates and kinds of the clips, and how many have each note."""
+    """Sizes, frame rates and kinds of the clips, and the number of clips with each note."""
     rows = []
     sizes = Counter(card.size for card in cards if card.size).most_common()
     if sizes:

@@ -1,4 +1,4 @@
-"""The config of one detector of a comparison: the same for all backbones but for the weights and their input."""
+"""The config of one detector in a comparison: the same for all backbones except for the weights and their input."""
 
 import json
 from pathlib import Path
@@ -15,18 +15,18 @@ DETECTOR = CONFIGS / 'udiat_b' / 'mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.
 
 
 def read_detector(config: str | Path) -> Config:
-    """Read a detector's config that starts from a pretrained backbone.
+    """Read the config of a detector that starts from a pretrained backbone.
 
     Raises:
-        FileNotFoundError: There is no such config.
-        ValueError: It starts from random weights.
+        FileNotFoundError: The config does not exist.
+        ValueError: The detector starts from random weights.
     """
     if not Path(config).expanduser().is_file():
         raise FileNotFoundError(f"{config} does not exist: pass a detector's config, such as {DETECTOR.name}.")
     with without_false_alarms():
         cfg = Config.fromfile(Path(config).expanduser(), import_custom_modules=False)
     if 'checkpoint' not in (cfg.model.get('backbone', {}).get('init_cfg') or {}):
-        raise ValueError(f'{config} takes no pretrained backbone: pass one with model.backbone.init_cfg.checkpoint.')
+        raise ValueError(f'{config} uses no pretrained backbone: pass one with model.backbone.init_cfg.checkpoint.')
     return cfg
 
 
@@ -40,28 +40,28 @@ def detection_config(
     size: int | None = None,
     workers: int | None = None,
 ) -> Config:
-    """Point a detector's config at a backbone and at lesion data.
+    """Adapt a detector's config to a backbone and to lesion data.
 
     Args:
-        backbone: States the input.
-        checkpoint: Its weights, in MMPretrain's names.
-        data: Folder that ``lesions_to_coco.py`` wrote.
-        seed: Of the run.
-        config: The detector's, starting from a checkpoint.
-        epochs: Of the run, steps of the schedule follow; None: the config's.
-        size: Shorter side in pixels; None: the config's.
-        workers: Processes that load; None: the config's.
+        backbone: Backbone, which defines the input.
+        checkpoint: Its weights, with MMPretrain's names.
+        data: Folder written by ``lesions_to_coco.py``.
+        seed: Seed of the run.
+        config: Config of the detector; must start from a checkpoint.
+        epochs: Number of epochs, to which the schedule's steps are scaled; None: the config's.
+        size: Shorter side of the image in pixels; None: the config's.
+        workers: Number of loading processes; None: the config's.
 
     Returns:
         The config, without a work directory.
 
     Raises:
-        FileNotFoundError: There is no such config.
-        ValueError: The config's backbone has another depth, or takes no weights.
+        FileNotFoundError: The config does not exist.
+        ValueError: The config's backbone has another depth, or uses no weights.
     """
     cfg = read_detector(config)
     if cfg.model.backbone.depth != backbone.depth:
-        raise ValueError(f'{config} is for a ResNet-{cfg.model.backbone.depth}, the backbone is {backbone.depth}.')
+        raise ValueError(f'{config} is for a ResNet-{cfg.model.backbone.depth}, but the backbone is {backbone.depth}.')
     cfg.model.backbone.init_cfg.update(checkpoint=str(checkpoint), prefix='backbone.')
     cfg.model.data_preprocessor.update(mean=backbone.mean, std=backbone.std, bgr_to_rgb=backbone.to_rgb)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -79,7 +79,7 @@ def detection_config(
                 schedule.end = epochs
                 if 'milestones' in schedule:
                     schedule.milestones = [max(1, round(milestone * scale)) for milestone in schedule.milestones]
-    cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # the last alone counts
+    cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # only the last epoch counts
     cfg.randomness = dict(seed=seed, deterministic=False)
     return cfg
 
@@ -87,13 +87,13 @@ def detection_config(
 def describe_detection(
     data: str, config: str | Path = DETECTOR, epochs: int | None = None, size: int | None = None
 ) -> str:
-    """What the measures of a comparison's detectors are of, a sentence for its table."""
+    """A sentence on what the detector measures of a comparison refer to, for its table."""
     cfg = read_detector(config)
     content = json.loads((Path(data).expanduser() / 'annotations' / 'val.json').read_text(encoding='utf-8'))
     scales = [min(step.scale) for step in dataset_pipeline(cfg.val_dataloader.dataset) if step.type == 'Resize']
     epochs, size = epochs or cfg.train_cfg.max_epochs, size or scales[0]
     return (
-        f'Box and mask AP (IoU 0.5 to 0.95) and AP50: of {Path(config).stem}, shorter side {size}, after the last of '
+        f'Box and mask AP (IoU 0.5 to 0.95) and AP50 of {Path(config).stem}, shorter side {size}, after the last of '
         f'{epochs} epochs, on the {len(content["images"])} images ({len(content["annotations"])} lesions) of '
         f'{data}/annotations/val.json; mean over seeds, no interval over patients.'
     )

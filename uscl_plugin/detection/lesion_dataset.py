@@ -1,4 +1,4 @@
-"""MMDetection's COCO data set, with errors where it would train on nothing."""
+"""MMDetection's COCO dataset, with errors where it would otherwise train on nothing."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,22 +20,22 @@ _REMEDY = 'convert your images and masks with tools/dataset_converters/lesions_t
 
 @DATASETS.register_module()
 class LesionDataset(CocoDataset):
-    """A folder that ``lesions_to_coco.py`` wrote: ``images/`` and COCO files in ``annotations/``.
+    """A folder written by ``lesions_to_coco.py``: ``images/`` and COCO files in ``annotations/``.
 
-    MMDetection silently leaves out annotations whose category the config does not name, or that it cannot use. Here
+    MMDetection silently drops annotations whose category the config does not name, or that it cannot use. Here
     the categories of the file and the config's classes must be the same, and the whole file and its images are checked
     before a training, see :func:`uscl.data.coco_file.read_coco`; what has one meaning is repaired in memory, with a
-    line in the log. The file's path goes into the data set's ``metainfo`` (``ann_file``), where
+    line in the log. The file's path goes into the dataset's ``metainfo`` (``ann_file``), where
     :class:`LesionCocoMetric` finds it, so that a config names its data folder once for a loader and its metric.
 
-    In training, the draws of an image depend on (run seed, epoch, image) alone; ``SampleSeedHook`` sets seed and epoch.
+    In training, the draws of an image depend only on (run seed, epoch, image); ``SampleSeedHook`` sets seed and epoch.
 
     Args:
         pipeline: The transforms.
-        steps: Changes to them by type, ``dict(Resize=dict(scale=(512, 256)))``; see
+        steps: Changes to the transforms by type, ``dict(Resize=dict(scale=(512, 256)))``; see
             :func:`~uscl_plugin.datasets.pipeline_settings.apply_steps`.
-        *args: Those of :class:`mmdet.datasets.CocoDataset`.
-        **kwargs: Those of :class:`mmdet.datasets.CocoDataset`.
+        *args: Arguments of :class:`mmdet.datasets.CocoDataset`.
+        **kwargs: Arguments of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
         FileNotFoundError: There is no annotation file.
@@ -59,25 +59,25 @@ class LesionDataset(CocoDataset):
         super().__init__(*args, pipeline=pipeline, **kwargs)
 
     def set_epoch(self, epoch: int, run_seed: int) -> None:
-        """Say which epoch's draws come next, in this process and in its workers."""
+        """Set the epoch for the following draws, in this process and its workers."""
         self._seeder.set(run_seed, epoch)
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on one image under its own seed."""
+        """Run the pipeline on one image with its own seed."""
         if self.test_mode:
             return super().prepare_data(idx)
         info = self.get_data_info(idx)
         with self._seeder(str(info['img_id']), len(self)):
             data = super().prepare_data(idx)
-        if data is None:  # MMEngine would take another image
+        if data is None:  # MMEngine would substitute another image
             raise ValueError(
-                f'{info["img_path"]}: a step of the pipeline gave None, such as a crop without a lesion: set its '
-                f'allow_negative_crop, or leave the step out.'
+                f'{info["img_path"]}: a pipeline step returned None, such as a crop without a lesion: set its '
+                f'allow_negative_crop, or remove the step.'
             )
         return data
 
     def provenance(self) -> dict[str, Any]:
-        """What a checkpoint says of the data: the digest of the annotation file; of the images nothing is known."""
+        """Data facts for checkpoints: the digest of the annotation file; nothing is known about the images."""
         return {'settings': None, 'data_digest': file_digest(self.ann_file), 'sha256s': None}
 
     def load_data_list(self) -> list[dict]:
@@ -90,7 +90,7 @@ class LesionDataset(CocoDataset):
         classes = self.metainfo['classes']
         if categories != list(classes):  # MMDetection numbers them in the order of the file
             raise ValueError(
-                f'{self.ann_file} has the categories {", ".join(categories)}, the config the classes '
+                f'{self.ann_file} has the categories {", ".join(categories)}, but the config has the classes '
                 f'{", ".join(classes)}: set metainfo.classes and num_classes to those of the file, or convert with '
                 f'another --classes.'
             )
@@ -102,7 +102,7 @@ class LesionDataset(CocoDataset):
         del self.COCOAPI
         if not images or (not self.test_mode and not any(image['instances'] for image in images)):
             what = 'image' if not images else 'lesion'
-            raise ValueError(f'{self.ann_file} holds no {what}: {_REMEDY}, with a smaller --min-area or other splits.')
+            raise ValueError(f'{self.ann_file} has no {what}: {_REMEDY}, with a smaller --min-area or other splits.')
         return images
 
 

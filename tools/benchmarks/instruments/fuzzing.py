@@ -1,4 +1,4 @@
-"""Feed readers with damaged files, in worker processes that may die of it."""
+"""Feed damaged files to readers in worker processes that may crash."""
 
 import math
 import multiprocessing
@@ -21,24 +21,24 @@ import torch
 
 from .mutations import DECOY, Mutator
 
-_STALLED = 12  # times the limit of CPU seconds may pass on the clock: machines are shared
-_ADDRESSES = 4  # times the limit of memory may be reserved; what is reserved need not be used
-# What reading never needs, as Python's audit hooks call it.
+_STALLED = 12  # wall-clock limit as a multiple of the CPU limit, since machines are shared
+_ADDRESSES = 4  # address space limit as a multiple of the memory limit
+# Operations that reading never needs, as named by Python's audit hooks.
 _FORBIDDEN = {'os.system', 'os.exec', 'os.posix_spawn', 'os.remove', 'os.rename', 'subprocess.Popen', 'socket.connect'}
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What is fuzzed.
+    """A target of fuzzing.
 
     Attributes:
-        name: Of the row in the table.
-        file: Where an input is written, relative to a folder of its own; readers may look at the suffix.
-        seeds: Whole files, which are then damaged.
-        mutate: How.
-        read: Gets the path of an input and reads all of it; may return anything.
-        errors: What it raises, as it documents, for what cannot be read. The message should name the file.
-        around: Contents of other files that it needs, by their path relative to the folder.
+        name: Name of the row in the table.
+        file: Path of an input, relative to its own folder; readers may use the suffix.
+        seeds: Valid files to damage.
+        mutate: Function that damages them.
+        read: Receives the path of an input and reads all of it; may return anything.
+        errors: Documented errors for unreadable input. The message should name the file.
+        around: Contents of other required files, by path relative to the folder.
     """
 
     name: str
@@ -50,23 +50,23 @@ class Reader:
     around: Mapping[str, bytes] = field(default_factory=dict)
 
     def make_input(self, seed: int, number: int) -> bytes:
-        """Input ``number``; the same for the same ``seed`` and seed files."""
+        """Input ``number``; deterministic for the same ``seed`` and seed files."""
         rng = random.Random(f'{seed}/{self.name}/{number}')
         return self.mutate(rng, rng.choice(self.seeds), self.seeds)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an input.
+    """Result for one input.
 
     Attributes:
         reader: Name of the reader.
-        number: Of the input.
-        kind: 'fine', 'refused', or a finding: 'error' (an exception that is not documented), 'unnamed' (a message
-            without the file), 'memory', 'executed' (it ran code or touched other files), 'hang', 'crash'.
-        detail: The error.
+        number: Number of the input.
+        kind: 'fine', 'refused', or a finding: 'error' (an undocumented exception), 'unnamed' (a message without the
+            file), 'memory', 'executed' (it ran code or touched other files), 'hang', 'crash'.
+        detail: Text of the error.
         seconds: CPU time.
-        memory: Most memory in MB that was used beyond what the process had.
+        memory: Peak memory in MB, beyond what the process used before.
     """
 
     reader: str
@@ -78,7 +78,7 @@ class Outcome:
 
     @property
     def is_finding(self) -> bool:
-        """Whether something is to be mended."""
+        """Whether there is something to fix."""
         return self.kind not in ('fine', 'refused')
 
 
@@ -88,15 +88,15 @@ def fuzz(
     """Read damaged files.
 
     Args:
-        readers: Every one gets as many inputs as the others, in turns.
-        inputs: Of all readers together.
-        seed: Of the damage.
-        seconds: CPU time after which reading one input is a hang; a clock stops it after twelve times that.
-        memory: MB that reading one input may take.
+        readers: Readers, each of which gets the same number of inputs, in turn.
+        inputs: Number of inputs over all readers.
+        seed: Seed of the damage.
+        seconds: CPU time after which reading an input counts as a hang; the wall-clock limit is twelve times that.
+        memory: MB allowed for reading one input.
         workers: Number of processes, forked from this one.
 
     Yields:
-        What came of every input, in order of completion.
+        The result for every input, in order of completion.
     """
     tasks = deque((index % len(readers), index // len(readers)) for index in range(inputs))
     context = multiprocessing.get_context('fork')
@@ -115,7 +115,7 @@ def fuzz(
             running[connection] = process, tasks.popleft()
             connection.send(running[connection][1])
         else:
-            connection.send(None)  # not closed alone: forked processes hold each other's connections
+            connection.send(None)  # closing alone is not enough: forked processes hold each other's connections
             connection.close()
             process.join()
 
@@ -150,7 +150,7 @@ def _death(reader: str, number: int, exit_code: int, seconds: float) -> Outcome:
 def _serve(
     connection: Connection, readers: Sequence[Reader], folder: Path, seed: int, seconds: float, memory: int
 ) -> None:
-    """Read what the main process names, until it names nothing more."""
+    """Read the inputs named by the main process, until it sends none."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
@@ -165,7 +165,7 @@ def _serve(
     while task := connection.recv():
         index, number = task
         path = _place(home / readers[index].name, readers[index], readers[index].make_input(seed, number))
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # by default their signals end the process
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # by default, these signals end the process
         signal.setitimer(signal.ITIMER_REAL, _STALLED * seconds)
         outcome = _read_one(readers[index], number, path, seen, memory)
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -174,7 +174,7 @@ def _serve(
 
 
 def _place(folder: Path, reader: Reader, content: bytes) -> Path:
-    """Write an input and what belongs to it."""
+    """Write an input and the files that belong to it."""
     is_new = not folder.exists()
     for name, part in {**(reader.around if is_new else {}), reader.file: content}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -194,7 +194,7 @@ def _read_one(reader: Reader, number: int, path: Path, seen: list[str], memory: 
             kind = 'unnamed'
     except MemoryError as error:
         kind, detail = 'memory', f'MemoryError: {error}'
-    except BaseException as error:  # pyo3's panics are no Exception, either
+    except BaseException as error:  # including pyo3's panics, which are not an Exception
         kind, detail = 'error', f'{type(error).__name__}: {error}'
     spent, most = time.process_time() - start, _status('VmHWM') - before
     if seen:
@@ -205,7 +205,7 @@ def _read_one(reader: Reader, number: int, path: Path, seen: list[str], memory: 
 
 
 def _watch() -> list[str]:
-    """Note in the list that is returned whatever this process does that reading a file does not need."""
+    """Record, in the returned list, everything this process does that reading a file does not need."""
     seen: list[str] = []
 
     def note(event: str, arguments: tuple) -> None:
@@ -217,7 +217,7 @@ def _watch() -> list[str]:
 
 
 def _status(key: str, reset: bool = False) -> float:
-    """A line of this process's status in MB; ``reset`` lets its peak start anew."""
+    """A line of this process's status in MB; ``reset`` resets the peak."""
     if reset:
         Path('/proc/self/clear_refs').write_text('5')
     for line in Path('/proc/self/status').read_text().splitlines():

@@ -1,6 +1,6 @@
-"""Damage files at random, in ways that find what a reader takes for granted.
+"""Damage files at random, in ways that reveal what a reader takes for granted.
 
-Every function takes the random generator that all of its choices come from, so the same generator gives the same bytes.
+Every function makes all its choices with the given random generator, so the same generator gives the same bytes.
 """
 
 import csv
@@ -15,7 +15,7 @@ from typing import Any
 
 Mutator = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 
-DECOY = 'canary'  # part of the names of files that no reader has any business with
+DECOY = 'canary'  # part of the names of files that no reader may touch
 _PATHS = (f'../{DECOY}.png', f'/{DECOY}.png', f'..\\{DECOY}.png', f'C:\\{DECOY}.png', f'a/../../{DECOY}.png', '.', '/')
 _TEXTS = ('', ' ', '\x00', '\ud800', 'ﷺ' * 50, '\u202eabc', 'é', 'NaN', 'x' * 200_000, '-1', '1e999', '0' * 5000)
 _NUMBERS = (0, -1, 1, 2**31, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, float('inf'), float('nan'))
@@ -24,12 +24,12 @@ _DEPTHS = (50, 2000, 100_000)
 
 
 def mutate_bytes(rng: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
-    """One to eight changes of bytes: flipped, replaced, cut off, deleted, doubled, swapped, spliced with another file.
+    """Make one to eight changes to bytes: flip, replace, truncate, delete, duplicate, swap, splice with another file.
 
     Args:
-        rng: Source of all choices.
-        content: The file.
-        others: Whole files of the same kind.
+        rng: Generator for all choices.
+        content: Contents of the file.
+        others: Other valid files of the same kind.
     """
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 5, 8))):
@@ -58,7 +58,7 @@ def _replace(rng: random.Random, data: bytearray, _: Sequence[bytes]) -> None:
 
 
 def _magic(rng: random.Random, data: bytearray, _: Sequence[bytes]) -> None:
-    """A number at the edge of what fits, where a number of that size may stand."""
+    """Insert a number at the edge of a range, where a number of that size may be."""
     size = rng.choice((1, 2, 4, 8))
     value = rng.choice(_MAGIC) & (256**size - 1)
     start = _position(rng, data) // size * size
@@ -99,7 +99,7 @@ _CHANGES = (_flip, _flip, _replace, _magic, _magic, _truncate, _delete, _duplica
 def mutate_json(rng: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
     """Change values, keys and structure of a JSON file (or its bytes, one time in five).
 
-    The result may have keys twice, numbers and texts that no JSON file should have, and lists in lists in lists.
+    The result may have duplicate keys, numbers and strings that are invalid in JSON, and deeply nested lists.
     """
     if rng.random() < 0.2:
         return mutate_bytes(rng, content, others)
@@ -190,7 +190,7 @@ def mutate_csv(rng: random.Random, content: bytes, others: Sequence[bytes]) -> b
             break
     text = io.StringIO()
     quoting: Any = rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
-    # Python 3.10 does not write the character 0: another one is written in its place.
+    # Python 3.10 does not write the null character: write a placeholder and replace it.
     cells = [[cell.replace('\0', '\ue000') for cell in row] for row in rows]
     csv.writer(text, delimiter=rng.choice(',,,;\t'), quoting=quoting).writerows(cells)
     encoding = rng.choice(('utf-8', 'utf-8', 'utf-8', 'utf-8-sig', 'utf-16', 'latin-1'))
@@ -198,7 +198,7 @@ def mutate_csv(rng: random.Random, content: bytes, others: Sequence[bytes]) -> b
 
 
 def mutate_png(rng: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
-    """Damage a PNG file; every other time its checksums are made to fit, so that a decoder goes on to what is wrong."""
+    """Damage a PNG file; every other time its checksums are corrected, so that decoders get past them."""
     data = bytearray(mutate_bytes(rng, content, others))
     if rng.random() < 0.5:
         start = 8
@@ -212,13 +212,13 @@ def mutate_png(rng: random.Random, content: bytes, others: Sequence[bytes]) -> b
 
 
 def mutate_zip(rng: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
-    """Damage a zip archive as a whole, or one file in it, after which the archive is whole again."""
+    """Damage a zip archive as a whole, or one file in an archive that is otherwise valid."""
     if rng.random() < 0.4:
         return mutate_bytes(rng, content, others)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             files = {name: archive.read(name) for name in archive.namelist()}
-    except zipfile.BadZipFile:  # the older format of torch.save
+    except zipfile.BadZipFile:  # the older torch.save format
         return mutate_bytes(rng, content, others)
     name = rng.choice([*files, *[name for name in files if name.endswith('.pkl')] * 3])
     files[name] = mutate_bytes(rng, files[name], list(files.values())) if files[name] else b'x'
@@ -232,7 +232,7 @@ def mutate_zip(rng: random.Random, content: bytes, others: Sequence[bytes]) -> b
 
 
 def mutate_safetensors(rng: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
-    """Damage the bytes of a safetensors file, or the structure of its JSON header, whose length is then made to fit."""
+    """Damage the bytes of a safetensors file, or the structure of its JSON header, with the length corrected."""
     if rng.random() < 0.4:
         return mutate_bytes(rng, content, others)
     length = struct.unpack('<Q', content[:8])[0]

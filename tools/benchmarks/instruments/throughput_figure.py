@@ -1,4 +1,4 @@
-"""Bars of how fast loading, the network and both together are."""
+"""Bar chart of the speed of loading, of the network and of both together."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +10,19 @@ from matplotlib.ticker import MaxNLocator
 from uscl.reports.figures import DARK, GREY, METHOD_STYLES, new_figure, tidy
 
 _PANELS = {
-    'loader': 'Loader alone',
+    'loader': 'Loader only',
     'loader_preprocessor': 'Loader + preprocessor',
-    'network': 'Network alone',
+    'network': 'Network only',
     'end_to_end': 'End to end',
 }
 
 
 def throughput_figure(result: Mapping[str, Any], title: str) -> Figure:
-    """One panel a figure, with its own axis from 0, and one bar a workload: median, and range of the repeats.
+    """One panel per figure, with its own axis from 0, and one bar per workload: median, and range of the repeats.
 
     Args:
         result: See :func:`.report.to_plain`.
-        title: Says what was timed on what.
+        title: States what was timed on which data.
 
     Returns:
         The figure.
@@ -41,7 +41,7 @@ def throughput_figure(result: Mapping[str, Any], title: str) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_title(panel, fontsize=10, color=DARK, loc='left')
         if position >= 2:
-            axes.set_xlabel('Videos a second: median and range', fontsize=9, color=DARK)
+            axes.set_xlabel('Videos per second: median and range', fontsize=9, color=DARK)
         tidy(axes)
         axes.grid(axis='x', color=GREY, alpha=0.25, lw=0.6)
         axes.set_axisbelow(True)
