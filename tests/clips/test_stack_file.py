@@ -192,6 +192,12 @@ def test_text(tmp_path, name):
     assert refusal(tmp_path / name).startswith('damaged, or not what its name says: ')
 
 
+def test_a_header_that_is_no_text(tmp_path):
+    path = write_timed(tmp_path / 'a.mha', noise())
+    path.write_bytes(path.read_bytes().replace(b'Seq_Frame0003', b'Seq_\xff\xferame0003'))
+    assert refusal(path).startswith('damaged, or not what its name says: ')
+
+
 def test_pixels_that_are_not_numbers(tmp_path):
     values = noise().astype(np.float32)
     np.testing.assert_array_equal(read(write_timed(tmp_path / 'a.nrrd', values))[0][..., 0], scaled(values))
@@ -208,7 +214,7 @@ def test_claims_that_would_fill_the_memory(tmp_path, sizes):
         assert 'claims' in refusal(path)
 
 
-@pytest.mark.parametrize('name', ['../a.raw', 'LIST', 'a%03d.raw 1 7 1', 'absent.raw'])
+@pytest.mark.parametrize('name', ['../a.raw', 'LIST', 'a%03d.raw 1 7 1', 'absent.raw', 'x' * 300])
 @pytest.mark.parametrize('suffix', ['.mhd', '.mha', '.nhdr', '.nrrd'])
 def test_pixels_elsewhere_are_not_opened(tmp_path, suffix, name):
     folder = tmp_path / 'in'
@@ -218,7 +224,7 @@ def test_pixels_elsewhere_are_not_opened(tmp_path, suffix, name):
     path = path.rename(path.with_suffix(suffix))
     assert stack_files(path) == [path, folder / 'a.raw']
     path.write_text(path.read_text().replace('a.raw', name))
-    assert refusal(path).startswith('its pixels are not in one file beside it')
+    assert refusal(path).startswith(('its pixels are not in one file beside it', 'it cannot be opened'))
 
 
 def test_suffixes(tmp_path):

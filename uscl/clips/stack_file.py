@@ -42,12 +42,13 @@ def stack_files(path: Path) -> list[Path]:
     try:
         with path.open('rb') as file:
             found = _DETACHED.search(file.read(_LONGEST_HEADER))
+        name = found[1].decode(errors='replace') if found else 'LOCAL'
+        if name == 'LOCAL' or _READERS[stack_suffix(path) or '.nii'] == 'NiftiImageIO':
+            return [path]
+        is_beside = '/' not in name and '\\' not in name and (path.parent / name).is_file()
     except OSError as error:
-        raise ClipError(path, f'the file cannot be opened ({error.strerror}): check its rights') from error
-    name = found[1].decode(errors='replace') if found else 'LOCAL'
-    if name == 'LOCAL' or _READERS[stack_suffix(path) or '.nii'] == 'NiftiImageIO':
-        return [path]
-    if '/' in name or '\\' in name or not (path.parent / name).is_file():
+        raise ClipError(path, f'it cannot be opened ({error.strerror}): check its rights') from error
+    if not is_beside:
         raise ClipError(path, 'its pixels are not in one file beside it: save header and pixels as one .nrrd or .mha')
     return [path, path.parent / name]
 
@@ -130,7 +131,9 @@ class StackFile:
             if kind == 'NiftiImageIO':
                 self._check_whole(header)
             values = sitk.GetArrayFromImage(reader.Execute())
-        except (RuntimeError, IndexError, ValueError) as error:  # SimpleITK's quotes paths and lines of its source
+        except ClipError:
+            raise
+        except Exception as error:  # SimpleITK's quotes paths and lines of its source
             raise ClipError(self.path, f'damaged, or not what its name says: {_AGAIN}') from error
         frames = values.reshape(-1, size[1], size[0], parts)
         if is_list:
