@@ -125,14 +125,14 @@ def test_results_of_other_settings_are_not_mixed(evaluate, patients, out, capsys
     assert evaluate(*run, *TINY, '--size', '48') == 1
     assert 'results for different size' in capsys.readouterr().err
     assert evaluate(*run, *TINY, '--protocol', 'knn') == 1
-    assert 'another protocol' in capsys.readouterr().err
+    assert 'different protocol' in capsys.readouterr().err
     assert (out / 'metrics.json').read_text() == before
     folds = (out / 'folds' / 'seed0.json').read_text()
     assert evaluate(*run, *TINY, '--folds', '2') == 1
     assert 'seed0.json contains other folds' in capsys.readouterr().err
     assert (out / 'folds' / 'seed0.json').read_text() == folds
     assert evaluate('random=random34', *run[1:], *TINY) == 1  # another network of the same name
-    assert 'another checkpoint' in capsys.readouterr().err
+    assert 'different checkpoint' in capsys.readouterr().err
 
 
 def test_other_images_under_the_same_names_are_noticed(evaluate, patients, tmp_path, capsys):

@@ -71,7 +71,7 @@ def test_planted_code_is_named_and_not_run(tmp_path, monkeypatch, form, unsafe_d
         load_plain_checkpoint(path)
     assert not target.exists()
     text = one_line(error)
-    assert str(path) in text and 'io.open' in text and 'nothing of it was run' in text
+    assert str(path) in text and 'io.open' in text and 'none of it was executed' in text
     pickle.loads(pickle.dumps(Plants(target))).close()
     assert target.exists()  # the plant itself works
 

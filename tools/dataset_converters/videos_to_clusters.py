@@ -27,7 +27,7 @@ class Options(PrivacyOptions, ClipOptions):
     Attributes:
         index: Path,label,patient_id[,split] (default: SRC/index.csv, if any).
         classes: Class names in order (default: sorted labels).
-        stills: Every image is a picture of its own, not a frame of the clip that its folder is.
+        stills: Treat every image as a separate still, not as a frame of the clip in its folder.
     """
 
     index: Annotated[str | None, Arg('CSV')] = None

@@ -142,7 +142,7 @@ class FiniteLossHook(Hook):
         config = Path(runner.work_dir) / Path(runner.cfg.filename or 'CONFIG.py').name
         first = next((rank for rank in ranks if rank['losses']), ranks[0])
         return (
-            f'{losses} at epoch {runner.epoch + 1}, step {self._batch_idx + 1} of it, for the batch '
+            f'{losses} at epoch {runner.epoch + 1}, step {self._batch_idx + 1}, in the batch of '
             f'{batches}.{spoilt} The step did not change the weights, and earlier checkpoints are not affected. It was '
             f'saved as {", ".join(rank["file"] for rank in ranks)}: find the cause with '
             f'python tools/analysis/replay_batch.py {config} {first["file"]}'
@@ -151,7 +151,7 @@ class FiniteLossHook(Hook):
     def _weights_message(self, runner: Runner, bad: list[str]) -> str:
         named = f'{len(bad)} tensors ({bad[0]}, …)' if bad else 'Tensors in another process'
         return (
-            f'{named} of the model are not finite at epoch {runner.epoch + 1}, step {self._batch_idx + 1} of it, '
+            f'{named} of the model are not finite at epoch {runner.epoch + 1}, step {self._batch_idx + 1}, '
             f'although every loss was: a gradient was not. The last batch was {", ".join(batch_names(self._batch))}. '
             f'They were not saved: use a lower learning rate or optim_wrapper.clip_grad, and --resume.'
         )
