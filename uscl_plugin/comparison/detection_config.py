@@ -36,8 +36,8 @@ def detection_config(backbone: PretrainedBackbone, checkpoint: Path, seed: int, 
         backbone: Backbone, which defines the input.
         checkpoint: Its weights, with MMPretrain's names.
         seed: Seed of the run.
-        options: Options of the comparison; the schedule's steps are scaled to its ``detection_epochs``. Epochs, size and
-            workers of None keep the config's.
+        options: Options of the comparison; the schedule's steps are scaled to its ``detection_epochs``. Epochs, size
+            and workers of None keep the config's.
 
     Returns:
         The config, without a work directory.
