@@ -6,14 +6,13 @@ a DICOM file, a stack, a folder of images or an image. For research; not a medic
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
-from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.core.command_line import as_command
 from uscl.core.errors import ClipError
 from uscl.core.options import Arg, parse_options
@@ -28,17 +27,17 @@ class PredictionOptions:
         checkpoint: Checkpoint of a classifier, see above.
         clips: Clips to classify, see above.
         json: Print JSON instead of a table.
-        fps: Frames used per second.
-        min_frames: Minimum number of frames used from a short clip, evenly spaced; all if it has fewer.
-        frame_size: Same as the converter's --size.
+        fps: Frames used per second (default: as the training data were converted).
+        min_frames: Minimum number of frames used from a short clip (default: as the training data were converted).
+        frame_size: The converter's --size (default: as the training data were converted).
     """
 
     checkpoint: Annotated[str, Arg('CHECKPOINT', positional=True)]
     clips: Annotated[list[str], Arg('CLIP', positional=True)]
     json: bool = False
-    fps: Annotated[float, Arg(above=0)] = 3.0
-    min_frames: Annotated[int, Arg('N', at_least=1)] = MIN_FRAMES
-    frame_size: Annotated[int, Arg(at_least=1)] = 256
+    fps: Annotated[float | None, Arg(above=0)] = None
+    min_frames: Annotated[int | None, Arg('N', at_least=1)] = None
+    frame_size: Annotated[int | None, Arg('N', at_least=1)] = None
 
 
 @as_command()
@@ -51,10 +50,12 @@ def main(argv: list[str] | None = None) -> int:
     options = parse_options(PredictionOptions, argv, __doc__)
     init_default_scope('mmpretrain')
     classifier = load_classifier(options.checkpoint)
+    given = {'fps': options.fps, 'min_frames': options.min_frames, 'size': options.frame_size}
+    settings = replace(classifier.settings, **{key: value for key, value in given.items() if value is not None})
     rows = []
     for clip in options.clips:
         try:
-            rows.append(classifier.predict_clip(clip, options.fps, options.frame_size, options.min_frames))
+            rows.append(classifier.predict_clip(clip, settings))
         except ClipError as error:
             print(f'skipped: {error}', file=sys.stderr)
     if options.json:

@@ -6,6 +6,7 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
+from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl_plugin.evaluation.classifier import read_clip
 from uscl_plugin.evaluation.gradcam import METHODS, CamClassifier, activation_map
 from uscl_plugin.evaluation.gradcam_sheet import heat_sheet, read_images
@@ -246,7 +247,7 @@ class TestImages:
         tinted = np.repeat(image[..., :1] // 2, 3, axis=2) + np.array([9, 0, 4], np.uint8)
         Image.fromarray(tinted).save(tmp_path / 'a.png')
         found = list(read_images([tmp_path, tmp_path / 'a.png'], 6, pytest.fail, size=25))
-        (expected,) = read_clip(tmp_path / 'a.png', size=25)
+        (expected,) = read_clip(tmp_path / 'a.png', StoreSettings(size=25))
         assert expected.shape == (25, 35, 3) and (expected == expected[..., :1]).all()
         assert [name for name, _ in found] == [f'{tmp_path.name}/a.png'] * 2
         np.testing.assert_array_equal([picture for _, picture in found], [expected] * 2)

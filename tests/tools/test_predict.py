@@ -9,6 +9,7 @@ from media_clips import draw, write_frames
 from PIL import Image
 from tool_module import load_tool
 
+from uscl.data.annotations import read_annotations
 from uscl.data.png_frames import write_png
 from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
@@ -148,3 +149,62 @@ def test_predictions_are_plain_files(tmp_path):
     Predictions(np.array([[0.3, 0.7]]), np.array([1]), names, names, names).save(tmp_path / 'p.npz')
     with np.load(tmp_path / 'p.npz', allow_pickle=False) as arrays:
         assert arrays['probabilities'].tolist() == [[0.3, 0.7]]
+
+
+SETTINGS = {'fps': 5.0, 'size': 32, 'color': 'gray', 'mask_tolerance': None, 'min_frames': 2, 'probe': 'convex'}
+
+
+@pytest.fixture
+def with_settings(trained, tmp_path):
+    """The classifier with other settings of the conversion in its checkpoint."""
+
+    def write(**changes):
+        checkpoint = torch.load(trained[0], weights_only=True)
+        checkpoint['meta']['uscl'] = {'settings': SETTINGS | changes}
+        torch.save(checkpoint, tmp_path / 'other.pth')
+        return tmp_path / 'other.pth'
+
+    return write
+
+
+def test_clips_are_prepared_as_the_training_data_were(predict, with_settings, tmp_path, capsys):
+    frames = np.stack([draw(40 * k + 3, 320, True) for k in range(20)])
+    write_frames(tmp_path / 'a.mkv', frames, 10)
+    expected = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames[::2]]  # 5 of 10 a second, in gray
+    expected = [cv2.resize(frame, (32, 32), interpolation=cv2.INTER_AREA) for frame in expected]
+    classifier = load_classifier(path := with_settings())
+    read = read_clip(tmp_path / 'a.mkv', classifier.settings)
+    np.testing.assert_array_equal(np.stack(read)[..., 0], np.stack(expected))
+    assert predict(path, tmp_path / 'a.mkv', '--json') == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row['frames'] == 10
+    mean = classifier.probabilities(read).mean(axis=0)
+    assert list(row['probabilities'].values()) == pytest.approx(mean.tolist())
+    assert predict(path, tmp_path / 'a.mkv', '--json', '--fps', '1', '--min-frames', '1') == 0
+    assert json.loads(capsys.readouterr().out)[0]['frames'] == 2  # what is asked for goes first
+
+
+def test_static_pixels_are_blanked_as_in_the_training_data(with_settings, tmp_path):
+    frames = np.stack([draw(40 * k + 3, 64, False) for k in range(12)])
+    frames[:, 5:20, 5:30] = 250
+    write_frames(tmp_path / 'a.mkv', frames, 5)
+    plain, blanked = (
+        read_clip(tmp_path / 'a.mkv', load_classifier(with_settings(size=64, mask_tolerance=tolerance)).settings)
+        for tolerance in (None, 8)
+    )
+    assert plain[0][8:18, 8:28].min() > 240 and blanked[0][8:18, 8:28].max() == 0
+    assert blanked[0][40:].max() > 50
+
+
+@pytest.mark.parametrize('changes', [{'fps': -1}, {'size': 'large'}, {'color': 'blue'}, {'min_frames': 0}])
+def test_settings_that_make_no_sense_are_refused(predict, with_settings, capsys, changes):
+    assert predict(with_settings(**changes), 'x.mp4') == 1
+    error = capsys.readouterr().err
+    assert 'other.pth' in error and next(iter(changes)) in error
+
+
+def test_a_classifier_of_this_package_knows_its_settings(trained, patients):
+    stored = VideoFolder(patients)
+    meta = torch.load(trained[0], weights_only=True)['meta']['uscl']
+    settings = read_annotations(stored.data_root / 'annotations.json')['metainfo'].get('settings')
+    assert meta['settings'] == settings

@@ -1,6 +1,7 @@
 """From a decoded frame to the one that is stored or classified: grey or colour, and its size."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,27 +12,29 @@ from .frame_limits import MOST_BYTES
 # grey maps of the POCUS clips stay below 32, the logo of one covers 0.45 %; a Doppler box is far above both.
 COLOR_SPREAD = 32
 COLOR_SHARE = 0.01
+ColorMode = Literal['auto', 'gray', 'color']
 
 
-def prepare_clip(frames: Iterable[np.ndarray], size: int) -> list[np.ndarray]:
+def prepare_clip(frames: Iterable[np.ndarray], size: int, color: ColorMode = 'auto') -> list[np.ndarray]:
     """What the converters store of a clip unless they are told otherwise: grey if all of its frames are, and smaller.
 
     Args:
         frames: (H, W, 3) each, uint8; red, green, blue. They are prepared one at a time, and not held; gone through
             once more where a coloured one comes up.
         size: Largest shorter side in pixels, above 0.
+        color: 'auto' is grey if :func:`is_grey` holds for every frame.
 
     Returns:
-        (h, w) each if :func:`is_grey` holds for every frame, else (h, w, 3).
+        (h, w) each if grey, else (h, w, 3).
 
     Raises:
         ValueError: They take more than :data:`~uscl.clips.frame_limits.MOST_BYTES`.
     """
-    for grey in (True, False):
+    for grey in (True, False) if color == 'auto' else (color == 'gray',):
         prepared: list[np.ndarray] = []
         held = 0
         for frame in frames:
-            if grey and not is_grey(frame):
+            if grey and color == 'auto' and not is_grey(frame):
                 break
             prepared.append(prepare_frame(frame, size, grey))
             held += prepared[-1].nbytes

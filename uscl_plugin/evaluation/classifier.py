@@ -1,7 +1,7 @@
 """A fine-tuned classifier, rebuilt from its checkpoint only, and its predictions for clips."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,13 @@ import torch
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from uscl.clips import open_clip
-from uscl.clips.enough_frames import MIN_FRAMES
-from uscl.clips.frame_preparation import prepare_clip
 from uscl.clips.frame_resize import resize_frame
+from uscl.convert.videos.frame_decoding import StoreSettings, read_as_stored
 from uscl.core.config_literals import config_literals
-from uscl.core.errors import ClipError
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.provenance import kept_provenance
 from uscl_plugin.weights.strict_loading import load_strictly
 
 
@@ -30,11 +28,13 @@ class FrameClassifier:
         model: MMPretrain's ``ImageClassifier`` in evaluation mode.
         classes: Names of the C classes.
         size: Side length of the input in pixels.
+        settings: Settings with which the training data were converted.
     """
 
     model: nn.Module
     classes: list[str]
     size: int
+    settings: StoreSettings = field(default_factory=StoreSettings)
 
     def probabilities(self, frames: Sequence[np.ndarray], batch_size: int = 32) -> np.ndarray:
         """Class probabilities of frames.
@@ -57,16 +57,12 @@ class FrameClassifier:
                 found.append(self.model(inputs).softmax(dim=1).double().cpu().numpy())
         return np.concatenate(found)
 
-    def predict_clip(
-        self, path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES
-    ) -> dict[str, Any]:
+    def predict_clip(self, path: str | Path, settings: StoreSettings | None = None) -> dict[str, Any]:
         """Predict the class of a clip by the mean of its frames' probabilities.
 
         Args:
             path: See :func:`read_clip`.
-            fps: Frames to use per second of a video or DICOM file.
-            size: Maximum length of a frame's shorter side in pixels; ideally as in the conversion of the training data.
-            min_frames: Minimum number of frames to use from a short clip; ideally as in that conversion.
+            settings: How the frames are prepared; None prepares them as the training data were.
 
         Returns:
             ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (their
@@ -75,7 +71,7 @@ class FrameClassifier:
         Raises:
             ClipError: The clip does not exist or cannot be read.
         """
-        frames = self.probabilities(read_clip(path, fps, size, min_frames))
+        frames = self.probabilities(read_clip(path, settings or self.settings))
         mean = frames.mean(axis=0)
         return {
             'clip': str(path),
@@ -117,27 +113,37 @@ def load_classifier(path: str | Path) -> FrameClassifier:
         raise CheckpointError(f'{path} contains a config that cannot be built ({reason}): {remedy}.') from error
     load_strictly(network, checkpoint, path, remedy)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    return FrameClassifier(network.to(device).eval(), list(classes), size)
+    return FrameClassifier(network.to(device).eval(), list(classes), size, _conversion_settings(path, meta))
 
 
-def read_clip(path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES) -> list[np.ndarray]:
+def read_clip(path: str | Path, settings: StoreSettings | None = None) -> list[np.ndarray]:
     """Frames of a clip of any kind, as the converters store them.
 
     Args:
         path: See :func:`uscl.clips.open_clip`.
-        fps: Frames to keep per second, where the clip has a clock; above 0.
-        size: Maximum length of a frame's shorter side in pixels.
-        min_frames: Minimum number of frames to keep from a short clip.
+        settings: Settings of the conversion; None takes its defaults.
 
     Returns:
-        Arrays (H, W, 3) uint8, RGB; all grey if the whole clip is.
+        Arrays (H, W, 3) uint8, RGB; all grey if the clip is stored in grey.
 
     Raises:
         ClipError: The clip does not exist or cannot be read.
     """
-    clip = open_clip(path, fps, min_frames)
-    try:
-        frames = prepare_clip(clip, size)
-    except ValueError as error:
-        raise ClipError(path, str(error)) from error
+    frames = read_as_stored(path, settings or StoreSettings())
     return [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in frames]
+
+
+def _conversion_settings(path: str | Path, meta: Mapping[str, Any]) -> StoreSettings:
+    """Settings with which the training data were converted; the defaults where a checkpoint does not know them.
+
+    Raises:
+        CheckpointError: The checkpoint states settings that make no sense.
+    """
+    stored = kept_provenance(meta).get('uscl', {}).get('settings') or {}
+    known = {field.name: stored[field.name] for field in fields(StoreSettings) if field.name in stored}
+    if known.get('min_frames', 1) is None:  # of folders of frames, which are kept whole
+        del known['min_frames']
+    try:
+        return StoreSettings(**known)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f'{path} states settings of the conversion that make no sense: {known}.') from error

@@ -8,6 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from uscl.clips.frame_folder import FrameFolder, is_frame
+from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.core.errors import ClipError
 from uscl.reports.figures import DARK, GREY, new_figure, shorten, write_below
 
@@ -39,7 +40,7 @@ def read_images(
                 chosen = np.unique(np.linspace(0, len(files) - 1, min(per_folder, len(files))).round().astype(int))
                 yield from read_images([files[k] for k in chosen], per_folder, skipped, size)
             else:
-                frames = read_clip(source, size=size)
+                frames = read_clip(source, StoreSettings(size=size))
                 name = f'{source.parent.name}/{source.name}'.lstrip('/') if is_frame(source) else source.name
                 yield name, np.ascontiguousarray(frames[len(frames) // 2][..., ::-1])
         except ClipError as error:

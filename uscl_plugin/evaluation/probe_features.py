@@ -7,6 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmpretrain.registry import DATASETS
 from rich.console import Console
 from rich.progress import track
 
@@ -16,6 +17,7 @@ from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 from uscl_plugin.measures.features import extract_features
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
+from uscl_plugin.weights.provenance import describe_run
 
 from .backbones import PretrainedBackbone
 from .cells import Cell, folder_of
@@ -63,6 +65,7 @@ class ProbeFeatures:
             classes = list(cfg.train_dataloader.dataset.classes)
             cfg.model.backbone.pop('init_cfg')
             meta = {'cfg': cfg.pretty_text, 'dataset_meta': {'classes': classes}}
+            meta |= {'uscl': describe_run(cfg, DATASETS.build(cfg.train_dataloader.dataset))}
             write_checkpoint(cell.model, state, meta)
             cfg.dump(cell.folder / 'config.py')
         return FoldOutcome(result.predictions, dict(result.settings))
@@ -110,8 +113,6 @@ class ProbeFeatures:
 
 def frame_dataset(options: EvaluationOptions, **settings: Any) -> VideoFrameDataset:
     """The labelled frames of the data that are evaluated."""
-    from mmpretrain.registry import DATASETS
-
     config = dict(type=VideoFrameDataset, data_root=options.data, frames_per_video=options.frames_per_video)
     return DATASETS.build(config | settings)
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from uscl.clips.enough_frames import MIN_FRAMES
+from uscl.clips.frame_preparation import ColorMode
 from uscl.core.options import Arg
-
-from .frame_decoding import ColorMode
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,16 @@
 """Decode one video into the frames that are stored of it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 
 from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_folder import FrameFolder
-from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.clips.frame_preparation import ColorMode, is_grey, prepare_clip, shrink, to_grey
 from uscl.clips.readers import is_kept_whole, open_clip
 from uscl.clips.stack_file import stack_files, stack_suffix
 from uscl.convert.privacy.static_mask import StaticMask, find_static
@@ -22,7 +22,6 @@ from uscl.data.store_writer import append_shape
 
 CONVERTER_VERSION = 3  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
-ColorMode = Literal['auto', 'gray', 'color']
 
 
 @dataclass(frozen=True)
@@ -30,18 +29,26 @@ class StoreSettings:
     """What the stored frames depend on besides the source.
 
     Attributes:
-        fps: Frames to keep in a second of a clip; images and folders of them are kept whole.
+        fps: Frames to keep in a second of a clip, None for all; images and folders of them are kept whole.
         size: Largest shorter side in pixels.
         color: 'gray', 'color', or 'auto': gray if every frame of the video is.
         mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
         min_frames: Fewest frames to keep of a short clip, see :func:`uscl.clips.open_clip`.
+
+    Raises:
+        ValueError: A number is out of range, or ``color`` is another word.
     """
 
-    fps: float = 3.0
+    fps: float | None = 3.0
     size: int = 256
     color: ColorMode = 'auto'
     mask_tolerance: int | None = None
     min_frames: int = MIN_FRAMES
+
+    def __post_init__(self) -> None:
+        rates = (self.fps is None or self.fps > 0) and (self.mask_tolerance is None or self.mask_tolerance >= 0)
+        if not rates or min(self.size, self.min_frames) < 1 or self.color not in get_args(ColorMode):
+            raise ValueError(f'{self} makes no sense: see its documentation.')
 
     def of(self, source: Path) -> dict[str, Any]:
         """Those that matter for a source, as plain values."""
@@ -97,10 +104,7 @@ def decode_video(
         ClipError: The video cannot be used.
         OSError: Nothing can be written.
     """
-    mask, decoded = None, None
-    if settings.mask_tolerance is not None:
-        frames = open_clip(source, settings.fps, settings.min_frames)
-        mask = find_static(source, frames, settings.mask_tolerance, open_clip(source))
+    mask, decoded = _find_mask(source, settings), None
     if settings.color != 'color':
         decoded = _write_frames(source, raw, settings, mask, images, grey=True)
     if decoded is None:  # a coloured frame came up: start again, so that all frames are of one kind
@@ -119,6 +123,35 @@ def decode_video(
     return DecodedVideo(shapes, known | facts)
 
 
+def read_as_stored(source: str | Path, settings: StoreSettings) -> list[np.ndarray]:
+    """The frames that :func:`decode_video` would store of a clip, without storing them.
+
+    Args:
+        source: See :func:`uscl.clips.open_clip`.
+        settings: See :class:`StoreSettings`.
+
+    Returns:
+        (h, w) each if the clip is stored in grey, else (h, w, 3), RGB; uint8.
+
+    Raises:
+        ClipError: The clip cannot be used, or its frames do not fit into memory.
+    """
+    source = Path(source)
+    clip, mask = open_clip(source, settings.fps, settings.min_frames), _find_mask(source, settings)
+    frames = clip if mask is None else _Blanked(clip, mask)
+    try:
+        return prepare_clip(frames, settings.size, settings.color)
+    except ValueError as error:
+        raise ClipError(source, str(error)) from error
+
+
+def _find_mask(source: Path, settings: StoreSettings) -> StaticMask | None:
+    if settings.mask_tolerance is None:
+        return None
+    frames = open_clip(source, settings.fps, settings.min_frames)
+    return find_static(source, frames, settings.mask_tolerance, open_clip(source))
+
+
 def _write_frames(
     source: Path, raw: Path, settings: StoreSettings, mask: StaticMask | None, images: Path | None, grey: bool
 ) -> tuple[list[list[int]], dict] | None:
@@ -129,7 +162,7 @@ def _write_frames(
     reader = open_clip(source, settings.fps, settings.min_frames)
     shapes: list[list[int]] = []
     with raw.open('wb') as file:
-        for number, frame in enumerate(_blanked(reader, mask)):
+        for number, frame in enumerate(reader if mask is None else _Blanked(reader, mask)):
             if grey and settings.color == 'auto' and not is_grey(frame):
                 return None
             frame = shrink(to_grey(frame) if grey else frame, settings.size)
@@ -140,9 +173,15 @@ def _write_frames(
     return shapes, {'stored_as': 'gray' if grey else 'color', **reader.facts}
 
 
-def _blanked(frames: Any, mask: StaticMask | None) -> Iterator[np.ndarray]:
-    for frame in frames:
-        yield frame if mask is None else mask.blank(frame)
+@dataclass(frozen=True)
+class _Blanked:
+    """Frames with their static pixels blanked, as often as they are asked for."""
+
+    frames: Iterable[np.ndarray]
+    mask: StaticMask
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(self.mask.blank, self.frames)
 
 
 def _files_of(source: Path) -> list[Path]:
