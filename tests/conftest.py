@@ -204,6 +204,7 @@ def fold_cfg(patients, tmp_path):
     from uscl.data.folds import write_folds
     from uscl_plugin.evaluation.backbones import load_backbone
     from uscl_plugin.evaluation.finetuning import fold_config
+    from uscl_plugin.evaluation.options import EvaluationOptions
     from uscl_plugin.weights.checkpoint_files import write_checkpoint
 
     def make(protocol: str, epochs: int = 1, val_fraction: float = 0.4, seed: int = 0) -> Config:
@@ -216,10 +217,10 @@ def fold_cfg(patients, tmp_path):
         meta = {'mean': [127.5] * 3, 'std': [63.75] * 3, 'channel_order': 'rgb'}
         state = {f'backbone.{name}': tensor for name, tensor in backbone.network.state_dict().items()}
         write_checkpoint(tmp_path / 'backbone.pth', state, meta)
-        data = dict(data_root=str(patients), fold_file=str(tmp_path / 'folds.json'), fold=0, classes=['a', 'b', 'c'])
-        network = dict(checkpoint=tmp_path / 'backbone.pth', depth=18, channels=512, to_rgb=True)
-        network |= dict(mean=[127.5] * 3, std=[63.75] * 3)
+        data = dict(fold_file=str(tmp_path / 'folds.json'), fold=0, classes=['a', 'b', 'c'])
         sides = {'train': True, 'val': val_fraction > 0, 'test': True}
-        return fold_config(cfg, data, sides, network, seed=seed, size=32, epochs=epochs)
+        shared = dict(checkpoints=[], data=str(patients), out='', size=32, epochs=epochs)
+        options = EvaluationOptions(**shared, protocol='finetune')  # the config says which layers
+        return fold_config(cfg, data, sides, backbone, tmp_path / 'backbone.pth', seed, options)
 
     return make

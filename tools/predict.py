@@ -1,7 +1,7 @@
 """Predict the class of new clips with a fine-tuned classifier, by averaging over their frames.
 
 CHECKPOINT is a model.pth of tools/evaluate.py, or a checkpoint trained with a config of configs/pocus; CLIP is a video,
-a DICOM file, an image folder or an image. For research; not a medical device.
+a DICOM file, a stack, a folder of images or an image. For research; not a medical device.
 """
 
 import json

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from uscl_plugin.comparison.detection_config import DETECTOR, describe_detection, detection_config, read_detector
+from uscl_plugin.comparison.detection_config import describe_detection, detection_config, read_detector
+from uscl_plugin.comparison.methods import DETECTOR
+from uscl_plugin.comparison.options import ComparisonOptions
 from uscl_plugin.evaluation.backbones import load_backbone
 
 pytest.importorskip('mmdet')
+OPTIONS = ComparisonOptions(pretrain_data='', eval_data='', out='', detection_data='data')
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +25,8 @@ def backbone():
 )
 @pytest.mark.parametrize(('size', 'scale'), [(None, (1333, 800)), (64, (107, 64))])
 def test_epochs_and_size(backbone, epochs, milestones, size, scale):
-    cfg = detection_config(backbone, Path('b.pth'), 'data', 7, epochs=epochs, size=size, workers=0)
+    options = replace(OPTIONS, detection_epochs=epochs, detection_size=size, workers=0)
+    cfg = detection_config(backbone, Path('b.pth'), 7, options)
     warm_up, steps = cfg.param_scheduler
     assert (steps.milestones, steps.end, warm_up.end) == (milestones, epochs or 30, 100)
     assert cfg.train_cfg.max_epochs == cfg.train_cfg.val_interval == (epochs or 30)
@@ -35,7 +39,7 @@ def test_epochs_and_size(backbone, epochs, milestones, size, scale):
 
 def test_configs_that_do_not_fit(backbone, tmp_path):
     with pytest.raises(ValueError, match=r'ResNet-18, .*50'):
-        detection_config(replace(backbone, depth=50), Path('b.pth'), 'data', 0)
+        detection_config(replace(backbone, depth=50), Path('b.pth'), 0, OPTIONS)
     with pytest.raises(FileNotFoundError, match=r'gone\.py'):
         read_detector(tmp_path / 'gone.py')
     with pytest.raises(ValueError, match=r'init_cfg\.checkpoint'):
@@ -46,6 +50,8 @@ def test_the_sentence_of_the_table(tmp_path):
     (tmp_path / 'annotations').mkdir()
     content = {'images': [{}] * 3, 'annotations': [{}] * 2}
     (tmp_path / 'annotations' / 'val.json').write_text(json.dumps(content))
-    text = describe_detection(str(tmp_path))
+    options = replace(OPTIONS, detection_data=str(tmp_path))
+    text = describe_detection(options)
     assert 'shorter side 800, after the last of 30 epochs, on the 3 images (2 lesions)' in text
-    assert 'shorter side 64, after the last of 2 epochs' in describe_detection(str(tmp_path), DETECTOR, 2, 64)
+    text = describe_detection(replace(options, detection_epochs=2, detection_size=64))
+    assert 'shorter side 64, after the last of 2 epochs' in text

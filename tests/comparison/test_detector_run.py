@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from uscl_plugin.comparison.detector_run import run_detector
+from uscl_plugin.comparison.options import ComparisonOptions
 from uscl_plugin.comparison.training_run import TrainingError
 from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
@@ -59,8 +60,14 @@ def tool(monkeypatch):
 
 
 @pytest.fixture
-def detect(tmp_path, lesions):
-    return lambda spec='random', seed=0: run_detector(spec, seed, tmp_path / 'run', str(lesions), epochs=2, size=64)
+def options(lesions):
+    own = {'detection_data': str(lesions), 'detection_epochs': 2, 'detection_size': 64}
+    return ComparisonOptions(pretrain_data='', eval_data='', out='', **own)
+
+
+@pytest.fixture
+def detect(tmp_path, options):
+    return lambda spec='random', seed=0: run_detector(spec, seed, tmp_path / 'run', options)
 
 
 def test_the_last_ap_is_returned_and_no_weights_of_the_detector_are_left(tool, detect, tmp_path):
@@ -85,10 +92,10 @@ def test_killed_in_the_middle_or_before_its_evaluation_it_goes_on_and_is_evaluat
     assert found['box AP'] == 0.25 and done.steps == 6
 
 
-def test_a_finished_run_may_be_moved(tool, tmp_path, lesions):
-    first = run_detector('random', 0, tmp_path / 'a' / 'run', str(lesions), epochs=2)
+def test_a_finished_run_may_be_moved(tool, tmp_path, options):
+    first = run_detector('random', 0, tmp_path / 'a' / 'run', options)
     (tmp_path / 'a').rename(tmp_path / 'b')
-    moved = run_detector('random', 0, tmp_path / 'b' / 'run', str(lesions), epochs=2)
+    moved = run_detector('random', 0, tmp_path / 'b' / 'run', options)
     assert moved[0].was_finished and moved[1] == first[1] and tool.started_at == [0]
 
 
@@ -112,7 +119,7 @@ def test_a_detector_without_an_evaluation_is_an_error(tool, detect):
 
 
 @pytest.mark.parametrize('kind', ['random', 'checkpoint', 'imagenet'])
-def test_the_backbone_and_its_input_are_those_of_the_row(tool, tmp_path, lesions, kind):
+def test_the_backbone_and_its_input_are_those_of_the_row(tool, tmp_path, options, kind):
     network = load_backbone('random', seed=5).network
     wanted = network.state_dict()
     mean, to_rgb, spec, seed = [127.5] * 3, True, 'random', 5
@@ -125,7 +132,7 @@ def test_the_backbone_and_its_input_are_those_of_the_row(tool, tmp_path, lesions
         mean, seed = [123.675, 116.28, 103.53], 0
         torch.save(wanted | {'fc.weight': torch.zeros(1000, 512), 'fc.bias': torch.zeros(1000)}, tmp_path / 'x.pth')
         spec = f'imagenet={tmp_path / "x.pth"}'
-    run_detector(spec, seed, tmp_path / 'run', str(lesions), epochs=2)
+    run_detector(spec, seed, tmp_path / 'run', options)
     cfg = Config.fromfile(tmp_path / 'run' / 'config.py', import_custom_modules=False)
     assert cfg.model.backbone.init_cfg == dict(
         type='Pretrained', checkpoint=str(tmp_path / 'run' / 'backbone.pth'), prefix='backbone.'

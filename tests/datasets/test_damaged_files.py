@@ -13,10 +13,11 @@ from PIL import Image
 from uscl.clips import clip_reader
 from uscl.clips.clip_reader import ClipReader
 from uscl.clips.discovery import find_sources
-from uscl.clips.frame_folder import LARGEST_FRAME, FrameFolder
+from uscl.clips.frame_folder import FrameFolder
+from uscl.clips.frame_limits import LARGEST_FRAME
 from uscl.clips.source_index import read_index
 from uscl.convert.lesions.class_lists import read_class_lists
-from uscl.convert.lesions.masks import read_binary_mask
+from uscl.convert.lesions.masks import read_mask
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
 from uscl.data.annotations import read_annotations
@@ -137,7 +138,7 @@ def fail_for_memory(*_, **__):
     raise MemoryError
 
 
-@pytest.mark.parametrize('read', [lambda path: list(FrameFolder(path.parent)), lambda path: read_binary_mask(path, 4)])
+@pytest.mark.parametrize('read', [lambda path: list(FrameFolder(path.parent)), lambda path: read_mask(path, 4)])
 def test_picture_that_would_fill_the_memory(tmp_path, monkeypatch, read):
     path = tmp_path / 'x.png'
     path.write_bytes(png(LARGEST_FRAME // 64 + 1, 64))

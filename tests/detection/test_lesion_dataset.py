@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from lesion_truth import IMAGES, write_truth
@@ -7,10 +8,10 @@ import uscl_plugin.compat.mmcv_ops  # noqa: F401
 from uscl_plugin.detection.lesion_dataset import LesionDataset
 
 
-def build(folder, classes=('lesion',), **settings):
+def build(folder, classes=('lesion',), pipeline=(), **settings):
     return LesionDataset(
         data_root=str(folder), ann_file='annotations/val.json', data_prefix=dict(img='images/'),
-        metainfo=dict(classes=classes), pipeline=[], **settings,
+        metainfo=dict(classes=classes), pipeline=list(pipeline), **settings,
     )  # fmt: skip
 
 
@@ -101,3 +102,61 @@ def test_what_is_no_text_or_nests_too_deep_is_named(content, tmp_path):
     (tmp_path / 'annotations' / 'val.json').write_bytes(content)
     with pytest.raises(ValueError, match=r'val.json'):
         build(tmp_path)
+
+
+def spoil(folder, change):
+    path = folder / 'annotations' / 'val.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def without_masks(content):
+    for annotation in content['annotations']:
+        annotation['segmentation'] = []
+
+
+MASKS = dict(type='mmdet.LoadAnnotations', with_mask=True)
+
+
+@pytest.mark.parametrize('test_mode', [True, False])
+@pytest.mark.parametrize(
+    ('change', 'named'),
+    [
+        (lambda content: content['annotations'][2].update(bbox=[180, 130, 225, 170]), 'annotations[2], id 3'),
+        (lambda content: content['annotations'][2].update(area=0), 'annotations[2], id 3'),
+        (lambda content: content['images'][4].update(file_name='no.png'), 'no.png'),
+        (lambda content: content['images'][4].update(width=200), 'e.png'),
+        (without_masks, 'annotations[0], id 1'),
+    ],
+)
+def test_faults_are_named_before_a_training(tmp_path, test_mode, change, named):
+    write_truth(tmp_path)
+    build(tmp_path, test_mode=test_mode, pipeline=[MASKS])
+    spoil(tmp_path, change)
+    with pytest.raises(ValueError, match=re.escape(named)):
+        build(tmp_path, test_mode=test_mode, pipeline=[MASKS])
+
+
+def test_boxes_alone_are_enough_where_no_mask_is_loaded(tmp_path):
+    spoil(write_truth(tmp_path), without_masks)
+    steps = dict(LoadAnnotations=dict(with_mask=False))
+    assert len(build(tmp_path, pipeline=[MASKS], steps=steps)) == len(IMAGES)
+
+
+def from_zero(content):
+    for number, annotation in enumerate(content['annotations']):
+        annotation['id'] = number
+        del annotation['iscrowd'], annotation['area']
+
+
+def test_what_is_repaired_is_said_and_loaded(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('uscl_plugin.detection.lesion_dataset.print_log', lambda line, logger: said.append(line))
+    whole = build(write_truth(tmp_path / 'whole'))
+    expected = [whole.get_data_info(k)['instances'] for k in range(6)]
+    assert said == []
+    spoil(write_truth(tmp_path / 'bare'), from_zero)
+    bare = build(tmp_path / 'bare')
+    assert [bare.get_data_info(k)['instances'] for k in range(6)] == expected
+    assert len(said) == 3 and all('val.json: ' in line for line in said)

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +9,10 @@ from mmengine.config import Config
 from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.pipeline_settings import set_input_size
+from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.evaluation.classifier import load_classifier
 from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config
+from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 
@@ -115,8 +120,9 @@ def test_input_size_is_set_everywhere(root):
 @pytest.mark.parametrize(('depth', 'block'), [(18, 'layer4.1'), (34, 'layer4.2'), (50, 'layer4.2')])
 def test_the_last_block_is_trained_whatever_the_depth(root, depth, block):
     cfg = Config.fromfile(root / 'configs' / 'pocus' / 'resnet18_1xb32-finetune3-100e_pocus-224px.py')
-    data = dict(data_root='x', fold_file='f', fold=0, classes=['a', 'b'])
-    network = dict(checkpoint='x', depth=depth, channels=512, mean=[0.0] * 3, std=[1.0] * 3, to_rgb=True)
-    made = fold_config(cfg, data, {'train': True, 'val': True, 'test': True}, network, seed=0, batch_norm='frozen')
+    data = dict(fold_file='f', fold=0, classes=['a', 'b'])
+    sides = {'train': True, 'val': True, 'test': True}
+    options = EvaluationOptions(checkpoints=[], data='x', out='', protocol='finetune3', batch_norm='frozen')
+    made = fold_config(cfg, data, sides, replace(load_backbone('random'), depth=depth), Path('x'), 0, options)
     freezing = made.default_hooks.freezing
     assert (freezing.trainable, freezing.batch_norm) == ([f'backbone.{block}', 'head'], 'frozen')

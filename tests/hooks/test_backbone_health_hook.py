@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from branch_shares import branch_shares
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
 from uscl.stats.effective_rank import effective_rank
 from uscl_plugin.hooks import BackboneHealthHook
-from uscl_plugin.measures.residual_branches import branch_shares
 
 STAGES = ['layer1', 'layer2', 'layer3', 'layer4']
 SHUT, LINE = 'branches are closed', 'share of residual branches'

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from branch_shares import branch_shares
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
@@ -12,7 +13,6 @@ from uscl.stats.effective_rank import effective_rank
 from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.measures.backbone_health import health_warning, measure_backbone, measure_frames, spread_evenly
 from uscl_plugin.measures.features import extract_features
-from uscl_plugin.measures.residual_branches import branch_shares
 
 STAGES = ['layer1', 'layer2', 'layer3', 'layer4']
 

@@ -4,11 +4,12 @@ import pytest
 import timm
 import torch
 import torchvision
+from branch_shares import branch_shares
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import nn
 
-from uscl_plugin.measures.residual_branches import BranchWatch, branch_shares
+from uscl_plugin.measures.residual_branches import BranchWatch
 
 STAGES = ['layer1', 'layer2', 'layer3', 'layer4']
 

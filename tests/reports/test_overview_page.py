@@ -6,6 +6,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from tool_module import load_tool
 
 from uscl.data.video_folder import VideoFolder
@@ -83,3 +84,27 @@ def test_the_command_writes_the_page_into_the_folder(patients, tmp_path, capsys)
 def test_a_folder_that_is_no_data_folder_is_named(tmp_path, capsys, damage):
     assert load_tool('tools/visualization/browse_dataset.py').main([str(tmp_path / damage)]) == 1
     assert str(tmp_path / damage) in capsys.readouterr().err
+
+
+def test_a_dry_run_and_a_conversion_write_the_page(tmp_path, capsys):
+    for name, grey in (('a/x', 90), ('b/y', 200)):
+        (tmp_path / 'src' / name).mkdir(parents=True)
+        for k in range(3):
+            Image.new('RGB', (60, 40), (grey, 10, 10)).save(tmp_path / 'src' / name / f'{k}.png')
+    (tmp_path / 'src/notes.docx').write_text('x')
+    (tmp_path / 'src/a/broken.mp4').write_bytes(b'x')
+    convert = load_tool('tools/dataset_converters/videos_to_clusters.py').main
+    pages = []
+    for extra in (['--dry-run'], []):
+        assert convert([str(tmp_path / 'src'), '--out', str(tmp_path / 'out'), '--workers', '1', *extra]) == 0
+        assert str(tmp_path / 'out/overview.html') in capsys.readouterr().out
+        page = (tmp_path / 'out/overview.html').read_text(encoding='utf-8')
+        assert 'a/broken.mp4: ' in page and '1 .docx' in page and '2 clips' in page
+        pages.append(
+            [
+                cv2.imdecode(np.frombuffer(base64.b64decode(one), np.uint8), cv2.IMREAD_COLOR)[20, 30]
+                for one in re.findall(r'data:image/jpeg;base64,([\w+/=]+)', page)
+            ]
+        )
+    for dry, stored in zip(*pages, strict=True):
+        assert np.abs(dry.astype(int) - stored).max() < 4 and dry[2] > dry[0]  # red as in the source

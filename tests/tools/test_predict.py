@@ -78,14 +78,17 @@ def test_every_kind_of_clip_gets_the_same_probabilities(predict, trained, tmp_pa
         if k % 2 == 0:
             Image.fromarray(frame).save(tmp_path / 'sampled' / f'{k}.png')
 
+    first, *rest = map(Image.fromarray, stored)
+    first.save(tmp_path / 'a.tif', save_all=True, append_images=rest)
+
     def rows(*names, fps):
         capsys.readouterr()
         assert predict(trained[0], *(tmp_path / name for name in names), '--json', '--fps', fps, '--min-frames', 1) == 0
         return json.loads(capsys.readouterr().out)
 
-    every = rows('a.mkv', 'a.dcm', 'all', fps=10)
+    every = rows('a.mkv', 'a.dcm', 'all', 'a.tif', fps=10)
     some = rows('a.mkv', 'a.dcm', 'sampled', fps=2.5)
-    assert [row['frames'] for row in every + some] == [5, 5, 5, 3, 3, 3]
+    assert [row['frames'] for row in every + some] == [5, 5, 5, 5, 3, 3, 3]
     for group in (every, some):
         assert all(row['probabilities'] == group[0]['probabilities'] for row in group)
     single = rows(*(f'all/{k}.png' for k in range(5)), fps=1)

@@ -86,7 +86,7 @@ def test_fraction_out_of_range(us4, tmp_path, value, capsys):
 
 
 @pytest.mark.parametrize(
-    ('exists', 'code', 'message'), [(False, 2, 'does not exist'), (True, 1, 'no folder of images')]
+    ('exists', 'code', 'message'), [(False, 2, 'does not exist'), (True, 1, 'no image folder')]
 )
 def test_no_source(us4, tmp_path, capsys, exists, code, message):
     if exists:
@@ -105,7 +105,8 @@ def test_damaged_image_loses_one_video(us4, tmp_path):
     assert 'Reg2,image 9.jpg cannot be read' in (tmp_path / 'out/skipped.csv').read_text()
 
 
-def test_dry_run_writes_nothing(us4, tmp_path, capsys):
+def test_dry_run_writes_the_overview_only(us4, tmp_path, capsys):
     source = make_videos(tmp_path / 'src', 'Reg1')
     assert us4.main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1', '--dry-run']) == 0
-    assert '1 can be read' in capsys.readouterr().out and not (tmp_path / 'out').exists()
+    assert '1 can be read' in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['overview.html']

@@ -1,6 +1,7 @@
 """What the converter says of a folder as people keep them."""
 
 import csv
+import shutil
 
 import pytest
 from PIL import Image
@@ -68,15 +69,18 @@ def test_nothing_is_said_of_a_tidy_folder(main, tmp_path, capsys):
     assert not (tmp_path / 'out/skipped.csv').exists()
 
 
-def test_dry_run_says_the_same_and_writes_nothing(main, source, tmp_path, capsys):
+def test_dry_run_says_the_same_and_writes_the_overview_only(main, source, tmp_path, capsys):
     (source / 'clips/v1.gif').write_bytes(b'no clip')
     salt = ['--hash-patients', '--salt-file', str(tmp_path / 'salt')]
     before = sorted(tmp_path.rglob('*'))
     for extra in ([], salt):
         assert main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1', '--dry-run', *extra]) == 0
+        page = (tmp_path / 'out/overview.html').read_text(encoding='utf-8')
+        assert page.count('data:image/jpeg') == 4 and 'ignored' in page
+        shutil.rmtree(tmp_path / 'out')
         assert sorted(tmp_path.rglob('*')) == before
     dry = capsys.readouterr().out
-    assert 'Nothing was written' in dry and 'skipped clips/v1.gif: ' in dry and '4 can be read, 1 cannot' in dry
+    assert 'Nothing was converted' in dry and 'skipped clips/v1.gif: ' in dry and '4 can be read, 1 cannot' in dry
     assert main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
     wet = capsys.readouterr().out
     for word in ('ignored', 'warning', 'skipped clips'):

@@ -19,11 +19,11 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from instruments.loss_comparison import Curve, final_losses, loss_comparison
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
 from uscl.reports.figures import save_picture
-from uscl.reports.loss_comparison import Curve, final_losses, loss_comparison
 from uscl.reports.training_log import find_scalars, read_scalars
 from uscl_plugin.comparison.methods import Method, parse_methods
 from uscl_plugin.comparison.training_run import run_training

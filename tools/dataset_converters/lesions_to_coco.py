@@ -9,8 +9,11 @@ kinds of SRC:
              from index.csv (path,label,patient_id) if there is one, else from the letters of names like ANFO_000.png
   pairs      any images/ and masks/ with equal names up to the suffix, masks black and white; index.csv as above
 
-Every connected region of a mask is one instance; an empty mask makes a negative image. In smoothed or compressed masks
-a pixel belongs to the lesion if it has at least half of the full value, and to the stronger of red and green.
+Every connected region of a mask is one instance; a mask without any makes a negative image. Black and transparent
+pixels are background. In a black and white mask (also 16-bit, smoothed or compressed) a pixel is lesion from half of
+the full value on. Without compression, the values 1 to 31, or several colours, number the lesions of one class, which
+may touch; in bus_uclm colours are classes, and a pixel belongs to the stronger of red and green. A mask that could be
+read in two ways, such as one with a lesion in grey, is left out and listed in skipped.csv.
 """
 
 import sys

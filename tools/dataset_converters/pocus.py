@@ -21,6 +21,7 @@ from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import option_name, parse_options
+from uscl.reports.overview_page import conversion_overview
 
 CLIP_OPTIONS = (
     *('keep_images', 'fps', 'min_frames', 'probe', 'viral', 'val_fraction', 'seed'),
@@ -66,9 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = find_clips(options.src, options.out, options.probe, options.viral, options.follow_links)
     if options.val_fraction is not None:
         found = replace(found, sources=split_sources(found.sources, options.val_fraction, options.seed))
-    chosen = {'probe': options.probe, 'viral': options.viral}
     return convert_sources(
-        found, options.out, settings, CLASSES, options.workers, options.keep_images, dry_run=options.dry_run, **chosen
+        found,
+        options.out,
+        settings,
+        CLASSES,
+        options.workers,
+        options.keep_images,
+        dry_run=options.dry_run,
+        overview=conversion_overview(options.out, found),
+        probe=options.probe,
+        viral=options.viral,
     )
 
 

@@ -19,6 +19,7 @@ from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import Arg, parse_options
 from uscl.data.video_split import split_videos
+from uscl.reports.overview_page import conversion_overview
 
 # fmt: off
 PREFIXES = ('Rb1', 'Rb2', 'Rb3', 'Rb4', 'Rb5',  # CLUST
@@ -81,9 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = find_videos(options.src, options.out, options.val_fraction, options.seed, options.follow_links)
     settings = StoreSettings(size=options.size, color=options.color)
     # All frames of a folder are kept, so there is no sampling rate.
-    rates = {'fps': None, 'min_frames': None}
-    keep, dry_run = options.keep_images, options.dry_run
-    return convert_sources(found, options.out, settings, PREFIXES, options.workers, keep, dry_run=dry_run, **rates)
+    return convert_sources(
+        found,
+        options.out,
+        settings,
+        PREFIXES,
+        options.workers,
+        options.keep_images,
+        dry_run=options.dry_run,
+        overview=conversion_overview(options.out, found),
+        fps=None,
+        min_frames=None,
+    )
 
 
 if __name__ == '__main__':

@@ -18,6 +18,7 @@ from uscl.convert.videos.source_split import split_sources
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
+from uscl.reports.overview_page import conversion_overview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.keep_images,
         remove_others=bool(private),
         dry_run=options.dry_run,
+        overview=conversion_overview(options.out, found),
         **private,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from uscl.core.errors import ClipError
 
 from .clip_structure import count_repeats, find_missing_end
-from .frame_folder import LARGEST_FRAME, check_size
+from .frame_limits import LARGEST_FRAME, check_size
 from .frame_sampling import FrameSampler, next_time
 from .media_suffixes import CLIP_SUFFIXES
 from .video_display import VideoDisplay

@@ -14,7 +14,7 @@ from .dicom_colours import decode_colours, is_coded_colour
 from .dicom_display import find_range, mend_rescale, needs_range, to_display
 from .dicom_header import frame_count, number_of, read_elements, silent, value_of
 from .dicom_timing import TIMING, frame_times
-from .frame_folder import LARGEST_FRAME, check_size
+from .frame_limits import LARGEST_FRAME, check_size
 from .frame_resize import resize_frame
 from .frame_sampling import FrameSampler, next_time
 

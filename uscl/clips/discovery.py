@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from PIL import Image
-
 from uscl.core.errors import SourceError
 from uscl.core.natural_order import natural_key
 
@@ -15,7 +13,8 @@ from .dicom_header import is_dicom
 from .folder_walk import LEADS_BACK, LEAVES_SOURCE, real_path, walk_files
 from .frame_folder import is_frame
 from .ignored_file import IgnoredFile, ignore_file, is_hidden
-from .media_suffixes import CLIP_SUFFIXES, DICOM_SUFFIXES, list_suffixes
+from .image_opening import is_stack
+from .media_suffixes import READ_SUFFIXES, stack_suffix
 from .source_findings import SourceFindings
 from .source_index import find_index, read_index
 from .video_source import VideoSource
@@ -57,8 +56,7 @@ def find_sources(
     if not found.sources:
         ignored = found.describe_ignored()
         raise SourceError(
-            f'no clip ({list_suffixes(CLIP_SUFFIXES | DICOM_SUFFIXES)}) and no folder of images found in {root}: '
-            f'nothing could be read{ignored and "; "}{ignored}.',
+            f'no clip and no image found in {root}: nothing could be read{ignored and "; "}{ignored}.',
             exit_code=1,
         )
     _refuse_loose_images(root, found)
@@ -105,9 +103,9 @@ def walk_sources(
         name = _name(path, root)
         if problem is LEADS_BACK:
             ignored.append(IgnoredFile(name, LEADS_BACK))
-        elif is_frame(path) and not stills and (problem or not _is_stack(path)):
+        elif is_frame(path) and not stills and (problem or not is_stack(path)):
             frames[path.parent] = frames.get(path.parent) or problem
-        elif path.is_dir() or is_frame(path) or path.suffix.lower() in CLIP_SUFFIXES | DICOM_SUFFIXES:
+        elif path.is_dir() or path.suffix.lower() in READ_SUFFIXES or stack_suffix(path):
             sources.append(_open_found(root, path, problem))
         elif problem is not None:
             ignored.append(IgnoredFile(name, 'link that leads out of the source', 'add --follow-links'))
@@ -124,17 +122,6 @@ def walk_sources(
             )
         paths[source.video_id] = source.path
     return SourceFindings(sorted(sources, key=lambda source: natural_key(source.video_id)), ignored)
-
-
-def _is_stack(path: Path) -> bool:
-    """Whether an image file holds several pages."""
-    if path.suffix.lower() not in ('.tif', '.tiff'):
-        return False
-    try:
-        with Image.open(path) as image:
-            return getattr(image, 'n_frames', 1) > 1
-    except Exception:  # of a damaged file, which the reader will name
-        return False
 
 
 def _name(path: Path, root: Path) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .clip_reader import ClipReader
     from .dicom_reader import DicomReader
+    from .stack_file import StackFile
 
 MIN_FRAMES = 8  # of a clip, unless another number is asked for: a loop of one heart beat gives two at 3 a second
 
@@ -27,7 +28,9 @@ class EnoughFrames:
         path: See :class:`uscl.clips.readers.Clip`; so ``times`` and ``facts``.
     """
 
-    def __init__(self, open_at: 'Callable[[float | None], ClipReader | DicomReader]', fps: float, count: int) -> None:
+    def __init__(
+        self, open_at: 'Callable[[float | None], ClipReader | DicomReader | StackFile]', fps: float, count: int
+    ) -> None:
         self._open_at = open_at
         self._fps = fps
         self._count = count

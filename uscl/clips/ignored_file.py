@@ -18,7 +18,7 @@ _TEXT_NAMES = {
 # fmt: on
 _REMEDIES = {
     'unpack it': '.zip .gz .tgz .tar .bz2 .xz .7z .rar',
-    'export it as DICOM or as a video': '.nii .nii.gz .nrrd .mha .mhd .npy .npz .mat .h5 .hdf5',
+    'export it as DICOM or as a video': '.npy .npz .mat .h5 .hdf5',
     'a list of the clips has to be index.csv: save it as CSV': '.xlsx .xls .ods .numbers',
 }
 _REMEDY_OF = {suffix: remedy for remedy, suffixes in _REMEDIES.items() for suffix in suffixes.split()}
@@ -52,11 +52,11 @@ def is_hidden(path: Path) -> bool:
 def ignore_file(name: str) -> IgnoredFile:
     """A file that no reader knows, by its path.
 
-    >>> ignore_file('a/b.nii.gz').kind, ignore_file('a/LICENSE').kind, ignore_file('a/b.DOCX').kind
-    ('.nii.gz', 'text beside the clips', '.docx')
+    >>> ignore_file('a/b.tar.gz').kind, ignore_file('a/LICENSE').kind, ignore_file('a/b.DOCX').kind
+    ('.gz', 'text beside the clips', '.docx')
     """
     path = Path(name.lower())
-    suffix = '.nii.gz' if path.name.endswith('.nii.gz') else path.suffix
+    suffix = path.suffix
     if suffix in _TEXT_SUFFIXES or path.stem in _TEXT_NAMES:
         return IgnoredFile(name, TEXT)
     if suffix not in _REMEDY_OF and not re.fullmatch(r'\.[a-z0-9]{0,9}[a-z][a-z0-9]{0,9}', suffix):

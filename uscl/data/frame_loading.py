@@ -9,8 +9,13 @@ import cv2
 import numpy as np
 
 COLOR_TYPES = ('color', 'grayscale', 'unchanged')
-# cv2.IMREAD_UNCHANGED would keep 16 bits and transparency, and ignore the orientation of photographs.
-_FLAGS = {'color': cv2.IMREAD_COLOR, 'grayscale': cv2.IMREAD_GRAYSCALE, 'unchanged': cv2.IMREAD_ANYCOLOR}
+# cv2's own IMREAD_UNCHANGED would keep transparency, and ignore the orientation of a photo; without ANYDEPTH, 12 bits
+# would become nearly black instead of being refused.
+_FLAGS = {
+    'color': cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
+    'grayscale': cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
+    'unchanged': cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH,
+}
 
 
 def load_frame(

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from uscl.checks.check import CheckResult
 from uscl.checks.clip_facts import Clip, read_frame
@@ -29,18 +29,12 @@ _FRAME_SIDE = 256  # largest side of a frame on the page, in pixels
 def print_result(result: CheckResult, console: Console | None = None) -> None:
     """Print a table of the data folders, a table of the kinds of findings, and one line per finding."""
     console = console or Console(highlight=False, soft_wrap=True)
-    table = Table()
-    table.add_column('data')
-    for name in ('clips', 'frames', 'patients', 'classes'):
-        table.add_column(name, justify='right')
+    table = Table('data', *(Column(name, justify='right') for name in ('clips', 'frames', 'patients', 'classes')))
     for name in dict.fromkeys(clip.data for clip in result.clips):
         table.add_row(escape(for_terminal(name)), *_counts([clip for clip in result.clips if clip.data == name]))
     console.print(table)
     if result.findings:
-        table = Table()
-        table.add_column('severity')
-        table.add_column('kind')
-        table.add_column('findings', justify='right')
+        table = Table('severity', 'kind', Column('findings', justify='right'))
         for (severity, kind), count in Counter((f.severity, f.kind) for f in result.findings).items():
             table.add_row(severity, kind, str(count))
         console.print(table)

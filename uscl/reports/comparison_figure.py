@@ -44,47 +44,32 @@ def comparison_figure(
         colour = ORANGE if method == highlight else BLUE
         if values['low'] is not None:
             axes.plot([100 * values['low'], 100 * values['high']], [line, line], color=colour, lw=2.2, alpha=0.45)
-        seeds = [100 * value for value in values['by_seed'].values() if value is not None]
-        axes.plot(seeds, [line] * len(seeds), 'o', mfc='white', mec=colour, ms=5.5, mew=1.2)
-        axes.plot([100 * values['mean']] * 2, [line - 0.3, line + 0.3], color=colour, lw=2.4)
-        axes.annotate(
-            percent(values['mean']),
-            (1.01, line),
-            xycoords=('axes fraction', 'data'),
-            va='center',
-            color=DARK,
-            fontsize=9,
-        )
+        _mark(axes, line, [value for value in values['by_seed'].values() if value is not None], values['mean'], colour)
+        number = {'xycoords': ('axes fraction', 'data'), 'va': 'center', 'color': DARK, 'fontsize': 9}
+        axes.annotate(percent(values['mean']), (1.01, line), **number)
     if (chance := level['chance'][metric]) is not None:
         axes.axvline(100 * chance, color=GREY, lw=1, ls=(0, (4, 3)), zorder=0)
-        axes.annotate(
-            f'always “{level["majority"]}”', (100 * chance, -0.72), ha='center', va='bottom', color=GREY, fontsize=8
-        )
-    axes.set_ylim(len(found) - 0.4, -0.75)
-    axes.set_yticks(range(len(found)), list(found))
-    axes.set_xlabel(f'{METRIC_NAMES[metric]} by video (%): mean, 95 % interval over patients, and each seed')
-    axes.xaxis.label.set(color=DARK, fontsize=9)
-    tidy(axes)
-    axes.grid(axis='x', color=GREY, alpha=0.25, lw=0.6)
+        always = {'ha': 'center', 'va': 'bottom', 'color': GREY, 'fontsize': 8}
+        axes.annotate(f'always “{level["majority"]}”', (100 * chance, -0.72), **always)
+    title = f'{METRIC_NAMES[metric]} by video (%): mean, 95 % interval over patients, and each seed'
+    _frame(axes, title, list(found))
     for other, (name, values) in zip(others, beside.items(), strict=True):
-        _panel(other, name, [(method == highlight, values.get(method, [])) for method in found])
+        for line, method in enumerate(found):
+            if seeds := values.get(method, []):
+                _mark(other, line, seeds, fmean(seeds), ORANGE if method == highlight else BLUE)
+        _frame(other, f'{name} in per cent, last epoch', [''] * len(found))
+        highest = max((value for method in found for value in values.get(method, [])), default=0.0)
+        other.set_xlim(0, max(1.0, 110 * highest))  # from zero, as AP of few scans is small and noisy
     return figure
 
 
-def _panel(axes: Axes, name: str, lines: Sequence[tuple[bool, Sequence[float]]]) -> None:
-    """Mean and seeds of a detector metric, aligned with the lines of the main panel."""
-    for line, (highlighted, values) in enumerate(lines):
-        colour = ORANGE if highlighted else BLUE
-        axes.plot(
-            [100 * value for value in values], [line] * len(values), 'o', mfc='white', mec=colour, ms=5.5, mew=1.2
-        )
-        if values:
-            axes.plot([100 * fmean(values)] * 2, [line - 0.3, line + 0.3], color=colour, lw=2.4)
-    axes.set_ylim(len(lines) - 0.4, -0.75)
-    axes.set_yticks(range(len(lines)), [''] * len(lines))
-    highest = max((value for _, values in lines for value in values), default=0.0)
-    axes.set_xlim(0, max(1.0, 110 * highest))  # from zero, because AP on few scans is small and noisy
-    axes.set_xlabel(f'{name} (%), last epoch')
-    axes.xaxis.label.set(color=DARK, fontsize=9)
-    tidy(axes)
+def _mark(axes: Axes, line: int, seeds: Sequence[float], mean: float, colour: str) -> None:
+    axes.plot([100 * value for value in seeds], [line] * len(seeds), 'o', mfc='white', mec=colour, ms=5.5, mew=1.2)
+    axes.plot([100 * mean] * 2, [line - 0.3, line + 0.3], color=colour, lw=2.4)
+
+
+def _frame(axes: Axes, title: str, names: Sequence[str]) -> None:
+    axes.set_ylim(len(names) - 0.4, -0.75)
+    axes.set_yticks(range(len(names)), names)
+    tidy(axes, xlabel=title)
     axes.grid(axis='x', color=GREY, alpha=0.25, lw=0.6)

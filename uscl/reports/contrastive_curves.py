@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from .figures import BLUE, DARK, ORANGE, new_figure, smooth, tidy
+from .figures import BLUE, DARK, ORANGE, draw_curve, new_figure, tidy
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
@@ -38,17 +36,14 @@ def contrastive_curves(curves: Curves) -> Figure | None:
     figure = new_figure(3.4 * len(panels) if len(panels) > 1 else 5, 2.5)
     for axes, (title, keys) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for key, label, colour in keys:
-            _draw(axes, *curves[key], label, colour)
-        axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
-        axes.set_xlabel('Iteration', fontsize=9, color=DARK)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            draw_curve(axes, *curves[key], colour, label)
         if keys[0][1]:
             axes.legend(frameon=False, fontsize=8.5, labelcolor=DARK)
         else:  # 0 is the reference for both measures
             top = np.nanmax(curves[keys[0][0]][1], initial=0.0)
             top = top if top > 0 else 0.1
             axes.set_ylim(-0.04 * top, 1.1 * top)
-        tidy(axes)
+        tidy(axes, title, 'Iteration')
     return figure
 
 
@@ -56,11 +51,3 @@ def largest_conflict(curves: Curves) -> float | None:
     """The largest fraction of negative pairs from one video in a logged step; None if it was not logged."""
     values = curves.get('similarity_conflict', ((), np.empty(0)))[1]
     return float(np.max(values)) if len(values) else None
-
-
-def _draw(axes: Axes, iterations: np.ndarray, values: np.ndarray, label: str, colour: str) -> None:
-    smoothed = smooth(values)
-    if smoothed is not values:
-        axes.plot(iterations, values, color=colour, alpha=0.25, linewidth=0.8)
-    marker = 'o' if len(values) == 1 else None
-    axes.plot(iterations, smoothed, color=colour, linewidth=1.8, marker=marker, label=label or None)

@@ -1,6 +1,7 @@
 """Loss and AP50 of detectors by epoch, one colour per method."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -30,8 +31,7 @@ def training_curves(methods: Mapping[str, Sequence[DetectionRun]]) -> Figure:
             panels[f'{measure[0].upper()}{measure[1:]} on the test data, %'] = curves
     figure = new_figure(3.5 * len(panels) + 0.4, 3.3 + 0.2 * len(methods))
     for axes, (title, by_method) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
-        for k, (name, runs) in enumerate(by_method.items()):
-            colour, line = METHOD_STYLES[k % len(METHOD_STYLES)]
+        for (name, runs), (colour, line) in zip(by_method.items(), cycle(METHOD_STYLES), strict=False):
             present = [run for run in runs if run]
             for run in present:
                 axes.plot(*_points(run), color=colour, linewidth=0.8, alpha=0.45, marker=_marker(run), markersize=2.5)
@@ -39,12 +39,9 @@ def training_curves(methods: Mapping[str, Sequence[DetectionRun]]) -> Figure:
                 number = f'{len(present)} run{"s" if len(present) > 1 else ""}'
                 style = {'color': colour, 'linestyle': line, 'linewidth': 2.2, 'marker': _marker(mean)}
                 axes.plot(*_points(mean), label=f'{shorten(name, 28)}, {number}', markersize=4, **style)
-        axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
-        axes.set_xlabel('Epoch', fontsize=9, color=DARK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
-        axes.grid(axis='y', color='#e1e6eb', linewidth=0.8)
-        tidy(axes)
+        tidy(axes, title, 'Epoch', grid='y')
         if axes.lines:
             place = {'loc': 'upper left', 'bbox_to_anchor': (-0.02, -0.17)}
             axes.legend(**place, frameon=False, fontsize=8.5, labelcolor=DARK, borderpad=0)

@@ -26,19 +26,14 @@ def detection_curves(precision: Mapping[str, Curve], froc: Mapping[str, Curve]) 
         left.plot(*curve, color=colour, linestyle=line, linewidth=2, label=f'{name}, AP50 {area}')
     for (name, curve), (colour, line) in zip(froc.items(), _STYLES, strict=False):
         right.step(*curve, where='post', color=colour, linestyle=line, linewidth=2, label=name)
-    left.set_title('Precision and recall', fontsize=10.5, color=DARK, loc='left')
-    left.set(xlabel='Recall (sensitivity)', ylabel='Precision', xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    tidy(left, 'Precision and recall', 'Recall (sensitivity)', 'Precision', grid='both')
+    left.set_xlim(-0.02, 1.02)
     left.xaxis.set_major_locator(MultipleLocator(0.25))
-    right.set_title('Free-response ROC', fontsize=10.5, color=DARK, loc='left')
-    right.set(xlabel='False positives per image', ylabel='Sensitivity', ylim=(-0.02, 1.02))
+    tidy(right, 'Free-response ROC', 'False positives per image', 'Sensitivity', grid='both')
     right.set_xlim(-0.05, min(max([1.0, *(float(curve[0][-1]) for curve in froc.values())]), 5.0))
     for axes in (left, right):
-        axes.xaxis.label.set(fontsize=9, color=DARK)
-        axes.yaxis.label.set(fontsize=9, color=DARK)
+        axes.set_ylim(-0.02, 1.02)
         axes.yaxis.set_major_locator(MultipleLocator(0.25))
-        axes.grid(color='#e1e6eb', linewidth=0.8)
-        axes.set_axisbelow(True)
-        tidy(axes)
         if axes.lines:
             place = {'loc': 'upper left', 'bbox_to_anchor': (-0.02, -0.16)}  # below, where no curve crosses it
             axes.legend(**place, ncols=2, frameon=False, fontsize=8.5, labelcolor=DARK, borderpad=0)

@@ -10,7 +10,7 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
 
-from uscl.convert.lesions.masks import read_image
+from uscl.clips.image_opening import read_frame
 
 TRUTH, FOUND = (86, 205, 233), (255, 140, 40)  # safe for colour-blind readers, and distinct from grey
 WIDTH, MAX_HEIGHT, GAP = 480, 480, 6  # pixels, for each of the two images
@@ -32,7 +32,7 @@ def side_by_side(path: str | Path, truth: Sequence[Shape], found: Sequence[tuple
         A JPEG file; None if the image cannot be read.
     """
     try:
-        image = read_image(Path(path)).convert('RGB')
+        image = Image.fromarray(read_frame(Path(path))[0])
     except ValueError:
         return None
     scale = min(WIDTH / image.width, MAX_HEIGHT / image.height)

@@ -6,9 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
 from uscl.core.natural_order import natural_key
@@ -16,7 +14,7 @@ from uscl.data.annotations import read_annotations
 from uscl.data.frame_ids import frame_id
 from uscl.stats.cohesion import normalise
 
-from .feature_map import COLOURS, MAX_NAMED, embed, legend_below, style_map
+from .feature_map import COLOURS, MAX_NAMED, embed, legend_below, legend_entry, ramp, style_map
 from .figures import DARK, new_figure, shorten
 
 METHODS = ('tsne', 'pca', 'umap')
@@ -131,7 +129,7 @@ def embedding_figure(maps: Mapping[str, Layout], groups: Sequence[str | None], k
     known = sorted({name for name in groups if name is not None}, key=natural_key)
     few = len(known) <= MAX_NAMED
     colours: dict[str | None, object] = {None: _UNKNOWN}
-    colours |= dict(zip(known, COLOURS if few else _ramp(len(known)), strict=False))
+    colours |= dict(zip(known, COLOURS if few else ramp(len(known)), strict=False))
     counts = {name: sum(group == name for group in groups) for name in (*known, None)} if few else {}
     figure = new_figure(5.0 * len(maps), 5.0)
     panels = figure.subplots(1, len(maps), squeeze=False)[0]
@@ -144,17 +142,11 @@ def embedding_figure(maps: Mapping[str, Layout], groups: Sequence[str | None], k
         axes.set_ylabel(layout.axes[1], fontsize=9, color=DARK)
         if any(layout.axes):
             axes.set_aspect('equal', adjustable='datalim')  # same scale in both directions
-    handles = [_handle(colours[name], f'{shorten(name or f"no {kind}", 40)} ({n})') for name, n in counts.items() if n]
+    handles = [
+        legend_entry(colours[name], f'{shorten(name or f"no {kind}", 40)} ({n})') for name, n in counts.items() if n
+    ]
     if not few:
-        handles = [_handle(DARK, f'{len(known)} {kind}s, one colour each')]
-        handles += [_handle(_UNKNOWN, f'no {kind}')] if None in groups else []
+        handles = [legend_entry(DARK, f'{len(known)} {kind}s, one colour each')]
+        handles += [legend_entry(_UNKNOWN, f'no {kind}')] if None in groups else []
     legend_below(figure, handles, min(2 * len(maps), 6))
     return figure
-
-
-def _ramp(count: int) -> list[tuple]:
-    return [tuple(row) for row in colormaps['turbo'](np.linspace(0.03, 0.97, count))]
-
-
-def _handle(colour: object, label: str) -> Line2D:
-    return Line2D([], [], color=colour, marker='o', linestyle='', markersize=6, label=label)  # type: ignore[arg-type]

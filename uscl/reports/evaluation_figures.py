@@ -1,6 +1,7 @@
 """Figures for a cross-validated classifier: confusion matrices, ROC curves and a forest plot of its metrics."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def roc_curves(runs: Mapping[str, Sequence[Predictions]], classes: Sequence[str]
     for k, label in enumerate(classes):
         axes = figure.add_subplot(rows, columns, k + 1)
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-        for (name, seeds), (colour, line) in zip(runs.items(), _styles(len(runs)), strict=True):
+        for (name, seeds), (colour, line) in zip(runs.items(), cycle(METHOD_STYLES), strict=False):
             found = [curve for curve in (_roc(run, k) for run in seeds) if curve is not None]
             if not found:
                 continue
@@ -80,22 +81,13 @@ def roc_curves(runs: Mapping[str, Sequence[Predictions]], classes: Sequence[str]
                 for curve in curves:
                     axes.plot(*curve, color=colour, linewidth=0.7, alpha=0.35)
             sensitivity = np.mean([np.interp(_FALSE_POSITIVE_RATES, *curve) for curve in curves], axis=0)
-            axes.plot(
-                np.r_[0, _FALSE_POSITIVE_RATES],
-                np.r_[0, sensitivity],
-                color=colour,
-                linestyle=line,
-                linewidth=2,
-                label=f'{_shorten(name)}, AUROC {percent(float(np.mean(areas)))} %',
-            )
-        axes.set_title(label, fontsize=10.5, color=DARK, loc='left')
-        axes.set_aspect('equal')
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        axes.set_xlabel('1 − specificity', fontsize=9, color=DARK)
-        axes.set_ylabel('Sensitivity' if k % columns == 0 else '', fontsize=9, color=DARK)
+            mean = np.r_[0, _FALSE_POSITIVE_RATES], np.r_[0, sensitivity]
+            text = f'{_shorten(name)}, AUROC {percent(float(np.mean(areas)))} %'
+            axes.plot(*mean, color=colour, linestyle=line, linewidth=2, label=text)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect='equal')
+        tidy(axes, label, '1 − specificity', 'Sensitivity' if k % columns == 0 else '')
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MultipleLocator(0.25))
-        tidy(axes)
         if axes.get_legend_handles_labels()[1]:
             # Below the panel, because curves near the diagonal would cross it inside.
             place = {'loc': 'upper left', 'bbox_to_anchor': (-0.02, -0.17)}
@@ -116,7 +108,7 @@ def forest_plot(summary: Mapping, level: str) -> Figure:
     rows = [
         (selection, method, colour)
         for selection in summary['selections']
-        for method, (colour, _) in zip(found['results'], _styles(len(found['results'])), strict=True)
+        for method, (colour, _) in zip(found['results'], cycle(METHOD_STYLES), strict=False)
         if selection in found['results'][method]
     ]
     # Leave a gap between selections, and room above each for its name.
@@ -132,11 +124,7 @@ def forest_plot(summary: Mapping, level: str) -> Figure:
             axes.axvline(100 * found['chance'][metric], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
         for (selection, method, colour), at in zip(rows, heights, strict=True):
             _interval(axes, found['results'][method][selection]['metrics'][metric], at, colour)
-        axes.set_title(METRIC_NAMES[metric], fontsize=10.5, color=DARK, loc='left')
-        axes.set_xlabel('%', fontsize=9, color=DARK)
-        axes.grid(axis='x', color='#e1e6eb', linewidth=0.8)
-        axes.set_axisbelow(True)
-        tidy(axes)
+        tidy(axes, METRIC_NAMES[metric], '%', grid='x')
         axes.spines['left'].set_visible(False)
         axes.tick_params(axis='y', length=0)
     panels[0].set_ylim(height + 0.7, 0.4)
@@ -144,15 +132,8 @@ def forest_plot(summary: Mapping, level: str) -> Figure:
     for (selection, _, _), at in zip(rows, heights, strict=True):
         if at - 1 not in heights:
             style = {'fontsize': 9, 'color': DARK, 'fontweight': 'bold', 'ha': 'right', 'va': 'center'}
-            panels[0].annotate(
-                selection_title(selection),
-                (0, at - 1),
-                (-4, 0),
-                ('axes fraction', 'data'),
-                'offset points',
-                annotation_clip=False,
-                **style,
-            )
+            place = (0, at - 1), (-4, 0), ('axes fraction', 'data'), 'offset points'
+            panels[0].annotate(selection_title(selection), *place, annotation_clip=False, **style)
     return figure
 
 
@@ -174,10 +155,6 @@ def _roc(run: Predictions, k: int) -> tuple[tuple[np.ndarray, np.ndarray], float
         return None
     false, true, _ = roc_curve(positive, run.probabilities[:, k])
     return (false, true), float(auc(false, true))
-
-
-def _styles(number: int) -> list[tuple]:
-    return [METHOD_STYLES[k % len(METHOD_STYLES)] for k in range(number)]
 
 
 def _shorten(text: str, limit: int = 26) -> str:

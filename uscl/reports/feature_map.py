@@ -1,8 +1,10 @@
 """Two-dimensional maps of features, coloured by video or by class."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -13,6 +15,7 @@ from uscl.stats.cohesion import normalise
 from .figures import DARK, GREY, new_figure, shorten
 
 MAX_NAMED = 20  # videos that colour and number can distinguish
+_POINT: dict[str, Any] = {'marker': 'o', 'markersize': 6}
 # Ten dark colours, then ten light ones: neighbours in the list differ in hue, and the numbers separate equal hues.
 COLOURS = (
     *('#0b6e99', '#c8553d', '#2f855a', '#7b4ea3', '#b7791f', '#d53f8c', '#4a5568', '#00838f', '#7c5e10', '#9b1c1c'),
@@ -78,14 +81,10 @@ def feature_maps(
         if by_video:
             _number(axes, positions, video, len(video_ids), colours)
         style_map(axes, name)
-    handles = [Line2D([], [], color=DARK, marker='o', linestyle='', alpha=0.5, markersize=4.5, label='gallery frame')]
+    handles = [legend_entry(DARK, 'gallery frame', alpha=0.5, markersize=4.5)]
     if held_out.any():
-        handles.append(Line2D([], [], color=DARK, marker='^', linestyle='', markersize=6, label='held-out frame'))
-    if names:
-        handles += [
-            Line2D([], [], color=colour, marker='s', linestyle='', markersize=7, label=name)
-            for name, colour in zip(names, colours, strict=True)
-        ]
+        handles.append(legend_entry(DARK, 'held-out frame', marker='^'))
+    handles += [legend_entry(colours[k], name, marker='s', markersize=7) for k, name in enumerate(names)]
     legend_below(figure, handles, 3 if by_video else 5)
     return figure
 
@@ -95,8 +94,17 @@ def style_map(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
     axes.set(xticks=[], yticks=[])
     axes.margins(0.06)
-    for spine in axes.spines.values():
-        spine.set_color(GREY)
+    axes.spines[:].set_color(GREY)
+
+
+def legend_entry(colour: Any, label: str, **style: Any) -> Line2D:
+    """A line of a legend: what a point of this colour is."""
+    return Line2D([], [], color=colour, label=label, linestyle='', **{**_POINT, **style})
+
+
+def ramp(count: int) -> list[tuple]:
+    """So many colours, neighbours alike, for groups that have an order or are too many to be told apart."""
+    return [tuple(row) for row in colormaps['turbo'](np.linspace(0.03, 0.97, count))]
 
 
 def legend_below(figure: Figure, handles: Sequence[Line2D], columns: int) -> None:
@@ -125,10 +133,7 @@ def _groups(
         names = [*known, *(['no label'] if None in classes else [])]
         of_video = np.array([names.index('no label' if name is None else name) for name in classes])
         return of_video[video], names, [*COLOURS[: len(known)], '#cbd2d9'][: len(names)]
-    from matplotlib import colormaps
-
-    ramp = colormaps['turbo'](np.linspace(0.03, 0.97, len(video_ids)))
-    return video, [], [tuple(row) for row in ramp]
+    return video, [], ramp(len(video_ids))
 
 
 def _number(axes: Axes, positions: np.ndarray, video: np.ndarray, count: int, colours: Sequence) -> None:

@@ -68,8 +68,22 @@ def save_picture(figure: Figure, path: str | Path, dpi: int = 150) -> None:
     write_atomically(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=dpi))
 
 
-def tidy(axes: Axes) -> None:
-    """Remove the upper and right frame lines and tone down the rest."""
+def tidy(axes: Axes, title: str = '', xlabel: str = '', ylabel: str = '', grid: str | None = None) -> None:
+    """Title and label a panel, remove the upper and right frame lines and tone down the rest.
+
+    Args:
+        axes: The panel, drawn.
+        title: Title above the panel, aligned left.
+        xlabel: Label of the horizontal axis.
+        ylabel: Label of the vertical axis.
+        grid: Faint lines behind the curves at the ticks of one axis, 'x' or 'y', or of 'both'; None draws none.
+    """
+    axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
+    axes.set_xlabel(xlabel, fontsize=9, color=DARK)
+    axes.set_ylabel(ylabel, fontsize=9, color=DARK)
+    if grid is not None:
+        axes.grid(axis=grid, color='#e1e6eb', linewidth=0.8)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
     axes.spines[['left', 'bottom']].set_color(GREY)
     axes.tick_params(colors=DARK, labelsize=9)
@@ -101,35 +115,34 @@ def loss_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], batch_size:
     for position, (key, title, colour) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, position + 1)
         iterations, values = curves[key]
-        smoothed = smooth(values) if key != 'lr' else values
-        if smoothed is not values:
-            axes.plot(iterations, values, color=colour, alpha=0.25, linewidth=0.8)
-        axes.plot(iterations, smoothed, color=colour, linewidth=1.8, marker='o' if len(values) == 1 else None)
-        axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.set_xlabel('Iteration', fontsize=9, color=DARK)
+        draw_curve(axes, iterations, values, colour, is_noisy=key != 'lr')
+        tidy(axes, title, 'Iteration')
         if key == 'accuracy':
             axes.set_ylim(-2, 102) if values.max() > 1 else axes.set_ylim(-0.02, 1.02)
         elif key == 'lr':
             axes.set_ylim(0, 1.08 * max(values.max(), 1e-12))
             axes.yaxis.set_major_locator(MaxNLocator(4))
             axes.ticklabel_format(axis='y', style='plain')
-        tidy(axes)
         if key == 'loss_contrastive' and batch_size is not None:
             chance = log(2 * batch_size - 1)
             axes.axhline(chance, color=DARK, linewidth=1, linestyle=(0, (4, 3)))
-            axes.annotate(
-                f'chance: log(2·{batch_size} − 1) = {chance:.2f}',
-                (0.99, chance),
-                xycoords=('axes fraction', 'data'),
-                xytext=(0, 3),
-                textcoords='offset points',
-                ha='right',
-                fontsize=8.5,
-                color=DARK,
-            )
+            place = (0.99, chance), (0, 3), ('axes fraction', 'data'), 'offset points'
+            text = f'chance: log(2·{batch_size} − 1) = {chance:.2f}'
+            axes.annotate(text, *place, ha='right', fontsize=8.5, color=DARK)
             axes.margins(y=0.16)
     return figure
+
+
+def draw_curve(
+    axes: Axes, iterations: np.ndarray, values: np.ndarray, colour: str, label: str = '', is_noisy: bool = True
+) -> None:
+    """Draw what a run logged by iteration: smoothed, with the values themselves behind it, if it is noisy."""
+    smoothed = smooth(values) if is_noisy else values
+    if smoothed is not values:
+        axes.plot(iterations, values, color=colour, alpha=0.25, linewidth=0.8)
+    marker = 'o' if len(values) == 1 else None
+    axes.plot(iterations, smoothed, color=colour, linewidth=1.8, marker=marker, label=label or None)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
@@ -175,12 +188,10 @@ def similarity_histograms(
             axes.hist(values, bins=edges, density=True, **style, label=f'{label}, mean {mean:.3f}')
             axes.axvline(mean, color=colour, linewidth=1.8, linestyle=(0, (4, 2)))
         extra = (notes or {}).get(name, '')
-        axes.set_title(f'{name}{": " if extra else ""}{extra}', fontsize=10.5, color=DARK, loc='left')
         axes.set_yticks([])
-        axes.set_ylabel('density', fontsize=9, color=DARK)
         axes.legend(loc='upper left', frameon=False, fontsize=9, labelcolor=DARK)
         axes.margins(x=0.01)
-        tidy(axes)
+        tidy(axes, f'{name}{": " if extra else ""}{extra}', ylabel='density')
     panels[-1].set_xlabel('Cosine similarity of two frames', fontsize=9.5, color=DARK)
     return figure
 

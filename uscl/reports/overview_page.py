@@ -1,7 +1,7 @@
 """A page on the contents of a data folder, present or planned: counts, facts about the clips, and a contact sheet."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,8 +10,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from uscl.clips.source_findings import SourceFindings
+from uscl.convert.videos.conversion_report import list_notes
+from uscl.convert.videos.outcome import Outcome
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import find_stored
+from uscl.data.patient_division import unknown_patients
 
 from .html_page import count, write_page
 
@@ -46,6 +50,44 @@ class ClipCard:
     stored_as: str | None = None
     notes: Sequence[str] = ()
     picture: bytes | None = None
+
+
+def conversion_overview(out: str | Path, found: SourceFindings) -> Callable[[Sequence[Outcome]], None]:
+    """What writes ``OUT/overview.html`` at the end of a conversion or of a dry run, and prints where it is.
+
+    Args:
+        out: The data folder.
+        found: What was found in the source.
+    """
+
+    def write(outcomes: Sequence[Outcome]) -> None:
+        path = Path(out).expanduser() / 'overview.html'
+        looked_at = [_looked_at(outcome) for outcome in outcomes if outcome.first_frame is not None]
+        notes = [*found.warnings, *unknown_patients([o.source.patient_id for o in outcomes if o.reason is None])]
+        ignored = [f'{outcome.source.video_id}: {outcome.reason}' for outcome in outcomes if outcome.reason is not None]
+        write_overview(
+            path,
+            looked_at or folder_cards(out),
+            f'Clips of {path.parent.resolve().name}',
+            [*notes, *list_notes(outcomes)],
+            [*ignored, *filter(None, [found.describe_ignored()])],
+        )
+        print(f'{path} shows all clips: it contains pictures of patients, treat it like the data.')
+
+    return write
+
+
+def _looked_at(outcome: Outcome) -> ClipCard:
+    source, frame = outcome.source, outcome.first_frame
+    assert frame is not None
+    return ClipCard(
+        video_id=source.video_id,
+        label=source.label,
+        patient_id=source.patient_id,
+        split=source.split,
+        size=(frame.shape[1], frame.shape[0]),
+        picture=thumbnail(frame[..., ::-1]),
+    )
 
 
 def folder_cards(data_root: str | Path) -> list[ClipCard]:

@@ -221,17 +221,8 @@ class Comparison:
         read_detector(options.detection_config)
 
     def _detect(self, name: str, spec: str, row: Row) -> None:
-        options = self.options
-        done, found = run_detector(
-            spec,
-            row.seed,
-            self.out / 'detection' / name / f'seed{row.seed}',
-            str(options.detection_data),
-            options.detection_config,
-            options.detection_epochs,
-            options.detection_size,
-            options.workers,
-        )
+        folder = self.out / 'detection' / name / f'seed{row.seed}'
+        done, found = run_detector(spec, row.seed, folder, self.options)
         row.seconds += done.seconds
         row.metrics |= found
         figures = ', '.join(f'{measure} {100 * value:.1f} %' for measure, value in found.items())

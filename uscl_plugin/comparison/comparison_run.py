@@ -56,11 +56,7 @@ def _write(comparison: Comparison, command: str) -> None:
     summary = summarise(comparison.runs, comparison.classes, options.resamples) if comparison.runs else None
     names = [method.name for method in comparison.methods]
     reference = 'uscl' if 'uscl' in names else names[-1]
-    lesions = None
-    if options.detection_data is not None:
-        lesions = describe_detection(
-            options.detection_data, options.detection_config, options.detection_epochs, options.detection_size
-        )
+    lesions = describe_detection(options)
     measures = measured(comparison.rows)
     facts = {
         'command': command,

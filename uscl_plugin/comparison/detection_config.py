@@ -9,9 +9,8 @@ from uscl_plugin.compat.quiet import without_false_alarms
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, settle_steps
 from uscl_plugin.evaluation.backbones import PretrainedBackbone
 
-from .methods import CONFIGS
-
-DETECTOR = CONFIGS / 'udiat_b' / 'mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.py'  # the paper's protocol
+from .methods import DETECTOR
+from .options import ComparisonOptions
 
 
 def read_detector(config: str | Path) -> Config:
@@ -30,27 +29,15 @@ def read_detector(config: str | Path) -> Config:
     return cfg
 
 
-def detection_config(
-    backbone: PretrainedBackbone,
-    checkpoint: Path,
-    data: str,
-    seed: int,
-    config: str | Path = DETECTOR,
-    epochs: int | None = None,
-    size: int | None = None,
-    workers: int | None = None,
-) -> Config:
+def detection_config(backbone: PretrainedBackbone, checkpoint: Path, seed: int, options: ComparisonOptions) -> Config:
     """Adapt a detector's config to a backbone and to lesion data.
 
     Args:
         backbone: Backbone, which defines the input.
         checkpoint: Its weights, with MMPretrain's names.
-        data: Folder written by ``lesions_to_coco.py``.
         seed: Seed of the run.
-        config: Config of the detector; must start from a checkpoint.
-        epochs: Number of epochs, to which the schedule's steps are scaled; None: the config's.
-        size: Shorter side of the image in pixels; None: the config's.
-        workers: Number of loading processes; None: the config's.
+        options: Options of the comparison; the schedule's steps are scaled to its ``detection_epochs``. Epochs, size
+            and workers of None keep the config's.
 
     Returns:
         The config, without a work directory.
@@ -59,13 +46,15 @@ def detection_config(
         FileNotFoundError: The config does not exist.
         ValueError: The config's backbone has another depth, or uses no weights.
     """
+    config, epochs, workers = options.detection_config, options.detection_epochs, options.workers
+    size = options.detection_size
     cfg = read_detector(config)
     if cfg.model.backbone.depth != backbone.depth:
         raise ValueError(f'{config} is for a ResNet-{cfg.model.backbone.depth}, but the backbone is {backbone.depth}.')
     cfg.model.backbone.init_cfg.update(checkpoint=str(checkpoint), prefix='backbone.')
     cfg.model.data_preprocessor.update(mean=backbone.mean, std=backbone.std, bgr_to_rgb=backbone.to_rgb)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.data_root = str(Path(data).expanduser().resolve())
+        loader.dataset.data_root = str(Path(str(options.detection_data)).expanduser().resolve())
         if workers is not None:
             loader.update(num_workers=workers, persistent_workers=workers > 0)
         for step in settle_steps(loader.dataset):
@@ -84,16 +73,16 @@ def detection_config(
     return cfg
 
 
-def describe_detection(
-    data: str, config: str | Path = DETECTOR, epochs: int | None = None, size: int | None = None
-) -> str:
-    """A sentence on what the detector measures of a comparison refer to, for its table."""
-    cfg = read_detector(config)
+def describe_detection(options: ComparisonOptions) -> str | None:
+    """A sentence on what the detector measures refer to, for the table; None without detectors."""
+    if options.detection_data is None:
+        return None
+    data, cfg = options.detection_data, read_detector(options.detection_config)
     content = json.loads((Path(data).expanduser() / 'annotations' / 'val.json').read_text(encoding='utf-8'))
     scales = [min(step.scale) for step in dataset_pipeline(cfg.val_dataloader.dataset) if step.type == 'Resize']
-    epochs, size = epochs or cfg.train_cfg.max_epochs, size or scales[0]
+    epochs, size = options.detection_epochs or cfg.train_cfg.max_epochs, options.detection_size or scales[0]
     return (
-        f'Box and mask AP (IoU 0.5 to 0.95) and AP50 of {Path(config).stem}, shorter side {size}, after the last of '
-        f'{epochs} epochs, on the {len(content["images"])} images ({len(content["annotations"])} lesions) of '
-        f'{data}/annotations/val.json; mean over seeds, no interval over patients.'
+        f'Box and mask AP (IoU 0.5 to 0.95) and AP50 of {Path(options.detection_config).stem}, shorter side {size}, '
+        f'after the last of {epochs} epochs, on the {len(content["images"])} images ({len(content["annotations"])} '
+        f'lesions) of {data}/annotations/val.json; mean over seeds, no interval over patients.'
     )

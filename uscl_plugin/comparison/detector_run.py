@@ -6,19 +6,13 @@ from uscl.reports.detection_runs import MEASURES, read_run
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.weights.input_metadata import file_source
 
-from .detection_config import DETECTOR, detection_config
+from .detection_config import detection_config
+from .options import ComparisonOptions
 from .training_run import FinishedTraining, run_training
 
 
 def run_detector(
-    spec: str,
-    seed: int,
-    folder: Path,
-    data: str,
-    config: str | Path = DETECTOR,
-    epochs: int | None = None,
-    size: int | None = None,
-    workers: int | None = None,
+    spec: str, seed: int, folder: Path, options: ComparisonOptions
 ) -> tuple[FinishedTraining, dict[str, float]]:
     """Train a detector from a backbone unless that has been done; the detector's weights are not kept.
 
@@ -26,12 +20,7 @@ def run_detector(
         spec: The backbone, see :func:`~uscl_plugin.evaluation.backbones.load_backbone`.
         seed: Seed of the run, and of an untrained backbone.
         folder: Receives ``backbone.pth`` and the output of :func:`~uscl_plugin.comparison.training_run.run_training`.
-        data: Folder written by ``lesions_to_coco.py``.
-        config: Config of the detector; this and the remaining arguments are those of
-            :func:`~uscl_plugin.comparison.detection_config.detection_config`.
-        epochs: Number of epochs.
-        size: Shorter side of the image in pixels.
-        workers: Number of loading processes.
+        options: See :func:`~uscl_plugin.comparison.detection_config.detection_config`.
 
     Returns:
         The training run, and its measures in the last epoch: name (``box AP``, …) → value in [0, 1].
@@ -44,8 +33,8 @@ def run_detector(
     weights = folder.resolve() / 'backbone.pth'
     if not weights.is_file():  # the digest check below rejects another backbone in this folder
         write_backbone(weights, backbone)
-    cfg = detection_config(backbone, weights, data, seed, config, epochs, size, workers)
-    lesions = sorted(Path(data).expanduser().glob('annotations/*.json'))
+    cfg = detection_config(backbone, weights, seed, options)
+    lesions = sorted(Path(str(options.detection_data)).expanduser().glob('annotations/*.json'))
     depends_on = {'backbone': backbone.source, 'data': [file_source(path) for path in lesions]}
     done = run_training(cfg, folder, depends_on, keep_checkpoints=False)  # 220 MB each
     run = read_run(folder)

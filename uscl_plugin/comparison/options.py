@@ -7,7 +7,7 @@ from uscl.core.options import Arg
 from uscl_plugin.evaluation.options import Protocol
 from uscl_plugin.evaluation.probes import PROBES
 
-from .detection_config import DETECTOR
+from .methods import DETECTOR
 from .pretraining_config import CommonSettings
 
 ALL = ('random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl')

@@ -50,15 +50,8 @@ def measured(rows: Sequence[Row]) -> list[str]:
 
 def _results(rows: Sequence[Row], summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     detection = measured(rows)
-    header = [
-        'Method',
-        'Seeds',
-        *(METRIC_NAMES[name] for name in METRICS),
-        *detection,
-        'Steps',
-        'Views',
-        'Minutes per run',
-    ]
+    header = ['Method', 'Seeds', *(METRIC_NAMES[name] for name in METRICS), *detection]
+    header += ['Steps', 'Views', 'Minutes per run']
     lines = []
     selection = summary['honest_selection']
     for method, by_selection in summary['levels']['video']['results'].items():
@@ -89,8 +82,7 @@ def _differences(summary: Mapping[str, Any], reference: str | None) -> tuple[lis
 
 
 def _negative(found: Mapping[str, float | None]) -> dict[str, float | None]:
-    low, high = found['high'], found['low']
-    minus = {'mean': found['mean'], 'low': low, 'high': high}
+    minus = {'mean': found['mean'], 'low': found['high'], 'high': found['low']}
     return {key: None if value is None else -value for key, value in minus.items()}
 
 
@@ -101,8 +93,7 @@ def _single_runs(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         [
             row.method,
             str(row.seed),
-            *(percent(row.metrics.get(name)) for name in METRICS),
-            *(percent(row.metrics.get(name)) for name in detection),
+            *(percent(row.metrics.get(name)) for name in (*METRICS, *detection)),
             '–' if row.steps is None else str(row.steps),
             f'{row.seconds:.0f}',
             ' '.join(row.status.split()),  # an error may have several lines

@@ -15,12 +15,13 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from pycocotools.coco import COCO
 
+from uscl.data.coco_file import read_coco
 from uscl.stats.detections import Detections
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.strict_loading import load_strictly
 
+from .coco_index import index_coco
 from .lesion_check_hook import check_heads
 
 
@@ -47,7 +48,7 @@ def run_detector(cfg: Config, checkpoint: str | Path) -> Detections:
                 f'test_dataloader.dataset is a {type(dataset).__name__}, not in COCO format: use LesionDataset.'
             )
         check_heads(model, len(dataset.metainfo['classes']))
-        truth = COCO(dataset.ann_file)
+        truth = index_coco(read_coco(dataset.ann_file))
     image_ids: list[int] = []
     results: list[dict] = []
     has_masks = False

@@ -15,6 +15,7 @@ from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_preparation import prepare_clip
 from uscl.clips.frame_resize import resize_frame
 from uscl.core.config_literals import config_literals
+from uscl.core.errors import ClipError
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
@@ -120,11 +121,11 @@ def load_classifier(path: str | Path) -> FrameClassifier:
 
 
 def read_clip(path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES) -> list[np.ndarray]:
-    """Frames of a video, DICOM file, image folder or single image, as the converters store them.
+    """Frames of a clip of any kind, as the converters store them.
 
     Args:
         path: See :func:`uscl.clips.open_clip`.
-        fps: Frames to keep per second of a video or DICOM file.
+        fps: Frames to keep per second, where the clip has a clock; above 0.
         size: Maximum length of a frame's shorter side in pixels.
         min_frames: Minimum number of frames to keep from a short clip.
 
@@ -134,5 +135,9 @@ def read_clip(path: str | Path, fps: float = 3.0, size: int = 256, min_frames: i
     Raises:
         ClipError: The clip does not exist or cannot be read.
     """
-    frames = prepare_clip(open_clip(path, fps, min_frames), size)
+    clip = open_clip(path, fps, min_frames)
+    try:
+        frames = prepare_clip(clip, size)
+    except ValueError as error:
+        raise ClipError(path, str(error)) from error
     return [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in frames]

@@ -183,29 +183,9 @@ class CrossValidation:
 
     def _config(self, backbone: PretrainedBackbone, seed: int, fold: int, checkpoint: Path | None = None) -> Config:
         """The config of one fold, which starts from a checkpoint of the backbone."""
-        options, folds = self.options, self.folds[seed]
-        cfg = self._base_config()
-        data = dict(
-            data_root=str(Path(options.data).expanduser().resolve()),
-            fold_file=str(self._fold_file(seed).resolve()),
-            fold=fold,
-            frames_per_video=options.frames_per_video,
-            classes=self.classes,
-        )
-        channels = 512 if backbone.depth < 50 else 2048
-        network = dict(checkpoint=checkpoint, depth=backbone.depth, channels=channels, mean=backbone.mean)
-        network |= dict(std=backbone.std, to_rgb=backbone.to_rgb)
-        sides = {side: bool(ids) for side, ids in folds.folds[fold].items()}
-        return fold_config(
-            cfg,
-            data,
-            sides,
-            network,
-            seed=seed,
-            size=options.size,
-            epochs=options.epochs,
-            batch_norm=options.batch_norm,
-        )
+        data = dict(fold_file=str(self._fold_file(seed).resolve()), fold=fold, classes=self.classes)
+        sides = {side: bool(ids) for side, ids in self.folds[seed].folds[fold].items()}
+        return fold_config(self._base_config(), data, sides, backbone, checkpoint, seed, self.options)
 
     def _base_config(self) -> Config:
         protocol = 'linear' if self.options.protocol == 'knn' else self.options.protocol

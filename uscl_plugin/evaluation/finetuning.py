@@ -17,6 +17,8 @@ from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.pipeline_settings import set_input_size
 from uscl_plugin.hooks.hook_settings import hook_settings, remove_hook
 
+from .backbones import PretrainedBackbone
+from .options import EvaluationOptions
 from .probes import selection_quality
 
 MODEL = 'model.pth'
@@ -132,55 +134,48 @@ def fold_config(
     cfg: Config,
     data: Mapping[str, Any],
     sides: Mapping[str, bool],
-    backbone: Mapping[str, Any],
-    *,
+    backbone: PretrainedBackbone,
+    checkpoint: Path | None,
     seed: int,
-    size: int | None = None,
-    epochs: int | None = None,
-    batch_norm: str | None = None,
+    options: EvaluationOptions,
 ) -> Config:
     """Adapt a config of ``configs/pocus`` to one fold, evaluated on test and inner validation parts every epoch.
 
     Args:
         cfg: The config to start from.
-        data: Settings of both datasets: ``data_root``, ``fold_file``, ``fold``, ``frames_per_video``, ``classes``.
+        data: Settings of all datasets: ``fold_file``, ``fold``, ``classes``.
         sides: Which of ``train``, ``val``, ``test`` are not empty.
-        backbone: ``checkpoint`` (MMPretrain's names), ``depth``, ``channels``, ``mean``, ``std``, ``to_rgb``.
+        backbone: Backbone, which defines depth and input.
+        checkpoint: Its weights, with MMPretrain's names.
         seed: Seed of the run.
-        size: Side length of the input in pixels; None keeps the config's.
-        epochs: Number of epochs, also for the schedule; None keeps the config's.
-        batch_norm: See :class:`~uscl_plugin.hooks.FreezeHook`; None keeps the config's.
+        options: Options of the evaluation; epochs and ``batch_norm`` (see :class:`~uscl_plugin.hooks.FreezeHook`)
+            of None keep the config's.
 
     Returns:
         A new config.
     """
     cfg = deepcopy(cfg)
-    data = dict(data)
-    classes = data.pop('classes')
-    cfg.train_dataloader.dataset.update(data, split='train', classes=classes)
-    cfg.val_dataloader.dataset.update(data, split=[s for s in ('val', 'test') if sides[s]], classes=classes)
-    cfg.test_dataloader.dataset.update(data, split='test', classes=classes)
-    cfg.model.backbone.update(
-        depth=backbone['depth'],
-        init_cfg=dict(type='Pretrained', checkpoint=str(backbone['checkpoint']), prefix='backbone.'),
-    )
-    cfg.model.head.update(num_classes=len(classes), in_channels=backbone['channels'])
-    cfg.model.data_preprocessor.update(
-        num_classes=len(classes), mean=backbone['mean'], std=backbone['std'], to_rgb=backbone['to_rgb']
-    )
-    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        if size is not None:
-            set_input_size(loader.dataset, size)
+    root, num_classes = str(Path(options.data).expanduser().resolve()), len(data['classes'])
+    tested = [side for side in ('val', 'test') if sides[side]]
+    init = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
+    cfg.model.backbone.update(depth=backbone.depth, init_cfg=init)
+    cfg.model.head.update(num_classes=num_classes, in_channels=512 if backbone.depth < 50 else 2048)
+    expected = dict(mean=backbone.mean, std=backbone.std, to_rgb=backbone.to_rgb)
+    cfg.model.data_preprocessor.update(num_classes=num_classes, **expected)
+    loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+    for loader, split in zip(loaders, ('train', tested, 'test'), strict=True):
+        loader.dataset.update(data, data_root=root, frames_per_video=options.frames_per_video, split=split)
+        set_input_size(loader.dataset, options.size)
         loader.persistent_workers = loader.num_workers > 0
-    if epochs is not None:
+    if (epochs := options.epochs) is not None:
         cfg.train_cfg.max_epochs = epochs
         for schedule in cfg.param_scheduler:
             if schedule['type'] == 'CosineAnnealingLR':
                 schedule.update(T_max=epochs - schedule.get('begin', 0), end=epochs)
     for hook in hook_settings(cfg, 'FreezeHook'):
-        last_block = f'backbone.layer4.{1 if backbone["depth"] == 18 else 2}'
+        last_block = f'backbone.layer4.{1 if backbone.depth == 18 else 2}'
         hook['trainable'] = [name.replace('backbone.layer4.1', last_block) for name in hook['trainable']]
-        hook['batch_norm'] = batch_norm or hook['batch_norm']
+        hook['batch_norm'] = options.batch_norm or hook['batch_norm']
     cfg.train_cfg.val_interval = 1
     cfg.default_hooks.checkpoint.save_best = f'{"val/" if sides["val"] else ""}frame/accuracy'
     cfg.randomness = dict(seed=seed)

@@ -36,8 +36,6 @@ def read_images(
         try:
             if source.is_dir():
                 files = FrameFolder(source).list_files()
-                if not files:
-                    raise ClipError(source, 'the folder contains no images: pass one that directly contains images')
                 chosen = np.unique(np.linspace(0, len(files) - 1, min(per_folder, len(files))).round().astype(int))
                 yield from read_images([files[k] for k in chosen], per_folder, skipped, size)
             else:

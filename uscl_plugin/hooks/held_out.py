@@ -78,13 +78,12 @@ class HeldOutHook(Hook):
     @master_only
     def _report(self, runner: Runner) -> None:
         from uscl_plugin.datasets.pipeline_settings import color_type
+        from uscl_plugin.measures.features import evaluating
         from uscl_plugin.measures.representation import evaluate_backbone
 
         model = bare_model(runner)
         color = color_type(runner.cfg.train_dataloader.dataset)
-        was_training = model.training
-        model.eval()
-        try:
+        with evaluating(model):
             found = evaluate_backbone(model.backbone, self._frames.read(color), self._frames, runner.cfg).cohesion
             values = {
                 'contrastive': self._contrastive(model, runner.cfg.train_dataloader.batch_size),
@@ -92,8 +91,6 @@ class HeldOutHook(Hook):
                 'auroc': found.auroc,
                 'retrieval': found.retrieval,
             }
-        finally:
-            model.train(was_training)
         epoch = runner.epoch + 1
         runner.visualizer.add_scalars({f'held_out/{name}': value for name, value in values.items()}, step=epoch)
         text = '  '.join(f'{name}: {value:.4f}' for name, value in values.items())

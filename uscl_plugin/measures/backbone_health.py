@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from uscl.stats.effective_rank import effective_rank
 
-from .features import extract_features, pool
+from .features import evaluating, extract_features, pool
 from .residual_branches import BranchWatch
 
 MAX_FRAMES = 256  # measured in evaluations and reports
@@ -81,17 +81,11 @@ def measure_backbone(network: nn.Module, batches: Iterable[Tensor]) -> BackboneH
     Raises:
         ValueError: There are no batches.
     """
-    modes = [(module, module.training) for module in network.modules()]
     features = []
-    try:
-        network.eval()
-        with torch.no_grad(), BranchWatch(network) as watch:
-            for images in batches:
-                with torch.autocast(images.device.type, enabled=False):
-                    features.append(pool(network(images.float())).float().cpu())
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(network), torch.no_grad(), BranchWatch(network) as watch:
+        for images in batches:
+            with torch.autocast(images.device.type, enabled=False):
+                features.append(pool(network(images.float())).float().cpu())
     if not features:
         raise ValueError('There are no images to measure a backbone on.')
     return _health(network, watch, torch.cat(features).numpy())

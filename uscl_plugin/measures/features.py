@@ -1,6 +1,7 @@
 """Features of frames: the pooled last feature map of a backbone."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
 import numpy as np
@@ -40,24 +41,30 @@ def extract_features(
     Raises:
         ValueError: There are no frames, or one is not (H, W, 3) uint8.
     """
-    modes = [(module, module.training) for module in backbone.modules()]
     weight = next(backbone.parameters(), torch.empty(0))
     shift = torch.tensor(mean, dtype=torch.float32, device=weight.device).view(-1, 1, 1)
     scale = torch.tensor(std, dtype=torch.float32, device=weight.device).view(-1, 1, 1)
     features = []
-    try:
-        backbone.eval()
-        with torch.inference_mode():
-            for batch in _batches(frames, batch_size):
-                images = np.stack([_prepare(frame, size, to_rgb) for frame in batch])
-                inputs = torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).float()
-                features.append(pool(backbone((inputs - shift) / scale)).float().cpu())
-    finally:
-        for module, training in modes:
-            module.training = training
+    with evaluating(backbone), torch.inference_mode():
+        for batch in _batches(frames, batch_size):
+            images = np.stack([_prepare(frame, size, to_rgb) for frame in batch])
+            inputs = torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).float()
+            features.append(pool(backbone((inputs - shift) / scale)).float().cpu())
     if not features:
         raise ValueError('There are no frames to extract features from.')
     return torch.cat(features).numpy()
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, after which every module is in the mode in which it was."""
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _batches(frames: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:

@@ -128,27 +128,6 @@ class BranchWatch(TorchDispatchMode):
         stage.shares.append(sizes[0] / sum(sizes))
 
 
-def branch_shares(network: nn.Module, images: Tensor) -> dict[str, float]:
-    """Measure one batch, see :class:`BranchWatch`. The mode of every module is restored.
-
-    Args:
-        network: Any image network.
-        images: (N, …), N ≥ 2, on its device.
-
-    Returns:
-        Stage → share of its branches, in [0, 1].
-    """
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        network.eval()
-        with torch.no_grad(), BranchWatch(network) as watch:
-            network(images)
-    finally:
-        for module, training in modes:
-            module.training = training
-    return watch.shares()
-
-
 def _common_name(names: Sequence[str]) -> str:
     """The common beginning of dotted names; otherwise the first and the last.
 

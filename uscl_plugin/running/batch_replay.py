@@ -2,7 +2,7 @@
 
 import importlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from uscl_plugin.hooks.saved_step import ELEMENT, KIND, model_tensors, not_finite
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
@@ -87,7 +88,7 @@ def replay(model_cfg: dict, saved: Mapping[str, Any], device: str = 'cpu') -> Re
     found = Replay({}, bad_weights=not_finite(saved['state']))
 
     def look(name: str, module: nn.Module, outputs: Any) -> None:
-        if found.first is None and not_finite(dict(enumerate(_tensors(outputs)))):  # type: ignore[arg-type]
+        if found.first is None and not_finite(dict(enumerate(tree_leaves(outputs)))):  # type: ignore[arg-type]
             found.first = f'{name or "the model"} ({type(module).__name__})'
 
     for name, module in model.named_modules():
@@ -128,17 +129,6 @@ def _load(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         else:  # the size of a buffer may depend on the training set
             module, _, leaf = name.rpartition('.')
             setattr(model.get_submodule(module), leaf, value.clone())
-
-
-def _tensors(outputs: Any) -> Iterator[Tensor]:
-    if isinstance(outputs, Tensor):
-        yield outputs
-    elif isinstance(outputs, Mapping):
-        for value in outputs.values():
-            yield from _tensors(value)
-    elif isinstance(outputs, list | tuple):
-        for value in outputs:
-            yield from _tensors(value)
 
 
 def _elements(value: Any) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from uscl.version import __version__
 
@@ -143,13 +144,6 @@ def left_behind(checkpoint: Mapping, found: FoundBackbone) -> str:
     """Counts of tensors that were not exported, by first name in the state dict or by checkpoint entry."""
     counts = dict(found.left)
     if isinstance(checkpoint.get('state_dict'), Mapping):
-        counts |= {str(name): _count(value) for name, value in checkpoint.items() if name != 'state_dict'}
+        others = {str(name): tree_leaves(value) for name, value in checkpoint.items() if name != 'state_dict'}
+        counts |= {name: sum(isinstance(leaf, torch.Tensor) for leaf in leaves) for name, leaves in others.items()}
     return ', '.join(f'{name.rstrip(".")} {count}' for name, count in counts.items() if count) or 'nothing'
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, torch.Tensor):
-        return 1
-    if isinstance(value, Mapping):
-        return sum(map(_count, value.values()))
-    return sum(map(_count, value)) if isinstance(value, list | tuple) else 0

@@ -15,7 +15,7 @@ from uscl.clips import open_clip
 from uscl.clips.discovery import find_sources
 from uscl.clips.source_index import read_index
 from uscl.convert.lesions.class_lists import read_class_lists
-from uscl.convert.lesions.masks import read_binary_mask, read_colour_mask
+from uscl.convert.lesions.masks import read_colour_mask, read_mask
 from uscl.convert.pocus.pocus_clone import read_table
 from uscl.convert.pocus.pocus_folds import read_fold
 from uscl.core.errors import ClipError, SourceError
@@ -100,7 +100,7 @@ def _dicom_reader() -> Reader:
 
 def _masks() -> Reader:
     def read(path: Path) -> None:
-        read_binary_mask(path, 16)
+        read_mask(path, 16)
         read_colour_mask(path, 16)
 
     mask = np.zeros((SIZE, SIZE, 3), np.uint8)

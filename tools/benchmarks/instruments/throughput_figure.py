@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from uscl.reports.figures import DARK, GREY, METHOD_STYLES, new_figure, tidy
+from uscl.reports.figures import DARK, METHOD_STYLES, new_figure, tidy
 
 _PANELS = {
     'loader': 'Loader only',
@@ -39,12 +39,7 @@ def throughput_figure(result: Mapping[str, Any], title: str) -> Figure:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_yticks([])
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_title(panel, fontsize=10, color=DARK, loc='left')
-        if position >= 2:
-            axes.set_xlabel('Videos per second: median and range', fontsize=9, color=DARK)
-        tidy(axes)
-        axes.grid(axis='x', color=GREY, alpha=0.25, lw=0.6)
-        axes.set_axisbelow(True)
+        tidy(axes, panel, 'Videos per second: median and range' if position >= 2 else '', grid='x')
     handles = figure.axes[0].patches
     figure.legend(handles, names, loc='outside lower center', ncols=min(len(names), 2), frameon=False, fontsize=9)
     return figure

@@ -7,7 +7,7 @@ import secrets
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from uscl.clips.media_suffixes import CLIP_SUFFIXES, DICOM_SUFFIXES
+from uscl.clips.media_suffixes import READ_SUFFIXES
 from uscl.core.errors import SourceError
 
 SALT_VARIABLE = 'USCL_SALT'
@@ -34,9 +34,9 @@ class Pseudonyms:
         return f'p-{self._digest("patient", unicodedata.normalize("NFC", patient_id).strip())}'
 
     def video(self, video_id: str) -> str:
-        """``v-``, 16 hexadecimal digits, and the suffix if it is one of a clip or of DICOM."""
+        """``v-``, 16 hexadecimal digits, and the suffix if files are read by it."""
         suffix = PurePosixPath(video_id).suffix.lower()
-        return f'v-{self._digest("video", video_id)}{suffix if suffix in CLIP_SUFFIXES | DICOM_SUFFIXES else ""}'
+        return f'v-{self._digest("video", video_id)}{suffix if suffix in READ_SUFFIXES else ""}'
 
     def _digest(self, kind: str, text: str) -> str:
         message = f'{kind}\0{text}'.encode()

@@ -49,7 +49,7 @@ def print_report(outcomes: Sequence[Outcome], classes: Sequence[str], out: Path 
     for outcome in skipped:
         console.print(for_terminal(f'skipped {outcome.source.video_id}: {outcome.reason}'), markup=False)
     if out is None:
-        console.print(f'{len(outcomes) - len(skipped)} can be read, {len(skipped)} cannot. Nothing was written.')
+        console.print(f'{len(outcomes) - len(skipped)} can be read, {len(skipped)} cannot. Nothing was converted.')
         return
     new = sum(outcome.is_new for outcome in outcomes)
     complete = len(outcomes) - len(skipped) - new

@@ -22,7 +22,7 @@ class ConverterOptions:
         workers: Processes (default: one for every core).
         seed: Another seed gives another split.
         follow_links: Follow symbolic links that lead out of SRC.
-        dry_run: Look at the first frame of every clip, report, and write nothing.
+        dry_run: Only look at the first frame of every clip: report, and write OUT/overview.html.
     """
 
     src: Annotated[str, Arg('SRC', positional=True)]

@@ -11,7 +11,8 @@ import numpy as np
 from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
-from uscl.clips.readers import open_clip
+from uscl.clips.readers import is_kept_whole, open_clip
+from uscl.clips.stack_file import stack_files, stack_suffix
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.digest import digest, file_digest
 from uscl.core.errors import ClipError
@@ -29,7 +30,7 @@ class StoreSettings:
     """What the stored frames depend on besides the source.
 
     Attributes:
-        fps: Frames to keep in a second of a clip; folders of frames are kept whole.
+        fps: Frames to keep in a second of a clip; images and folders of them are kept whole.
         size: Largest shorter side in pixels.
         color: 'gray', 'color', or 'auto': gray if every frame of the video is.
         mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
@@ -44,7 +45,7 @@ class StoreSettings:
 
     def of(self, source: Path) -> dict[str, Any]:
         """Those that matter for a source, as plain values."""
-        return asdict(self) | ({'fps': None, 'min_frames': None} if source.is_dir() else {})
+        return asdict(self) | ({'fps': None, 'min_frames': None} if is_kept_whole(source) else {})
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ def _blanked(frames: Any, mask: StaticMask | None) -> Iterator[np.ndarray]:
 
 
 def _files_of(source: Path) -> list[Path]:
-    return FrameFolder(source).list_files() if source.is_dir() else [source]
+    if source.is_dir():
+        return FrameFolder(source).list_files()
+    return stack_files(source) if stack_suffix(source) else [source]
 
 
 def _size_and_time(source: Path) -> dict[str, int]:

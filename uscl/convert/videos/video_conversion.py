@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -39,6 +39,9 @@ from .frame_decoding import MASKED, DecodedVideo, StoreSettings, decode_video, i
 from .outcome import Outcome
 
 T = TypeVar('T')
+if TYPE_CHECKING:
+    import numpy as np
+
 IMAGES = 'frames'  # OUT/frames/NAME/000000.png …, with --keep-images
 _CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'
 
@@ -52,6 +55,7 @@ def convert_sources(
     keep_images: bool = False,
     remove_others: bool = False,
     dry_run: bool = False,
+    overview: Callable[[Sequence[Outcome]], None] | None = None,
     **chosen: Any,
 ) -> int:
     """Convert videos into ``store/``, write ``annotations.json`` and ``skipped.csv``, and print a report.
@@ -68,7 +72,8 @@ def convert_sources(
         workers: Number of processes; None is one for every core.
         keep_images: Also write the frames of what is converted now as PNG files, to look at.
         remove_others: Remove what is not among the sources also if no video can be read.
-        dry_run: Look at the first frame of every video, report, and write nothing.
+        dry_run: Look at the first frame of every video, report, and store nothing.
+        overview: Called at the end, if at least one video was read, with what became of all of them.
         **chosen: Further options of the conversion, plain values, for ``metainfo.settings`` of the annotation.
 
     Returns:
@@ -86,7 +91,7 @@ def convert_sources(
         outcomes = look_at(sources, workers or os.cpu_count() or 1)
         print_report(outcomes, classes, None)
         print_findings(found, outcomes)
-        return 0 if any(outcome.reason is None for outcome in outcomes) else 1
+        return _finish(outcomes, overview)
     with output_folder(out):
         with open_store(out, (source.video_id for source in sources)) as store:
             outcomes = convert_videos(sources, store, settings, workers or os.cpu_count() or 1, keep_images)
@@ -109,7 +114,7 @@ def convert_sources(
             print_masks(shares, out)
         if entries:
             print_store(index, out)
-    return 0 if entries else 1
+        return _finish(outcomes, overview)
 
 
 def open_store(out: Path, names: Iterable[str]) -> StoreWriter:
@@ -182,9 +187,17 @@ def look_at(sources: Sequence[VideoSource], workers: int) -> list[Outcome]:
         bar = progress.add_task('', total=len(fine))
         tasks = [outcome.source for outcome in fine]
         for number, result in run_isolated(_first_frame, tasks, min(workers, max(len(fine), 1))):
-            fine[number].reason = (result or (None, _CRASHED))[1]
+            fine[number].first_frame, fine[number].reason = result or (None, _CRASHED)
             progress.update(bar, advance=1, refresh=True)
     return outcomes
+
+
+def _finish(outcomes: Sequence[Outcome], overview: Callable[[Sequence[Outcome]], None] | None) -> int:
+    if all(outcome.reason is not None for outcome in outcomes):
+        return 1
+    if overview is not None:
+        overview(outcomes)
+    return 0
 
 
 def _entry(outcome: Outcome) -> dict[str, Any]:
@@ -229,9 +242,9 @@ def _convert(task: tuple) -> tuple[DecodedVideo | None, str | None]:
     return _or_reason(source, lambda: decode_video(source.path, raw, settings, picture, images))
 
 
-def _first_frame(source: VideoSource) -> tuple[bool | None, str | None]:
-    """True and None, or None and the reason; runs in a worker process."""
-    return _or_reason(source, lambda: next(iter(open_clip(source.path))) is not None)
+def _first_frame(source: VideoSource) -> 'tuple[np.ndarray | None, str | None]':
+    """The frame and None, or None and the reason; runs in a worker process."""
+    return _or_reason(source, lambda: next(iter(open_clip(source.path))))
 
 
 def _or_reason(source: VideoSource, read: Callable[[], T]) -> tuple[T | None, str | None]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from uscl.reports.loss_comparison import final_losses, loss_comparison
+from instruments.loss_comparison import final_losses, loss_comparison
 
 STEPS = np.arange(1.0, 21)
 CURVES = [(STEPS, 20 - STEPS), (STEPS, 22 - STEPS)]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from .figures import DARK, METHOD_STYLES, new_figure, shorten, tidy
+from uscl.reports.figures import DARK, METHOD_STYLES, new_figure, shorten, tidy
 
 Curve = tuple[np.ndarray, np.ndarray]  # iterations, values
 
@@ -26,12 +26,8 @@ def loss_comparison(variants: Mapping[str, Sequence[Curve]], title: str) -> Figu
         if k == 0:
             axes.fill_between(iterations, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
         axes.plot(iterations, values.mean(0), color=colour, linestyle=line, linewidth=1.6, label=shorten(name, 40))
-    axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
-    axes.set_xlabel('Step', fontsize=9, color=DARK)
-    axes.set_ylabel('Loss, mean over seeds', fontsize=9, color=DARK)
-    axes.grid(axis='y', color='#e1e6eb', linewidth=0.8)
     axes.legend(frameon=False, fontsize=8.5, labelcolor=DARK)
-    tidy(axes)
+    tidy(axes, title, 'Step', 'Loss, mean of the seeds', grid='y')
     return figure
 
 
