@@ -85,9 +85,7 @@ def test_fraction_out_of_range(us4, tmp_path, value, capsys):
     assert '--val-fraction' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ('exists', 'code', 'message'), [(False, 2, 'does not exist'), (True, 1, 'no image folder')]
-)
+@pytest.mark.parametrize(('exists', 'code', 'message'), [(False, 2, 'does not exist'), (True, 1, 'no image folder')])
 def test_no_source(us4, tmp_path, capsys, exists, code, message):
     if exists:
         (tmp_path / 'src/Reg1').mkdir(parents=True)

@@ -125,7 +125,7 @@ def read_clip(path: str | Path, fps: float = 3.0, size: int = 256, min_frames: i
 
     Args:
         path: See :func:`uscl.clips.open_clip`.
-        fps: Frames to keep per second, where the clip has a clock; above 0.
+        fps: Frames to keep per second if the clip has times; above 0.
         size: Maximum length of a frame's shorter side in pixels.
         min_frames: Minimum number of frames to keep from a short clip.
 
