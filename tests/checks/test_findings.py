@@ -188,7 +188,7 @@ def test_shared_ids_of_large_folders_are_found_at_once():
              for name, first in (('a', 0), ('b', 19_990))}  # fmt: skip
     start = time.perf_counter()
     (finding,) = shared_ids(sides)
-    assert finding.message.startswith('10 patient ids are in a and in b: p19990, ') and len(finding.clips) == 20
+    assert finding.message.startswith('10 patient ids ') and 'p19990, ' in finding.message and len(finding.clips) == 20
     assert time.perf_counter() - start < 5  # in quadratic time: minutes
 
 

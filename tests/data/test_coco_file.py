@@ -79,17 +79,17 @@ def annotation(**changes):
     return on('annotations', 1, **changes), 'annotations[1]'
 
 
-LEAVES = 'file_name or link that leads out of the folder of images'
-NO_SHAPE = 'segmentation that is neither polygons of 6 or more numbers nor run lengths'
-NO_FIT = 'segmentation of run lengths that do not fit the image'
+LEAVES = 'file_name or link outside the image folder'
+NO_SHAPE = 'segmentation that is neither polygons of at least 6 numbers nor run lengths'
+NO_FIT = 'segmentation with run lengths that do not fit the image'
 BAD = [
-    ('category without an id (whole number) and a name of its own', on('categories', 0, name=...), "{'id': 0}"),
-    ('image without an id of its own (whole number)', *image(id=0)),
-    ('image without an id of its own (whole number)', *image(id='1')),
-    ('image without width and height (whole numbers of pixels)', *image(width=...)),
-    ('image without width and height (whole numbers of pixels)', *image(height=0)),
+    ('category without a unique id (integer) and name', on('categories', 0, name=...), "{'id': 0}"),
+    ('image without a unique id (integer)', *image(id=0)),
+    ('image without a unique id (integer)', *image(id='1')),
+    ('image without width and height (integers, in pixels)', *image(width=...)),
+    ('image without width and height (integers, in pixels)', *image(height=0)),
     ('image without file_name', on('images', 1, file_name=...), 'images[1]'),
-    ('file_name that another image has', on('images', 1, file_name='s/0.png'), 's/0.png'),
+    ('file_name used by another image', on('images', 1, file_name='s/0.png'), 's/0.png'),
     (LEAVES, on('images', 1, file_name='../other/1.png'), '../other/1.png'),
     (LEAVES, on('images', 1, file_name='/etc/passwd'), '/etc/passwd'),
     (LEAVES, on('images', 1, file_name='s\\..\\..\\1.png'), '1.png'),
@@ -99,23 +99,23 @@ BAD = [
     ('image file that does not exist', on('images', 1, file_name='s'), 's'),
     ('image file that cannot be opened', on('images', 1, file_name='val.json'), 'val.json'),
     ('image file that cannot be opened', on('images', 1, file_name='x' * 300), 'xxx'),
-    ('image file of another size than the entry says', *image(width=30, height=40)),
-    ('annotation without an id of its own (whole number)', *annotation(id=1)),
-    ('annotation without an id of its own (whole number)', *annotation(id=...)),
-    ('annotation without an id of its own (whole number)', *annotation(id=True)),
-    ('image_id that no image has', *annotation(image_id=7)),
-    ('image_id that no image has', *annotation(image_id=...)),
-    ('category_id that no category has', *annotation(category_id=1)),
+    ('image file whose size differs from its entry', *image(width=30, height=40)),
+    ('annotation without a unique id (integer)', *annotation(id=1)),
+    ('annotation without a unique id (integer)', *annotation(id=...)),
+    ('annotation without a unique id (integer)', *annotation(id=True)),
+    ('image_id without an image', *annotation(image_id=7)),
+    ('image_id without an image', *annotation(image_id=...)),
+    ('category_id without a category', *annotation(category_id=1)),
     ('bbox that is not four numbers', *annotation(bbox=...)),
     ('bbox that is not four numbers', *annotation(bbox=[1, 2, 3])),
     ('bbox that is not four numbers', *annotation(bbox=[1, 2, '3', 4])),
-    ('bbox of less than a pixel', *annotation(bbox=[10, 5, 0, 15])),
-    ('bbox of less than a pixel', *annotation(bbox=[0.2, 0.1, 0.4, 0.3])),  # a share of the image
-    ('bbox of less than a pixel', *annotation(bbox=[1, 2, float('nan'), 4])),
-    ('bbox that leaves the image', *annotation(bbox=[20, 5, 30, 15])),
-    ('bbox that leaves the image', *annotation(bbox=[-3, 5, 20, 15])),
-    ('area that is not above 0', *annotation(area=0)),
-    ('area that is not above 0', *annotation(area=None)),
+    ('bbox smaller than a pixel', *annotation(bbox=[10, 5, 0, 15])),
+    ('bbox smaller than a pixel', *annotation(bbox=[0.2, 0.1, 0.4, 0.3])),  # a share of the image
+    ('bbox smaller than a pixel', *annotation(bbox=[1, 2, float('nan'), 4])),
+    ('bbox outside the image', *annotation(bbox=[20, 5, 30, 15])),
+    ('bbox outside the image', *annotation(bbox=[-3, 5, 20, 15])),
+    ('area not above 0', *annotation(area=0)),
+    ('area not above 0', *annotation(area=None)),
     ('iscrowd that is not 0 or 1', *annotation(iscrowd=2)),
     ('annotation without segmentation', *annotation(segmentation=...)),
     ('annotation without segmentation', *annotation(segmentation=[])),
@@ -124,15 +124,15 @@ BAD = [
     (NO_SHAPE, *annotation(segmentation=SQUARE)),
     (NO_SHAPE, *annotation(segmentation='mask.png')),
     (NO_SHAPE, *annotation(segmentation={'size': [30, 40]})),
-    ('segmentation that leaves the image', *annotation(segmentation=[[10, 5, 60, 5, 30, 20]])),
+    ('segmentation outside the image', *annotation(segmentation=[[10, 5, 60, 5, 30, 20]])),
     (NO_FIT, *annotation(segmentation=dict(encode(mask()), size=[40, 30]))),
     (NO_FIT, *annotation(segmentation=dict(encode(mask()[:20]), size=[30, 40]))),
     (NO_FIT, *annotation(segmentation={'size': [30, 40], 'counts': 'no run lengths'})),
     (NO_FIT, *annotation(segmentation={'size': [30, 40], 'counts': [100, 10]})),
     (NO_FIT, *annotation(segmentation={'size': [30, 40], 'counts': [1300, -100]})),
-    ('segmentation without a pixel', *annotation(segmentation=encode(mask(0, 0, 0, 0)))),
-    ('segmentation without a pixel', *annotation(segmentation={'size': [30, 40], 'counts': [1200]})),
-    ('bbox of two corners, by its segmentation',
+    ('segmentation without pixels', *annotation(segmentation=encode(mask(0, 0, 0, 0)))),
+    ('segmentation without pixels', *annotation(segmentation={'size': [30, 40], 'counts': [1200]})),
+    ('bbox given as two corners, according to its segmentation',
      on('annotations', 1, bbox=[4, 5, 20, 15], segmentation=[[4, 5, 20, 5, 20, 15, 4, 15]]), 'annotations[1]'),
 ]  # fmt: skip
 

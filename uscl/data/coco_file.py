@@ -1,7 +1,6 @@
-"""COCO annotation files of the user's own: what is wrong with them, in one pass, before it costs a training.
+"""Check and repair users' own COCO annotation files in one pass, before a fault costs a training run.
 
-pycocotools and MMDetection check nothing: they leave annotations out, read boxes as other boxes, or score a perfect
-detector low.
+pycocotools and MMDetection check nothing: they drop annotations, misread boxes, or give a perfect detector a low score.
 """
 
 import json
@@ -18,7 +17,7 @@ def read_coco(path: str | Path, image_root: str | Path | None = None, needs_mask
     """Read and check an annotation file.
 
     Args:
-        path: The file.
+        path: Path of the file.
         image_root: Folder of the images, whose files are compared with the entries; None checks no files.
         needs_masks: Whether every annotation should have a segmentation.
 
@@ -26,7 +25,7 @@ def read_coco(path: str | Path, image_root: str | Path | None = None, needs_mask
         Its content: ``images``, ``annotations`` and ``categories`` are lists of dicts.
 
     Raises:
-        ValueError: It is no COCO file, or has faults: names the first offender of each kind and what to do.
+        ValueError: The file is not a COCO file or has faults; the message names the first of each kind and the remedy.
     """
     content = _parse(Path(path))
     first: dict[str, str] = {}
@@ -44,20 +43,20 @@ def read_coco(path: str | Path, image_root: str | Path | None = None, needs_mask
 
 
 def repair_coco(content: dict) -> list[str]:
-    """Repair in place what has one meaning.
+    """Repair unambiguous faults in place.
 
-    Annotations are numbered from 1 if an id is below 1, since pycocotools takes an annotation of id 0 for one that no
-    prediction fits. ``iscrowd`` becomes 0 and ``area`` that of the segmentation, or else of the box, where absent.
+    Annotations are numbered from 1 if an id is below 1, because pycocotools treats annotations with id 0 as unmatched.
+    A missing ``iscrowd`` becomes 0, and a missing ``area`` that of the segmentation or otherwise of the box.
 
     Args:
-        content: Of a COCO file without faults.
+        content: Content of a COCO file without faults.
 
     Returns:
-        What was done, in words.
+        The repairs, as text.
     """
     annotations, done = content['annotations'], []
     if any(annotation['id'] < 1 for annotation in annotations):
-        done.append('numbered its annotations from 1, as COCO’s evaluation does not count one of id 0')
+        done.append('numbered its annotations from 1, because COCO’s evaluation does not count id 0')
         for number, annotation in enumerate(annotations, start=1):
             annotation['id'] = number
     if without := [annotation for annotation in annotations if 'iscrowd' not in annotation]:

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 COLOR_TYPES = ('color', 'grayscale', 'unchanged')
-# cv2's own IMREAD_UNCHANGED would keep transparency, and ignore the orientation of a photo; without ANYDEPTH, 12 bits
-# would become nearly black instead of being refused.
+# cv2.IMREAD_UNCHANGED would keep transparency and ignore the orientation of photographs; without ANYDEPTH, 12-bit
+# images would become nearly black instead of being rejected.
 _FLAGS = {
     'color': cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
     'grayscale': cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,

@@ -1,4 +1,4 @@
-"""COCO's compressed run lengths: what a mask covers, without decoding it."""
+"""COCO's compressed run lengths: the pixels of a mask, without decoding it."""
 
 import re
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-# A number's digits have five bits each, the lowest first: '0' to 'O' for the last, 'P' to 'o' for those before it.
+# Digits of a number have five bits each, lowest first: '0' to 'O' for the last, 'P' to 'o' for those before it.
 _NUMBER = '([P-o]*[0-O])'
 _TEXT = re.compile(f'{_NUMBER}{_NUMBER}?{_NUMBER}?([0-o]*)(?<=[0-O])')
-_BATCH = 200  # pycocotools counts the masks in eight bits
+_BATCH = 200  # pycocotools counts masks in eight bits
 
 
 def count_pixels(counts: Sequence[str]) -> np.ndarray:
-    """Pixels that run lengths describe.
+    """Count the pixels described by run lengths.
 
-    pycocotools does not compare their sum with the size, and leaves whatever the memory holds where runs are missing.
+    pycocotools does not compare their sum with the size, and returns uninitialised memory if runs are missing.
 
     Args:
-        counts: N texts as in ``segmentation['counts']``.
+        counts: N strings as in ``segmentation['counts']``.
 
     Returns:
-        (N, 2) int64: pixels inside of the mask, and of the whole picture; -1 where a text is none of run lengths.
+        (N, 2) int64: pixels in the mask and in the whole picture; -1 if a string is not valid run lengths.
     """
     matches = [_TEXT.fullmatch(text) for text in counts]
     inside = _areas([text if match else '0' for text, match in zip(counts, matches, strict=True)])
@@ -40,9 +40,9 @@ def _areas(counts: list[str]) -> np.ndarray:
 
 
 def _invert(match: re.Match) -> str:
-    """The runs behind an empty one, so that the mask is what was background.
+    """Add an empty first run, which swaps mask and background.
 
-    From the fourth on, a number is a run's difference from the one before last, so the third becomes one.
+    From the fourth number on, each is the difference from the run before last, so the third number becomes one.
     """
     first, second, third, rest = (part or '' for part in match.groups())
     return '0' + first + second + (third and _encode(_decode(third) - _decode(first))) + rest

@@ -57,9 +57,9 @@ def comparison_figure(
         for line, method in enumerate(found):
             if seeds := values.get(method, []):
                 _mark(other, line, seeds, fmean(seeds), ORANGE if method == highlight else BLUE)
-        _frame(other, f'{name} in per cent, last epoch', [''] * len(found))
+        _frame(other, f'{name} (%), last epoch', [''] * len(found))
         highest = max((value for method in found for value in values.get(method, [])), default=0.0)
-        other.set_xlim(0, max(1.0, 110 * highest))  # from zero, as AP of few scans is small and noisy
+        other.set_xlim(0, max(1.0, 110 * highest))  # from zero, because AP on few scans is small and noisy
     return figure
 
 

@@ -98,12 +98,12 @@ def style_map(axes: Axes, title: str) -> None:
 
 
 def legend_entry(colour: Any, label: str, **style: Any) -> Line2D:
-    """A line of a legend: what a point of this colour is."""
+    """A legend entry for a colour."""
     return Line2D([], [], color=colour, label=label, linestyle='', **{**_POINT, **style})
 
 
 def ramp(count: int) -> list[tuple]:
-    """So many colours, neighbours alike, for groups that have an order or are too many to be told apart."""
+    """A colour ramp with similar neighbours, for groups that are ordered or too many to distinguish."""
     return [tuple(row) for row in colormaps['turbo'](np.linspace(0.03, 0.97, count))]
 
 

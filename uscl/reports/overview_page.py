@@ -53,7 +53,7 @@ class ClipCard:
 
 
 def conversion_overview(out: str | Path, found: SourceFindings) -> Callable[[Sequence[Outcome]], None]:
-    """What writes ``OUT/overview.html`` at the end of a conversion or of a dry run, and prints where it is.
+    """A function that writes ``OUT/overview.html`` at the end of a conversion or dry run, and prints its path.
 
     Args:
         out: The data folder.
@@ -72,7 +72,7 @@ def conversion_overview(out: str | Path, found: SourceFindings) -> Callable[[Seq
             [*notes, *list_notes(outcomes)],
             [*ignored, *filter(None, [found.describe_ignored()])],
         )
-        print(f'{path} shows all clips: it contains pictures of patients, treat it like the data.')
+        print(f'{path} shows all clips: it contains patient images, treat it like the data.')
 
     return write
 

@@ -1,4 +1,4 @@
-"""Annotations of a COCO file as pycocotools looks them up."""
+"""Index the annotations of a COCO file for pycocotools."""
 
 from contextlib import redirect_stdout
 from io import StringIO
@@ -13,7 +13,7 @@ def index_coco(content: dict) -> COCO:
     repair_coco(content)
     coco = COCO()
     coco.dataset = content
-    with redirect_stdout(StringIO()):  # pycocotools tells what it does
+    with redirect_stdout(StringIO()):  # pycocotools prints progress
         coco.createIndex()
     coco.img_ann_map, coco.cat_img_map = coco.imgToAnns, coco.catToImgs  # MMDetection's names
     return coco

@@ -22,11 +22,11 @@ _REMEDY = 'convert your images and masks with tools/dataset_converters/lesions_t
 class LesionDataset(CocoDataset):
     """A folder written by ``lesions_to_coco.py``: ``images/`` and COCO files in ``annotations/``.
 
-    MMDetection silently drops annotations whose category the config does not name, or that it cannot use. Here
-    the categories of the file and the config's classes must be the same, and the whole file and its images are checked
-    before a training, see :func:`uscl.data.coco_file.read_coco`; what has one meaning is repaired in memory, with a
-    line in the log. The file's path goes into the dataset's ``metainfo`` (``ann_file``), where
-    :class:`LesionCocoMetric` finds it, so that a config names its data folder once for a loader and its metric.
+    MMDetection silently drops annotations whose category is not in the config, or that it cannot use. Here the
+    categories in the file and the config's classes must be the same, and the whole file and its images are checked
+    before training, see :func:`uscl.data.coco_file.read_coco`; unambiguous faults are repaired in memory, with a line
+    in the log. The file's path is stored in the dataset's ``metainfo`` (``ann_file``), where :class:`LesionCocoMetric`
+    finds it, so that a config names its data folder only once for a loader and its metric.
 
     In training, the draws of an image depend only on (run seed, epoch, image); ``SampleSeedHook`` sets seed and epoch.
 
@@ -38,10 +38,10 @@ class LesionDataset(CocoDataset):
         **kwargs: Arguments of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
-        FileNotFoundError: There is no annotation file.
-        ValueError: ``steps`` names what the pipeline does not have; the annotation file is no COCO file, has faults
-            (the first offender of each kind is named), other categories than ``metainfo['classes']``, or another order
-            of them, or holds no image or, for training, no lesion.
+        FileNotFoundError: The annotation file is missing.
+        ValueError: ``steps`` names a step that the pipeline does not have; the annotation file is not a COCO file, has
+            faults (the first of each kind is named), has other categories than ``metainfo['classes']`` or in another
+            order, or contains no images or, for training, no lesions.
     """
 
     METAINFO = {'classes': ('lesion',), 'palette': [(220, 60, 20), (20, 120, 220)]}  # noqa: RUF012 (MMDetection's)
@@ -88,7 +88,7 @@ class LesionDataset(CocoDataset):
         content = read_coco(path, self.data_prefix['img'], self._needs_masks)
         categories = [category['name'] for category in content['categories']]
         classes = self.metainfo['classes']
-        if categories != list(classes):  # MMDetection numbers them in the order of the file
+        if categories != list(classes):  # MMDetection numbers them in file order
             raise ValueError(
                 f'{self.ann_file} has the categories {", ".join(categories)}, but the config has the classes '
                 f'{", ".join(classes)}: set metainfo.classes and num_classes to those of the file, or convert with '

@@ -23,7 +23,7 @@ class LesionCocoMetric(CocoMetric):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._coco_api: COCO | None
-        if self._coco_api is not None:  # of a config's own ann_file
+        if self._coco_api is not None:  # from a config's own ann_file
             self._coco_api = index_coco(self._coco_api.dataset)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:

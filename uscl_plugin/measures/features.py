@@ -57,7 +57,7 @@ def extract_features(
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, after which every module is in the mode in which it was."""
+    """Switch to evaluation mode, and restore the mode of every module afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     try:
         network.eval()

@@ -27,7 +27,7 @@ def loss_comparison(variants: Mapping[str, Sequence[Curve]], title: str) -> Figu
             axes.fill_between(iterations, values.min(0), values.max(0), color=colour, alpha=0.18, linewidth=0)
         axes.plot(iterations, values.mean(0), color=colour, linestyle=line, linewidth=1.6, label=shorten(name, 40))
     axes.legend(frameon=False, fontsize=8.5, labelcolor=DARK)
-    tidy(axes, title, 'Step', 'Loss, mean of the seeds', grid='y')
+    tidy(axes, title, 'Step', 'Loss, mean over seeds', grid='y')
     return figure
 
 
