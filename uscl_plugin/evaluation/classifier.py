@@ -1,6 +1,6 @@
 """A fine-tuned classifier, rebuilt from its checkpoint alone, and what it says about a clip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from uscl.clips.frame_resize import resize_frame
 from uscl.core.config_literals import config_literals
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
-from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 from uscl_plugin.weights.strict_loading import load_strictly
 
 
@@ -92,8 +92,7 @@ def load_classifier(path: str | Path) -> FrameClassifier:
             its configuration.
     """
     checkpoint = load_plain_checkpoint(path)
-    meta = checkpoint.get('meta')
-    meta = meta if isinstance(meta, Mapping) else {}
+    meta = checkpoint_meta(checkpoint)
     cfg = config_literals(str(meta.get('cfg', '')), ('model', 'test_dataloader', 'val_dataloader'))
     classes = (meta.get('dataset_meta') or {}).get('classes')
     model = cfg.get('model')
