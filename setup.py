@@ -30,11 +30,12 @@ FAMILIES = {
     ],
 }
 DICOM = ['pydicom>=3.0']
+STACKS = ['simpleitk>=2.5.6']  # older ones hide the units of NRRD
 # ml-dtypes: onnx 1.19 uses more of it than it asks for
 EXPORT = ['ml-dtypes>=0.5', 'onnx>=1.16', 'onnxruntime>=1.18', 'timm>=1.0.16']
 DOCS = ['ipykernel>=6', 'mkdocs-material>=9.5', 'nbclient>=0.10']
 LINT = ['import-linter>=2.5; python_version >= "3.11"']  # linting on one Python is enough
-TEST = [*DICOM, *EXPORT, 'pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
+TEST = [*DICOM, *EXPORT, *STACKS, 'pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
 
 
 class BuildWithMim(build_py):
@@ -90,6 +91,7 @@ setup(
         'dicom': DICOM,
         'docs': DOCS,
         'export': EXPORT,
+        'stacks': STACKS,
         'umap': ['umap-learn>=0.5'],
         'test': TEST,
         'dev': [*TEST, *DOCS, *LINT, 'mypy>=1.8', 'nox>=2024.4', 'pre-commit>=3', 'ruff>=0.6'],

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a small synthetic data set, and where real data lie."""
+"""Fixtures shared by all tests: a small synthetic dataset, and where real data lie."""
 
 import gc
 import logging
@@ -126,7 +126,7 @@ def _make_clusters(folder: Path, videos: dict[str, tuple], size: int = 48, split
 
 @pytest.fixture(scope='session')
 def make_clusters():
-    """The function that writes a synthetic data set."""
+    """The function that writes a synthetic dataset."""
     return _make_clusters
 
 

@@ -90,8 +90,8 @@ def test_clips_are_converted_checked_and_drawn_from(tmp_path):
 
 @pytest.mark.slow
 def test_the_pages_loop_trains_with_lightly(tmp_path):
-    page = (ROOT / 'docs' / 'plain_pytorch.md').read_text()
-    (block,) = re.findall(r'```python\n(.*?)```', page, re.DOTALL)
+    page = (ROOT / 'docs' / 'spg_anywhere.md').read_text()
+    block = re.search(r'```python\n(.*?)```', page, re.DOTALL)[1]
     assert len([line for line in block.splitlines() if line.strip()]) <= 42
     out = run(block, tmp_path, (*HOSTS, 'uscl_plugin'))
     assert re.search(r'\d\.\d\d; chance is log\(2N - 1\) = 2\.40', out)

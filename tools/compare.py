@@ -1,15 +1,15 @@
-r"""Pretrain with several methods on equal terms, judge all alike, and make one table.
+r"""Pretrain with several methods under equal conditions, evaluate all in the same way, and make one table.
 
-Every METHOD is pretrained on the same videos with the same backbone, optimiser, input, share of labels, steps and views
-(one pair a video and epoch is USCL's; the others get as many views, in batches of as many), then evaluated as by
-tools/evaluate.py and, with --detection-data, as the backbone of a detector. With seed s, pretraining, choice of labels,
-folds and evaluation all have the seed s. OUT gets results.json, table.md, table.png, and everything below them. Run
-again, it goes on where it stopped; methods and seeds may be added. A run that fails is named, the others go on, and the
-exit code is 1.
+Every METHOD is pretrained on the same videos with the same backbone, optimiser, input, fraction of labels, steps and
+views (USCL uses one pair per video and epoch; the others get the same number of views, in batches of the same size),
+then evaluated like tools/evaluate.py and, with --detection-data, as the backbone of a detector. Seed s is used for
+pretraining, choice of labels, folds and evaluation. OUT receives results.json, table.md and table.png, with everything
+else below. Running it again resumes where it stopped; methods and seeds may be added. If a run fails, it is reported,
+the others continue, and the exit status is 1.
 
-METHOD: random, imagenet (given weights); supervised, te (temporal ensembling), pi, fixmatch, mocov2, simclr, uscl; of
-the paper's ablation vanilla, one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of the config;
-NAME=CONFIG.py; NAME=WEIGHTS.pth.
+METHOD: random, imagenet (given weights); supervised, te (temporal ensembling), pi, fixmatch, mocov2, simclr, uscl; from
+    the paper's ablation vanilla, one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of the config;
+    NAME=CONFIG.py; NAME=WEIGHTS.pth.
 
     python tools/compare.py --methods random supervised te pi fixmatch mocov2 simclr uscl \
         --pretrain-data data/covid_blues --eval-data data/pocus --seeds 3 --epochs 100 --size 64 --out work_dirs/compare
@@ -26,7 +26,7 @@ from uscl_plugin.comparison.comparison_run import compare
 from uscl_plugin.comparison.options import ComparisonOptions
 
 
-@as_command(kept='what has finished is kept, the same command goes on from there.')
+@as_command(kept='finished runs are kept; run the same command again to resume.')
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(ComparisonOptions, argv, __doc__)
@@ -34,10 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     print((comparison.out / 'table.md').read_text(encoding='utf-8'))
     print(f'wrote {options.out}/results.json, table.md' + ' and table.png' * bool(comparison.runs))
     if failed := [f'{row.method} (seed {row.seed})' for row in comparison.rows if row.status != FINISHED]:
-        print(f'error: {", ".join(failed)} failed, see above; the same command tries again.', file=sys.stderr)
+        print(f'error: {", ".join(failed)} failed, see above; run the same command to try again.', file=sys.stderr)
     return int(bool(failed))
 
 
 if __name__ == '__main__':
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, which ends the training under way, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, which also ends the current training run
     sys.exit(main())

@@ -1,10 +1,10 @@
-r"""Judge backbones on labelled clips by cross-validation that keeps patients together.
+r"""Evaluate backbones on labelled clips by patient-wise cross-validation.
 
-Every CHECKPOINT (PATH, NAME=PATH, or `random` for a network that was never trained) is fine-tuned or probed on K folds
-and N seeds. Three choices of the epoch (or of a probe's setting) are reported side by side: best-on-test (what the
-paper's code does; too good), last (fixed, for probes), and inner-val (chosen on other patients than those tested on;
-the honest one). OUT gets metrics.json, table.md, report.html, the folds and all predictions. Run again, it goes on
-where it stopped; further checkpoints and seeds may be added (name them: without NAME= a name can change with others).
+Every CHECKPOINT (PATH, NAME=PATH, or `random` for an untrained network) is fine-tuned or probed on K folds with N
+seeds. Three ways to select the epoch (or a probe's setting) are reported side by side: best-on-test (as in the paper's
+code; inflated), last (fixed, for probes), and inner-val (selected on patients other than the test patients; the honest
+one). OUT receives metrics.json, table.md, report.html, the folds and all predictions. Running it again resumes where it
+stopped; checkpoints and seeds may be added (name them, because without NAME= a name can change when others are added).
 
     python tools/evaluate.py random uscl=work_dirs/uscl/epoch_300.pth --data data/pocus --folds 5 --seeds 3 \
         --protocol finetune3 --out work_dirs/pocus_finetune3
@@ -20,7 +20,7 @@ from uscl_plugin.evaluation.evaluation_run import evaluate
 from uscl_plugin.evaluation.options import EvaluationOptions
 
 
-@as_command(kept='finished folds are kept, the same command goes on from there.')
+@as_command(kept='finished folds are kept; run the same command again to resume.')
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(EvaluationOptions, argv, __doc__)

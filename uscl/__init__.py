@@ -1,7 +1,7 @@
-"""Ultrasound clips without a deep learning host: readers, conversion, data folders, checks, statistics, reports.
+"""Ultrasound clips without a deep learning framework: readers, conversion, data folders, checks, statistics, reports.
 
-Nothing here needs MMEngine or its hosts, and PyTorch is imported where it is used alone. The parts that MMPretrain and
-MMDetection run are in :mod:`uscl_plugin`.
+Nothing here needs MMEngine or its host packages, and PyTorch is only imported where it is used. The parts that run
+inside MMPretrain and MMDetection are in :mod:`uscl_plugin`.
 """
 
 from .version import __version__

@@ -1,4 +1,4 @@
-"""``python -m uscl`` is the ``uscl`` command."""
+"""Run the ``uscl`` command as ``python -m uscl``."""
 
 import sys
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from .core.shipped_files import CONFIGS, TOOLS, find_shipped_config, list_configs
 from .version import __version__
 
-# What has a short name; every tool is a subcommand by the name of its file, too.
+# Tools with a short name; every tool is also a subcommand under its file name.
 COMMANDS = {
     'convert': 'dataset_converters/videos_to_clusters.py',
     'check': 'analysis/check_dataset.py',
@@ -20,23 +20,24 @@ COMMANDS = {
     'evaluate': 'evaluate.py',
     'predict': 'predict.py',
     'compare': 'compare.py',
+    'browse': 'visualization/browse_dataset.py',
     'cam': 'visualization/gradcam.py',
     'export': 'model_converters/export_backbone.py',
 }
-SOURCES = {  # `uscl convert KIND SRC`: data that have a layout of their own
+SOURCES = {  # `uscl convert KIND SRC`: datasets with a special layout
     'clips': COMMANDS['convert'],
     'us4': 'dataset_converters/us4.py',
     'pocus': 'dataset_converters/pocus.py',
     'lesions': 'dataset_converters/lesions_to_coco.py',
 }
 OWN = {
-    'configs': 'List the configs that are shipped; `uscl configs WORD` those with WORD, --path where they are.',
-    'doctor': 'Say what works here and what to install: versions, GPU, operations, optional parts.',
+    'configs': 'List the shipped configs; `uscl configs WORD` lists those that contain WORD, --path shows paths.',
+    'doctor': 'Show what works here and what to install: versions, GPU, operations, optional parts.',
 }
-DEVELOPERS = ('benchmarks', 'instruments')  # folders of tools that are no subcommands, and in a clone alone
-HOST_TOOLS = ('train', 'test')  # MMPretrain's or MMDetection's own, with their arguments
+DEVELOPERS = ('benchmarks', 'instruments')  # tool folders that are not subcommands and only exist in a clone
+HOST_TOOLS = ('train', 'test')  # run by MMPretrain or MMDetection, with their arguments
 WITH_CONFIG = (*HOST_TOOLS, 'cam', 'gradcam', 'browse_pairs', 'report_pretraining', 'report_detection')
-# What runs the hosts is in the plugin, whose import takes seconds: by name, and when it is called.
+# Everything that runs the hosts is in the plugin, which takes seconds to import: refer to it by name, import it on use.
 IN_PLUGIN = {
     'train': 'uscl_plugin.running.host_tools',
     'test': 'uscl_plugin.running.host_tools',
@@ -61,15 +62,15 @@ def load(command: str) -> ModuleType:
 
 
 def list_tools() -> dict[str, Path]:
-    """Subcommand → file of its tool: those with a short name first, then all by the name of their file."""
+    """Subcommand → tool file: those with a short name first, then all by file name."""
     named = {name: TOOLS / path for name, path in COMMANDS.items()}
     paths = (path for path in sorted(TOOLS.rglob('*.py')) if path.parent.name not in DEVELOPERS)
     return named | {path.stem: path for path in paths}
 
 
 def describe(path: Path) -> str:
-    """The first sentence of a tool's docstring, without executing the tool."""
-    text = path.read_text(encoding='utf-8').split('"""', 2)[1]  # parsing all of them would take most of the time
+    """The first sentence of a tool's docstring, read without executing the tool."""
+    text = path.read_text(encoding='utf-8').split('"""', 2)[1]  # much faster than parsing all tools
     first = ' '.join(text.split('\n\n')[0].split())
     return first if first.endswith('?') else f'{first.split(". ")[0].rstrip(".")}.'
 
@@ -86,16 +87,16 @@ def help_text() -> str:
         add(name, describe(tools[name]))
     for name, text in OWN.items():
         add(name, text)
-    lines += ['', 'other tools, by the names of their files (`python tools/…/NAME.py` in a clone):']
+    lines += ['', 'other tools, by file name (`python tools/…/NAME.py` in a clone):']
     for name, path in tools.items():
         if path.relative_to(TOOLS).as_posix() not in COMMANDS.values():
             lines.extend(textwrap.wrap(f'  {name}: {describe(path)}', 100, subsequent_indent=' ' * 12))
-    lines += ['', '`uscl COMMAND --help` says more; `uscl --version` prints the version.']
+    lines += ['', '`uscl COMMAND --help` shows details; `uscl --version` prints the version.']
     return '\n'.join(lines)
 
 
 def print_configs(argv: Sequence[str]) -> int:
-    """List the shipped configs, as names that ``uscl train`` understands, or with ``--path`` as paths."""
+    """List the shipped configs, by names that ``uscl train`` accepts or, with ``--path``, as paths."""
     if {'-h', '--help'} & set(argv):
         print(f'usage: uscl configs [WORD] [--path]\n\n{OWN["configs"]}')
         return 0
@@ -111,10 +112,10 @@ def print_configs(argv: Sequence[str]) -> int:
 
 
 def with_config(argv: Sequence[str]) -> list[str]:
-    """Arguments in which the name of a shipped config is its path: the first one, or one that ends with ``.py``.
+    """Replace the name of a shipped config in the arguments by its path: the first one, or one that ends in ``.py``.
 
     Raises:
-        ValueError: There is no such config, or more than one.
+        ValueError: No shipped config matches the name, or several do.
     """
     arguments = list(argv)
     for index, argument in enumerate(arguments):
@@ -126,11 +127,11 @@ def with_config(argv: Sequence[str]) -> list[str]:
 
 
 def run_tool(command: str, path: Path, argv: list[str]) -> int:
-    """Execute a tool in this process; its help and its errors say ``command``.
+    """Run a tool in this process, showing ``command`` in its help and errors.
 
     Args:
-        command: Such as ``uscl convert``.
-        path: Of the tool.
+        command: Command name, such as ``uscl convert``.
+        path: File of the tool.
         argv: Its arguments.
 
     Returns:
@@ -152,11 +153,11 @@ def run_tool(command: str, path: Path, argv: list[str]) -> int:
 
 
 def incomplete(error: ImportError) -> int:
-    """Say what cannot be imported, or what is wrong with the family of packages, and who helps."""
+    """Report what cannot be imported, or what is wrong with the installed packages, and point to ``uscl doctor``."""
     from .core.environment import find_problems, installed_versions
 
     fatal, _ = find_problems(installed_versions())
-    print(f'error: {fatal or error}\n`uscl doctor` says what else is missing.', file=sys.stderr)
+    print(f'error: {fatal or error}\n`uscl doctor` shows what else is missing.', file=sys.stderr)
     return 1
 
 
@@ -164,7 +165,7 @@ def dispatch(argv: list[str]) -> int:
     """Run a command line of ``uscl``.
 
     Returns:
-        The exit status: that of the tool, 1 if the plugin cannot be imported, 2 for what is no command or no config.
+        The exit status: the tool's; 1 if the plugin cannot be imported; 2 if the command or config is unknown.
     """
     name, rest = (argv[0], argv[1:]) if argv else ('', [])
     if name in ('', '-h', '--help', 'help'):
@@ -185,11 +186,11 @@ def dispatch(argv: list[str]) -> int:
 
         similar = difflib.get_close_matches(name, [*tools, *OWN], n=3, cutoff=0.5)
         hint = f'did you mean {" or ".join(similar)}? ' if similar else ''
-        print(f'error: uscl has no command {name}: {hint}`uscl --help` lists them.', file=sys.stderr)
+        print(f'error: uscl has no command {name}: {hint}`uscl --help` lists the commands.', file=sys.stderr)
         return 2
     command, path = f'uscl {name}', tools[name]
     wants_help = bool({'-h', '--help'} & set(rest))
-    # A folder of clips may be named like a kind: then one is meant only in front of another folder.
+    # A folder of clips may have the name of a kind: it is only taken as a kind if another argument follows.
     is_folder = rest[:1] and Path(rest[0]).is_dir() and (rest[1:2] or ['-'])[0].startswith('-')
     if name == 'convert' and rest[:1] and rest[0] in SOURCES and (wants_help or not is_folder):
         command, path, rest = f'uscl convert {rest[0]}', TOOLS / SOURCES[rest[0]], rest[1:]
@@ -217,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: Arguments; None takes the command line's.
+        argv: Arguments; None takes those of the process.
 
     Returns:
         The exit status; 130 if interrupted.
@@ -227,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('interrupted.', file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `uscl configs | head` has read enough; Python would complain when it flushes at its end
+    except BrokenPipeError:  # `uscl configs | head`: avoid Python's complaint when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 

@@ -1,4 +1,4 @@
-"""``uscl doctor``: what works here, and what to install. Nothing that is missing or broken may stop it."""
+"""``uscl doctor``: show what works here and what to install. It must not stop at anything missing or broken."""
 
 import contextlib
 import io
@@ -22,19 +22,19 @@ from .core.options import parse_options
 OK, NOTE, OPTIONAL, BROKEN = 'ok', 'note', 'optional', 'broken'
 COLOURS = {OK: 'green', NOTE: 'yellow', OPTIONAL: 'cyan', BROKEN: 'bold red'}
 TESTED_PYTHON = ((3, 10), (3, 12))
-LITTLE_SPACE = 5 * 2**30  # bytes; frames of 250 clips and the checkpoints of a run take about that
+LITTLE_SPACE = 5 * 2**30  # bytes; roughly the frames of 250 clips plus the checkpoints of a run
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the result.
+    """One row of the result.
 
     Attributes:
-        part: What was looked at.
-        status: ``ok``; ``note``: works, but; ``optional``: not there, and only needed for what the remedy says;
-            ``broken``: needed, and does not work.
-        found: A version, a name, an error.
-        remedy: What to do; empty if nothing.
+        part: What was checked.
+        status: ``ok``; ``note``: works, with a caveat; ``optional``: not installed, and only needed for the purpose
+            stated in the remedy; ``broken``: needed, but does not work.
+        found: A version, a name or an error.
+        remedy: What to do; empty if nothing is needed.
     """
 
     part: str
@@ -44,14 +44,14 @@ class Finding:
 
 
 Check = Callable[[], Iterator[Finding]]
-REINSTALL_TORCH = 'reinstall torch and torchvision together, of versions that belong to each other'
+REINSTALL_TORCH = 'reinstall torch and torchvision together, in matching versions'
 
 
 def check_machine() -> Iterator[Finding]:
-    """Python, system, cores, and the current folder, which gets ``work_dirs``."""
+    """Python, operating system, cores, and the current folder, where ``work_dirs`` is created."""
     version, (oldest, newest) = sys.version_info[:2], TESTED_PYTHON
     status = BROKEN if version < oldest else NOTE if version > newest else OK
-    remedy = '' if status == OK else f'use Python {oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}, which are tested'
+    remedy = '' if status == OK else f'use a tested Python, {oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}'
     yield Finding('Python', status, f'{platform.python_version()}, {sys.executable}', remedy)
     yield Finding('system', OK, platform.platform())
     yield check_threads(available_cores(), os.cpu_count() or 1, os.environ.get('OMP_NUM_THREADS'))
@@ -59,47 +59,47 @@ def check_machine() -> Iterator[Finding]:
 
 
 def available_cores(quota_file: Path = Path('/sys/fs/cgroup/cpu.max')) -> int:
-    """Cores that this process may use: those of its affinity, or fewer in a container with a quota."""
+    """Cores available to this process: those in its affinity mask, or fewer in a container with a CPU quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # 'max 100000' has no quota; other systems have no such file
+    with contextlib.suppress(OSError, ValueError):  # 'max 100000' means no quota; other systems lack the file
         quota, period = quota_file.read_text().split()
         cores = min(cores, max(1, round(int(quota) / int(period))))
     return cores
 
 
 def check_threads(cores: int, all_cores: int, threads: str | None) -> Finding:
-    """Does PyTorch start as many threads as there are cores for it?
+    """Does PyTorch start as many threads as there are cores available?
 
     Args:
-        cores: That this process may use.
-        all_cores: Of the machine.
+        cores: Number available to this process.
+        all_cores: Number in the machine.
         threads: The value of ``OMP_NUM_THREADS``.
     """
     found = f'{cores} of {all_cores}, OMP_NUM_THREADS {threads or "not set"}'
     started = int(threads) if threads and threads.isdigit() else all_cores
     if started > cores:
-        return Finding('cores', NOTE, found, f'export OMP_NUM_THREADS={cores}, or threads wait for each other')
-    hint = f'several runs at once: OMP_NUM_THREADS={cores} divided by their number' if started > 1 else ''
+        return Finding('cores', NOTE, found, f'export OMP_NUM_THREADS={cores}, or threads will wait for each other')
+    hint = f'for several runs at once, divide OMP_NUM_THREADS={cores} by their number' if started > 1 else ''
     return Finding('cores', OK, found, hint)
 
 
 def check_folder(folder: Path) -> Finding:
-    """Is there space and may files be written?"""
+    """Is there enough disk space, and can files be written?"""
     free = shutil.disk_usage(folder).free
     found = f'{folder}, {free / 2**30:.1f} GiB free'
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return Finding('folder', NOTE, f'{found}, {error.strerror}', 'go to another one, or pass --work-dir and --out')
+        return Finding('folder', NOTE, f'{found}, {error.strerror}', 'change the folder, or pass --work-dir and --out')
     little = free < LITTLE_SPACE
     return Finding(
-        'folder', NOTE if little else OK, found, 'make space, or pass --work-dir elsewhere' if little else ''
+        'folder', NOTE if little else OK, found, 'free some space, or pass --work-dir on another disk' if little else ''
     )
 
 
 def check_family() -> Iterator[Finding]:
-    """Exactly one of the two families that provide mmengine, mmcv, mmpretrain and mmdet."""
+    """Exactly one of the two package families that provide mmengine, mmcv, mmpretrain and mmdet is installed."""
     from .core.environment import find_problems, installed_versions
 
     versions = installed_versions()
@@ -113,12 +113,12 @@ def check_family() -> Iterator[Finding]:
 
 
 def family_of(versions: dict[str, str]) -> str:
-    """The extra that was installed; that which is recommended, where none was."""
+    """The extra that was installed; the recommended one if none was."""
     return 'openmmlab' if any(name.startswith('mm') for name in versions) else 'onedl'
 
 
 def check_packages() -> Iterator[Finding]:
-    """The packages that this one requires, beside the versions that were tested, and its optional parts."""
+    """The required packages, compared with the tested versions, and the optional ones."""
     from packaging.requirements import Requirement
 
     from .core.environment import find_problems, installed_versions
@@ -133,7 +133,7 @@ def check_packages() -> Iterator[Finding]:
     versions = installed_versions()
     family = family_of(versions)
     tested = tested_versions(family)
-    chosen = ('',) if find_problems(versions)[0] else ('', family)  # what is wrong with the family is said once
+    chosen = ('',) if find_problems(versions)[0] else ('', family)  # problems of the family are reported only once
     for requirement in requirements:
         if any(applies(requirement, extra) for extra in chosen):
             yield check_requirement(requirement, tested, BROKEN)
@@ -149,7 +149,7 @@ def check_packages() -> Iterator[Finding]:
 
 
 def applies(requirement: Any, extra: str) -> bool:
-    """Is a ``packaging`` requirement one of an extra ('': of all)?"""
+    """Whether a ``packaging`` requirement belongs to an extra ('': to all installs)."""
     return requirement.marker is None or requirement.marker.evaluate({'extra': extra})
 
 
@@ -169,7 +169,7 @@ def check_requirement(requirement: Any, tested: dict[str, str], if_missing: str)
 
 
 def tested_versions(family: str) -> dict[str, str]:
-    """Distribution → version that the test suite ran with, from the constraints of a family."""
+    """Distribution → version that the test suite ran with, from the constraints file of a family."""
     from packaging.requirements import Requirement
 
     from .core.shipped_files import REQUIREMENTS
@@ -184,12 +184,12 @@ def tested_versions(family: str) -> dict[str, str]:
 
 
 def check_torch() -> Iterator[Finding]:
-    """PyTorch and torchvision work together; the GPUs, each with a product computed on it."""
+    """Check that PyTorch and torchvision work together, and compute a product on each GPU."""
     try:
         import torch
         from torchvision.ops import nms
 
-        nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5)  # compiled for this PyTorch?
+        nms(torch.tensor([[0.0, 0, 1, 1]]), torch.ones(1), 0.5)  # fails if compiled for another PyTorch
     except Exception as error:
         yield Finding('torch', BROKEN, f'{type(error).__name__}: {str(error).splitlines()[0]}', REINSTALL_TORCH)
         return
@@ -197,7 +197,7 @@ def check_torch() -> Iterator[Finding]:
     if not torch.cuda.is_available():
         if shutil.which('nvidia-smi'):
             built = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'no CUDA'
-            remedy = 'install a torch whose CUDA is at most that which `nvidia-smi` shows, or update the driver'
+            remedy = 'install a torch built for at most the CUDA version that `nvidia-smi` shows, or update the driver'
             yield Finding('GPU', NOTE, f'not usable: this torch is built for {built}', remedy)
         else:
             has_mps = torch.backends.mps.is_available()
@@ -216,20 +216,20 @@ def check_torch() -> Iterator[Finding]:
 
 
 def guarded(part: str, check: Check) -> Iterator[Finding]:
-    """The findings of a check; what it raises is one, too."""
+    """The findings of a check; an exception becomes a finding, too."""
     try:
         yield from check()
     except (Exception, SystemExit) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
-        yield Finding(part, BROKEN, f'{type(error).__name__}: {reason}', 'reinstall what the error names')
+        yield Finding(part, BROKEN, f'{type(error).__name__}: {reason}', 'reinstall the package that the error names')
 
 
 def examine(load_runs: Callable[[], ModuleType], train: bool = False) -> list[Finding]:
-    """All checks, in the order in which repairs should be made; those that need a family wait for one.
+    """Run all checks, in the order in which to repair; those that need a package family are skipped without one.
 
     Args:
         load_runs: Imports the plugin's checks: ``check_plugin``, ``check_ops``, ``check_training``.
-        train: Also train for a step.
+        train: Also train for one step.
     """
     checks: dict[str, Check] = {
         'machine': check_machine,
@@ -239,7 +239,7 @@ def examine(load_runs: Callable[[], ModuleType], train: bool = False) -> list[Fi
     }
     names = ['plugin', 'ops', *(['training'] if train else [])]
     findings: list[Finding] = []
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # what imports print is told below
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the checks report import problems
         warnings.simplefilter('ignore')
         for part, check in checks.items():
             findings += guarded(part, check)
@@ -255,7 +255,7 @@ def _run(load_runs: Callable[[], ModuleType], part: str) -> Iterator[Finding]:
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print a table, or plain lines where rich is missing."""
+    """Print a table, or plain lines if rich is not installed."""
     try:
         from rich.console import Console
         from rich.markup import escape
@@ -271,17 +271,17 @@ def print_findings(findings: Sequence[Finding]) -> None:
         texts = (escape(text) for text in (finding.part, finding.found, finding.remedy))
         table.add_row(f'[{COLOURS[finding.status]}]{finding.status}[/]', *texts)
     console = Console()
-    # Commands are there to be copied: in a file or pipe, lines are as long as they need to be.
+    # Commands are meant to be copied: in a file or pipe, lines are as long as they need to be.
     Console(width=None if console.is_terminal else 200).print(table)
 
 
 @dataclass(frozen=True)
 class DoctorOptions:
-    """What the command is asked for.
+    """Options of the command.
 
     Attributes:
-        train: Also train the demo for one step, on made-up clips.
-        json: Print JSON in place of a table.
+        train: Also train the demo for one step, on synthetic clips.
+        json: Print JSON instead of a table.
     """
 
     train: bool = False
@@ -292,11 +292,11 @@ def main(argv: Sequence[str] | None, load_runs: Callable[[], ModuleType]) -> int
     """Run the command.
 
     Args:
-        argv: Its arguments; None takes the command line's.
+        argv: Arguments; None takes those of the process.
         load_runs: See :func:`examine`.
 
     Returns:
-        Exit status: 0; 1 if something that is needed does not work.
+        Exit status: 0; 1 if a required part does not work.
     """
     options = parse_options(DoctorOptions, argv, __doc__, prog='uscl doctor')
     findings = examine(load_runs, options.train)
@@ -305,5 +305,5 @@ def main(argv: Sequence[str] | None, load_runs: Callable[[], ModuleType]) -> int
         print(json.dumps({'ok': not broken, 'findings': [asdict(finding) for finding in findings]}, indent=1))
     else:
         print_findings(findings)
-        print(f'Broken: {", ".join(broken)}.' if broken else 'Ready: everything that is needed works.')
+        print(f'Broken: {", ".join(broken)}.' if broken else 'Ready: everything required works.')
     return 1 if broken else 0

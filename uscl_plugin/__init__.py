@@ -1,7 +1,7 @@
 """USCL pretraining on ultrasound videos as a plugin for MMPretrain.
 
-Importing the package checks the environment once and registers what the installed hosts allow: the SPG transforms,
-samplers and hooks with MMEngine, the data set and the algorithm with MMPretrain.
+Importing the package checks the environment once and registers what the installed hosts allow: SPG transforms, samplers
+and hooks with MMEngine; the dataset and the algorithm with MMPretrain.
 """
 
 from importlib.util import find_spec

@@ -1,6 +1,6 @@
-# FixMatch (Sohn et al., NeurIPS 2020): where the weak view of a frame is classified with confidence, that class is the
+# FixMatch (Sohn et al., NeurIPS 2020): if the weak view of a frame is classified with confidence, that class is the
 # label of the strong view. The authors evaluate a moving average of the weights; over the few steps of a short run it
-# would hold much of the random start, so it is not used: dict(type='EMAHook', momentum=0.001) in custom_hooks adds it.
+# would contain much of the random start, so it is off: dict(type='EMAHook', momentum=0.001) in custom_hooks adds it.
 _base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/frame_classifier.py']
 
 weak = _base_.spg_crop_and_flip
@@ -10,7 +10,7 @@ strong = dict(  # RandAugment, two operations of random magnitude (Sec. 2.3); ra
     num_policies=2,
     total_level=10,
     magnitude_level=10,
-    magnitude_std='inf',  # uniform from nothing to all
+    magnitude_std='inf',  # uniform from none to full
 )
 pipeline = [
     dict(type='SampleVideoFrames', num_frames=1),

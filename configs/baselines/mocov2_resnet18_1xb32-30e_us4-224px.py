@@ -5,12 +5,12 @@ _base_ = './simclr_resnet18_1xb32-30e_us4-224px.py'
 model = dict(
     _delete_=True,
     type='MoCo',
-    queue_len=4096,  # 65,536 in MoCo, of 1.3 million images; here an epoch has 8,400 frames
+    queue_len=4096,  # 65,536 in MoCo, with 1.3 million images; here an epoch has 8,400 frames
     feat_dim=256,
     momentum=0.001,  # 1 - 0.999; MoCo, Sec. 3.2
     data_preprocessor=_base_.model.data_preprocessor,
     backbone=_base_.model.backbone,
-    neck=_base_.model.neck,  # MoCo v2's own has 2,048 channels between, for ResNet-50
-    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),  # MoCo v2, the MLP head's
+    neck=_base_.model.neck,  # MoCo v2's own has 2,048 hidden channels, for ResNet-50
+    head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2),  # MoCo v2, MLP head
 )
-train_dataloader = dict(batch_sampler=None, drop_last=True)  # the queue takes whole batches only
+train_dataloader = dict(batch_sampler=None, drop_last=True)  # the queue only takes whole batches

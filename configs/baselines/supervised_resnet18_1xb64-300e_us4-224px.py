@@ -1,5 +1,5 @@
-# Supervised: cross-entropy on the labelled videos alone, one frame a sample. Data, augmentation, optimiser and schedule
-# are those of USCL; so are steps and views: 64 views of one frame each, where USCL has 32 pairs.
+# Supervised: cross-entropy on only the labelled videos, one frame per sample. Data, augmentation, optimiser and
+# schedule are those of USCL; so are steps and views: 64 views of one frame each, where USCL has 32 pairs.
 _base_ = ['../uscl/uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/models/frame_classifier.py']
 
 pipeline = [
@@ -21,8 +21,8 @@ train_dataloader = dict(
     batch_size=64,  # frames, one view each
     dataset=dict(
         keep_unlabelled=False,
-        # 1 %, at least one a class, labels 16 of US-4's 840 training videos (15 to 18, by the sizes of its classes).
-        samples_per_video=105,  # 16 x 105: as many views an epoch as two of each of all 840
+        # 1 %, at least one per class, labels 16 of US-4's 840 training videos (15 to 18, depending on class sizes).
+        samples_per_video=105,  # 16 x 105: as many views per epoch as two from each of all 840
         pipeline=pipeline,
     ),
 )

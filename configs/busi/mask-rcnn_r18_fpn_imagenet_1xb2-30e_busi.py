@@ -1,4 +1,4 @@
-# As on UDIAT-B, on BUSI: lesions_to_coco.py busi SRC --out data/busi --val 240 (the share of UDIAT-B)
+# Same as for UDIAT-B, on BUSI: lesions_to_coco.py busi SRC --out data/busi --val 240 (the fraction of UDIAT-B)
 _base_ = '../udiat_b/mask-rcnn_r18_fpn_imagenet_1xb2-30e_udiat-b.py'
 
 train_dataloader = dict(dataset=dict(data_root='data/busi'))

@@ -1,4 +1,4 @@
-# POCUS, the whole network trained. Not in the paper: the rate is that of pretraining, 0.01 is for a classifier.
+# POCUS, training the whole network. Not in the paper: the rate is that of pretraining; 0.01 suits a classifier.
 _base_ = [
     '../_base_/models/resnet18_classifier.py',
     '../_base_/datasets/pocus.py',

@@ -11,6 +11,6 @@ default_hooks = dict(
     freezing=dict(
         type='FreezeHook',
         trainable=['backbone.layer4.1', 'head'],  # Sec. 4; released code, eval_pretrained_model.py
-        batch_norm='released',  # the statistics of frozen layers move, as in the released code; 'frozen': they stay
+        batch_norm='released',  # frozen layers update their statistics, as in the released code; 'frozen' keeps them
     )
 )

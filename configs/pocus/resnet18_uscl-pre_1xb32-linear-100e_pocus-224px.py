@@ -1,4 +1,4 @@
-# As ./resnet18_1xb32-linear-100e_pocus-224px.py, from a backbone that USCL (or anything) pretrained:
+# Like ./resnet18_1xb32-linear-100e_pocus-224px.py, from a backbone pretrained with USCL or any other method:
 #   --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = './resnet18_1xb32-linear-100e_pocus-224px.py'
 

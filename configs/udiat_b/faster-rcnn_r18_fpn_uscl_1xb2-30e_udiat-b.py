@@ -1,4 +1,4 @@
-# As ./faster-rcnn_r18_fpn_scratch_1xb2-30e_udiat-b.py, from a backbone that USCL (or anything) pretrained:
+# Like ./faster-rcnn_r18_fpn_scratch_1xb2-30e_udiat-b.py, from a backbone pretrained with USCL or any other method:
 #   --cfg-options model.backbone.init_cfg.checkpoint=CHECKPOINT
 _base_ = './faster-rcnn_r18_fpn_scratch_1xb2-30e_udiat-b.py'
 

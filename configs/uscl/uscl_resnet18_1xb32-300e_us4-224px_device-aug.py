@@ -1,5 +1,5 @@
-# The paper's pretraining, its pairs made a batch at a time on the model's device rather than one by one in workers: the
-# same random numbers and nearly the same pixels, less work for the CPU.
+# The paper's pretraining, with pairs made batch-wise on the model's device instead of one by one in workers: the same
+# random numbers and nearly the same pixels, but less work for the CPU.
 _base_ = ['./uscl_resnet18_1xb32-300e_us4-224px.py', '../_base_/datasets/spg_paper_device.py']
 
 model = dict(data_preprocessor=dict(type='SPGDataPreprocessor', non_blocking=True))

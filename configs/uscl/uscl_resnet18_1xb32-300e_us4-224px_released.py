@@ -1,5 +1,5 @@
-# USCL as the authors' released code has it, where that differs from the paper: augment each frame, then mix with one
-# ratio; the classifier sees the 256-d projection.
+# USCL as in the authors' released code, where it differs from the paper: augment each frame, then mix with one ratio;
+# the classifier sees the 256-d projection.
 _base_ = [
     '../_base_/models/uscl_resnet18.py',
     '../_base_/datasets/us4.py',

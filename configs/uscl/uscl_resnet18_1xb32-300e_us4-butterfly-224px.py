@@ -1,4 +1,4 @@
-# USCL on one of US-4's four data sets alone: Butterfly, 22 videos, 1,533 images, 2 classes.
+# USCL on only one of US-4's four datasets: Butterfly, 22 videos, 1,533 images, 2 classes.
 # The classes are the released code's (dataset_wrapper).
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
 

@@ -1,4 +1,4 @@
-# USCL on one of US-4's four data sets alone: COVID19-LUSMS, 670 videos, 6,834 images, 4 classes.
+# USCL on only one of US-4's four datasets: COVID19-LUSMS, 670 videos, 6,834 images, 4 classes.
 # The classes are the released code's (dataset_wrapper).
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
 

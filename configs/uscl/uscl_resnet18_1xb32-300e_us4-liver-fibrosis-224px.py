@@ -1,4 +1,4 @@
-# USCL on one of US-4's four data sets alone: Liver Fibrosis, 296 videos, 11,714 images, 5 classes.
+# USCL on only one of US-4's four datasets: Liver Fibrosis, 296 videos, 11,714 images, 5 classes.
 # The classes are the released code's (dataset_wrapper).
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
 

@@ -1,4 +1,4 @@
-# The paper's pretraining with every switch for a GPU on: pairs made on the device, bfloat16 in the network (NT-Xent
+# The paper's pretraining with every GPU switch enabled: pairs made on the device, bfloat16 in the network (NT-Xent
 # stays in float32), pinned memory. It needs a GPU. torch.compile, which needs a compiler: --cfg-options compile=True.
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px_device-aug.py'
 

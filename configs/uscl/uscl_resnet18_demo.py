@@ -1,10 +1,10 @@
-# The method of the paper, small enough for two cores and some minutes: 15 openly licensed lung clips, 64 px.
+# The paper's method, small enough for two cores and a few minutes: 15 openly licensed lung clips, 64 px.
 # `make demo` converts the clips, trains this, exports the backbone and writes the report.
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
 
 model = dict(head=dict(num_classes=3))  # covid, pneumonia, regular
 train_dataloader = dict(
-    num_workers=0,  # one step an epoch: nothing to load ahead
+    num_workers=0,  # one step per epoch: nothing to prefetch
     persistent_workers=False,
     pin_memory=False,
     dataset=dict(

@@ -1,4 +1,4 @@
-# The demo, its pairs made a batch at a time on the model's device.
+# The demo, with pairs made batch-wise on the model's device.
 _base_ = ['./uscl_resnet18_demo.py', '../_base_/datasets/spg_paper_device.py']
 
 model = dict(data_preprocessor=dict(type='SPGDataPreprocessor', non_blocking=True))

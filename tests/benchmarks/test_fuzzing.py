@@ -50,9 +50,8 @@ def test_seeds_are_read_and_planted_code_is_refused(readers, tmp_path):
                 reader.read(folder / reader.file)
             except reader.errors as error:
                 refused.append(str(error))
-        expected = {'array pickle': 9, 'pth': 4, 'folder tif': 1}.get(reader.name, 0)
-        why = 'floating-point' if reader.name == 'folder tif' else 'refused'
-        assert len(refused) == expected and all(why in error for error in refused), (reader.name, refused)
+        expected = {'array pickle': 9, 'pth': 4}.get(reader.name, 0)
+        assert len(refused) == expected and all(reader.file in error for error in refused), (reader.name, refused)
 
 
 def first(reader, count, seed):
@@ -64,7 +63,7 @@ def test_inputs_depend_on_seed_and_reader_alone(readers):
     inputs = {(reader.name, seed): first(reader, 18, seed) for reader in chosen for seed in (0, 1)}
     assert inputs[chosen[0].name, 0] == first(chosen[0], 18, 0)
     every = [content for contents in inputs.values() for content in contents]
-    assert len(set(every)) > 0.9 * len(every)
+    assert len(set(every)) > 0.8 * len(every)
 
 
 PNG = b'\x89PNG\r\n\x1a\n' + b'\0\0\0\1IDATx1234'
@@ -94,7 +93,7 @@ def read_zip(file):
 def test_what_is_inside_is_damaged_and_the_outside_fits(readers, name, read):
     """Else only the checks of lengths and checksums would be reached."""
     whole = 0
-    for content in first(next(reader for reader in readers if reader.name == name), 20, 0):
+    for content in first(next(reader for reader in readers if reader.name == name), 60, 0):
         with contextlib.suppress(Exception):
             read(io.BytesIO(content))
             whole += 1
@@ -176,4 +175,4 @@ def test_tool_keeps_what_it_finds(tool, monkeypatch, tmp_path, capsys):
     assert '60 inputs: 30 read, 0 refused, 30 findings' in capsys.readouterr().out
     assert tool.main(['--inputs', '5', '--readers', 'good', '--out', str(tmp_path / 'other')]) == 0
     assert tool.main(['--readers', 'nobody', '--out', str(tmp_path / 'third')]) == 2
-    assert "no reader 'nobody': choose of good, bad" in capsys.readouterr().err
+    assert "'nobody': choose from good, bad" in capsys.readouterr().err

@@ -55,10 +55,10 @@ def test_lives_that_started_from_another_checkpoint(expected, resumed, wrong):
 
 def test_training_that_fails_by_itself_is_no_kill(config, tmp_path):
     arguments = [*config(), '--cfg-options', 'train_dataloader.dataset.data_root=nowhere']
-    with pytest.raises(RuntimeError, match=r'failed by itself \(status 1\):\n(.|\n)*nowhere/annotations.json does not'):
+    with pytest.raises(RuntimeError, match=r'status 1\):\n(.|\n)*nowhere/annotations.json'):
         kill_until(arguments, tmp_path / 'run', lambda lives: len(lives) == 1)
 
 
 def test_no_checkpoint_to_compare(tmp_path):
-    with pytest.raises(FileNotFoundError, match='has no checkpoint that loads: let the run finish'):
+    with pytest.raises(FileNotFoundError, match='checkpoint'):
         differences(tmp_path, tmp_path)

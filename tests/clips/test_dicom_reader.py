@@ -1,5 +1,4 @@
 import logging
-import os
 import re
 import struct
 import sys
@@ -13,7 +12,6 @@ from dicom_files import PRIVATE, SECRETS, TRACES, write_dicom
 from pydicom.dataset import Dataset
 
 from uscl.clips.dicom_display import apply_window
-from uscl.clips.dicom_header import is_dicom
 from uscl.clips.dicom_reader import DicomReader
 from uscl.core.errors import ClipError
 
@@ -197,7 +195,8 @@ def test_rates(tmp_path, elements, rate, assumed):
             last = int(i / nominal * 3 + 1e-6)
             expected.append(i)
     assert got[:, 0, 0, 0].tolist() == expected
-    assert facts == {'frames_decoded': 90, 'frame_rate': pytest.approx(rate), 'frame_rate_assumed': assumed}
+    assert (facts['frames_decoded'], facts['frame_rate']) == (90, pytest.approx(rate))
+    assert facts.get('assumed') == (['frame rate'] if assumed else None)
 
 
 @pytest.mark.parametrize('pointer', [0x00181065, 0x00181063, None])
@@ -345,7 +344,7 @@ def test_values_that_are_not_valid_are_not_quoted(tmp_path, capfd, caplog):
         warnings.simplefilter('always')
         frames, facts = read(path)
     logging.getLogger('pydicom').setLevel(logging.NOTSET)
-    assert len(frames) == 3 and facts['frame_rate_assumed']
+    assert len(frames) == 3 and facts['assumed'] == ['frame rate']
     said = ''.join(capfd.readouterr()) + caplog.text + ''.join(str(warning.message) for warning in caught)
     assert said == ''
 
@@ -364,22 +363,64 @@ def test_without_pydicom(tmp_path, monkeypatch):
         list(DicomReader(path))
 
 
-def test_which_files_are_dicom(tmp_path):
-    content = write_dicom(tmp_path / 'a.dcm', values('uint8')).read_bytes()
-    names = {'a.dcm': True, 'A.DICOM': True, 'IM_0001': True, '1.2.840.7': True, 'a.mp4': False, 'a.txt': False}
-    names |= {'DICOMDIR': False, '.dcm.dcm': False}
-    for name, expected in names.items():
-        (tmp_path / name).write_bytes(content)
-        assert is_dicom(tmp_path / name) == expected, name
-    (tmp_path / 'notes').write_text('text')
-    (tmp_path / 'short').write_bytes(b'')
-    assert not any(is_dicom(tmp_path / name) for name in ('notes', 'short', 'absent', '.'))
+@pytest.mark.parametrize('pixel', [(9, 8), (1, 2), (3, 1)])
+def test_square_pixels(tmp_path, pixel):
+    """PixelAspectRatio is height, width of a pixel; heights are kept, and the middle stays in the middle."""
+    stored = np.zeros((2, 10, 72), np.uint8)
+    stored[:, :, 36:] = 200
+    got, facts = read(write_dicom(tmp_path / 'a.dcm', stored, PixelAspectRatio=[str(part) for part in pixel]))
+    width = 72 * pixel[1] // pixel[0]
+    assert got.shape == (2, 10, width, 3) and facts['rescaled'] == [f'pixel aspect {pixel[1]}:{pixel[0]}']
+    assert (got[:, :, : width // 2 - 2] == 0).all() and (got[:, :, width // 2 + 2 :] == 200).all()
 
 
-@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='pipes have names on POSIX only')
-def test_a_pipe_is_not_opened(tmp_path):
-    os.mkfifo(tmp_path / 'IM_0002')
-    assert not is_dicom(tmp_path / 'IM_0002')
+@pytest.mark.parametrize('pixel', [['1', '1'], ['7', '7'], ['0', '1'], ['-1', '1'], ['4']])
+def test_pixels_that_need_no_rescaling(tmp_path, pixel):
+    got, facts = read(write_dicom(tmp_path / 'a.dcm', values('uint8'), PixelAspectRatio=pixel))
+    np.testing.assert_array_equal(got[..., 0], values('uint8'))
+    assert 'rescaled' not in facts
+
+
+@pytest.mark.parametrize('pixel', [['1', '30000'], ['30000', '1']])
+def test_pixels_of_no_scanner(tmp_path, pixel):
+    path = write_dicom(tmp_path / 'a.dcm', values('uint8'), PixelAspectRatio=pixel)
+    with pytest.raises(ClipError, match=re.escape(path.name)):
+        read(path)
+
+
+def test_grey_levels_that_fill_the_range_are_said(tmp_path):
+    stored = values('uint16', top=4095)
+    _, facts = read(write_dicom(tmp_path / 'a.dcm', stored, BitsStored=12, HighBit=11))
+    assert facts['rescaled'] == ['grey levels 0 to 4095']
+    _, facts = read(write_dicom(tmp_path / 'a.dcm', stored, WindowCenter=2048, WindowWidth=4096))
+    assert 'rescaled' not in facts
+
+
+@pytest.mark.parametrize(
+    ('slope', 'intercept', 'said'),
+    [
+        ('0', '0', ['RescaleSlope 1']),
+        ('NaN', '0', ['RescaleSlope 1']),
+        ('', '0', ['RescaleSlope 1']),
+        ('1', '', ['RescaleIntercept 0']),
+        ('1', '0', []),
+    ],
+)
+def test_rescaling_that_cannot_be(tmp_path, slope, intercept, said):
+    elements = {'RescaleSlope': slope, 'RescaleIntercept': intercept, 'FrameTime': 40}
+    got, facts = read(write_dicom(tmp_path / 'a.dcm', values('uint8'), **elements))
+    np.testing.assert_array_equal(got[..., 0], values('uint8'))
+    assert facts.get('assumed', []) == said
+
+
+@pytest.mark.parametrize(
+    ('photometric', 'shape'),
+    [('MONOCHROME2', (*SHAPE, 3)), ('RGB', SHAPE), ('YBR_RCT', (*SHAPE, 3)), ('YBR_ICT', (*SHAPE, 3))],
+)
+def test_labels_that_the_pixels_cannot_have(tmp_path, photometric, shape):
+    path = write_dicom(tmp_path / 'a.dcm', values('uint8', shape), photometric)
+    with pytest.raises(ClipError, match=re.escape(path.name)):
+        read(path)
 
 
 def test_secrets_are_in_the_files_that_the_tests_read(tmp_path):

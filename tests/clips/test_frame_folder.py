@@ -47,9 +47,25 @@ def test_channels_are_rgb(tmp_path):
     assert next(iter(FrameFolder(tmp_path)))[0, 0].tolist() == [250, 100, 5]
 
 
-def test_sixteen_bits_keep_the_upper_eight(tmp_path):
-    Image.fromarray(np.array([[0, 0x12FF, 0xFF00]], np.uint16)).save(tmp_path / 'a.png')
-    assert next(iter(FrameFolder(tmp_path)))[0, :, 1].tolist() == [0, 0x12, 0xFF]
+def test_deep_grey_has_one_scale_and_eight_bits_are_left_alone(tmp_path):
+    for name, values in (('a1', [[100, 1000]]), ('a2', [[2100, 350]])):
+        Image.fromarray(np.array(values, np.uint16)).save(tmp_path / f'{name}.png')
+    Image.fromarray(np.array([[3, 250]], np.uint8)).save(tmp_path / 'a3.png')
+    folder = FrameFolder(tmp_path)
+    frames = [frame[0, :, 1].tolist() for frame in folder]
+    # (value - 100) / 2000 * 255
+    assert frames == [[0, 115], [255, 32], [3, 250]]
+    assert folder.facts == {'frames_decoded': 3, 'rescaled': ['grey levels 100 to 2100']}
+
+
+def test_only_some_are_turned(tmp_path):
+    exif = Image.Exif()
+    for number, orientation in enumerate((1, 6, 6, 3)):
+        exif[0x0112] = orientation
+        Image.new('L', (4, 2)).save(tmp_path / f'{number}.jpg', exif=exif)
+    folder = FrameFolder(tmp_path)
+    assert [frame.shape for frame in folder] == [(2, 4, 3), (4, 2, 3), (4, 2, 3), (2, 4, 3)]
+    assert folder.facts['turned'] == 'rotated 90° (2 of 4), rotated 180° (1 of 4)'
 
 
 @pytest.mark.parametrize('suffix', ['jpg', 'png', 'bmp', 'tif'])

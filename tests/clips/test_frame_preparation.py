@@ -1,8 +1,10 @@
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uscl.clips import frame_preparation
 from uscl.clips.frame_preparation import is_grey, prepare_clip, prepare_frame, shrink, to_grey
 
 
@@ -59,7 +61,7 @@ def noise(share_of_colour, seed):
 @given(st.lists(st.sampled_from([0, 0.5]), min_size=1, max_size=5), st.sampled_from([10, 40, 99]))
 def test_a_clip_is_grey_only_if_all_of_its_frames_are(shares, size):
     frames = [noise(share, k) for k, share in enumerate(shares)]
-    prepared = prepare_clip(iter(frames), size)
+    prepared = prepare_clip(frames, size)
     channels = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames] if not any(shares) else frames
     side = min(size, 40)
     expected = [cv2.resize(frame, (side * 3 // 2, side), interpolation=cv2.INTER_AREA) for frame in channels]
@@ -72,3 +74,12 @@ def test_a_frame_is_made_grey_before_it_is_shrunk():
     assert prepare_frame(frame, 10, grey=False).shape == (10, 15, 3)
     assert prepare_frame(frame, 40, grey=False) is frame
     assert prepare_clip([], 10) == []
+
+
+def test_a_clip_that_would_fill_the_memory(monkeypatch):
+    frames = [noise(0, k) for k in range(5)]
+    monkeypatch.setattr(frame_preparation, 'MOST_BYTES', 5 * 10 * 15)
+    assert len(prepare_clip(frames, 10)) == 5
+    monkeypatch.setattr(frame_preparation, 'MOST_BYTES', 5 * 10 * 15 - 1)
+    with pytest.raises(ValueError, match='more than the 749 bytes'):
+        prepare_clip(frames, 10)

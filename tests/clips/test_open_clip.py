@@ -10,11 +10,12 @@ import pytest
 from media_clips import CODECS, draw, index_of, write_clip, write_frames
 from PIL import Image
 
-from uscl.clips import open_clip
+from uscl.clips import open_clip, readers
+from uscl.clips.frame_limits import LARGEST_FRAME
 from uscl.core.errors import ClipError
 
 UNEVEN = [0, 0.1, 0.2, 0.9, 1.0, 1.1, 3.0, 3.05, 3.1, 3.4, 3.7, 3.72, 5.0]
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.PNG')
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.PNG')
 
 
 def read(path, fps=None):
@@ -57,7 +58,7 @@ class TestVideos:
         for k in range(1, 12):  # FFmpeg guesses stamps of MPEG, and gives two frames the same
             times[k] = times[k] if times[k] > times[k - 1] + 1e-9 else times[k - 1] + 1 / 25
         assert clip.times == pytest.approx(times)
-        assert clip.facts['frames_decoded'] == 12 and clip.facts['frame_rate_assumed'] is False
+        assert clip.facts['frames_decoded'] == 12 and 'assumed' not in clip.facts
 
     @pytest.mark.parametrize('suffix', ['.mp4', '.mkv', '.gif'])
     def test_times_of_a_variable_rate(self, tmp_path, suffix):
@@ -121,7 +122,7 @@ class TestDicom:
         expected = expected if len(shape) == 4 else np.repeat(expected[..., None], 3, axis=-1)
         np.testing.assert_array_equal(frames, expected)
         assert clip.times == pytest.approx([0.04 * k for k in range(len(stored))])
-        assert clip.facts == {'frames_decoded': len(stored), 'frame_rate': 25.0, 'frame_rate_assumed': False}
+        assert clip.facts == {'frames_decoded': len(stored), 'frame_rate': 25.0}
 
     def test_times_of_a_variable_rate(self, tmp_path):
         from dicom_files import write_dicom
@@ -139,7 +140,7 @@ class TestDicom:
         from dicom_files import write_dicom
 
         _, clip = read(write_dicom(tmp_path / 'a.dcm', np.zeros((4, 8, 8), np.uint8)))
-        assert clip.times == pytest.approx([0, 0.04, 0.08, 0.12]) and clip.facts['frame_rate_assumed'] is True
+        assert clip.times == pytest.approx([0, 0.04, 0.08, 0.12]) and clip.facts['assumed'] == ['frame rate']
 
     def test_an_empty_or_cut_file(self, tmp_path):
         from dicom_files import write_dicom
@@ -173,14 +174,22 @@ class TestImages:
         np.testing.assert_array_equal([frame], read(tmp_path)[0])
         assert clip.times is None and clip.facts == {'frames_decoded': 1}
 
-    def test_sixteen_bits_keep_the_upper_eight(self, tmp_path):
-        Image.fromarray(np.array([[0, 0x12FF, 0xFF00]], np.uint16)).save(tmp_path / 'a.png')
-        assert read(tmp_path / 'a.png')[0][0][0, :, 1].tolist() == [0, 0x12, 0xFF]
+    @pytest.mark.parametrize('fps', [None, 1])
+    @pytest.mark.parametrize('suffix', ['.tif', '.png', '.webp'])
+    def test_pages_are_frames(self, tmp_path, suffix, fps):
+        pages = [Image.fromarray(draw(k)) for k in (5, 9, 2)]
+        pages[0].save(tmp_path / f'a{suffix}', save_all=True, append_images=pages[1:], lossless=True)
+        frames, clip = read(tmp_path / f'a{suffix}', fps)
+        np.testing.assert_array_equal(frames, [np.asarray(page.convert('RGB')) for page in pages])
+        assert clip.times is None and clip.facts == {'frames_decoded': 3}
 
-    def test_the_first_page_is_taken(self, tmp_path):
+    def test_pages_are_no_frame_of_a_folder(self, tmp_path):
         pages = [Image.fromarray(draw(k)) for k in (5, 9)]
-        pages[0].save(tmp_path / 'a.tif', save_all=True, append_images=pages[1:])
-        assert [index_of(frame) for frame in read(tmp_path / 'a.tif')[0]] == [5]
+        pages[0].save(tmp_path / '1.png')
+        pages[0].save(tmp_path / '2.tif', save_all=True, append_images=pages[1:])
+        assert refusal(tmp_path).startswith('image 2.tif has several pages')
+        (tmp_path / '2.tif').unlink()
+        assert len(read(tmp_path)[0]) == 1
 
     @pytest.mark.parametrize('suffix', ['.png', '.jpg', '.bmp', '.tif'])
     def test_cut_off(self, tmp_path, suffix):
@@ -220,7 +229,7 @@ class TestRefusals:
         assert reason.startswith('not a video that FFmpeg can read (')
         assert reason.endswith('): copy or download it again, or leave it out')
 
-    @pytest.mark.parametrize('name', ['a.txt', 'a', 'a.webp'])
+    @pytest.mark.parametrize('name', ['a.txt', 'a', 'a.raw'])
     def test_an_unknown_kind(self, tmp_path, name):
         (tmp_path / name).write_text('notes\n' * 999)
         reason = refusal(tmp_path / name)
@@ -243,6 +252,38 @@ class TestRefusals:
     def test_rates(self, tmp_path, fps):
         with pytest.raises(ValueError, match=r'fps should be above 0, got .*: give frames a second, or None'):
             open_clip(tmp_path, fps)
+
+
+class TestLimits:
+    @pytest.mark.parametrize('kind', ['folder', 'video', 'tiff', 'dicom'])
+    def test_frames(self, tmp_path, monkeypatch, kind):
+        path = tmp_path / {'folder': 'a', 'video': 'a.avi', 'tiff': 'a.tif', 'dicom': 'a.dcm'}[kind]
+        if kind == 'folder':
+            path.mkdir()
+            for k in range(6):
+                Image.fromarray(draw(k)).save(path / f'{k}.png')
+        elif kind == 'video':
+            write_clip(path, 6, 25)
+        elif kind == 'tiff':
+            pages = [Image.fromarray(draw(k)) for k in range(6)]
+            pages[0].save(path, save_all=True, append_images=pages[1:])
+        else:
+            pytest.importorskip('pydicom')
+            from dicom_files import write_dicom
+
+            write_dicom(path, np.zeros((6, 8, 8), np.uint8))
+        monkeypatch.setattr(readers, 'MOST_FRAMES', 6)
+        assert len(read(path)[0]) == 6
+        monkeypatch.setattr(readers, 'MOST_FRAMES', 5)
+        assert refusal(path).startswith('more than the 5 frames that are read')
+        if kind in ('video', 'dicom'):
+            assert len(read(path, 5)[0]) == 2  # what counts is what is given
+
+    @pytest.mark.parametrize('side', [8192, 20000])
+    def test_pixels_of_an_image(self, tmp_path, side):
+        Image.new('1', (side, side)).save(tmp_path / 'a.png')
+        for path in (tmp_path / 'a.png', tmp_path):
+            assert f'more than the {LARGEST_FRAME} ' in refusal(path)
 
 
 def test_the_same_frames_from_every_kind(tmp_path):

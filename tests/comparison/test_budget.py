@@ -35,12 +35,12 @@ def test_the_method_of_the_paper_is_left_alone():
 def test_numbers_below_one(position):
     numbers = [10, 32, 100, 100, 2, 1]
     numbers[position] = 0
-    with pytest.raises(ValueError, match='should be at least 1'):
+    with pytest.raises(ValueError, match='at least 1'):
         match_budget(*numbers)
 
 
 def test_views_that_do_not_divide_a_batch():
-    with pytest.raises(ValueError, match='64 views a batch do not divide into items of 3'):
+    with pytest.raises(ValueError, match=r'64 views .* 3'):
         match_budget(10, 32, 100, 100, 3, 1)
 
 

@@ -38,11 +38,11 @@ def test_epochs_and_size(backbone, epochs, milestones, size, scale):
 
 
 def test_configs_that_do_not_fit(backbone, tmp_path):
-    with pytest.raises(ValueError, match='is for a ResNet-18, the backbone is 50'):
+    with pytest.raises(ValueError, match=r'ResNet-18, .*50'):
         detection_config(replace(backbone, depth=50), Path('b.pth'), 0, OPTIONS)
-    with pytest.raises(FileNotFoundError, match=r"gone\.py does not exist: pass a detector's config"):
+    with pytest.raises(FileNotFoundError, match=r'gone\.py'):
         read_detector(tmp_path / 'gone.py')
-    with pytest.raises(ValueError, match='takes no pretrained backbone'):
+    with pytest.raises(ValueError, match=r'init_cfg\.checkpoint'):
         read_detector(DETECTOR.with_name(DETECTOR.name.replace('uscl', 'scratch')))
 
 

@@ -84,7 +84,7 @@ def test_killed_in_the_middle_or_before_its_evaluation_it_goes_on_and_is_evaluat
     tool, detect, killed_after, goes_on_from
 ):
     tool.killed_after = killed_after
-    with pytest.raises(TrainingError, match=r'Killed \(exit code 137'):
+    with pytest.raises(TrainingError, match=r'exit code 137'):
         detect()
     tool.killed_after = None
     done, found = detect()
@@ -107,14 +107,14 @@ def test_another_backbone_in_the_same_folder_is_refused_and_the_first_kept(tool,
         if seed == 0:
             detect(f'x={tmp_path / "x.pth"}')
             before = (tmp_path / 'run' / 'backbone.pth').read_bytes()
-    with pytest.raises(TrainingError, match='another config or other data'):
+    with pytest.raises(TrainingError, match='config'):
         detect(f'x={tmp_path / "x.pth"}')
     assert (tmp_path / 'run' / 'backbone.pth').read_bytes() == before
 
 
 def test_a_detector_without_an_evaluation_is_an_error(tool, detect):
     tool.evaluates = False
-    with pytest.raises(ValueError, match='has no evaluation of a detector'):
+    with pytest.raises(ValueError, match='evaluation'):
         detect()
 
 

@@ -17,7 +17,7 @@ def test_built_in_methods_have_configs_that_take_their_switches(name):
         if 'steps' in parents:
             steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
             assert name in steps[parents[-1]]
-        elif name != 'samples_per_video':  # a default of the data set
+        elif name != 'samples_per_video':  # a default of the dataset
             value = before
             for part in [*parents, name]:
                 value = value[part]
@@ -56,14 +56,14 @@ def test_names_options_and_files(tmp_path):
 @pytest.mark.parametrize(
     ('texts', 'message'),
     [
-        (['usl'], 'usl is no method: take one of random, imagenet, supervised'),
-        (['uscl', 'uscl'], 'two methods are called uscl: write NAME=uscl'),
-        (['a=random', 'a=uscl'], 'two methods are called a'),
-        (['uscl:model.head.cls_weight'], r'model\.head\.cls_weight should be KEY=VALUE'),
-        (['imagenet'], 'imagenet needs --imagenet-weights PATH'),
-        (['random:a=1'], 'given weights take no options'),
-        (['a b=uscl'], "the name 'a b' should be of letters"),
-        (['../x=uscl'], "the name '../x' should be of letters"),
+        (['usl'], 'usl .*random, imagenet, supervised'),
+        (['uscl', 'uscl'], 'NAME=uscl'),
+        (['a=random', 'a=uscl'], 'NAME=a '),
+        (['uscl:model.head.cls_weight'], r'model\.head\.cls_weight .*KEY=VALUE'),
+        (['imagenet'], '--imagenet-weights PATH'),
+        (['random:a=1'], 'random:a=1'),
+        (['a b=uscl'], "'a b'"),
+        (['../x=uscl'], "'../x'"),
     ],
 )
 def test_texts_that_name_no_method(texts, message):
@@ -73,5 +73,5 @@ def test_texts_that_name_no_method(texts, message):
 
 @pytest.mark.parametrize('text', ['x=gone.pth', 'x=gone.py', 'gone.pth'])
 def test_files_that_are_not_there(text):
-    with pytest.raises(FileNotFoundError, match=r'gone\.p.* does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'gone\.p'):
         parse_methods([text])

@@ -59,9 +59,7 @@ def test_data_that_budgets_do_not_fit(clusters, tmp_path):
     path = tmp_path / 'iterations.py'
     base = parse_method('uscl').config
     path.write_text(f"_base_ = '{base}'\ntrain_cfg = dict(_delete_=True, by_epoch=False, max_iters=10)\n")
-    with pytest.raises(
-        ValueError, match=r'iterations\.py should train on a VideoClusterDataset, not wrapped, by epoch'
-    ):
+    with pytest.raises(ValueError, match=r'iterations\.py .*VideoClusterDataset'):
         prepare(clusters, f'x={path}')
     assert Config.fromfile(path).train_cfg.max_iters == 10
     with pytest.raises(FileNotFoundError, match='gone'):
@@ -71,12 +69,12 @@ def test_data_that_budgets_do_not_fit(clusters, tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('x=uscl:train_cfg.max_epochs=5', 'train_cfg is the same for all rows'),
-        ('x=uscl:train_dataloader.batch_size=5', r'train_dataloader\.batch_size is the same for all rows'),
-        ('x=uscl:train_dataloader.dataset.split=val', r'dataset\.split is the same for all rows'),
-        ('x=uscl:model.haed.cls_weight=1', r'nothing at model\.haed\.cls_weight: is it misspelt'),
-        ('x=uscl:train_dataloader.dataset.pipeline.99.alpha=1', 'is it misspelt'),
-        ('x=uscl:train_dataloader.dataset.steps.MixFrame.alpha=1', 'x: steps names MixFrame, which the pipeline'),
+        ('x=uscl:train_cfg.max_epochs=5', '^x: train_cfg '),
+        ('x=uscl:train_dataloader.batch_size=5', r'^x: train_dataloader\.batch_size '),
+        ('x=uscl:train_dataloader.dataset.split=val', r'dataset\.split '),
+        ('x=uscl:model.haed.cls_weight=1', r'^x: .*model\.haed\.cls_weight'),
+        ('x=uscl:train_dataloader.dataset.pipeline.99.alpha=1', r'^x: .*pipeline\.99\.alpha'),
+        ('x=uscl:train_dataloader.dataset.steps.MixFrame.alpha=1', 'x: steps .*MixFrame,'),
     ],
 )
 def test_options_that_a_row_cannot_have(clusters, text, message):
@@ -99,10 +97,10 @@ def test_epochs_of_the_supervised_method_are_those_of_uscl(clusters, fraction):
 
 @pytest.mark.parametrize('name', ['supervised', 'te', 'pi', 'fixmatch'])
 def test_classifiers_need_a_label(clusters, name):
-    with pytest.raises(ValueError, match='no video has a label'):
+    with pytest.raises(ValueError, match='label'):
         prepare(clusters, name, label_fraction=0.0)
 
 
 def test_a_queue_needs_a_whole_batch(clusters):
-    with pytest.raises(ValueError, match='an epoch of 7 items has no whole batch of 32'):
+    with pytest.raises(ValueError, match=r'7 items .*32'):
         prepare(clusters, 'mocov2', epochs=1, batch_size=32)

@@ -53,7 +53,7 @@ def test_finished_trainings_are_not_run_again(tool, tmp_path):
 
 def test_an_interrupted_training_goes_on_and_its_time_adds_up(tool, tmp_path):
     tool.epochs, tool.code = (1, 2), 137
-    with pytest.raises(TrainingError, match=r'RuntimeError: out of memory \(exit code 137, .*train\.log\)'):
+    with pytest.raises(TrainingError, match=r'RuntimeError: out of memory .*137.*train\.log'):
         run_training(config(), tmp_path)
     spent = json.loads((tmp_path / 'started.json').read_text())['seconds']
     tool.epochs, tool.code = (3,), 0
@@ -90,7 +90,7 @@ def test_another_config_or_other_data_are_refused_and_nothing_lost(tool, tmp_pat
     else:
         run_training(config(), tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(TrainingError, match='another config or other data: give another --out, or delete it'):
+    with pytest.raises(TrainingError, match='--out'):
         run_training(*((config(lr=2), tmp_path) if other == 'config' else (config(), tmp_path, {'data': 'b'})))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert len(tool.commands) == 1
@@ -98,7 +98,7 @@ def test_another_config_or_other_data_are_refused_and_nothing_lost(tool, tmp_pat
 
 def test_no_last_epoch_is_a_failure_whatever_the_exit_code(tool, tmp_path):
     tool.epochs, tool.text = (2,), ''
-    with pytest.raises(TrainingError, match=r'the training wrote nothing \(exit code 0'):
+    with pytest.raises(TrainingError, match=r'exit code 0'):
         run_training(config(), tmp_path)
 
 
@@ -116,11 +116,11 @@ def test_what_changes_no_result_does_not_matter(tool, tmp_path):
         dict(train_dataloader=dict(num_workers=4, batch_size=3)),
         more | dict(default_hooks=dict(freezing=dict(type='FreezeHook', trainable=['head']))),
     ):
-        with pytest.raises(TrainingError, match='another config'):
+        with pytest.raises(TrainingError, match='config'):
             run_training(config(**change), tmp_path)
 
 
 def test_no_step_is_no_training(tool, tmp_path):
     tool.epochs = (0,)
-    with pytest.raises(TrainingError, match='was trained for no step'):
+    with pytest.raises(TrainingError, match='0 steps'):
         run_training(config(epochs=0), tmp_path)

@@ -279,14 +279,14 @@ def test_log_names_the_stand_in_once(logged, monkeypatch):
     for _ in range(2):
         nms(boxes, scores, 0.5)
     (message,) = logged
-    assert 'those of torchvision' in message and 'undefined symbol: f' in message
+    assert 'come from torchvision' in message and 'undefined symbol: f' in message
 
 
 def test_compiled_mmcv_wins(logged, monkeypatch):
     compiled = types.ModuleType('mmcv._ext')
     monkeypatch.setitem(sys.modules, 'mmcv._ext', compiled)
     stand_in.install()
-    assert sys.modules['mmcv._ext'] is compiled and logged == ['NMS and RoIAlign are those of the compiled mmcv.']
+    assert sys.modules['mmcv._ext'] is compiled and logged == ['NMS and RoIAlign come from the compiled mmcv.']
 
 
 def test_installing_again_changes_nothing(logged):

@@ -115,7 +115,7 @@ def test_mmdetections_own_tool_trains_the_last_three_layers(root, lesions, tmp_p
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     shown = done.stdout + done.stderr
     assert 'RUN 0 ENDED' in done.stdout, shown[-3000:]
-    assert 'all 120 tensors of the backbone have arrived' in shown
+    assert 'all 120 tensors of the backbone were loaded' in shown
     assert 'coco/bbox_mAP' in shown
     trained = torch.load(tmp_path / 'work' / 'epoch_1.pth', weights_only=True)['state_dict']
     for name, tensor in start.items():

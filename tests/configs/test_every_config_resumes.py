@@ -149,4 +149,4 @@ def test_the_newest_file_is_truncated(run_config, tmp_path):
     assert_same_run(straight, run(cfg, stopped))
     assert not list(stopped.glob('.*.tmp'))
     log = ''.join(path.read_text() for path in Path(stopped).rglob('*.log'))
-    assert 'skipped for resuming' in log and 'epoch_2.pth is not a checkpoint, or is cut off' in log
+    assert 'skipped on resuming' in log and 'epoch_2.pth is not a checkpoint, or is truncated' in log

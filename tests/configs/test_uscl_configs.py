@@ -187,6 +187,6 @@ def test_pickled_code_in_a_starting_checkpoint_is_not_executed(clusters, tmp_pat
     if option != 'load_from':
         options.append('model.backbone.init_cfg.type=Pretrained')
     options += [f'train_dataloader.dataset.data_root={clusters}', 'model.head.num_classes=2', 'train_cfg.max_epochs=1']
-    with pytest.raises(CheckpointError, match=r'evil.pth carries pickled code and was refused at'):
+    with pytest.raises(CheckpointError, match=r'evil.pth .*pickled code'):
         our_train(FOLDER / 'uscl_resnet18_demo.py', '--work-dir', tmp_path, '--cfg-options', *options)
     assert not (tmp_path / 'executed').exists()

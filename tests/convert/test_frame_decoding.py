@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from uscl.convert.videos.frame_decoding import StoreSettings, decode_video, is_c
 from uscl.core.errors import ClipError
 from uscl.data.frame_store import StoredVideo
 
-SETTINGS = StoreSettings(fps=3, size=32)
+SETTINGS = StoreSettings(fps=3, size=32, min_frames=1)
 
 
 def make_folder(path, indices, color_at=None):
@@ -39,10 +40,10 @@ def test_frames_and_facts(tmp_path):
     frames, facts = decode(clip, tmp_path)
     assert [index_of(frame) for frame in frames] == [0, 10, 20]
     assert {frame.shape for frame in frames} == {(32, 32)}
-    assert facts['settings'] == {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None}
+    assert facts['settings'] == {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None, 'min_frames': 1}
     assert facts['source']['bytes'] == clip.stat().st_size and len(facts['source']['sha256']) == 64
     assert (facts['stored_as'], facts['frames_decoded'], facts['frame_rate']) == ('gray', 30, 30)
-    assert facts['frame_rate_assumed'] is False
+    assert 'assumed' not in facts
     assert 'clip.avi' not in str(facts)  # names are the annotation's business
 
 
@@ -91,10 +92,11 @@ def stored(request, tmp_path):
 
 def test_other_settings_are_not_current(stored):
     source, video = stored
-    assert not is_current(source, video, StoreSettings(3, 31))
-    assert not is_current(source, video, StoreSettings(3, 32, 'gray'))
-    assert not is_current(source, video, StoreSettings(3, 32, mask_tolerance=8))
-    assert is_current(source, video, StoreSettings(4, 32)) == source.is_dir()  # every frame of a folder is kept
+    assert not is_current(source, video, replace(SETTINGS, size=31))
+    assert not is_current(source, video, replace(SETTINGS, color='gray'))
+    assert not is_current(source, video, replace(SETTINGS, mask_tolerance=8))
+    for other in ({'fps': 4}, {'min_frames': 2}):  # every frame of a folder is kept
+        assert is_current(source, video, replace(SETTINGS, **other)) == source.is_dir()
 
 
 def test_changed_source_is_not_current(stored):
@@ -117,12 +119,12 @@ def test_new_frame_in_a_folder_is_not_current(tmp_path):
     assert not is_current(source, video, SETTINGS)
 
 
-@pytest.mark.parametrize('facts', [{}, {'source': None}, {'converter_version': 2, 'settings': 3, 'source': {}}])
+@pytest.mark.parametrize('facts', [{}, {'source': None}, {'converter_version': 3, 'settings': 3, 'source': {}}])
 def test_facts_of_another_program_are_not_current(stored, facts):
     source, _ = stored
     assert not is_current(source, StoredVideo('a.safetensors', 0, ((1, 2, 2),), 0, facts), SETTINGS)
 
 
 def test_other_converter_version_is_not_current(stored, monkeypatch):
-    monkeypatch.setattr(frame_decoding, 'CONVERTER_VERSION', 3)
+    monkeypatch.setattr(frame_decoding, 'CONVERTER_VERSION', frame_decoding.CONVERTER_VERSION + 1)
     assert not is_current(*stored, SETTINGS)

@@ -80,6 +80,25 @@ def test_masks_of_one_image_stay_apart(tmp_path):
     ]
 
 
+def test_a_lesion_of_two_masks_is_one(tmp_path):
+    save(tmp_path / 'a.png', scan())
+    both = blobs((5, 5, 9, 9), (20, 20, 6, 6))
+    masks = [save(tmp_path / f'a_mask_{k}.png', mask) for k, mask in enumerate([blobs((5, 5, 9, 9)), both, both])]
+    source = LesionSource(masks[0].with_name('a.png').relative_to(tmp_path), tuple(masks), 'benign')
+    image = read_lesions(tmp_path, source, coloured=False, min_area=20)
+    assert [lesion.bbox for lesion in image.lesions] == [(5, 5, 9, 9), (20, 20, 6, 6)]
+    assert image.repeats == 3
+
+
+def test_touching_numbers_are_two_instances(tmp_path):
+    save(tmp_path / 'images/a.png', scan())
+    save(tmp_path / 'masks/a.png', blobs((5, 5, 8, 8)) // 255 * 2 + blobs((5, 13, 8, 8), (25, 1, 2, 2)) // 255)
+    (source,) = find_lesions('pairs', tmp_path, with_classes=False)[0]
+    image = read_lesions(tmp_path, source, coloured=False, min_area=20)
+    assert [lesion.bbox for lesion in image.lesions] == [(13, 5, 8, 8), (5, 5, 8, 8)]
+    assert image.specks == 1
+
+
 def test_what_is_refused(tmp_path):
     save(tmp_path / 'images/a.png', scan())
     save(tmp_path / 'masks/a.png', blobs((5, 5, 9, 9), size=(30, 41)))

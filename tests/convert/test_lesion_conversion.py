@@ -2,6 +2,7 @@ import csv
 import json
 import os
 
+import cv2
 import numpy as np
 import pytest
 from lesion_folders import RED, blobs, flood_components, make_uclm, paint, save, scan
@@ -152,6 +153,24 @@ def test_busi_with_equal_names_in_two_folders(tmp_path, capsys):
     assert 'labelled normal' in reasons(out)['normal/2.png']
 
 
+def test_inverted_masks_are_warned_of(tmp_path, capsys):
+    for number, mask in enumerate([blobs((5, 5, 9, 9)), 255 - blobs((5, 5, 9, 9))]):
+        save(tmp_path / f'src/images/{number}.png', scan(number))
+        save(tmp_path / f'src/masks/{number}.png', mask)
+    assert convert_lesions(tmp_path / 'src', tmp_path / 'out', LesionSettings('pairs'), overview=False) == 0
+    printed = capsys.readouterr().out
+    assert 'WARNING: 1 of 2 images' in printed and 'such as images/1.png (93%)' in printed
+
+
+def test_an_equal_second_mask_is_said(tmp_path, capsys):
+    save(tmp_path / 'src/benign/a.png', scan())
+    for name in ('a_mask', 'a_mask_1'):
+        save(tmp_path / f'src/benign/{name}.png', blobs((5, 5, 9, 9)))
+    assert convert_lesions(tmp_path / 'src', tmp_path / 'out', LesionSettings('busi', 2), overview=False) == 0
+    assert '1 lesions are in two masks of an image, such as a.png: kept once.' in capsys.readouterr().out
+    assert len(json.loads((tmp_path / 'out/annotations/train.json').read_text())['annotations']) == 1
+
+
 def test_images_are_copied_where_links_are_impossible(tmp_path, monkeypatch):
     root, out = make_uclm(tmp_path / 'src', {'AA': 'b'}), tmp_path / 'out'
     assert convert_lesions(root, out, LesionSettings('bus_uclm'), overview=False) == 0
@@ -165,6 +184,32 @@ def test_images_are_copied_where_links_are_impossible(tmp_path, monkeypatch):
     assert convert_lesions(root, out, LesionSettings('bus_uclm'), overview=False) == 0
     assert not (out / 'images/AA_000.png').samefile(root / 'images/AA_000.png')
     assert (out / 'images/AA_000.png').read_bytes() == before == (root / 'images/AA_000.png').read_bytes()
+
+
+def test_images_are_stored_as_everyone_reads_them(tmp_path, capsys):
+    root, out = tmp_path / 'src', tmp_path / 'out'
+    deep = np.random.default_rng(0).integers(0, 4096, (30, 40), dtype=np.uint16)
+    plain = scan(1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (root / 'images').mkdir(parents=True)
+    Image.fromarray(deep).save(root / 'images' / 'a.tif')
+    Image.fromarray(plain).save(root / 'images' / 'b.tif', exif=exif)
+    Image.fromarray(plain).save(root / 'images' / 'c.png')
+    pages = [Image.fromarray(plain), Image.fromarray(plain)]
+    pages[0].save(root / 'images' / 'd.tif', save_all=True, append_images=pages[1:])
+    for name, size in (('a', (30, 40)), ('b', (40, 30)), ('c', (30, 40)), ('d', (30, 40))):
+        save(root / 'masks' / f'{name}.png', blobs((5, 5, 8, 8), size=size))
+    assert convert_lesions(root, out, LesionSettings('pairs')) == 0
+    assert reasons(out) == {'images/d.tif': 'it has several pages: store the one that its mask is for'}
+    assert '2 images were written as PNG' in capsys.readouterr().out
+    entries = {entry['file_name']: entry for entry in load(out / 'annotations' / 'train.json', capsys).imgs.values()}
+    scaled = np.rint((deep - float(deep.min())) / float(np.ptp(deep)) * 255)
+    for name, expected in (('a.png', scaled), ('b.png', np.rot90(plain, -1)), ('c.png', plain)):
+        np.testing.assert_array_equal(cv2.imread(str(out / 'images' / name))[..., 1], expected)
+        assert (entries[name]['height'], entries[name]['width']) == expected.shape
+    assert (out / 'images' / 'c.png').read_bytes() == (root / 'images' / 'c.png').read_bytes()
+    assert len(entries) == 3
 
 
 def test_label_of_the_index_against_the_mask(tmp_path, capsys):

@@ -3,7 +3,7 @@ import pytest
 from lesion_folders import GREEN, RED, blobs, paint, save
 from PIL import Image
 
-from uscl.convert.lesions.masks import read_binary_mask, read_colour_mask, read_image
+from uscl.convert.lesions.masks import read_colour_mask, read_image, read_mask
 
 TRUTH = blobs((5, 6, 12, 14), (20, 30, 8, 8)) > 0
 
@@ -35,18 +35,89 @@ def with_alpha(mask):
 )
 def test_every_way_to_store_a_mask(tmp_path, name, make):
     make(TRUTH).save(tmp_path / name)
-    np.testing.assert_array_equal(read_binary_mask(tmp_path / name, 20), TRUTH)
+    np.testing.assert_array_equal(read_mask(tmp_path / name, 20), TRUTH)
 
 
-def test_numbered_lesions(tmp_path):
-    mask = (blobs((2, 2, 6, 6)) > 0) + 2 * (blobs((2, 20, 6, 6)) > 0) + 31 * (blobs((20, 2, 6, 6)) > 0)
-    np.testing.assert_array_equal(read_binary_mask(save(tmp_path / 'm.png', mask), 20), mask > 0)
+TOUCHING = blobs((5, 6, 12, 10)) // 255 + blobs((5, 16, 12, 14)) // 255 * 2
+
+
+def in_colours(colours):
+    return lambda numbers: Image.fromarray(np.array(colours, np.uint8)[numbers])
+
+
+def numbered_palette(numbers):
+    image = Image.fromarray(numbers, 'P')
+    image.putpalette([9, 9, 9, 128, 0, 0, 0, 128, 0])
+    return image
+
+
+@pytest.mark.parametrize(
+    ('name', 'make', 'options'),
+    [
+        ('numbers.png', Image.fromarray, {}),
+        ('deep.png', lambda numbers: Image.fromarray(numbers.astype(np.uint16)), {}),
+        ('deep.tif', lambda numbers: Image.fromarray(numbers.astype(np.float32)), {}),
+        ('palette.png', numbered_palette, {'transparency': 0}),
+        ('grey.png', in_colours([(0, 0, 0), (1, 1, 1), (31, 31, 31)]), {}),
+        ('colours.png', in_colours([(0, 0, 0), (255, 255, 0), (0, 0, 255)]), {}),
+        ('dim.png', in_colours([(0, 0, 0), (1, 0, 0), (0, 1, 0)]), {}),
+        ('clear.png', in_colours([(255, 255, 255, 0), (255, 255, 255, 255), (255, 0, 0, 255)]), {}),
+    ],
+)
+def test_every_way_to_number_touching_lesions(tmp_path, name, make, options):
+    make(TOUCHING).save(tmp_path / name, **options)
+    numbers = read_mask(tmp_path / name, 20)
+    np.testing.assert_array_equal(numbers > 0, TOUCHING > 0)
+    assert len(np.unique(numbers)) == 3
+    assert all(np.ptp(numbers[value == TOUCHING]) == 0 for value in (1, 2))
+
+
+@pytest.mark.parametrize('colour', [0, 90, 255])
+@pytest.mark.parametrize('bands', ['LA', 'RGBA'])
+def test_a_mask_in_the_transparency_alone(tmp_path, colour, bands):
+    for name, mask in (('m', TRUTH), ('none', TRUTH & False)):
+        grey = np.full(TRUTH.shape, colour, np.uint8)
+        channels = [grey] * (len(bands) - 1) + [mask * np.uint8(255)]
+        Image.fromarray(np.dstack(channels)).save(tmp_path / f'{name}.png')
+        np.testing.assert_array_equal(read_mask(tmp_path / f'{name}.png', 20), mask)
+
+
+def two_pages(path):
+    Image.fromarray(TRUTH).save(path, save_all=True, append_images=[Image.fromarray(TRUTH)])
+
+
+def hidden_palette(path):
+    image = Image.fromarray(TOUCHING, 'P')
+    image.putpalette([0, 0, 0, 255, 255, 255, 0, 0, 0])
+    image.save(path)
+
+
+def hidden_colours(path):
+    Image.fromarray(np.dstack([TRUTH * np.uint8(255)] * 3 + [TRUTH * np.uint8(0)])).save(path)
+
+
+@pytest.mark.parametrize('read', [read_mask, read_colour_mask])
+@pytest.mark.parametrize(
+    ('name', 'write', 'what'),
+    [
+        ('m.tif', two_pages, '2 pages'),
+        ('m.png', hidden_palette, 'a palette with one colour for several values'),
+        ('m.png', hidden_colours, 'colours, but is wholly transparent'),
+        ('m.png', lambda path: save(path, blobs((2, 2, 9, 9)) // 5), r'81 pixels of grey \(about 51 of '),
+    ],
+)
+def test_what_would_lose_lesions_is_refused_by_name(tmp_path, read, name, write, what):
+    write(tmp_path / name)
+    if read is read_mask and 'grey' in what:
+        save(tmp_path / name, blobs((2, 2, 9, 9)) // 5 + blobs((20, 20, 9, 9)))
+    with pytest.raises(ValueError, match=rf'its mask {name} has {what}'):
+        read(tmp_path / name, 20)
 
 
 @pytest.mark.parametrize('name', ['empty.png', 'empty.jpg'])
 def test_empty(tmp_path, name):
     save(tmp_path / name, blobs())
-    assert not read_binary_mask(tmp_path / name, 20).any()
+    assert not read_mask(tmp_path / name, 20).any()
     assert not any(mask.any() for mask in read_colour_mask(tmp_path / name, 20).values())
 
 
@@ -55,27 +126,27 @@ def test_jpeg(tmp_path, quality):
     path = save(tmp_path / 'm.jpg', TRUTH * 255, quality=quality)
     stored = np.asarray(Image.open(path))
     assert len(np.unique(stored)) > 2  # it was blurred indeed
-    np.testing.assert_array_equal(read_binary_mask(path, 20), TRUTH)
+    np.testing.assert_array_equal(read_mask(path, 20), TRUTH)
 
 
 def test_a_jpeg_with_noise_alone_is_empty(tmp_path):
     path = save(tmp_path / 'm.jpg', np.random.default_rng(0).integers(0, 6, (64, 64)), quality=95)
     assert np.asarray(Image.open(path)).any()
-    assert not read_binary_mask(path, 20).any()
+    assert not read_mask(path, 20).any()
 
 
 def test_smoothed_mask_is_cut_at_half(tmp_path):
     ramp = np.zeros((20, 20), np.uint8)
     ramp[5:15, 4:12] = [0, 60, 127, 128, 200, 255, 255, 255]
-    np.testing.assert_array_equal(read_binary_mask(save(tmp_path / 'm.png', ramp), 20), ramp >= 128)
+    np.testing.assert_array_equal(read_mask(save(tmp_path / 'm.png', ramp), 20), ramp >= 128)
 
 
 def test_grey_region_is_refused_unless_small(tmp_path):
     mask = blobs((2, 2, 10, 10))
     mask[20:25, 20:25] = 100
-    with pytest.raises(ValueError, match=r'25 pixels of grey \(about 100 of 255\) in regions of their own'):
-        read_binary_mask(save(tmp_path / 'm.png', mask), 20)
-    np.testing.assert_array_equal(read_binary_mask(tmp_path / 'm.png', 26), mask == 255)
+    with pytest.raises(ValueError, match=r'm.png has 25 pixels of grey \(about 100 of 255\)'):
+        read_mask(save(tmp_path / 'm.png', mask), 20)
+    np.testing.assert_array_equal(read_mask(tmp_path / 'm.png', 26), mask == 255)
 
 
 def test_colours_are_classes(tmp_path):
@@ -135,4 +206,4 @@ def test_orientation_is_that_of_opencv(tmp_path):
     save(tmp_path / 'a.jpg', blobs((0, 0, 10, 30)), exif=exif, quality=95)
     expected = cv2.imread(str(tmp_path / 'a.jpg'), cv2.IMREAD_GRAYSCALE)
     assert expected.shape == (40, 30)
-    np.testing.assert_array_equal(read_binary_mask(tmp_path / 'a.jpg', 20), expected >= 128)
+    np.testing.assert_array_equal(read_mask(tmp_path / 'a.jpg', 20), expected >= 128)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from uscl.clips.source_findings import SourceFindings
 from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
 from uscl.convert.output_folder import output_folder
 from uscl.convert.pocus.pocus_folds import convert_folds
@@ -24,7 +25,7 @@ def convert_pairs(out):
 @pytest.mark.parametrize(
     'convert',
     [
-        lambda out: convert_sources([], out, StoreSettings()),
+        lambda out: convert_sources(SourceFindings([]), out, StoreSettings()),
         lambda out: convert_folds([], out, StoreSettings()),
         convert_pairs,
     ],

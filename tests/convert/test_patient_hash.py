@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uscl.clips.discovery import VideoSource, find_sources
+from uscl.clips.discovery import find_sources
+from uscl.clips.video_source import VideoSource
 from uscl.convert.privacy.hidden_names import hide_names
 from uscl.convert.privacy.patients import find_traces, protect_sources
 from uscl.convert.privacy.pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
@@ -106,7 +107,7 @@ def patients(sources):
 
 
 def test_files_of_a_patient_are_grouped_without_their_id(scans):
-    protected, warnings = protect_sources(find_sources(scans))
+    protected, warnings = protect_sources(find_sources(scans).sources)
     first = 'patient of a/w.dcm'
     assert patients(protected) == {
         'a/broken.dcm': None, 'a/clip.mp4': None, 'a/w.dcm': first, 'a/x.dcm': 'patient of a/x.dcm',
@@ -118,7 +119,7 @@ def test_files_of_a_patient_are_grouped_without_their_id(scans):
 def test_hashed_patients(scans):
     hashes = Pseudonyms(SALT)
     (scans / 'index.csv').write_text('path,label,patient_id\na/w.dcm,,\na/x.dcm,,\na/clip.mp4,,PAT-1\na/y.dcm,,mine\n')
-    protected, _ = protect_sources(find_sources(scans), hashes, hash_patients=True)
+    protected, _ = protect_sources(find_sources(scans).sources, hashes, hash_patients=True)
     assert patients(protected) == {
         'a/w.dcm': hashes.patient('mine'), 'a/x.dcm': hashes.patient('PAT-2'), 'a/clip.mp4': hashes.patient('PAT-1'),
         'a/y.dcm': hashes.patient('mine'),
@@ -127,7 +128,7 @@ def test_hashed_patients(scans):
 
 def test_hashed_names_carry_over_to_the_groups(scans):
     hashes = Pseudonyms(SALT)
-    protected, _ = protect_sources(find_sources(scans), hashes, hash_names=True)
+    protected, _ = protect_sources(find_sources(scans).sources, hashes, hash_names=True)
     assert all(source.video_id.startswith('v-') and source.is_name_hidden for source in protected)
     assert {source.label for source in protected} == {'a'}
     assert {source.patient_id for source in protected} - {None} == {
@@ -140,7 +141,7 @@ def test_names_that_tell_are_warned_about_without_telling(scans):
         (scans / f'a/{old}.dcm').rename(scans / f'a/{new}.dcm')
     (scans / 'a').rename(scans / 'doe')
     (scans / 'index.csv').write_text('path,label,patient_id\ndoe/DOE_1.dcm,doe,PAT-1\n')
-    _, warnings = protect_sources(find_sources(scans))
+    _, warnings = protect_sources(find_sources(scans).sources)
     assert warnings == [
         'names of files or folders of DICOM files hold what their headers call PatientName in 1: rename them, or use '
         '--hash-names.',
@@ -149,7 +150,7 @@ def test_names_that_tell_are_warned_about_without_telling(scans):
         'ids in the index of DICOM files hold what their headers call PatientID in 1: use --hash-patients.',
     ]
     (scans / 'index.csv').unlink()
-    _, warnings = protect_sources(find_sources(scans), Pseudonyms(SALT), True, True)
+    _, warnings = protect_sources(find_sources(scans).sources, Pseudonyms(SALT), True, True)
     assert len(warnings) == 1 and 'labels' in warnings[0] and 'doe' not in warnings[0]
 
 
@@ -190,12 +191,12 @@ def test_a_source_without_dicom_is_left_as_it_is():
 def test_patient_of_the_index_is_that_of_all_files_of_a_patient(scans, hash_patients):
     """Or the rows without one would be another patient, who may lie on the other side of a split."""
     (scans / 'index.csv').write_text('path,label,patient_id\na/w.dcm,,\na/x.dcm,,\na/y.dcm,,mine\n')
-    protected, warnings = protect_sources(find_sources(scans), Pseudonyms(SALT), hash_patients)
+    protected, warnings = protect_sources(find_sources(scans).sources, Pseudonyms(SALT), hash_patients)
     found = patients(protected)
     assert found['a/w.dcm'] == found['a/y.dcm'] != found['a/x.dcm']
     assert not any('several patients' in warning for warning in warnings)
     (scans / 'index.csv').write_text('path,label,patient_id\na/w.dcm,,one\na/y.dcm,,two\n')
-    _, warnings = protect_sources(find_sources(scans), Pseudonyms(SALT), hash_patients)
+    _, warnings = protect_sources(find_sources(scans).sources, Pseudonyms(SALT), hash_patients)
     assert [warning for warning in warnings if 'gives 1 of the PatientIDs' in warning and 'PAT' not in warning]
 
 

@@ -34,7 +34,7 @@ def make_clone(tmp_path):
 
 
 def found(clone, **options):
-    clips, _ = find_clips(clone, **options)
+    clips = find_clips(clone, **options).sources
     return {clip.video_id.removeprefix('pocus_videos/'): (clip.label, clip.patient_id, clip.problem) for clip in clips}
 
 
@@ -62,7 +62,7 @@ def test_classes_and_patients(make_clone):
         'linear/Reg_siemens_vid_3.mpeg': ('regular', None, None),
     }
     assert found(clone) == found(clone / 'data') == expected
-    clips, remarks = find_clips(clone)
+    clips, remarks = find_clips(clone).sources, find_clips(clone).warnings
     assert remarks == []
     assert all(clip.path == clone / 'data' / clip.video_id for clip in clips)
 
@@ -114,7 +114,7 @@ def test_prefix_is_check_and_fallback(make_clone):
     assert clips['convex/Pneu_z.mp4'] == ('pneumonia', 'pocus_3', None)
     assert clips['convex/Reg_new.mp4'] == ('regular', None, None)
     assert clips['convex/Region.mp4'][0] is None and 'no prefix Cov, Pneu, Reg or Vir' in clips['convex/Region.mp4'][2]
-    (remark,) = find_clips(clone)[1]
+    (remark,) = find_clips(clone).warnings
     assert remark.startswith('clips that match no single row') and remark.endswith(
         ': pocus_videos/convex/Reg_new.mp4, pocus_videos/convex/Region.mp4'
     )
@@ -147,16 +147,16 @@ def test_probe(probe, kept, left_out, make_clone):
         'Cov_c.mp4',  # no folder, so the table does
         'Cov_d.mp4',  # nothing tells
     )
-    clips, remarks = find_clips(clone, probe=probe)
-    assert ' '.join(sorted(clip.path.stem for clip in clips)) == kept
-    counts = [remark.rpartition(': ')[2] for remark in remarks if 'other probes' in remark]
+    found = find_clips(clone, probe=probe)
+    assert ' '.join(sorted(clip.path.stem for clip in found.sources)) == kept
+    counts = [remark.rpartition(': ')[2] for remark in found.warnings if 'other probes' in remark]
     assert counts == ([left_out] if left_out else [])
 
 
 def test_promised_clips_that_are_absent(make_clone):
     rows = [row('Cov_here'), row('Cov_gone'), row('Cov_private', here='No'), row('Cov_unused', location='not used')]
     rows += [row('Cov_still', kind='image')]
-    assert find_clips(make_clone(rows, 'convex/Cov_here.mp4'), probe='linear')[1] == [
+    assert find_clips(make_clone(rows, 'convex/Cov_here.mp4'), probe='linear').warnings == [
         'clips of other probes, left out (--probe linear): 1',
         'clips that dataset_metadata.csv places in pocus_videos, but are not there: Cov_gone',
     ]
@@ -175,8 +175,8 @@ def test_wrong_sources(make_clone, tmp_path):
     table.write_text('Filename,Type\n')
     with pytest.raises(SourceError, match=r'dataset_metadata\.csv lacks the column Label, Patient ID / Name, Probe'):
         find_clips(clone)
-    table.write_bytes(b'\xff\xfe')
-    with pytest.raises(SourceError, match=r'is not a CSV file in UTF-8'):
+    table.write_bytes(b'\xff\xfe\0')
+    with pytest.raises(SourceError, match=r'dataset_metadata\.csv is not a CSV file'):
         find_clips(clone)
     table.unlink()
     with pytest.raises(SourceError, match=r'holds neither'):

@@ -3,6 +3,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import struct
 import sys
 import time
 
@@ -13,7 +14,9 @@ from media_clips import draw, write_clip
 from PIL import Image
 from tool_module import load_tool
 
-from uscl.clips.discovery import VideoSource, find_sources
+from uscl.clips.discovery import find_sources
+from uscl.clips.source_findings import SourceFindings
+from uscl.clips.video_source import VideoSource
 from uscl.convert.videos import frame_decoding
 from uscl.convert.videos import video_conversion as conversion
 from uscl.convert.videos.frame_decoding import StoreSettings
@@ -24,7 +27,7 @@ from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import damaged_videos, read_index
 from uscl.data.video_folder import VideoFolder
 
-SETTINGS = StoreSettings(fps=3, size=32)
+SETTINGS = StoreSettings(fps=3, size=32, min_frames=1)
 ALL = ['a/x.gif', 'b/clip2.avi', 'b/clip10.mp4', 'y.mpeg']
 
 
@@ -56,7 +59,7 @@ def test_annotations(source, tmp_path):
     assert convert(source, tmp_path / 'out', probe='convex') == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['a', 'b']
-    settings = {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None, 'probe': 'convex'}
+    settings = {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None, 'min_frames': 1, 'probe': 'convex'}
     assert annotations['metainfo']['settings'] == settings
     entries = annotations['data_list']
     assert [(entry['video_id'], entry['label'], entry['num_frames']) for entry in entries] == [
@@ -71,9 +74,26 @@ def test_annotations(source, tmp_path):
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['annotations.json', 'store']
 
 
+def test_a_turned_and_a_short_clip_are_told_of(source, tmp_path, capsys):
+    content = bytearray((source / 'b/clip10.mp4').read_bytes())
+    at = content.index(b'tkhd') + 44  # the matrix
+    content[at : at + 20] = struct.pack('>5i', 0, 1 << 16, 0, -1 << 16, 0)
+    (source / 'b/clip10.mp4').write_bytes(content)
+    assert convert_sources(find_sources(source), tmp_path / 'out', StoreSettings(size=32), workers=1) == 0
+    printed = capsys.readouterr().out
+    assert '\n1 clip turned: b/clip10.mp4\n' in printed
+    assert (
+        '\n4 clips too short for the rate, at least 8 frames taken: a/x.gif, b/clip2.avi, b/clip10.mp4 and ' in printed
+    )
+    entries = read_annotations(tmp_path / 'out/annotations.json')['data_list']
+    assert [entry['turned'] for entry in entries] == [None, None, 'rotated 90°', None]
+    assert [entry['rescaled'] for entry in entries] == [[]] * 4 and {entry['num_frames'] for entry in entries} == {8}
+    assert all(entry['fps'] == pytest.approx(7 / 23 * 25, rel=0.01) for entry in entries)
+
+
 def test_patient_split_and_given_classes(source, tmp_path):
     videos = [VideoSource('y.mpeg', source / 'y.mpeg', 'b', 'p7', 'val')]
-    assert convert_sources(videos, tmp_path / 'out', SETTINGS, ['c', 'b'], workers=1) == 0
+    assert convert_sources(SourceFindings(videos), tmp_path / 'out', SETTINGS, ['c', 'b'], workers=1) == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['c', 'b']
     assert (annotations['data_list'][0]['patient_id'], annotations['data_list'][0]['split']) == ('p7', 'val')

@@ -20,10 +20,10 @@ from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import damaged_videos, read_index
 
 SETTINGS = settings(max_examples=12, deadline=None, derandomize=True)
-# Kind of a video: suffix of its name, and frames kept at three a second (None: it cannot be read).
+# Kind of a video: suffix of its name, and frames kept, all or at least eight (None: it cannot be read).
 KINDS = {
-    'clip': ('.avi', 3),
-    'short': ('.mp4', 1),
+    'clip': ('.avi', 8),
+    'short': ('.mp4', 4),
     'folder': ('', 2),
     'cut': ('.avi', None),
     'empty': ('.mp4', None),

@@ -31,18 +31,18 @@ def test_tested_environments_have_no_problem(versions):
         ({'setuptools': '81.0.0'}, 'no OpenMMLab packages'),
         (
             ONEDL | OPENMMLAB,
-            'two OpenMMLab families are installed .*in a fresh environment, in its repository, pip install',
+            r'onedl-mmcv.*mmcv-lite.*pip install .*\[onedl\]',
         ),
-        ({'onedl-mmengine': '0.10.12', 'mmcv': '2.1.0'}, 'two OpenMMLab families'),
+        ({'onedl-mmengine': '0.10.12', 'mmcv': '2.1.0'}, 'onedl-mmengine.*mmcv'),
         (
             {'mmengine': '0.10.7', 'setuptools': '81.0.0'},
-            r'mmcv missing beside mmengine: .*pip install .*\[openmmlab\]',
+            r'mmcv .*mmengine: .*pip install .*\[openmmlab\]',
         ),
         (
             {'onedl-mmpretrain': '1.3.6'},
-            r'mmengine and mmcv missing beside onedl-mmpretrain: .*pip install .*\[onedl\]',
+            r'mmengine and mmcv .*onedl-mmpretrain: .*pip install .*\[onedl\]',
         ),
-        (OPENMMLAB | {'setuptools': '82.0.1'}, "setuptools 82.0.1 no longer has: pip install 'setuptools<82'"),
+        (OPENMMLAB | {'setuptools': '82.0.1'}, "setuptools 82.0.1 .*pip install 'setuptools<82'"),
     ],
 )
 def test_what_cannot_work_is_one_sentence_with_the_remedy(versions, message):

@@ -2,7 +2,13 @@ import json
 
 import pytest
 
-from uscl.data.annotations import read_annotations, write_annotations
+from uscl.data.annotations import (
+    DATASET_TYPE,
+    FORMAT_VERSION,
+    check_annotations,
+    read_annotations,
+    write_annotations,
+)
 
 FACTS = ('source', 'sha256', 'signature', 'fps', 'times', 'assumed', 'turned', 'rescaled')
 ENTRY = dict(video_id='a/x.mp4', patient_id='p', label='a', split='train', num_frames=2, **dict.fromkeys(FACTS))
@@ -25,13 +31,13 @@ def test_a_refused_write_keeps_the_old_file(tmp_path):
     path = tmp_path / 'annotations.json'
     write_annotations(path, [ENTRY], ['a'])
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r'occurs twice'):
+    with pytest.raises(ValueError, match=r'video_id'):
         write_annotations(path, [ENTRY, ENTRY], ['a'])
     assert path.read_bytes() == before
 
 
 def test_missing_file_names_the_converter(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'nowhere/annotations.json does not exist.*videos_to_clusters'):
+    with pytest.raises(FileNotFoundError, match=r'nowhere/annotations.json .*videos_to_clusters'):
         read_annotations(tmp_path / 'nowhere' / 'annotations.json')
 
 
@@ -46,17 +52,17 @@ def _broken(change):
 BREAKS = {
     'another version': (
         lambda a: a['metainfo'].update(format_version=1),
-        'version 1.*reads version 2: convert',
+        'version 1, .*version 2',
     ),
     'no version': (lambda a: a['metainfo'].pop('format_version'), 'format version None'),
-    'COCO file': (lambda a: (a.clear(), a.update(images=[], annotations=[])), 'not an annotation file of video clust'),
-    'data_list a dict': (lambda a: a.update(data_list={}), 'data_list should be a list'),
-    'no video_id': (lambda a: a['data_list'][0].pop('video_id'), r'data_list\[0\] should be a dict with a video_id'),
-    'unknown label': (lambda a: a['data_list'][0].update(label='z'), "label 'z' is not in metainfo.classes"),
-    'label a number': (lambda a: a['data_list'][0].update(label=3), 'label should be a string or null, got 3'),
-    'no frames': (lambda a: a['data_list'][0].update(num_frames=0), "video 'a/x.mp4'.*at least 1, got 0"),
-    'frames a truth': (lambda a: a['data_list'][0].update(num_frames=True), 'at least 1, got True'),
-    'digest a number': (lambda a: a['data_list'][0].update(sha256=3), 'sha256 should be a string or null, got 3'),
+    'COCO file': (lambda a: (a.clear(), a.update(images=[], annotations=[])), 'metainfo.dataset_type'),
+    'data_list a dict': (lambda a: a.update(data_list={}), 'data_list'),
+    'no video_id': (lambda a: a['data_list'][0].pop('video_id'), r'data_list\[0\] .*video_id'),
+    'unknown label': (lambda a: a['data_list'][0].update(label='z'), "label 'z' .*metainfo.classes"),
+    'label a number': (lambda a: a['data_list'][0].update(label=3), 'label .*3'),
+    'no frames': (lambda a: a['data_list'][0].update(num_frames=0), "video 'a/x.mp4'.*num_frames .*0"),
+    'frames a truth': (lambda a: a['data_list'][0].update(num_frames=True), 'num_frames .*True'),
+    'digest a number': (lambda a: a['data_list'][0].update(sha256=3), 'sha256 .*3'),
 }
 
 
@@ -73,5 +79,22 @@ def test_broken_file_is_named_with_the_fault(tmp_path, name):
 def test_truncated_json(tmp_path):
     path = tmp_path / 'annotations.json'
     path.write_text('{"metainfo": {')
-    with pytest.raises(ValueError, match=r'not valid JSON.*run the converter again'):
+    with pytest.raises(ValueError, match=r'JSON'):
         read_annotations(path)
+
+
+def test_thousands_of_classes_are_gone_through_once():
+    passes = []
+
+    class Classes(list):
+        def __iter__(self):
+            passes.append(1)
+            return super().__iter__()
+
+    names = [f'c{k}' for k in range(200)]
+    content = {
+        'metainfo': {'dataset_type': DATASET_TYPE, 'format_version': FORMAT_VERSION, 'classes': Classes(names)},
+        'data_list': [{'video_id': name, 'label': name, 'num_frames': 1} for name in names],
+    }
+    check_annotations(content, 'annotations.json')
+    assert len(passes) < 5

@@ -1,5 +1,3 @@
-import re
-
 import numpy as np
 import pytest
 
@@ -74,11 +72,11 @@ def test_smaller_units_for_showing_a_leak():
 
 def test_too_few_patients_names_the_class_and_the_largest_number():
     entries = random_entries(0, (3, 9, 7))
-    message = r"class 'a' has 3 patients, fewer than 5 folds: at most --folds 3 is possible"
+    message = r"^class 'a' .*3 patients.*5 folds.*--folds 3 "
     with pytest.raises(ValueError, match=message):
         make_folds(entries, 5)
     make_folds(entries, 3)
-    with pytest.raises(ValueError, match=r'no cross-validation is possible'):
+    with pytest.raises(ValueError, match='cross-validation'):
         make_folds(random_entries(0, (1, 9, 7)), 2)
 
 
@@ -92,7 +90,7 @@ def test_videos_without_patient_are_a_warning():
 def test_unlabelled_videos_are_left_out():
     entries = [*random_entries(2), entry('u', None, 'p')]
     assert all('u' not in fold[side] for fold in make_folds(entries, 2).folds for side in SIDES)
-    with pytest.raises(ValueError, match=r'No video has a label'):
+    with pytest.raises(ValueError, match=r'label'):
         make_folds([entry('u', None)], 2)
 
 
@@ -114,11 +112,11 @@ def test_folds_of_the_split_column(splits):
 
 def test_a_patient_on_both_sides_of_the_split_column_is_named():
     entries = [entry('v0', 'a', 'p7', 'train'), entry('v1', 'a', 'p7', 'test'), entry('v2', 'b', 'p8', 'train')]
-    with pytest.raises(ValueError, match=r"patient 'p7' is in train and in test of fold 0"):
+    with pytest.raises(ValueError, match=r"^patient 'p7' .*train .*test of fold 0"):
         folds_of_splits(entries, val_fraction=0)
-    with pytest.raises(ValueError, match=r'should say train, val or test, got holdout'):
+    with pytest.raises(ValueError, match=r'holdout'):
         folds_of_splits([entry('v0', 'a', 'p', 'holdout')])
-    with pytest.raises(ValueError, match=r'found no split: add a split column'):
+    with pytest.raises(ValueError, match=r'no split'):
         folds_of_splits([entry('v0')])
 
 
@@ -135,8 +133,8 @@ def test_official_folds_are_kept():
     given[1] = {'train': ['v0', 'v1', 'v2', 'v2', 'v3'], 'test': ['v1', 'v6', 'v6']}  # as real ones may be
     folds = official_folds(annotations, val_fraction=0)
     assert folds.folds[1] == {'train': ['v0', 'v2', 'v3'], 'val': [], 'test': ['v1', 'v6']}
-    assert folds.warnings[1:] == ['1 images of fold 1 are in train and in test; they are only tested on.']
-    with pytest.raises(ValueError, match=r'no folds of its own'):
+    assert len(folds.warnings) == 2 and '1 images of fold 1 ' in folds.warnings[1]
+    with pytest.raises(ValueError, match=r'metainfo.folds'):
         official_folds({'metainfo': {}, 'data_list': entries})
 
 
@@ -146,23 +144,23 @@ BASE = [entry('v0', 'a', 'p0'), entry('v1', 'b', 'p1'), entry('v2', 'a', 'p0')]
 @pytest.mark.parametrize(
     ('fold', 'message'),
     [
-        ({'train': ['v0'], 'val': [], 'test': ['v2']}, "patient 'p0' is in train and in test of fold 0"),
-        ({'train': ['v1'], 'val': ['v0'], 'test': ['v2']}, "patient 'p0' is in val and in test of fold 0"),
-        ({'train': ['v0'], 'val': [], 'test': ['v0']}, "video 'v0' is in train and in test of fold 0"),
-        ({'train': ['v0'], 'val': [], 'test': []}, 'fold 0 has nothing to test on'),
-        ({'train': [], 'val': [], 'test': ['v0']}, 'fold 0 has nothing to train on'),
-        ({'train': ['v0'], 'val': [], 'test': ['v9']}, "fold 0 lists the video 'v9', which the data do not have"),
+        ({'train': ['v0'], 'val': [], 'test': ['v2']}, r"patient 'p0' .*train .*test of fold 0"),
+        ({'train': ['v1'], 'val': ['v0'], 'test': ['v2']}, r"patient 'p0' .*val .*test of fold 0"),
+        ({'train': ['v0'], 'val': [], 'test': ['v0']}, r"video 'v0' .*train .*test of fold 0"),
+        ({'train': ['v0'], 'val': [], 'test': []}, 'fold 0 .*test'),
+        ({'train': [], 'val': [], 'test': ['v0']}, 'fold 0 .*train'),
+        ({'train': ['v0'], 'val': [], 'test': ['v9']}, "fold 0 .*'v9'"),
     ],
 )
 def test_check_names_what_is_wrong(fold, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=message):
         check_folds(Folds([fold]), BASE)
 
 
 def test_a_leak_that_was_asked_for_passes_but_a_video_twice_does_not():
     fold = {'train': ['v0'], 'val': [], 'test': ['v2']}
     check_folds(Folds([fold], group_by='video'), BASE)
-    with pytest.raises(ValueError, match=r"video 'v0' is in train and in test"):
+    with pytest.raises(ValueError, match=r"^video 'v0' .*train .*test "):
         check_folds(Folds([{'train': ['v0'], 'val': [], 'test': ['v0']}], group_by='video'), BASE)
 
 
@@ -170,10 +168,10 @@ def test_files(tmp_path):
     folds = make_folds(random_entries(3), 3)
     write_folds(tmp_path / 'x' / 'folds.json', folds)
     assert read_folds(tmp_path / 'x' / 'folds.json') == folds
-    with pytest.raises(FileNotFoundError, match=r'nope.json does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'nope.json'):
         read_folds(tmp_path / 'nope.json')
     (tmp_path / 'bad.json').write_text('{"kind": "other", "folds": []}')
-    with pytest.raises(ValueError, match=r'bad.json is not a file of folds'):
+    with pytest.raises(ValueError, match=r'bad.json'):
         read_folds(tmp_path / 'bad.json')
     with pytest.raises(ValueError, match=r'fold should be from 0 to 2, got 3'):
         folds.sides(3)
@@ -195,18 +193,18 @@ def test_an_inner_validation_in_every_fold_or_in_none():
     for seed in range(6):
         folds = make_folds(entries, 2, seed)
         assert len({bool(fold['val']) for fold in folds.folds}) == 1
-        assert any('none has one' in note for note in folds.warnings) == (not folds.folds[0]['val'])
+        assert any('no fold has one' in note for note in folds.warnings) == (not folds.folds[0]['val'])
 
 
 def test_split_columns_are_checked_for_classes_and_patients():
     entries = [entry(f'v{k}', 'ab'[k % 2], f'p{k}', 'train') for k in range(4)] + [entry('c', 'c', 'c', 'test')]
-    message = r"fold 0 does not train on class 'c' \(patients by class: a 2, b 2, c 1\).*leave it out"
+    message = r"^fold 0 .*'c' .*a 2, b 2, c 1"
     with pytest.raises(ValueError, match=message):
         folds_of_splits(entries)
     unknown = [entry(f'v{k}', 'ab'[k % 2], None, 'train' if k < 4 else 'test') for k in range(6)]
     assert '6 of 6 videos have no patient id' in folds_of_splits(unknown).warnings[0]
     one = [entry('v0', 'a', 'p0', 'train'), entry('v1', 'a', 'p1', 'train'), entry('v2', 'b', 'p2', 'test')]
-    with pytest.raises(ValueError, match=r"fold 0 trains on one class alone, 'a'"):
+    with pytest.raises(ValueError, match=r"fold 0 .*'a'"):
         folds_of_splits(one)
 
 
@@ -216,12 +214,12 @@ def test_a_class_that_a_fold_would_not_train_on_is_an_error():
     entries += [entry('c0', 'c', 'c0'), entry('c1', 'c', 'c1')]
     names = [e['video_id'] for e in entries]
     fold = {'train': names[:3] + names[4:7], 'val': [], 'test': [names[3], names[7], 'c0', 'c1']}
-    message = r"fold 1 does not train on class 'c' \(patients by class: a 4, b 4, c 2\).*take fewer folds.*merge"
+    message = r"^fold 1 .*'c' .*a 4, b 4, c 2"
     good = {'train': [*names[:3], *names[4:7], 'c1'], 'val': [], 'test': [names[3], names[7], 'c0']}
     with pytest.raises(ValueError, match=message):
         check_folds(Folds([good, fold]), entries)
     in_val = {**good, 'train': good['train'][:-1], 'val': ['c1']}  # to select on is not to train on
-    with pytest.raises(ValueError, match=r"fold 0 does not train on class 'c'"):
+    with pytest.raises(ValueError, match=r"^fold 0 .*'c'"):
         check_folds(Folds([in_val]), entries)
     check_folds(Folds([good]), entries)
     given = {'metainfo': {'folds': [good, fold]}, 'data_list': entries}
@@ -233,10 +231,10 @@ def test_a_class_that_a_fold_does_not_test_on_is_a_remark():
     entries = [entry(f'{s}{k}', 'abc'[k % 3], f'{s}{k}', s) for s in ('train', 'test') for k in range(6)]
     entries = [e for e in entries if e['split'] == 'train' or e['label'] != 'c']
     notes = folds_of_splits(entries).warnings
-    assert 'Fold 0 does not test on c: it has no measures, and means lack it.' in notes
+    assert [note for note in notes if note.startswith('Fold 0 does not test on c: ')]
     pooled = [{'train': ['v0', 'v1', 'v2', 'v3'], 'test': ['v4', 'v5']}, {'train': ['v1', 'v4', 'v5'], 'test': ['v0']}]
     given = {'metainfo': {'folds': pooled}, 'data_list': [entry(f'v{k}', 'ab'[k % 2]) for k in range(6)]}
-    assert 'Fold 1 does not test on b: its measures are of the other folds.' in official_folds(given, 0, 0).warnings
+    assert any(note.startswith('Fold 1 does not test on b: ') for note in official_folds(given, 0, 0).warnings)
 
 
 @pytest.mark.parametrize('seed', range(8))

@@ -180,9 +180,9 @@ def test_frames_are_read_only_and_not_copied(tmp_path):
 def test_annotation_and_store_must_agree(tmp_path):
     write(tmp_path, ['grey', 'one'])
     assert set(find_stored(tmp_path, entries(['one']))[1]) == {'one'}
-    with pytest.raises(ValueError, match=r"'colour' of the annotation, 4 frames, is not there .*converter again"):
+    with pytest.raises(ValueError, match=r"'colour' .*4 frames"):
         find_stored(tmp_path, entries(['one', 'colour']))
-    with pytest.raises(ValueError, match=r"'grey' of the annotation, 6 frames, has 5 frames in .*store"):
+    with pytest.raises(ValueError, match=r"'grey' .*6 frames.*5 frames.*store"):
         find_stored(tmp_path, [{'video_id': 'grey', 'num_frames': 6}])
 
 
@@ -194,17 +194,15 @@ def test_damage_is_found(tmp_path):
     content[index.videos['colour'].offset + 5] ^= 1
     shard.write_bytes(content)
     assert list(damaged_videos(tmp_path)) == ['colour']
-    assert re.fullmatch(
-        rf'{shard} does not hold what .*checksum [0-9a-f]{{8}}, not .*', damaged_videos(tmp_path)['colour']
-    )
+    assert re.fullmatch(rf'{shard} .*checksum [0-9a-f]{{8}}, .*', damaged_videos(tmp_path)['colour'])
     shard.write_bytes(content[:-1])
-    with pytest.raises(ValueError, match=rf'{name} should have \d+ bytes, but has \d+: copy it again'):
+    with pytest.raises(ValueError, match=rf'{name} .* \d+ bytes, .*\d+'):
         read_index(tmp_path)
     shard.unlink()
-    with pytest.raises(FileNotFoundError, match=rf'{name} is gone: copy the folder again, or run the converter'):
+    with pytest.raises(FileNotFoundError, match=name):
         read_index(tmp_path)
     shutil.rmtree(tmp_path / 'store')
-    with pytest.raises(FileNotFoundError, match=r'index.json does not exist, so there are no frames'):
+    with pytest.raises(FileNotFoundError, match=r'index.json'):
         read_index(tmp_path)
 
 
@@ -214,18 +212,18 @@ VIDEO = {'shard': 'x', 'offset': 0, 'shapes': [[1, 2, 2]], 'crc32': 0, 'facts': 
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'version': 1}, 'has version 1, this version of uscl_plugin reads 2: convert again'),
+        ({'version': 1}, 'version 1, .* 2'),
         ({'format': 'other'}, 'has version 2'),
-        ({'shards': {'../x.bin': 3}}, 'none of a file in this folder'),
+        ({'shards': {'../x.bin': 3}}, 'shard name'),
         ({'shards': {}}, 'damaged'),
         ({'videos': {'v': {'shard': 'x'}}}, 'damaged'),
-        ({'videos': {'v': VIDEO | {'offset': 10**9}}}, 'within its shard'),
-        ({'videos': {'v': VIDEO | {'offset': -1}}}, 'whole numbers'),
-        ({'videos': {'v': VIDEO | {'crc32': None}}}, 'whole numbers'),
-        ({'videos': {'v': VIDEO | {'shapes': [[1, 2]]}}}, 'shapes of three or four'),
-        ({'videos': {'v': VIDEO | {'shapes': [[0, 2, 2]]}}}, 'shapes of three or four'),
-        ({'videos': {'v': VIDEO | {'shapes': []}}}, 'shapes of three or four'),
-        ({'videos': {'v': VIDEO | {'shard': '../x'}}}, 'none of a file in this folder'),
+        ({'videos': {'v': VIDEO | {'offset': 10**9}}}, "video 'v' .* shard"),
+        ({'videos': {'v': VIDEO | {'offset': -1}}}, 'integers'),
+        ({'videos': {'v': VIDEO | {'crc32': None}}}, 'integers'),
+        ({'videos': {'v': VIDEO | {'shapes': [[1, 2]]}}}, 'shapes'),
+        ({'videos': {'v': VIDEO | {'shapes': [[0, 2, 2]]}}}, 'shapes'),
+        ({'videos': {'v': VIDEO | {'shapes': []}}}, 'shapes'),
+        ({'videos': {'v': VIDEO | {'shard': '../x'}}}, 'shard name'),
         ('no json', 'not valid JSON'),
         ([], 'has version None'),
     ],

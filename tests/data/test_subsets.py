@@ -44,5 +44,5 @@ def test_order_of_the_input_does_not_matter():
 
 @pytest.mark.parametrize('fraction', [-0.1, 1.1, float('nan'), 2])
 def test_fraction_outside_is_an_error(fraction):
-    with pytest.raises(ValueError, match=r'fraction should be in \[0, 1\], got'):
+    with pytest.raises(ValueError, match=r'fraction .*\[0, 1\]'):
         stratified_subset(KEYS, STRATA, fraction)

@@ -1,4 +1,4 @@
-"""A data folder without a host gives what the plugin's data set gives."""
+"""A data folder without a host gives what the plugin's dataset gives."""
 
 import cv2
 import mmcv
@@ -34,7 +34,7 @@ def test_a_frame_that_is_not_there(clusters, name):
 
 
 def test_only_a_split(clusters):
-    with pytest.raises(ValueError, match=r"no split 'train'.*--val-fraction"):
+    with pytest.raises(ValueError, match=r"'train'.*--val-fraction"):
         VideoFolder(clusters, split='train')
 
 
@@ -50,3 +50,10 @@ def test_a_frame_is_what_mmcv_reads(tmp_path, color_type, suffix, shape):
     if expected.ndim == 2:
         expected = np.repeat(expected[..., None], 1 if color_type == 'unchanged' else 3, axis=2)
     np.testing.assert_array_equal(load_frame(path, color_type), expected)
+
+
+@pytest.mark.parametrize('color_type', ['color', 'grayscale', 'unchanged'])
+def test_deep_grey_is_refused_not_darkened(tmp_path, color_type):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((4, 4), 4095, np.uint16))
+    with pytest.raises(ValueError, match=r'a\.png of video .* dtype uint16'):
+        load_frame(tmp_path / 'a.png', color_type)

@@ -27,9 +27,9 @@ def test_the_dropped_video_is_counted_in_the_log(caplog, monkeypatch):
 
 
 def test_too_few_videos():
-    with pytest.raises(ValueError, match='batch_size should be at least 2 videos, got 1'):
+    with pytest.raises(ValueError, match=r'batch_size .*1'):
         PairBatchSampler(SequentialSampler(range(8)), 1)
-    with pytest.raises(ValueError, match=r'1 video\(s\) to train on.*check data_root, split and data_fraction'):
+    with pytest.raises(ValueError, match=r'^1 video.*data_root, split and data_fraction'):
         PairBatchSampler(SequentialSampler(range(1)), 4)
 
 
@@ -65,8 +65,8 @@ def test_ranks_take_equal_steps_and_no_video_twice(monkeypatch, num_videos, worl
 @pytest.mark.parametrize(
     ('num_videos', 'text'),
     [
-        (9, '1 of 9 videos is left out of each epoch: they do not divide among 2 processes'),
-        (10, '2 of 10 videos are left out of each epoch: the last batch of size 4 would hold one video in each of 2'),
+        (9, '1 of 9 videos is left out of each epoch'),
+        (10, '2 of 10 videos are left out of each epoch'),
     ],
 )
 def test_what_several_processes_leave_out_is_logged(monkeypatch, num_videos, text):
@@ -77,5 +77,5 @@ def test_what_several_processes_leave_out_is_logged(monkeypatch, num_videos, tex
 
 
 def test_too_few_videos_for_the_processes(monkeypatch):
-    with pytest.raises(ValueError, match=r'3 video\(s\) to train on in 2 processes.*at least 2 in each'):
+    with pytest.raises(ValueError, match=r'^3 video.*2 processes'):
         PairBatchSampler(ranks_of(3, 2, monkeypatch)[0], 4)

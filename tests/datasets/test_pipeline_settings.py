@@ -65,15 +65,15 @@ def test_without_changes_the_pipeline_is_passed_on_with_what_is_no_config():
             dict(Crop=dict(x=1)),
             r'steps names Crop, which the pipeline does not have: it has TransformBro',
         ),
-        (dict(Crop=dict(), Grey=dict()), r'steps names Crop, Grey, which .*: it has .*, RandomFlip, PackInputs\.'),
-        (dict(CenterCrop=32), r'should be a dict of dicts, type → arguments to change, got'),
-        ([dict(type='CenterCrop')], r'should be a dict of dicts'),
+        (dict(Crop=dict(), Grey=dict()), r'steps .*Crop, Grey, .*RandomFlip, PackInputs\.'),
+        (dict(CenterCrop=32), r'^steps '),
+        ([dict(type='CenterCrop')], r'^steps '),
     ],
 )
 def test_what_changes_nothing_is_refused(steps, message):
     with pytest.raises(ValueError, match=message):
         apply_steps([broadcast(CROP, FLIP), PACK], steps)
-    with pytest.raises(ValueError, match='it has no steps'):
+    with pytest.raises(ValueError, match='no steps'):
         apply_steps([], dict(Crop=dict(x=1)))
 
 
@@ -93,7 +93,7 @@ def test_the_size_is_that_of_the_last_step_that_has_one():
     flip = dict(type='RandomFlip', scale=3)
     assert input_size(dict(pipeline=[resize, broadcast(crop, flip)])) == 96
     assert input_size(dict(pipeline=[crop, resize])) == 224
-    with pytest.raises(ValueError, match='no size'):
+    with pytest.raises(ValueError, match='size'):
         input_size(dict(pipeline=[PACK]))
     for pipeline in ([broadcast(CROP, flip)], [views([CROP, flip], [broadcast(CROP)])]):
         dataset = dict(pipeline=pipeline)
@@ -144,7 +144,7 @@ def test_samples_are_those_of_a_pipeline_that_is_written_out(cfg, clusters):
 def test_unknown_steps_stop_the_data_set(cfg):
     dataset = cfg.train_dataloader.dataset
     dataset.steps.Rotat = dict(prob=0.0)
-    with pytest.raises(ValueError, match=r'steps names Rotat, .* it has SampleVideoFrames, .*, Rotate, ColorJ'):
+    with pytest.raises(ValueError, match=r'steps .*Rotat, .*SampleVideoFrames, .*, Rotate, ColorJ'):
         DATASETS.build(dataset)
 
 

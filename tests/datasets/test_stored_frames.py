@@ -1,4 +1,4 @@
-"""What data sets hand out is what was stored, whatever reads it."""
+"""What datasets hand out is what was stored, whatever reads it."""
 
 import numpy as np
 import pytest

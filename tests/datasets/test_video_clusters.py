@@ -135,7 +135,7 @@ def test_data_fraction_keeps_a_share_of_every_class(clusters, fraction, expected
 @pytest.mark.parametrize('name', ['label_fraction', 'data_fraction'])
 @pytest.mark.parametrize('fraction', [-0.01, 1.01, 10, float('nan')])
 def test_fraction_outside_is_an_error(clusters, name, fraction):
-    with pytest.raises(ValueError, match=rf'{name} should be in \[0, 1\] \(0.01 is 1 %\), got'):
+    with pytest.raises(ValueError, match=rf'^{name} '):
         VideoClusterDataset(str(clusters), **{name: fraction})
 
 
@@ -152,14 +152,14 @@ def test_label_map_and_classes(clusters):
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(classes=['a']), r"video 'b/.*' has the label 'b', which is not among \['a'\]: add it to label_map"),
-        (dict(label_map=dict(a=0)), "has the label 'b', which is not among"),
-        (dict(label_map=dict(a='x', b=0)), "sends 'a' to 'x', which is not among the classes None"),
-        (dict(label_map=dict(a=0, b=2)), 'leaves class 1 without a label'),
-        (dict(label_map=dict(a=0, b=2), classes=['a', 'b']), "sends 'b' to class 2, which is outside"),
-        (dict(split='val'), "has no split 'val', only"),
-        (dict(filter_cfg=dict(labels=['c'])), 'no video with split=None and filter_cfg='),
-        (dict(frame_range=(0.5, 0.5)), 'frame_range should be'),
+        (dict(classes=['a']), r"video 'b/.*'b', .*\['a'\].*label_map"),
+        (dict(label_map=dict(a=0)), "'b'"),
+        (dict(label_map=dict(a='x', b=0)), "label_map .*'a' .*'x'"),
+        (dict(label_map=dict(a=0, b=2)), 'label_map .*class 1 '),
+        (dict(label_map=dict(a=0, b=2), classes=['a', 'b']), "label_map .*'b' .*class 2"),
+        (dict(split='val'), "'val'"),
+        (dict(filter_cfg=dict(labels=['c'])), 'split=None and filter_cfg='),
+        (dict(frame_range=(0.5, 0.5)), 'frame_range'),
     ],
 )
 def test_settings_that_do_not_fit_are_errors(clusters, settings, message):
@@ -187,7 +187,7 @@ def test_annotation_of_another_version(clusters, tmp_path):
     annotations = json.loads((clusters / 'annotations.json').read_text())
     annotations['metainfo']['format_version'] = 1
     (tmp_path / 'annotations.json').write_text(json.dumps(annotations))
-    with pytest.raises(ValueError, match=r'format version 1.*convert again, into a new folder'):
+    with pytest.raises(ValueError, match=r'format version 1'):
         VideoClusterDataset(str(tmp_path))
 
 
@@ -211,7 +211,7 @@ def test_samples_of_a_video_draw_apart_and_the_first_as_if_alone(clusters, sampl
 
 @pytest.mark.parametrize('samples', [0, -1])
 def test_no_samples_of_a_video(clusters, samples):
-    with pytest.raises(ValueError, match='samples_per_video should be at least 1'):
+    with pytest.raises(ValueError, match='samples_per_video'):
         VideoClusterDataset(str(clusters), samples_per_video=samples)
 
 
@@ -220,5 +220,5 @@ def test_labelled_videos_alone(clusters, fraction):
     whole = VideoClusterDataset(str(clusters), label_fraction=fraction)
     labelled = VideoClusterDataset(str(clusters), label_fraction=fraction, keep_unlabelled=False)
     assert labels(labelled) == {name: label for name, label in labels(whole).items() if label >= 0} != labels(whole)
-    with pytest.raises(ValueError, match=r'no video has a label, with label_fraction=0\.0'):
+    with pytest.raises(ValueError, match=r'label_fraction=0\.0'):
         VideoClusterDataset(str(clusters), label_fraction=0.0, keep_unlabelled=False)

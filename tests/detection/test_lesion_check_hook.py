@@ -21,7 +21,7 @@ def detector(classes=1):
 def test_heads_must_have_the_classes_of_the_data(classes):
     check_heads(detector(classes), classes)
     for other in {1, 2, 3} - {classes}:
-        message = rf'model.roi_head.bbox_head has num_classes {classes}, the data have {other} classes: set num_classes'
+        message = rf'model.roi_head.bbox_head .*{classes}, .*{other} classes'
         with pytest.raises(ValueError, match=message):
             check_heads(detector(classes), other)
 
@@ -34,9 +34,9 @@ def write(path, *images):
 def test_nothing_is_on_both_sides(tmp_path):
     train = write(tmp_path / 'train.json', ('a.png', 'p'), ('b.png', None))
     check_apart(train, write(tmp_path / 'val.json', ('c.png', 'q'), ('d.png', None)))
-    with pytest.raises(ValueError, match=r"image 'b.png' is in .*train.json and in .*other.json: give both loaders"):
+    with pytest.raises(ValueError, match=r"image 'b.png' .*train.json .*other.json"):
         check_apart(train, write(tmp_path / 'other.json', ('b.png', 'q')))
-    with pytest.raises(ValueError, match=r"patient 'p' is in .*train.json and in"):
+    with pytest.raises(ValueError, match=r"patient 'p' .*train.json "):
         check_apart(train, write(tmp_path / 'third.json', ('e.png', 'p')))
 
 
@@ -50,7 +50,7 @@ def test_a_test_wants_every_tensor_of_the_model():
     hook.after_load_checkpoint(runner, {'state_dict': without_counters})
     part = {name: tensor for name, tensor in state.items() if name.startswith('rpn_head')}
     for wrong in (part, {**state, 'roi_head.bbox_head.weight': torch.zeros(5, 5)}):
-        with pytest.raises(ValueError, match=r'the checkpoint lacks .* \(such as roi_head.bbox_head.weight\): pass'):
+        with pytest.raises(ValueError, match=r'roi_head.bbox_head.weight'):
             hook.after_load_checkpoint(runner, {'state_dict': wrong})
     runner._train_loop = object()  # a training may start from a part
     hook.after_load_checkpoint(runner, {'state_dict': part})

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -73,3 +75,17 @@ def test_a_detector_that_finds_nothing_has_ap_zero(data):
     found = evaluate(LesionCocoMetric(metric=['bbox', 'segm']), truth, [], meta)
     measures = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
     assert found == {f'coco/{kind}_{name}': 0 for kind in ('bbox', 'segm') for name in measures}
+
+
+@pytest.mark.parametrize('own_file', [True, False])
+def test_perfect_predictions_have_ap_one_where_ids_start_at_0(tmp_path, own_file):
+    path = write_truth(tmp_path) / 'annotations' / 'val.json'
+    content = json.loads(path.read_text())
+    for number, annotation in enumerate(content['annotations']):
+        annotation['id'] = number
+    path.write_text(json.dumps(content))
+    truth = COCO(str(path))
+    files = {'ann_file': str(path)}
+    metric = LesionCocoMetric(metric=['bbox', 'segm'], **(files if own_file else {}))
+    found = evaluate(metric, truth, perfect(truth), {'classes': ('lesion',)} | ({} if own_file else files))
+    assert found['coco/bbox_mAP'] == found['coco/segm_mAP'] == 1

@@ -62,7 +62,7 @@ def test_without_inner_validation_the_last_epoch_is_kept(fold_cfg, tmp_path):
 def test_diverged_training_is_an_error(fold_cfg, tmp_path):
     cfg = fold_cfg('finetune')
     cfg.optim_wrapper.optimizer.lr = 1e30
-    with pytest.raises(ValueError, match=r'frames are not finite, first ./v.*#.*training diverged'):
+    with pytest.raises(ValueError, match=r'first ./v.*#'):
         finetune_fold(cfg, tmp_path / 'run')
 
 

@@ -160,7 +160,7 @@ def test_classes_by_name_or_index(checkpoint):
     classifier = CamClassifier(config(), checkpoint)
     assert [classifier.find_class(t) for t in ('pneumonia', '0', 'regular')] == [1, 0, 2]
     for wrong in ('tumour', '3', '-1', '²'):
-        with pytest.raises(ValueError, match=r'--target .* is no class: pass one of covid, pneumonia, regular'):
+        with pytest.raises(ValueError, match=r'--target .*covid, pneumonia, regular'):
             classifier.find_class(wrong)
 
 
@@ -169,15 +169,15 @@ def test_classes_by_name_or_index(checkpoint):
     [
         (
             {'head.fc.weight': None, 'head.fc.bias': None},
-            r'a\.pth does not fit .* 2 missing \(head\.fc\..*fine-tune it',
+            r'a\.pth .* 2 missing \(head\.fc\.',
         ),
-        ({'neck.fc.weight': torch.zeros(1)}, r'a\.pth does not fit .* 1 left over \(neck\.fc\.weight\)'),
+        ({'neck.fc.weight': torch.zeros(1)}, r'a\.pth .* 1 left over \(neck\.fc\.weight\)'),
         (
             {'head.fc.bias': torch.zeros(2)},
-            r'a\.pth does not fit .* 1 of another shape \(head\.fc\.bias \(2,\) instead of \(3,\)\)',
+            r'a\.pth .* 1 of another shape \(head\.fc\.bias \(2,\) instead of \(3,\)\)',
         ),
         ({'head.fc.bias': 'text'}, r'1 of another shape \(head\.fc\.bias str'),
-        ({'backbone.bn1.weight': None}, r'1 missing \(backbone\.bn1\.weight\): pass a checkpoint of a run'),
+        ({'backbone.bn1.weight': None}, r'1 missing \(backbone\.bn1\.weight\)'),
     ],
 )
 def test_other_tensors_are_refused(tmp_path, state, change, text):
@@ -193,17 +193,17 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, state):
             return open, (str(tmp_path / 'planted'), 'w')
 
     torch.save({'state_dict': state, 'meta': Plant()}, tmp_path / 'a.pth')
-    with pytest.raises(CheckpointError, match=r'a\.pth carries pickled code'):
+    with pytest.raises(CheckpointError, match=r'a\.pth .*pickled code'):
         CamClassifier(config(), tmp_path / 'a.pth')
     assert not (tmp_path / 'planted').exists()
 
 
 def test_other_configs_are_refused(checkpoint):
-    with pytest.raises(ValueError, match=r'no model or no test_dataloader'):
+    with pytest.raises(ValueError, match=r'test_dataloader'):
         CamClassifier(Config(dict(model=dict(type='ImageClassifier'))), checkpoint)
-    with pytest.raises(ValueError, match=r'ImageClassifier, which has no class scores'):
+    with pytest.raises(ValueError, match=r'ImageClassifier'):
         CamClassifier(config(head=None), checkpoint)
-    with pytest.raises(ValueError, match=r'backbone LeNet5: only maps of a ResNet'):
+    with pytest.raises(ValueError, match='LeNet5'):
         CamClassifier(config(backbone=dict(type='LeNet5')), checkpoint)
 
 
@@ -278,7 +278,7 @@ def test_sheet(checkpoint, image):
             assert note == '' if best == 2 else note.startswith(f'map of regular {found.probabilities[2]:.2f}')
     assert [axes.get_title().split('\n')[0] for axes in cells[0]] == ['image', 'ours', 'theirs']
     figure.canvas.draw()
-    with pytest.raises(ValueError, match=r'--target tumour is no class'):
+    with pytest.raises(ValueError, match='--target tumour '):
         heat_sheet([('a.png', image)], classifiers, 'tumour')
-    with pytest.raises(ValueError, match=r'no image'):
+    with pytest.raises(ValueError, match=r'image'):
         heat_sheet([], classifiers)

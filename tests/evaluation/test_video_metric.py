@@ -52,5 +52,5 @@ def test_sides_are_told_apart():
 
 
 def test_samples_of_another_data_set_are_an_error():
-    with pytest.raises(ValueError, match=r'name video_id, patient_id, frame and split in the meta_keys of PackInputs'):
+    with pytest.raises(ValueError, match='video_id, patient_id, frame and split in the meta_keys of PackInputs'):
         VideoClassificationMetric().process({}, [{'pred_score': torch.ones(3), 'gt_label': torch.tensor([0])}])

@@ -42,7 +42,7 @@ TRACES += [SECRETS[key] for key in ('PatientID', 'PatientBirthDate', 'StudyDate'
 
 
 def write_dicom(path, stored, photometric='MONOCHROME2', syntax='explicit', secret=False, edit=None, **elements):
-    """Write stored values, (N, H, W) or (N, H, W, 3), unsigned or signed integers; ``edit`` may change the data set."""
+    """Write stored values, (N, H, W) or (N, H, W, 3), unsigned or signed integers; ``edit`` may change the dataset."""
     uid = SYNTAXES[syntax]
     encoding = {'is_implicit_VR': syntax == 'implicit', 'is_little_endian': syntax != 'big'}
     dataset = FileDataset(str(path), {}, file_meta=FileMetaDataset(), preamble=b'\0' * 128, **encoding)

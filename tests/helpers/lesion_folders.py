@@ -1,4 +1,4 @@
-"""Small synthetic data sets, and a component labelling that shares nothing with the package."""
+"""Small synthetic datasets, and a component labelling that shares nothing with the package."""
 
 from pathlib import Path
 

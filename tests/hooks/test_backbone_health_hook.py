@@ -14,7 +14,7 @@ from uscl.stats.effective_rank import effective_rank
 from uscl_plugin.hooks import BackboneHealthHook
 
 STAGES = ['layer1', 'layer2', 'layer3', 'layer4']
-SHUT, LINE = 'branches are shut', 'share of residual branches'
+SHUT, LINE = 'branches are closed', 'share of residual branches'
 
 
 def of_method(cfg, method):

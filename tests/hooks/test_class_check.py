@@ -18,6 +18,6 @@ def test_the_same_classes_or_none_pass(trained):
 @pytest.mark.parametrize('trained', [('b', 'a'), ('a',), ('a', 'b', 'c'), ('a', 'x')])
 def test_other_classes_are_an_error_that_names_both(trained):
     checkpoint = {'meta': {'dataset_meta': {'classes': trained}}}
-    message = rf'the checkpoint knows the classes {", ".join(trained)}, the data have a, b: set classes or label_map'
+    message = rf'{", ".join(trained)}, .* a, b: .*label_map'
     with pytest.raises(ValueError, match=message):
         ClassCheckHook().after_load_checkpoint(runner(('a', 'b')), checkpoint)

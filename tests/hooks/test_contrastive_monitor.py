@@ -179,9 +179,9 @@ def test_models_with_other_pairs_are_refused(run_config, kind):
     model = MODELS.build(cfg)
     if kind.endswith('neck'):
         model.neck = None
-    with pytest.raises(ValueError, match=rf'not those of {kind.split()[0]}: set its interval to 0'):
+    with pytest.raises(ValueError, match=rf'{kind.split()[0]}: .*interval'):
         ContrastiveMonitorHook().before_train(SimpleNamespace(model=model))
-    with pytest.raises(ValueError, match=r'got -1'):
+    with pytest.raises(ValueError, match=r'interval .*-1'):
         ContrastiveMonitorHook(interval=-1)
 
 
@@ -265,8 +265,8 @@ def test_a_collapse_is_reported_once_with_since_when(run_config, monkeypatch):
 
 def test_a_collapse_can_end_the_run(run_config):
     runner = collapsing(run_config(2), on_collapse='stop')
-    with pytest.raises(CollapseError, match='since step 3'):
+    with pytest.raises(CollapseError, match='step 3'):
         runner.train()
     assert runner.iter == 4
-    with pytest.raises(ValueError, match="should be 'warn' or 'stop', got 'end'"):
+    with pytest.raises(ValueError, match=r"on_collapse .*'end'"):
         ContrastiveMonitorHook(on_collapse='end')

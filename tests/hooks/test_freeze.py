@@ -89,9 +89,9 @@ def test_a_prefix_is_a_whole_name():
 
 
 def test_errors(classifier):
-    with pytest.raises(ValueError, match=r"the model has no 'backbone.layer5', but backbone.bn1, .*correct trainable"):
+    with pytest.raises(ValueError, match=r"'backbone.layer5', .*backbone.bn1, .*trainable"):
         FreezeHook(['backbone.layer5']).before_train(FakeRunner(classifier))
-    with pytest.raises(ValueError, match=r'batch_norm should be one of released, frozen'):
+    with pytest.raises(ValueError, match=r'batch_norm .*released, frozen'):
         FreezeHook(['head'], 'eval')
 
 

@@ -91,7 +91,7 @@ def test_sheet_has_a_row_for_each_view():
 
 @pytest.mark.parametrize('settings', [dict(interval=-1), dict(num_pairs=0)])
 def test_wrong_settings_are_named(settings):
-    with pytest.raises(ValueError, match=f'{next(iter(settings))} should be'):
+    with pytest.raises(ValueError, match=f'^{next(iter(settings))} '):
         PairPictureHook(**settings)
 
 

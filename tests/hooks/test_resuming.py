@@ -95,7 +95,7 @@ def test_a_flipped_bit_loads_without_the_checksum(tmp_path):
     flip_a_weight(tmp_path / 'epoch_1.pth')
     changed = load_plain_checkpoint(tmp_path / 'epoch_1.pth')['state_dict']['weight']
     assert (changed != torch.arange(20_000.0)).sum() == 1
-    with pytest.raises(CheckpointError, match=r'epoch_1.pth is damaged \('):
+    with pytest.raises(CheckpointError, match=r'epoch_1.pth '):
         check_resumable(tmp_path / 'epoch_1.pth')
 
 
@@ -160,7 +160,7 @@ class TestAtomicBackend:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
         try:
-            with pytest.raises(OSError, match=r'nothing was written and earlier files are whole; free space') as error:
+            with pytest.raises(OSError, match=r'nothing was written') as error:
                 backend.put(b'x' * 20_000, path)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -193,7 +193,7 @@ WAYS = {
 
 @pytest.mark.parametrize('way', WAYS)
 def test_no_code_runs_from_checkpoints(way, run_config, planted, tmp_path):
-    with pytest.raises(CheckpointError, match=r'planted.pth carries pickled code and was refused at "posix.mkdir"'):
+    with pytest.raises(CheckpointError, match=r'planted.pth .*posix.mkdir'):
         run(run_config(1), **WAYS[way](planted))
     assert not (tmp_path / 'ran').exists()
 
@@ -202,7 +202,7 @@ def test_nor_where_a_run_resumes_by_itself(run_config, planted, tmp_path):
     (tmp_path / 'run').mkdir()
     planted.rename(tmp_path / 'run' / 'epoch_7.pth')
     (tmp_path / 'run' / 'last_checkpoint').write_text(str(tmp_path / 'run' / 'epoch_7.pth'))
-    with pytest.raises(CheckpointError, match=r'none of the 1 checkpoints in .*run can be resumed from, first: .*code'):
+    with pytest.raises(CheckpointError, match=r'none of the 1 checkpoints .*code'):
         run(run_config(1), resume=True)
     assert not (tmp_path / 'ran').exists()
 
@@ -215,7 +215,7 @@ def test_nor_in_the_hosts_own_tool(way, run_config, planted, tmp_path, monkeypat
     cfg.dump(tmp_path / 'config.py')
     tool = str(host_tool('mmpretrain', 'train'))
     monkeypatch.setattr(sys, 'argv', [tool, str(tmp_path / 'config.py'), '--work-dir', str(tmp_path / 'host')])
-    with pytest.raises(CheckpointError, match='carries pickled code'):
+    with pytest.raises(CheckpointError, match='pickled code'):
         runpy.run_path(tool, run_name='__main__')
     assert not (tmp_path / 'ran').exists()
 
@@ -248,13 +248,13 @@ def test_a_damaged_checkpoint_given_by_its_path_is_refused(given, run_config, tm
     weights = load_plain_checkpoint(path)['state_dict']['backbone.layer4.1.conv2.weight'].numpy().tobytes()
     content[content.index(weights[:400]) + 17] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r'epoch_1.pth is damaged \('):
+    with pytest.raises(CheckpointError, match=r'epoch_1.pth '):
         run(run_config(2), resume=True, load_from=given.format(path.relative_to(tmp_path)))
 
 
 def test_init_cfg_is_checked_in_a_run_that_resumes_by_itself(run_config, planted, tmp_path):
     run(run_config(1))
-    with pytest.raises(CheckpointError, match=r'planted.pth carries pickled code'):
+    with pytest.raises(CheckpointError, match=r'planted.pth '):
         run(run_config(2), resume=True, **WAYS['init_cfg'](planted))
     assert not (tmp_path / 'ran').exists()
 
@@ -263,7 +263,7 @@ def test_a_setting_that_torch_refuses_beside_ours_is_ignored(monkeypatch, tmp_pa
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
     torch.save(checkpoint(1), tmp_path / 'epoch_1.pth')
-    with pytest.warns(UserWarning, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is ignored'):
+    with pytest.warns(UserWarning, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
         only_plain_checkpoints()
     check_resumable(tmp_path / 'epoch_1.pth')
 

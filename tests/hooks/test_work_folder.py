@@ -60,7 +60,7 @@ def test_only_trainings_need_it(run_config, tmp_path):
         runner = Runner.from_cfg(run_config(1))
         runner.call_hook('before_run')  # as in Runner.test
         runner.call_hook('after_run')
-        with pytest.raises(FolderInUseError, match=rf'{tmp_path}/run is in use by process {os.getpid()} on .*training'):
+        with pytest.raises(FolderInUseError, match=rf'{tmp_path}/run .* process {os.getpid()} '):
             runner.train()
         assert (tmp_path / 'run' / LOCK).is_file() and not list((tmp_path / 'run').glob('*.pth'))
 
@@ -103,8 +103,8 @@ def test_two_at_once_and_one_that_was_killed(run_config, root, tmp_path):
         second = start(host_tool('mmpretrain', 'train'), '--resume')  # of this package, the config alone
         error = second.communicate(timeout=200)[1].rstrip().splitlines()
         assert second.returncode == 1
-        sentence = f'FolderInUseError: {tmp_path}/run is in use by process {first.pid} on '
-        assert sentence in error[-1] and error[-1].endswith('wait until that has ended, or give another folder.')
+        assert 'FolderInUseError: ' in error[-1]
+        assert f'{tmp_path}/run ' in error[-1] and f'process {first.pid} ' in error[-1]
         assert (tmp_path / 'run' / '.epoch_9.pth.1.tmp').is_file()
     finally:
         for process in (first, second):

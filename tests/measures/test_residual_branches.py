@@ -128,7 +128,7 @@ def test_stages_of_shut_residual_networks(make):
 
 @pytest.mark.parametrize('kind', ['ConvNeXt', 'GRN', 'timm'])
 def test_layer_scale(kind):
-    """At 1e-6 branches are shut, at 1 or with GRN instead they are not; GRN is no addition of its own."""
+    """At 1e-6 branches are closed, at 1 or with GRN instead they are not; GRN is no addition of its own."""
 
     def make(scale):
         if kind == 'timm':

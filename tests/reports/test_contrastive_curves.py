@@ -50,7 +50,7 @@ def test_the_page_says_what_to_look_for():
         drawn = {'pairs': contrastive_curves(found), 'conflict': largest_conflict(found)}
         return render('contrastive_curves.html', curves=drawn)
 
-    assert 'collapse' in text(curves()) and 'it was in every logged step' in text(curves())
+    assert 'collapse' in text(curves()) and '0 in every logged step' in text(curves())
     assert 'here up to 2.5 % of the negative pairs' in text(curves(conflict=0.025))
     assert 'up to 100 %' in text(curves(conflict=1.0))
     assert contrastive_curves({'loss': curves()['loss']}) is None and contrastive_curves({}) is None

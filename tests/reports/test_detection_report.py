@@ -109,5 +109,5 @@ def test_no_labels_and_a_missing_image(tmp_path):
     found = detections(tmp_path, labels=(None, None, None, None))
     (tmp_path / '1.png').unlink()
     html = page(tmp_path, found)
-    assert 'By label' not in html and 'the image cannot be read' in html
+    assert 'By image label' not in html and 'the image cannot be read' in html
     assert '1.png: quality 1.00' in html

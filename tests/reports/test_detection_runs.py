@@ -60,12 +60,10 @@ def test_undefined_values_are_left_out(tmp_path, value):
 
 
 def test_nothing_to_read(tmp_path):
-    with pytest.raises(
-        ValueError, match=r'none has no evaluation of a detector \(there is no such folder\): pass the -'
-    ):
+    with pytest.raises(ValueError, match=r'none has no evaluation .*folder does not exist'):
         read_run(tmp_path / 'none')
     write(tmp_path / 'young', *training(1, [3]))
-    with pytest.raises(ValueError, match=r'young has no evaluation .*1 logs.*finished its first epoch'):
+    with pytest.raises(ValueError, match=r'young has no evaluation .*1 logs'):
         read_run(tmp_path / 'young')
     folder = write(tmp_path / 'damaged', evaluation(1, 0.2))
     (folder / 'scalars.json').write_text('{"loss"\n' + json.dumps(evaluation(1, 0.2)))
@@ -106,15 +104,14 @@ def test_table():
     last, best = table.split('## Best epoch on the test data (optimistic)')
     assert '| Method | Runs | Last epoch | box AP50 |' in last
     assert r'| a\|b | 2 | 2 | 52.5 (45.0 to 60.0), SD 10.6 |' in last
-    assert '| c | 1 | 1 | 30.0 |' in last and 'One run only, so no spread can be given: c.' in last
-    assert 'With 25 test images the spread of a single run is large' in last
-    assert 'Not all runs are equally long' in last and 'not to be reported as performance' in best
+    assert '| c | 1 | 1 | 30.0 |' in last and 'no spread is given: c.' in last
+    assert '25 test images' in last and 'unfinished' in last and 'performance' in best
     assert r'| a\|b | 2 | 2 | 52.5 (45.0 to 60.0), SD 10.6 |' in best
 
 
 @pytest.mark.parametrize(
     'images, text',
-    [((None, None), r'could not be found out'), ((20, None), 'With 20 test'), ((20, 30), '20 to 30 test')],
+    [((None, None), 'unknown'), ((20, None), 'With 20 test'), ((20, 30), '20 to 30 test')],
 )
 def test_caution_names_the_number_of_images(images, text):
     assert text in detection_table(summarise_runs({'a': [run([0.1], number) for number in images]}))

@@ -116,7 +116,7 @@ class TestHistograms:
         assert drawn(similarity_histograms({'A': (np.ones(4), np.empty(0))})).std() > 0
 
     def test_no_pair(self):
-        with pytest.raises(ValueError, match='no pair'):
+        with pytest.raises(ValueError, match='pairs'):
             similarity_histograms({'A': (np.empty(0), np.empty(0))})
 
 

@@ -92,7 +92,7 @@ def test_apple_gpu_is_refused(alone, config, monkeypatch):
     alone('pytorch')
     monkeypatch.setattr(distributed, 'get_device', lambda: 'mps')
     with (
-        pytest.raises(distributed.LaunchError, match='leave it out'),
+        pytest.raises(distributed.LaunchError, match='--launcher'),
         process_group(config(), ['--launcher', 'pytorch']),
     ):
         pass
@@ -114,10 +114,10 @@ def test_a_wrapper_of_the_config_is_kept(wrapper, added):
 @pytest.mark.parametrize(
     ('variables', 'launcher', 'text'),
     [
-        ({}, 'pytorch', 'no RANK, WORLD_SIZE, LOCAL_RANK in the environment: start the run with torchrun'),
-        (dict(RANK='0', WORLD_SIZE='2'), 'pytorch', 'no LOCAL_RANK in'),
-        (dict(RANK='0', WORLD_SIZE='2', LOCAL_RANK='0'), 'slurm', 'SLURM_NODELIST in the environment: start .* srun'),
-        (dict(TORCHELASTIC_RUN_ID='x', WORLD_SIZE='2'), 'none', 'started 2 processes.*add --launcher pytorch'),
+        ({}, 'pytorch', 'RANK, WORLD_SIZE, LOCAL_RANK .*torchrun'),
+        (dict(RANK='0', WORLD_SIZE='2'), 'pytorch', ' LOCAL_RANK '),
+        (dict(RANK='0', WORLD_SIZE='2', LOCAL_RANK='0'), 'slurm', 'SLURM_NODELIST .* srun'),
+        (dict(TORCHELASTIC_RUN_ID='x', WORLD_SIZE='2'), 'none', '2 processes.*--launcher pytorch'),
     ],
 )
 def test_launches_that_would_fail_or_train_twice(variables, launcher, text):
@@ -133,12 +133,12 @@ def test_one_process_needs_no_launcher(variables):
 def test_command_without_torchrun_says_so_in_one_line(alone, config, capsys):
     assert run_host_tool('train', [str(config()), '--launcher', 'pytorch']) == 1
     error = capsys.readouterr().err
-    assert error.startswith('error: --launcher pytorch found no RANK') and error.count('\n') == 1
+    assert error.startswith('error: --launcher pytorch ') and error.count('\n') == 1
 
 
 @pytest.mark.parametrize(
     ('text', 'launcher', 'message'),
-    [("sync_bn = 'torch'", 'pytorch', "sync_bn='torch' needs GPUs"), ('', 'mpi', 'use one of pytorch, slurm')],
+    [("sync_bn = 'torch'", 'pytorch', "sync_bn='torch' "), ('', 'mpi', 'pytorch, slurm')],
 )
 def test_what_a_cpu_cannot_do(alone, config, text, launcher, message):
     alone(launcher)
@@ -157,7 +157,7 @@ def test_slurm_names_the_first_node(tmp_path, monkeypatch):
     own = dict(MASTER_ADDR='head', MASTER_PORT='1234')
     assert slurm_environment(slurm | own) == expected | own
     monkeypatch.setenv('PATH', '')
-    with pytest.raises(LaunchError, match=r"does not name the nodes of 'n\[7-8\]'.*set MASTER_ADDR"):
+    with pytest.raises(LaunchError, match=r"'n\[7-8\]'.*MASTER_ADDR"):
         slurm_environment(slurm)
 
 

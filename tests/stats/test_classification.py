@@ -80,9 +80,9 @@ def test_equal_probabilities_predict_the_first_class():
 @pytest.mark.parametrize(
     'labels, scores, classes, message',
     [
-        ([], np.zeros((0, 2)), 2, r'no prediction'),
-        ([0], [[0.5, 0.5]], 3, r'of 2 classes, but 3'),
-        ([0, 2], [[0.5, 0.5]] * 2, 2, r'001 has label 2, expected 0 to 1'),
+        ([], np.zeros((0, 2)), 2, r'prediction'),
+        ([0], [[0.5, 0.5]], 3, r'2 classes, .* 3 '),
+        ([0, 2], [[0.5, 0.5]] * 2, 2, r'001 has label 2, .*0 to 1'),
         ([0, -1], [[0.5, 0.5]] * 2, 2, r'001 has label -1'),
     ],
 )

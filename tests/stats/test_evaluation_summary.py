@@ -153,7 +153,7 @@ def test_unknown_patients_are_counted():
     groups = np.array([f'video:{v}' if p == 'p3' else p for v, p in zip(run.videos, run.groups, strict=True)])
     found = summarise({'only': {'last': {0: replace(run, groups=groups)}}}, CLASSES, resamples=10)
     assert (found['num_patients'], found['num_unknown_patients']) == (11, 2)
-    assert 'of 11 patients (of which 2 are videos of unknown patients' in markdown_table(found)
+    assert 'of 11 patients (2 ' in markdown_table(found)
 
 
 def test_the_markdown_table(summary):
@@ -181,14 +181,14 @@ def test_the_markdown_table(summary):
 
 def test_runs_that_cannot_be_compared(runs):
     good = make(1.0, 0)
-    with pytest.raises(ValueError, match=r'at least one seed'):
+    with pytest.raises(ValueError, match='seed'):
         summarise({'a': {'last': {}}}, CLASSES)
-    with pytest.raises(ValueError, match=r'b, last, seed 7 is not on the same frames as a, last, seed 0'):
+    with pytest.raises(ValueError, match=r'^b, last, seed 7 .* a, last, seed 0'):
         summarise({'a': {'last': {0: good}}, 'b': {'last': {7: make(1.0, 0, patients=9)}}}, CLASSES)
     twice = replace(good, paths=np.where(good.paths == '3.png', '4.png', good.paths))
-    with pytest.raises(ValueError, match=r'a, last, seed 0 predicts a frame more than once'):
+    with pytest.raises(ValueError, match=r'^a, last, seed 0 '):
         summarise({'a': {'last': {0: twice}}}, CLASSES)
-    with pytest.raises(ValueError, match=r'of 3 classes, but 2 are named'):
+    with pytest.raises(ValueError, match=r'3 classes, .* 2 '):
         summarise({'a': {'last': {0: good}}}, CLASSES[:2])
 
 

@@ -69,7 +69,7 @@ def test_a_method_that_fails_is_named_and_the_others_finish(compare, root, clust
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['--methods', 'usl'], 'usl is no method'),
+        (['--methods', 'usl'], 'usl is not a method'),
         (['--methods', 'imagenet'], 'needs --imagenet-weights PATH'),
         (['--eval-data', 'gone'], 'gone'),
         (['--pretrain-data', 'gone', '--methods', 'uscl'], 'gone'),
@@ -187,7 +187,7 @@ def test_detectors_of_given_weights_stopped_and_run_again(root, clusters, patien
     process.send_signal(signal.SIGTERM)
     shown, _ = process.communicate(timeout=60)
     assert process.returncode == 130, shown
-    assert 'the same command goes on from there' in shown
+    assert 'run the same command again' in shown
     first = json.loads((out / 'results.json').read_text())['rows']
     assert [row['method'] for row in first] == ['random'] and first[0]['status'] == 'finished'
     finished = out / 'detection' / 'random' / 'seed0' / 'finished.json'
@@ -199,7 +199,7 @@ def test_detectors_of_given_weights_stopped_and_run_again(root, clusters, patien
     for name in ('random', 'ours'):
         assert all(0 <= rows[name][measure] <= 1 for measure in ('box AP', 'box AP50', 'mask AP', 'mask AP50'))
         log = (out / 'detection' / name / 'seed0' / 'train.log').read_text()
-        assert 'backbone.pth: all 120 tensors of the backbone have arrived' in log
+        assert 'backbone.pth: all 120 tensors of the backbone were loaded' in log
     assert rows['random']['box AP'] == first[0]['box AP']
     arrived = backbone_state(load_plain_checkpoint(second / 'backbone.pth'))
     assert all(torch.equal(arrived[key.removeprefix('backbone.')], value) for key, value in state.items())

@@ -86,7 +86,7 @@ def test_shut_branches_are_a_warning(evaluate, patients, tmp_path, capsys):
     run = [tmp_path / 'shut.pth', 'random', '--data', patients, '--out', tmp_path / 'out', *TINY, '--seeds', '2']
     assert evaluate(*run, '--protocol', 'knn') == 0
     shown = capsys.readouterr().err
-    assert shown.count('warning: shut: residual branches are shut') == 1 and 'random: ' not in shown
+    assert shown.count('warning: shut: residual branches are closed') == 1 and 'random: ' not in shown
     content = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
     assert (
         content['backbones']['shut']['branches']['layer2'] == 0 < content['backbones']['random']['branches']['layer2']
@@ -98,7 +98,7 @@ def test_shut_branches_are_a_warning(evaluate, patients, tmp_path, capsys):
 def test_finished_folds_are_not_run_again_and_methods_can_be_added(evaluate, patients, out, capsys):
     run = ['--data', patients, '--out', out, *TINY]
     assert evaluate('random', *run, '--seeds', '2') == 0  # one seed is there
-    assert capsys.readouterr().out.count('finished already') == 3
+    assert capsys.readouterr().out.count('already finished') == 3
     table = (out / 'table.md').read_text().split('\n', 1)[1]
     times = {path: path.stat().st_mtime_ns for path in out.glob('cells/**/*.npz')}
     assert len(times) == 2 * 3 * 3
@@ -107,14 +107,14 @@ def test_finished_folds_are_not_run_again_and_methods_can_be_added(evaluate, pat
     capsys.readouterr()
     assert evaluate('random', *run, '--seeds', '2') == 0
     shown = capsys.readouterr()
-    assert shown.out.count('finished already') == 5
+    assert shown.out.count('already finished') == 5
     assert 'fold1/model.pth was deleted: the predictions of this fold are kept' in (out / 'report.html').read_text()
     assert (out / 'table.md').read_text().split('\n', 1)[1] == table  # the same seed, the same table
     untouched = {path: path.stat().st_mtime_ns for path in times if 'seed1/fold2' not in str(path)}
     assert untouched.items() <= times.items()
 
     assert evaluate('random', 'other=random34', *run, '--seeds', '2') == 0
-    assert capsys.readouterr().out.count('finished already') == 6
+    assert capsys.readouterr().out.count('already finished') == 6
     differences = json.loads((out / 'metrics.json').read_text())['summary']['levels']['video']['differences']
     assert (differences[0]['first'], differences[0]['second']) == ('random', 'other')
 
@@ -123,16 +123,16 @@ def test_results_of_other_settings_are_not_mixed(evaluate, patients, out, capsys
     run = ['random', '--data', patients, '--out', out]
     before = (out / 'metrics.json').read_text()
     assert evaluate(*run, *TINY, '--size', '48') == 1
-    assert 'holds results of another size: give another --out' in capsys.readouterr().err
+    assert 'results for different size' in capsys.readouterr().err
     assert evaluate(*run, *TINY, '--protocol', 'knn') == 1
-    assert 'another protocol' in capsys.readouterr().err
+    assert 'different protocol' in capsys.readouterr().err
     assert (out / 'metrics.json').read_text() == before
     folds = (out / 'folds' / 'seed0.json').read_text()
     assert evaluate(*run, *TINY, '--folds', '2') == 1
-    assert 'seed0.json holds other folds, of results that are here already' in capsys.readouterr().err
+    assert 'seed0.json contains other folds' in capsys.readouterr().err
     assert (out / 'folds' / 'seed0.json').read_text() == folds
     assert evaluate('random=random34', *run[1:], *TINY) == 1  # another network of the same name
-    assert 'another checkpoint' in capsys.readouterr().err
+    assert 'different checkpoint' in capsys.readouterr().err
 
 
 def test_other_images_under_the_same_names_are_noticed(evaluate, patients, tmp_path, capsys):
@@ -144,7 +144,7 @@ def test_other_images_under_the_same_names_are_noticed(evaluate, patients, tmp_p
     changed[0] |= {'frames': [255 - frame for frame in changed[0]['frames']]}
     write_data_folder(data, changed)
     assert evaluate(*run) == 1
-    assert 'holds results of another data' in capsys.readouterr().err
+    assert 'results for different data' in capsys.readouterr().err
     shutil.rmtree(tmp_path / 'out' / 'cells')
     features = tmp_path / 'out' / 'features' / 'random_seed0.npz'
     before = features.read_bytes()
@@ -165,7 +165,7 @@ def test_damaged_results_are_made_again(evaluate, patients, finished, out, capsy
     (out / 'features' / 'random_seed0.npz').write_bytes(content)
     (out / 'table.md').unlink()
     assert evaluate('random', '--data', patients, '--out', out, *TINY) == 0
-    assert capsys.readouterr().out.count('finished already') == 2
+    assert capsys.readouterr().out.count('already finished') == 2
     # the same but for the command, which names the folder
     tables = [(folder / 'table.md').read_text().replace(str(folder), 'OUT') for folder in (finished, out)]
     assert tables[0] == tables[1]
@@ -177,7 +177,7 @@ def test_a_checkpoint_that_has_seen_the_patients_is_a_leak(
     model = finished / 'cells/random/seed0/fold0/model.pth'  # trained on two thirds of the patients
     run = [f'seen={model}', '--data', patients, '--out', tmp_path / 'again', *TINY]
     assert evaluate(*run) == 1
-    assert 'seen patients that it would be tested on: the figures would be inflated' in capsys.readouterr().err
+    assert 'the figures would be inflated' in capsys.readouterr().err
     assert evaluate(*run, '--allow-leak') == 0
     other = {f'{"abc"[k % 3]}/v{k}': (2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
     data = make_clusters(tmp_path / 'other', other)
@@ -219,7 +219,7 @@ def test_the_hosts_own_test_tool_gives_the_same_figures(finished, tmp_path):
     assert found['frame/accuracy'] == pytest.approx((honest.probabilities.argmax(axis=1) == honest.labels).mean())
 
     other = ['--cfg-options', 'test_dataloader.dataset.classes=[c,b,a]']
-    with pytest.raises(ValueError, match=r'the checkpoint knows the classes a, b, c, the data have c, b, a'):
+    with pytest.raises(ValueError, match='a, b, c, but the data have c, b, a'):
         run_host_tool('test', [str(cell / 'config.py'), str(cell / 'model.pth'), *arguments, *other])
 
 
@@ -236,12 +236,12 @@ def test_the_same_seed_gives_the_same_table_twice(evaluate, patients, tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['random', '--folds', '4'], "class 'a' has 3 patients, fewer than 4 folds: at most --folds 3 is possible"),
-        (['random', '--folds', 'split'], 'found no split: add a split column'),
+        (['random', '--folds', '4'], "class 'a' has 3 patients"),
+        (['random', '--folds', 'split'], 'no split'),
         (['random', '--folds', 'few'], "--folds should be a number of folds, 'split' or 'official', got 'few'"),
-        (['random', '--folds', 'official', '--allow-leak'], 'holds no folds of its own'),
+        (['random', '--folds', 'official', '--allow-leak'], 'metainfo.folds'),
         (['nope.pth', '--folds', '3'], 'nope.pth does not exist'),
-        (['random', 'random'], "Two backbones are called 'random'"),
+        (['random', 'random'], "'random'"),
     ],
 )
 def test_wrong_requests_are_one_line(evaluate, patients, tmp_path, capsys, arguments, message):
@@ -264,7 +264,7 @@ def test_nan_features_name_the_frame_and_keep_what_is_done(evaluate, patients, o
     assert evaluate('random', tmp_path / 'bad.pth', *run) == 1
     shown = capsys.readouterr()
     assert 'bad, seed 0, fold 1 of 3: the features of 63 frames are not finite, first a/v0#000000' in shown.err
-    assert shown.out.count('finished already') == 3
+    assert shown.out.count('already finished') == 3
     assert (out / 'metrics.json').read_text() == done
 
 

@@ -266,7 +266,7 @@ def test_other_inputs_are_refused(tmp_path, checkpoint, capsys):
             return open, (str(tmp_path / 'planted'), 'w')
 
     assert 'no backbone' in refused(tmp_path, capsys, {'state_dict': {'head.weight': torch.zeros(1)}})
-    assert 'carries pickled code' in refused(tmp_path, capsys, {**checkpoint, 'plant': Plant()})
+    assert 'contains pickled code' in refused(tmp_path, capsys, {**checkpoint, 'plant': Plant()})
     assert not (tmp_path / 'planted').exists()
     (tmp_path / 'epoch_3.pth').write_bytes(b'')
     assert '0 bytes' in refused(tmp_path, capsys, None)

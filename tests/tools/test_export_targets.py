@@ -140,7 +140,7 @@ def test_missing_package_is_named_with_the_extra(tmp_path, source, monkeypatch, 
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, '__import__', refuse)
-    with pytest.raises(ValueError, match=rf"needs {missing}: pip install 'uscl_plugin\[export\]'\.") as error:
+    with pytest.raises(ValueError, match=rf"{missing}: pip install 'uscl_plugin\[export\]'\.") as error:
         export_backbone(source, tmp_path / 'a.onnx', 'onnx', given())
     assert '\n' not in str(error.value) and not list(tmp_path.iterdir())
 
@@ -153,7 +153,7 @@ def test_onnx_that_differs_is_not_written(tmp_path, source, monkeypatch):
         return [array * 1.001 for array in real(self, *args, **kwargs)]
 
     monkeypatch.setattr(onnxruntime.InferenceSession, 'run', off)
-    with pytest.raises(ValueError, match='other features than PyTorch'):
+    with pytest.raises(ValueError, match='PyTorch'):
         export_backbone(source, tmp_path / 'a.onnx', 'onnx', given())
     assert not list(tmp_path.iterdir())
 
@@ -186,7 +186,8 @@ def test_model_card(tmp_path, monkeypatch, source):
     assert head['license'] == 'cc-by-4.0' and head['library_name'] == 'timm' and head['datasets'] == ['US-4', 'POCUS']
     for name in ('model.safetensors', 'config.json'):
         assert f'{hashlib.sha256(Path("ours", name).read_bytes()).hexdigest()}  {name}' in text
-    assert 'subtract [30.0, 20.0, 10.0], divide by [70.0, 60.0, 50.0]' in text and str(tmp_path) not in card
+    assert '[30.0, 20.0, 10.0]' in text and '[70.0, 60.0, 50.0]' in text and str(tmp_path) not in card
+    assert '[0.117647, 0.078431, 0.039216]' in text and '{{' not in text
     again = load_plain_checkpoint('ours/model.safetensors')  # as good as the checkpoint for another export
     assert json.loads(again['meta']['mean']) == MEAN[::-1] and again['meta']['channel_order'] == 'rgb'
 
@@ -252,7 +253,7 @@ def test_folder_that_is_not_empty_stays(tmp_path, source):
     (tmp_path / 'ours').mkdir()
     (tmp_path / 'ours' / 'a.txt').write_text('mine')
     for name in ('ours', 'ours/a.txt'):
-        with pytest.raises(ValueError, match='is there already'):
+        with pytest.raises(ValueError, match='already exists'):
             export_backbone(source, tmp_path / name, 'hub', given())
     assert [path.name for path in tmp_path.rglob('*')] == ['ours', 'a.txt']
 

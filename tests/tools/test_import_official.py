@@ -160,4 +160,4 @@ def test_planted_code_does_not_run(tmp_path, capsys):
 
     assert not convert(tmp_path, {'features.0.weight': Plant()}, status=1).exists()
     assert not (tmp_path / 'planted').exists()
-    assert 'carries pickled code' in capsys.readouterr().err
+    assert 'contains pickled code' in capsys.readouterr().err

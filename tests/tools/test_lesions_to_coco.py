@@ -15,7 +15,7 @@ def main(root):
 
 @pytest.fixture
 def udiat(tmp_path):
-    """Six images of data set B, four benign and two malignant, each with a lesion of 8 x 10 pixels and a small one."""
+    """Six images of dataset B, four benign and two malignant, each with a lesion of 8 x 10 pixels and a small one."""
     mask = np.zeros((30, 40), np.uint8)
     mask[4:12, 5:15] = 255
     mask[20:23, 20:25] = 255

@@ -62,10 +62,10 @@ def test_clone(main, clone, tmp_path, capsys):
     settings = meta['settings']
     assert (settings['fps'], settings['probe'], settings['viral']) == (3.0, 'all', 'skip')
     assert entries == [
-        ('pocus_videos/convex/Cov_a.gif', 'covid', 'pocus_0', 3),
-        ('pocus_videos/convex/Cov_b.gif', 'covid', 'pocus_1', 3),
-        ('pocus_videos/convex/Pneu_a.gif', 'pneumonia', 'pocus_2', 3),
-        ('pocus_videos/linear/Reg_a.gif', 'regular', 'pocus_3', 3),
+        ('pocus_videos/convex/Cov_a.gif', 'covid', 'pocus_0', 8),
+        ('pocus_videos/convex/Cov_b.gif', 'covid', 'pocus_1', 8),
+        ('pocus_videos/convex/Pneu_a.gif', 'pneumonia', 'pocus_2', 8),
+        ('pocus_videos/linear/Reg_a.gif', 'regular', 'pocus_3', 8),
     ]
     printed = capsys.readouterr().out
     assert 'skipped pocus_videos/convex/Vir_a.gif: viral pneumonia' in printed
@@ -76,9 +76,10 @@ def test_clone(main, clone, tmp_path, capsys):
 
 def test_options_reach_the_result(main, clone, tmp_path):
     command = [str(clone), '--out', str(tmp_path), '--probe', 'convex', '--viral', 'pneumonia', '--fps', '5']
-    assert main([*command, '--size', '20', '--color', 'color', '--val-fraction', '0.5', '--workers', '1']) == 0
+    command += ['--min-frames', '4', '--workers', '1']
+    assert main([*command, '--size', '20', '--color', 'color', '--val-fraction', '0.5']) == 0
     meta, entries = read(tmp_path)
-    settings = {'fps': 5.0, 'size': 20, 'color': 'color', 'mask_tolerance': None}
+    settings = {'fps': 5.0, 'size': 20, 'color': 'color', 'mask_tolerance': None, 'min_frames': 4}
     assert meta['settings'] == settings | {'probe': 'convex', 'viral': 'pneumonia'}
     assert [(Path(entry[0]).stem, entry[1], entry[3]) for entry in entries] == [
         ('Cov_a', 'covid', 5),

@@ -40,7 +40,8 @@ def test_prefix_of_the_folder_is_the_label(us4, tmp_path):
     ]
     assert all(entry['patient_id'] is None and entry['num_frames'] == 2 for entry in annotations['data_list'])
     skipped = (tmp_path / 'out/skipped.csv').read_text()
-    assert 'Rb1/xyz,' in skipped and 'starts with none of Rb1' in skipped and skipped.count('\n') == 2
+    assert 'Rb1/xyz,' in skipped and 'starts with none of Rb1' in skipped and skipped.count('\n') == 3
+    assert 'Cov-3/clip.mp4,"ignored: clip, not a folder of images"' in skipped
 
 
 def test_classes_are_the_sixteen_prefixes(us4, tmp_path):
@@ -84,9 +85,7 @@ def test_fraction_out_of_range(us4, tmp_path, value, capsys):
     assert '--val-fraction' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ('exists', 'code', 'message'), [(False, 2, 'does not exist'), (True, 1, 'no folder of images')]
-)
+@pytest.mark.parametrize(('exists', 'code', 'message'), [(False, 2, 'does not exist'), (True, 1, 'no image folder')])
 def test_no_source(us4, tmp_path, capsys, exists, code, message):
     if exists:
         (tmp_path / 'src/Reg1').mkdir(parents=True)
@@ -102,3 +101,10 @@ def test_damaged_image_loses_one_video(us4, tmp_path):
     code, annotations = convert(us4, source, tmp_path / 'out')
     assert code == 0 and [entry['video_id'] for entry in annotations['data_list']] == ['Reg1']
     assert 'Reg2,image 9.jpg cannot be read' in (tmp_path / 'out/skipped.csv').read_text()
+
+
+def test_dry_run_writes_the_overview_only(us4, tmp_path, capsys):
+    source = make_videos(tmp_path / 'src', 'Reg1')
+    assert us4.main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1', '--dry-run']) == 0
+    assert '1 can be read' in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['overview.html']

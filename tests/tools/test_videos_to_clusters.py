@@ -27,11 +27,13 @@ def source(tmp_path):
 
 def test_options_reach_the_result(main, source, tmp_path, capsys):
     command = [str(source), '--out', str(tmp_path / 'out'), '--fps', '5', '--size', '20', '--color', 'color']
-    assert main([*command, '--classes', 'regular', 'covid', 'other', '--workers', '1']) == 0
+    command += ['--min-frames', '4', '--workers', '1']
+    assert main([*command, '--classes', 'regular', 'covid', 'other']) == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['regular', 'covid', 'other']
     settings = annotations['metainfo']['settings']
-    assert (settings['fps'], settings['size'], settings['color']) == (5.0, 20, 'color')
+    chosen = [settings[key] for key in ('fps', 'min_frames', 'size', 'color')]
+    assert chosen == [5.0, 4, 20, 'color']
     images = VideoFolder(tmp_path / 'out')[0]['frames']
     assert [round(image.mean() / 20) for image in images] == [0, 2, 4, 6, 8]
     assert images[0].shape == (20, 30, 3)
@@ -42,8 +44,8 @@ def test_defaults(main, source, tmp_path, capsys):
     assert main([str(source), '--out', str(tmp_path / 'out')]) == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['covid', 'regular']
-    assert [entry['num_frames'] for entry in annotations['data_list']] == [3, 3]
-    assert VideoFolder(tmp_path / 'out')[0]['frames'].shape == (3, 40, 60)
+    assert [entry['num_frames'] for entry in annotations['data_list']] == [8, 8]
+    assert VideoFolder(tmp_path / 'out')[0]['frames'].shape == (8, 40, 60)
     assert not (tmp_path / 'out/frames').exists()
     captured = capsys.readouterr()
     assert '2/2' in captured.err and '2/2' not in captured.out  # the progress bar
@@ -98,7 +100,8 @@ def test_wrong_requests_give_one_line(main, source, tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.parametrize(
-    'option', [['--fps', '0'], ['--fps', 'inf'], ['--size', '0'], ['--workers', '0'], ['--color', 'x']]
+    'option',
+    [['--fps', '0'], ['--fps', 'inf'], ['--size', '0'], ['--workers', '0'], ['--min-frames', '0'], ['--color', 'x']],
 )
 def test_values_out_of_range(main, source, tmp_path, option):
     with pytest.raises(SystemExit) as caught:
@@ -135,7 +138,7 @@ def test_runs_as_a_script_from_any_folder(root, source, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ('name', 'clips', 'frames', 'patients'), [('pocus', 47, 827, 29), ('covid_blues', 252, 2793, 44)]
+    ('name', 'clips', 'frames', 'patients'), [('pocus', 47, 840, 29), ('covid_blues', 252, 2829, 44)]
 )
 def test_real_collections(main, real_data, tmp_path, name, clips, frames, patients):
     assert main([str(real_data / name), '--out', str(tmp_path), '--size', '32']) == 0

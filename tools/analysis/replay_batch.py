@@ -1,4 +1,4 @@
-"""Run a training step again that FiniteLossHook saved, and say where its loss stops to be a number.
+"""Run a training step saved by FiniteLossHook again, and show where its loss stops being finite.
 
 python tools/analysis/replay_batch.py WORK_DIR/CONFIG.py WORK_DIR/non_finite/FILE.pth
 """
@@ -20,12 +20,12 @@ from uscl_plugin.running.batch_replay import load_step, replay
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayOptions:
-    """Which step runs again, and where.
+    """Options of the replay.
 
     Attributes:
-        config: Config of the run, best the one in its work folder.
+        config: Config of the run, preferably the one in its work folder.
         file: WORK_DIR/non_finite/epoch<E>_iter<I>_rank<R>.pth.
-        device: Device to run it on: cpu, or cuda as in the run.
+        device: Device to run on: cpu, or cuda as in the run.
     """
 
     config: Annotated[str, Arg(positional=True)]
@@ -35,7 +35,7 @@ class ReplayOptions:
 
 @as_command()
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line, run the step, print what it gives."""
+    """Parse the command line, run the step, and print the result."""
     options = parse_options(ReplayOptions, argv, __doc__)
     saved = load_step(options.file)
     cfg = Config.fromfile(options.config)
@@ -51,9 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if found.first:
         print(f'first output that is not finite: {found.first}')
     elif all(abs(value) < float('inf') for value in found.losses.values()):
-        print('every output and loss is finite here: it takes the precision, or the processes, of the run.')
+        print('every output and loss is finite here: the cause depends on the precision or the processes of the run.')
     else:
-        print('every module gives finite outputs: the loss itself is not.')
+        print('every module gives finite outputs, but the loss is not finite.')
     return 0
 
 

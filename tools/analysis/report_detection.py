@@ -1,4 +1,4 @@
-"""Write one web page that shows how well a detector finds the lesions of its config's test data.
+"""Write a web page that shows how well a detector finds the lesions in its config's test data.
 
 python tools/analysis/report_detection.py CONFIG CKPT --out report.html
 """
@@ -23,14 +23,14 @@ from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionReportOptions:
-    """Which detector the page is of, and what it shows.
+    """Options of the detection report.
 
     Attributes:
         config: Detection config, such as those of configs/bus_uclm.
-        checkpoint: Checkpoint of a run with it.
-        out: Page to write, .html; numbers beside it, .json.
-        num: Images: half best, half worst.
-        score: Lowest score of predictions that count, in [0, 1].
+        checkpoint: Checkpoint of a run with this config.
+        out: Page to write, .html; the numbers are written next to it, .json.
+        num: Number of images: half best, half worst.
+        score: Minimum score of predictions that count, in [0, 1].
         cfg_options: Changes to the config.
     """
 
@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     only_plain_checkpoints()
     scope, needs_stand_in = config_needs(Path(options.config))
     if scope != 'mmdet':
-        raise ValueError(f'{options.config} is for {scope}, not for mmdet: pass the config of a detector.')
-    host_tool(scope, 'test')  # refuses where MMDetection is missing
+        raise ValueError(f'{options.config} is for {scope}, not for mmdet: pass a detector config.')
+    host_tool(scope, 'test')  # fails if MMDetection is missing
     with without_false_alarms():
         if needs_stand_in:  # before MMDetection, which imports modules that need the ops
             import_module(STAND_IN)

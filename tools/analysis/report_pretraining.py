@@ -1,4 +1,4 @@
-"""Write one web page that shows what a backbone learned in pretraining.
+"""Write a web page that shows what a backbone learned in pretraining.
 
 python tools/analysis/report_pretraining.py CONFIG CHECKPOINT --out report.html
 """
@@ -18,14 +18,14 @@ from uscl_plugin.evaluation.report_options import ReportOptions
 
 @as_command()
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line, write the page, print the numbers."""
+    """Parse the command line, write the page, and print the numbers."""
     options = parse_options(ReportOptions, argv, __doc__)
     command = command_line('tools/analysis/report_pretraining.py', argv)
 
     import mmpretrain.models  # noqa: F401  (registers backbones)
 
     init_default_scope('mmpretrain')
-    MMLogger.get_instance('report', log_level='WARNING')  # else MMEngine lists the initialisation of every weight
+    MMLogger.get_instance('report', log_level='WARNING')  # otherwise MMEngine logs the initialisation of every weight
     facts = report_pretraining(options, command)
     for name in ('before', 'after'):
         measures = {key: float('nan') if value is None else value for key, value in facts[name].items()}

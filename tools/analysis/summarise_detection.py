@@ -1,4 +1,4 @@
-r"""Compare runs of detectors: a table, its numbers, and curves.
+r"""Compare detector runs: a table, its numbers, and curves.
 
 python tools/analysis/summarise_detection.py uscl=work_dirs/uscl_0 uscl=work_dirs/uscl_1 scratch=work_dirs/scratch_0 \
     --out work_dirs/detection
@@ -23,11 +23,11 @@ from uscl.reports.figures import save_picture
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryOptions:
-    """Which runs are compared.
+    """Options of the comparison.
 
     Attributes:
-        runs: Work folder of a run of tools/train.py; runs of one NAME are seeds or splits of one method.
-        out: Writes table.md, summary.json, curves.png here.
+        runs: Work folder of a tools/train.py run; runs with the same NAME are seeds or splits of one method.
+        out: Output folder for table.md, summary.json and curves.png.
     """
 
     runs: Annotated[list[str], Arg('NAME=WORK_DIR', positional=True)]
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, runs = Path(options.out), [run.split('=', 1) for run in options.runs]
     folders = [Path(work_dir).resolve() for _, work_dir in runs]
     if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
-        raise ValueError(f'{twice} is given twice: a run counts once.')
+        raise ValueError(f'{twice} is given twice: list each run once.')
     methods: dict[str, list[DetectionRun]] = {}
     for name, work_dir in runs:
         methods.setdefault(name, []).append(read_run(work_dir))

@@ -1,8 +1,8 @@
-"""Compare ways to keep frames: the memory-mapped store, folders of PNG and JPEG, LMDB (if it is installed).
+"""Compare ways to store frames: the memory-mapped store, folders of PNG and JPEG, LMDB (if installed).
 
-Every way holds the same frames of a dataset folder (JPEG at quality 95, with its loss; LMDB holds the decoded pixels,
-as the store does) and is asked for three random frames of a random video. Reading alternates between the ways. Sizes
-are of the files; "open" is how many files a process has open after it has read from every video.
+Each stores the same frames of a data folder (JPEG with quality 95, which is lossy; LMDB with decoded pixels, like the
+store) and is asked for three random frames of a random video. Reading alternates between them. Sizes are file sizes;
+"open" is the number of files that a process has open after reading from every video.
 """
 
 import json
@@ -31,13 +31,13 @@ QUALITY = 95
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        data: Folder that a converter wrote.
-        samples: Reads of three frames in a round.
-        repeats: Rounds that are timed.
-        json: Write the figures to this file, too.
+        data: Folder written by a converter.
+        samples: Reads of three frames per round.
+        repeats: Number of timed rounds.
+        json: Also write the results to this file.
     """
 
     data: Annotated[str, Arg('DIR', positional=True)]
@@ -72,11 +72,11 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-HELD_OPEN = ('store', 'LMDB')  # one file each, opened (and mapped) before it is counted
+HELD_OPEN = ('store', 'LMDB')  # one file each, opened (and mapped) before counting
 
 
 def make_ways(folder: VideoFolder, scratch: Path) -> dict[str, tuple[int, Reader]]:
-    """Size and reader of every way; ``scratch`` gets the files of all but the store."""
+    """Size and reader of each way; ``scratch`` receives the files of all but the store."""
     videos = [folder[index]['frames'] for index in range(len(folder))]
     png, jpeg = (
         [[scratch / f'{v}-{k}{suffix}' for k in range(len(video))] for v, video in enumerate(videos)]
@@ -94,7 +94,7 @@ def make_ways(folder: VideoFolder, scratch: Path) -> dict[str, tuple[int, Reader
         return lambda v, k: mmcv.imfrombytes(paths[v][k].read_bytes(), flag='unchanged')
 
     def from_store(v: int, k: int) -> np.ndarray:
-        return folder[v]['frames'][k].copy()  # the copy touches every pixel
+        return folder[v]['frames'][k].copy()  # copying touches every pixel
 
     ways: dict[str, tuple[int, Reader]] = {
         'store': (sum(video.nbytes for video in videos), from_store),
@@ -104,7 +104,7 @@ def make_ways(folder: VideoFolder, scratch: Path) -> dict[str, tuple[int, Reader
     try:
         import lmdb
     except ImportError:
-        print('LMDB is left out: pip install lmdb', file=sys.stderr)
+        print('LMDB is skipped: pip install lmdb', file=sys.stderr)
         return ways
     total = sum(video.nbytes for video in videos)
     environment = lmdb.open(str(scratch / 'frames.lmdb'), subdir=False, map_size=2 * total + (64 << 20), lock=False)
@@ -122,7 +122,7 @@ def make_ways(folder: VideoFolder, scratch: Path) -> dict[str, tuple[int, Reader
 
 
 def time_reads(read: Reader, lengths: list[int], samples: int, seed: int) -> float:
-    """Seconds to read three frames of a video, mean of ``samples``."""
+    """Seconds to read three frames of a video, averaged over ``samples``."""
     rng = np.random.default_rng(seed)
     wanted = [(v, rng.integers(lengths[v], size=3).tolist()) for v in rng.integers(len(lengths), size=samples)]
     began = time.perf_counter()
@@ -133,7 +133,7 @@ def time_reads(read: Reader, lengths: list[int], samples: int, seed: int) -> flo
 
 
 def num_open() -> int:
-    """Files that this process has open (Linux; elsewhere 0)."""
+    """Number of files that this process has open (Linux; 0 elsewhere)."""
     folder = Path('/proc/self/fd')
     return len(list(folder.iterdir())) if folder.is_dir() else 0
 

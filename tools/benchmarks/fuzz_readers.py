@@ -1,9 +1,9 @@
-"""Read thousands of damaged files, and look for readers that crash, hang, fill the memory, run code, or say too little.
+"""Read thousands of damaged files, looking for readers that crash, hang, exhaust memory, run code, or give bad errors.
 
-Every input is a small whole file (clips, pictures, DICOM, JSON, CSV, pickles, checkpoints, frame stores; made here, and
-small clips of demo/) that Hypothesis damages, the same way for the same seed. A reader may read it, or refuse it
-with the error that it documents and the name of the file in the message; anything else is a finding, whose input is
-kept. The exit code is 1 then. Linux only.
+Every input is a small valid file (clips, images, DICOM, JSON, CSV, pickles, checkpoints, frame stores; generated here,
+or small clips from demo/) that Hypothesis damages, reproducibly by seed. A reader may read it or reject it with its
+documented error and the file name in the message. Anything else is a finding, whose input is kept, and the exit status
+is 1. Linux only.
 
     python tools/benchmarks/fuzz_readers.py --inputs 20000 --out work_dirs/fuzz
 """
@@ -30,20 +30,20 @@ from uscl.core.errors import SourceError
 from uscl.core.options import Arg, parse_options
 
 _DEMO = Path(__file__).resolve().parents[2] / 'demo/clips'
-_KEPT = 20  # inputs that are kept for one reader
+_KEPT = 20  # inputs kept per reader
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        out: New folder for fuzz.json and inputs/.
-        inputs: Damaged files, for all readers together.
+        out: New output folder for fuzz.json and inputs/.
+        inputs: Number of damaged files over all readers.
         seed: Seed of the damage.
-        readers: Only these readers, by their names in the table.
-        seconds_per_input: CPU time that one input may take, in seconds.
-        memory: Memory that one input may take, in MB.
+        readers: Only use these readers, by their names in the table.
+        seconds_per_input: CPU time allowed per input, in seconds.
+        memory: Memory allowed per input, in MB.
     """
 
     out: Annotated[str, Arg('DIR')]
@@ -60,12 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(Options, argv, __doc__)
     out, begin = Path(options.out), time.monotonic()
     if out.exists() and any(out.iterdir()):
-        raise SourceError(f'--out {out} is not empty: give a new folder, or delete it.')
+        raise SourceError(f'--out {out} is not empty: choose a new folder, or delete it.')
     with tempfile.TemporaryDirectory() as folder:
         readers = make_readers(Path(folder), sorted(_DEMO.glob('*')))
     if unknown := set(options.readers or ()) - {reader.name for reader in readers}:
         raise SourceError(
-            f'no reader {sorted(unknown)[0]!r}: choose of {", ".join(reader.name for reader in readers)}.'
+            f'no reader {sorted(unknown)[0]!r}: choose from {", ".join(reader.name for reader in readers)}.'
         )
     readers = [reader for reader in readers if not options.readers or reader.name in options.readers]
     outcomes: list[Outcome] = []
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _keep(finding: Outcome, outcomes: Sequence[Outcome], folder: Path, suffix: str, content: bytes) -> None:
-    """Say what was found, and write the input that did it."""
+    """Print a finding and save its input."""
     print(f'{finding.reader} {finding.number}: {finding.kind}: {finding.detail}', file=sys.stderr)
     if sum(outcome.reader == finding.reader and outcome.is_finding for outcome in outcomes) <= _KEPT:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""Kill a training at random moments, resume it, and compare how it ends with an undisturbed run.
+"""Kill a training run at random moments, resume it, and compare its end with that of an undisturbed run.
 
-Every second kill hits while a checkpoint is being written; after some, the newest checkpoint is cut off, too. The run
-must start from the newest checkpoint that loads each time, and end with the same weights to the last bit. The exit code
-is 1 otherwise. Needs a CPU: what a GPU computes need not be the same twice.
+Every second kill hits while a checkpoint is being written; after some kills, the newest checkpoint is also truncated.
+Each time, the run must resume from the newest loadable checkpoint, and it must end with the same weights to the last
+bit; otherwise the exit status is 1. Use a CPU, because GPU computations may not be reproducible.
 
     python tools/benchmarks/kill_runs.py configs/uscl/uscl_resnet18_demo.py --kills 50 --out work_dirs/kills \
         --cfg-options train_cfg.max_epochs=60 default_hooks.checkpoint.interval=1
@@ -28,16 +28,16 @@ from uscl_plugin.running.host_tools import config_needs
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        config: Config of a pretraining that saves every epoch.
-        out: New folder for both runs and kills.json.
-        kills: Number of kills, at most.
-        minutes: Stop killing after so many minutes.
-        truncate: Share of the kills after which the newest checkpoint is cut off.
-        seed: Seed of the moments.
-        cfg_options: Settings of the training.
+        config: Pretraining config that saves every epoch.
+        out: New output folder for both runs and kills.json.
+        kills: Maximum number of kills.
+        minutes: Stop killing after this many minutes.
+        truncate: Fraction of kills after which the newest checkpoint is truncated.
+        seed: Seed of the random moments.
+        cfg_options: Changes to the config.
     """
 
     config: Annotated[str, Arg(positional=True)]
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(Options, argv, __doc__)
     out, begin = Path(options.out), time.monotonic()
     if out.exists() and any(out.iterdir()):
-        raise SourceError(f'--out {out} is not empty: give a new folder, or delete it.')
+        raise SourceError(f'--out {out} is not empty: choose a new folder, or delete it.')
     try:
         config_needs(Path(options.config))
     except (OSError, ValueError) as error:
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return len(lives) >= options.kills or late
 
     def report(life: KillRecord) -> None:
-        what = ' while saving' * life.while_saving + ', newest cut off' * life.truncated
+        what = ' while saving' * life.while_saving + ', newest truncated' * life.truncated
         print(f'killed after {life.seconds:.1f} s{what}; resumed from {life.resumed}', flush=True)
 
     try:
@@ -90,11 +90,11 @@ def _print_summary(lives: list[KillRecord], wrong: int, differing: int, seconds:
     saving, cut = sum(life.while_saving for life in lives), sum(life.truncated for life in lives)
     resumed = sum(life.resumed is not None for life in lives)
     memory = [life.memory for life in lives if life.memory == life.memory]
-    print(f'{len(lives)} kills in {seconds / 60:.1f} minutes, {saving} while a checkpoint was written, {cut} cut off')
-    print(f'{resumed} lives resumed, {wrong} of them not from the newest checkpoint that loads')
+    print(f'{len(lives)} kills in {seconds / 60:.1f} minutes, {saving} while saving, {cut} with truncation')
+    print(f'{resumed} lives resumed, {wrong} of them not from the newest loadable checkpoint')
     if memory:
-        print(f'memory of a life: median {statistics.median(memory):.0f} MB, most {max(memory):.0f} MB')
-    print(f'last checkpoint against the undisturbed run: {differing} entries differ')
+        print(f'memory per life: median {statistics.median(memory):.0f} MB, most {max(memory):.0f} MB')
+    print(f'last checkpoint, compared with the undisturbed run: {differing} entries differ')
 
 
 if __name__ == '__main__':

@@ -1,9 +1,9 @@
-"""Show what a split of frames does: write a data folder in which every frame is a video of its own, of no patient.
+"""Show the effect of splitting by frame: write a data folder in which every frame is a separate video without patient.
 
     python tools/benchmarks/split_by_frame.py data/pocus work_dirs/pocus_frames --frames-per-video 8
     python tools/evaluate.py random --data work_dirs/pocus_frames --group-by video --allow-leak --out work_dirs/leak
 
-Frames of one video then are on both sides of each fold, and the figures are far too good.
+Frames of one video are then on both sides of each fold, and the results are heavily inflated.
 """
 
 import sys
@@ -21,12 +21,12 @@ from uscl_plugin.datasets.video_frames import spread_evenly
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        data: Folder that a converter wrote.
-        out: Folder to write.
-        frames_per_video: Frames taken of a video, at most, spread evenly (default: all).
+        data: Folder written by a converter.
+        out: Output folder.
+        frames_per_video: Maximum number of frames per video, evenly spaced (default: all).
     """
 
     data: Annotated[str, Arg('DATA', positional=True)]

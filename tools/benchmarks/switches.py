@@ -1,8 +1,8 @@
-"""Does a switch that makes training faster change what is learnt? Train with and without it, with several seeds.
+"""Does a switch that speeds up training change what is learned? Train with and without it, with several seeds.
 
-The first VARIANT is what the others are compared with. A variant is NAME=CONFIG.py or NAME=CONFIG.py:KEY=VALUE,… with
-keys of the config, such as bf16=CONFIG.py:optim_wrapper.type=AmpOptimWrapper,optim_wrapper.dtype=bfloat16. Run again,
-it goes on where it stopped.
+The other VARIANTs are compared with the first. A variant is NAME=CONFIG.py or NAME=CONFIG.py:KEY=VALUE,… with keys of
+the config, such as bf16=CONFIG.py:optim_wrapper.type=AmpOptimWrapper,optim_wrapper.dtype=bfloat16. Running it again
+resumes where it stopped.
 
     python tools/benchmarks/switches.py plain=configs/uscl/uscl_resnet18_demo.py \
         device=configs/uscl/uscl_resnet18_demo_device-aug.py --data work_dirs/demo/data --out work_dirs/switches
@@ -31,14 +31,14 @@ from uscl_plugin.comparison.training_run import run_training
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        variants: NAME=CONFIG.py or NAME=CONFIG.py:KEY=VALUE,…; the first is what the others are compared with.
-        data: Folder that a converter wrote.
-        epochs: Epochs of every training.
-        seeds: Trainings of every variant, with seeds 0 to N-1.
-        out: Folder for losses.json, losses.png and the trainings.
+        variants: NAME=CONFIG.py or NAME=CONFIG.py:KEY=VALUE,…; the others are compared with the first.
+        data: Folder written by a converter.
+        epochs: Epochs per training run.
+        seeds: Training runs per variant, with seeds 0 to N-1.
+        out: Output folder for losses.json, losses.png and the training runs.
     """
 
     variants: Annotated[list[str], Arg('VARIANT', positional=True)]
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def variant_config(method: Method, data: str, epochs: int, seed: int) -> Config:
-    """The config of one training; every step is logged."""
+    """The config of one training run; every step is logged."""
     cfg = Config.fromfile(method.config)
     cfg.merge_from_dict(
         {
@@ -94,9 +94,9 @@ def variant_config(method: Method, data: str, epochs: int, seed: int) -> Config:
 
 
 def table(finals: dict[str, np.ndarray], seconds: dict[str, list[float]]) -> Table:
-    """Final losses, differences to the first variant with the same seed, and the time of a step."""
+    """Final losses, differences from the first variant with the same seed, and the time per step."""
     shown = Table()
-    for column in ('variant', 'final loss, mean (SD)', 'difference a seed, mean (SD)', 'seconds a step'):
+    for column in ('variant', 'final loss, mean (SD)', 'difference per seed, mean (SD)', 'seconds per step'):
         shown.add_column(column, justify='left' if column == 'variant' else 'right')
     reference = next(iter(finals.values()))
     for name, values in finals.items():
@@ -106,7 +106,7 @@ def table(finals: dict[str, np.ndarray], seconds: dict[str, list[float]]) -> Tab
 
 
 def mean_sd(values: np.ndarray) -> str:
-    """Mean and standard deviation of a sample."""
+    """Mean and sample standard deviation."""
     return f'{values.mean():.4f}' + (f' ({values.std(ddof=1):.4f})' if len(values) > 1 else '')
 
 

@@ -1,8 +1,8 @@
 """How fast does pretraining run, and does the network wait for frames?
 
-Loader alone, network alone and both together, in videos a second, of one config or of several in turn, on made-up
-clips or on DIR. With --released, the authors' code from a clone of github.com/983632847/USCL runs beside them, its
-loop, data set and augmentations as they are, on the same frames, and every figure is compared repeat by repeat.
+Times loader, network and both together, in videos per second, for one config or several in turn, on synthetic clips or
+on DIR. With --released, the authors' code from a clone of github.com/983632847/USCL runs next to them, with its own
+loop, dataset and augmentations, on the same frames, and every figure is compared repeat by repeat.
 
     python tools/benchmarks/throughput.py --released USCL --json throughput.json --out throughput.png
 """
@@ -38,28 +38,28 @@ from uscl.reports.figures import check_picture, save_picture
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'uscl'
-# The first that is there.
+# The first one that exists.
 FASTEST = ('uscl_resnet18_1xb32-300e_us4-224px_device-aug.py', 'uscl_resnet18_1xb32-300e_us4-224px.py')
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        config: Configs to time (default: that of US-4, augmented on the device where it is there).
-        released: Clone of the authors' code, to time beside it.
-        data: Folder that a converter wrote (default: made-up clips).
-        size: Side of a view in pixels.
-        batch_size: Videos in a batch, at least 2: one pair has no negatives.
-        workers: Processes that load (default: each config's own).
+        config: Configs to time (default: that of US-4, with device augmentation if there is one).
+        released: Clone of the authors' code, to time next to it.
+        data: Folder written by a converter (default: synthetic clips).
+        size: Side length of a view in pixels.
+        batch_size: Videos per batch, at least 2, because one pair has no negatives.
+        workers: Number of loading processes (default: each config's own).
         repeats: How often the configs take turns.
-        batches: Batches in a measurement, at least.
-        seconds: Length of a measurement in seconds, at least.
-        videos: Number of made-up clips.
-        frames: Frames of a made-up clip.
-        frame_size: Side of made-up clips in pixels.
-        json: Write the figures to this file, too.
+        batches: Minimum number of batches in a measurement.
+        seconds: Minimum duration of a measurement in seconds.
+        videos: Number of synthetic clips.
+        frames: Frames per synthetic clip.
+        frame_size: Side length of synthetic clips in pixels.
+        json: Also write the results to this file.
         out: Write a bar chart to this picture.
         cfg_options: Changes to every config.
     """
@@ -89,21 +89,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(Options, argv, __doc__)
     command = command_line('tools/benchmarks/throughput.py', argv)
     init_default_scope('mmpretrain')
-    if not MMLogger.check_instance_created('throughput'):  # else MMEngine lists the initialisation of every weight
+    if not MMLogger.check_instance_created('throughput'):  # otherwise MMEngine logs the initialisation of every weight
         MMLogger.get_instance('throughput', log_level='ERROR')
     only_plain_checkpoints()
     if options.out is not None:
         check_picture(options.out)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message="Only use 'alpha' for pillow backend")  # mmcv, every worker
+        warnings.filterwarnings('ignore', message="Only use 'alpha' for pillow backend")  # from mmcv in every worker
         result = {'command': command, **measure(options, Path(scratch))}
     console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, 110)  # of the table
+    console.width = max(console.width, 110)  # width of the table
     console.print(figures_table(result))
     if result['on_device']:
         console.print(
-            f'The loader of {", ".join(result["on_device"])} gives frames that are not augmented yet: the like of a '
-            f'loader that augments is loader + preprocessor.'
+            f'The loader of {", ".join(result["on_device"])} returns frames that are not augmented yet: compare a '
+            f'loader that augments with loader + preprocessor.'
         )
     workers = ', '.join(f'{name} {count}' for name, count in result['workers'].items())
     console.print(f'Files are in the cache of the system. Workers: {workers}. Hooks of a run are left out.')
@@ -113,9 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json is not None:
         write_text(options.json, json.dumps(result, indent=1) + '\n')
     if options.out is not None:
-        title = (
-            f'{options.size} px, {options.batch_size} videos a batch, {result["device"]} (threads: {result["threads"]})'
-        )
+        title = f'{options.size} px, batch {options.batch_size}, {result["device"]} (threads: {result["threads"]})'
         save_picture(throughput_figure(result, title), options.out)
     written = [path for path in (options.json, options.out) if path is not None]
     if written:
@@ -124,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(options: Options, scratch: Path) -> dict:
-    """Build everything, time it, and return what the JSON file holds."""
+    """Build everything, time it, and return the contents of the JSON file."""
     configs = named_configs(options.config)
     code = import_released(options.released) if options.released is not None else None
     data = options.data
@@ -137,7 +135,7 @@ def measure(options: Options, scratch: Path) -> dict:
         cfg = benchmark_config(path, data, options.size, options.batch_size, options.workers, options.cfg_options)
         ours.append(ConfigWorkload(cfg, name, device))
         if ours[-1].view_size != (options.size, options.size):
-            raise ValueError(f'{path} makes views of {ours[-1].view_size} px whatever --size says: give that --size.')
+            raise ValueError(f'{path} makes views of {ours[-1].view_size} px regardless of --size: pass that size.')
     workloads = list(ours)
     released = None
     if code is not None:

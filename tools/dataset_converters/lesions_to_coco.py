@@ -1,16 +1,19 @@
 """Convert breast ultrasound images with lesion masks into COCO annotations.
 
 kinds of SRC:
-  udiat_b    original/ and GT/ with equal file names (data set B of Yap et al. 2018: 000001.png to 000163.png);
-             for --classes 2 also Benign.txt and Malignant.txt with an image name a line, or a CSV file with the
-             columns Image and Type: open DatasetB.xlsx, save it as CSV. The paper holds 50 images back: --val 50
+  udiat_b    original/ and GT/ with equal file names (dataset B of Yap et al. 2018: 000001.png to 000163.png);
+             for --classes 2 also Benign.txt and Malignant.txt with one image name per line, or a CSV file with the
+             columns Image and Type: open DatasetB.xlsx, save it as CSV. The paper holds out 50 images: --val 50
   busi       benign/, malignant/, normal/ with "benign (1).png", "benign (1)_mask.png", "benign (1)_mask_1.png"
-  bus_uclm   images/ and masks/ with equal file names; green is benign, red malignant, black background. Patients are
-             those of index.csv (path,label,patient_id) if there is one, else the letters of names such as ANFO_000.png
+  bus_uclm   images/ and masks/ with equal file names; green is benign, red malignant, black background. Patients come
+             from index.csv (path,label,patient_id) if there is one, else from the letters of names like ANFO_000.png
   pairs      any images/ and masks/ with equal names up to the suffix, masks black and white; index.csv as above
 
-Every connected region of a mask is one instance; a mask without any makes a negative image. In smoothed or compressed
-masks a pixel belongs to the lesion from half of the full value on, and to the stronger of red and green.
+Every connected region of a mask is one instance; a mask without any makes a negative image. Black and transparent
+pixels are background. In a black and white mask (also 16-bit, smoothed or compressed) a pixel is lesion from half of
+the full value on. Without compression, the values 1 to 31, or several colours, number the lesions of one class, which
+may touch; in bus_uclm colours are classes, and a pixel belongs to the stronger of red and green. A mask that could be
+read in two ways, such as one with a lesion in grey, is left out and listed in skipped.csv.
 """
 
 import sys
@@ -26,13 +29,13 @@ from uscl.core.options import Arg, parse_options
 
 @dataclass(frozen=True, kw_only=True)
 class Options(LesionSettings):
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        kind: How SRC is laid out, see above.
-        src: The source folder; it is only read.
-        out: Writes images/, annotations/ and overview.jpg here.
-        no_overview: Draw no sheets of images with outlines.
+        kind: Layout of SRC, see above.
+        src: Source folder, which is only read.
+        out: Output folder for images/, annotations/ and overview.jpg.
+        no_overview: Do not draw sheets of images with outlines.
     """
 
     kind: Annotated[str, Arg(choices=tuple(EXPECTED), positional=True)]
@@ -41,12 +44,12 @@ class Options(LesionSettings):
     no_overview: bool = False
 
 
-@as_command(kept='what is finished is kept, run the same command again.')
+@as_command(kept='finished images are kept; run the same command again to resume.')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
-        argv: Arguments; None takes the command line's.
+        argv: Arguments; None takes those of the process.
 
     Returns:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.

@@ -1,4 +1,4 @@
-"""Write DATA/folds.json, which configs/pocus take their folds from when MMPretrain's own tools train them."""
+"""Write DATA/folds.json, from which configs/pocus take their folds when MMPretrain's own tools train them."""
 
 import sys
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from uscl.data.folds import write_folds
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        data: Folder that a converter wrote.
-        folds: Their number, at least 2.
-        seed: Another seed gives other folds, where there is a choice.
-        val_fraction: Share of each training part that validates, 0 to below 1.
+        data: Folder written by a converter.
+        folds: Number of folds, at least 2.
+        seed: A different seed gives different folds, where there is a choice.
+        val_fraction: Fraction of each training part used for validation, 0 to below 1.
     """
 
     data: Annotated[str, Arg('DATA', positional=True)]

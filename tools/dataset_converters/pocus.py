@@ -1,15 +1,15 @@
 """Convert the POCUS lung data (covid, pneumonia, regular) into a dataset of video clusters.
 
 SRC is a clone of github.com/jannisborn/covid19_ultrasound, its data folder, or a folder with pocus_videos/ and
-dataset_metadata.csv; classes and patients are taken from that table. Or SRC is the folder of the five files
-covid_data1.pkl to covid_data5.pkl of the authors of USCL: every distinct image becomes a video of one frame, and the
-folds are kept. Their pickles are read without running anything in them. Run again, it goes on where it stopped.
---fps, --probe, --viral, --val-fraction, --seed and --keep-images are for a clone.
+dataset_metadata.csv; classes and patients are taken from that table. Or SRC is the folder with the five files
+covid_data1.pkl to covid_data5.pkl of the USCL authors: every distinct image becomes a video of one frame, and the folds
+are kept. Their pickles are read without executing anything in them. Running it again resumes where it stopped. --fps,
+--min-frames, --probe, --viral, --val-fraction, --seed, --keep-images, --follow-links and --dry-run are for a clone.
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from uscl.convert.pocus.pocus_clone import CLASSES, find_clips
@@ -21,53 +21,64 @@ from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import option_name, parse_options
+from uscl.reports.overview_page import conversion_overview
 
-CLIP_OPTIONS = ('keep_images', 'fps', 'probe', 'viral', 'val_fraction', 'seed')
+CLIP_OPTIONS = (
+    *('keep_images', 'fps', 'min_frames', 'probe', 'viral', 'val_fraction', 'seed'),
+    *('follow_links', 'dry_run'),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(ClipOptions):
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        probe: Leave out clips of other probes; the data set's paper used convex.
-        viral: What to do with viral pneumonia; the paper's pneumonia is bacterial.
+        probe: Leave out clips from other probes; the dataset's paper used convex ones.
+        viral: How to treat viral pneumonia; the paper's pneumonia is bacterial.
     """
 
     probe: Literal['all', 'convex', 'linear'] = 'all'
-    # Neither the paper's experiments nor the folds of USCL have viral pneumonia: their pneumonia is bacterial. It can
-    # look like COVID-19, which is viral, too, so that counting it as pneumonia would blur the two classes.
+    # Neither the paper's experiments nor the USCL folds contain viral pneumonia: their pneumonia is bacterial. Viral
+    # pneumonia can look like COVID-19, which is also viral, so counting it as pneumonia would blur the two classes.
     viral: Literal['skip', 'pneumonia'] = 'skip'
 
 
-@as_command(kept='what is finished is kept, run the same command again.')
+@as_command(kept='finished videos are kept; run the same command again to resume.')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool.
 
     Args:
-        argv: Arguments; None takes the command line's.
+        argv: Arguments; None takes those of the process.
 
     Returns:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
-    settings = StoreSettings(options.fps, options.size, options.color)
+    settings = StoreSettings(options.fps, options.size, options.color, min_frames=options.min_frames)
     fold_files = list_fold_files(options.src, options.out)
     if fold_files:
         given = [
             option_name(Options, name) for name in CLIP_OPTIONS if getattr(options, name) != getattr(Options, name)
         ]
         if given:
-            raise SourceError(f'{", ".join(given)} is for clips, and {options.src} holds the pickled folds: drop it.')
+            raise SourceError(f'{", ".join(given)} is for clips, but {options.src} contains pickled folds: remove it.')
         return convert_folds(fold_files, options.out, settings)
-    clips, remarks = find_clips(options.src, options.out, options.probe, options.viral)
+    found = find_clips(options.src, options.out, options.probe, options.viral, options.follow_links)
     if options.val_fraction is not None:
-        clips = split_sources(clips, options.val_fraction, options.seed)
-    chosen = {'probe': options.probe, 'viral': options.viral}
-    code = convert_sources(clips, options.out, settings, CLASSES, options.workers, options.keep_images, **chosen)
-    for remark in remarks:
-        print(remark)
-    return code
+        found = replace(found, sources=split_sources(found.sources, options.val_fraction, options.seed))
+    return convert_sources(
+        found,
+        options.out,
+        settings,
+        CLASSES,
+        options.workers,
+        options.keep_images,
+        dry_run=options.dry_run,
+        overview=conversion_overview(options.out, found),
+        probe=options.probe,
+        viral=options.viral,
+    )
 
 
 if __name__ == '__main__':

@@ -1,8 +1,8 @@
-"""Compare all frames of data folders with the checksums that they were written with, such as after a copy.
+"""Verify the checksums of all frames in data folders, for example after copying them.
 
     python tools/dataset_converters/verify_store.py data/mine
 
-Training does so for each video when it first reads it; converting again redoes what is damaged.
+Training verifies each video when it first reads it; converting again redoes damaged ones.
 """
 
 import sys
@@ -19,10 +19,10 @@ from uscl.data.frame_store import damaged_videos, find_stored
 
 @dataclass(frozen=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        data: Folders that a converter wrote.
+        data: Folders written by a converter.
     """
 
     data: Annotated[list[str], Arg('DIR', positional=True)]
@@ -46,11 +46,11 @@ def _verify(folder: Path) -> int:
         print(f'damaged: {video_id}: {reason}')
     if damaged:
         raise SourceError(
-            f'{folder}: {len(damaged)} of {len(entries)} videos are damaged: run the converter again, which redoes '
-            f'these, or copy the folder again.',
+            f'{folder}: {len(damaged)} of {len(entries)} videos are damaged: run the converter again to redo '
+            f'them, or copy the folder again.',
             exit_code=1,
         )
-    print(f'{folder}: {len(entries)} videos are as they were written.')
+    print(f'{folder}: all {len(entries)} videos are intact.')
     return 0
 
 

@@ -12,12 +12,12 @@ from uscl_plugin.weights.input_metadata import InputOptions, OriginOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OriginOptions, InputOptions):
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        checkpoint: Checkpoint of a pretraining, or a ResNet state dict.
+        checkpoint: Pretraining checkpoint, or a ResNet state dict.
         out: File to write: .pth, .pt, .safetensors, or .onnx; for hub a new folder.
-        to: Whose names and layout to write.
+        to: Library whose names and layout to use.
     """
 
     checkpoint: Annotated[str, Arg('CKPT', positional=True)]

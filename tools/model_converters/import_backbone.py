@@ -12,13 +12,13 @@ from uscl_plugin.weights.input_metadata import InputOptions, OriginOptions
 
 @dataclass(frozen=True, kw_only=True)
 class Options(OriginOptions, InputOptions):
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
-        checkpoint: Checkpoint or state dict; no pickled code in it is run.
+        checkpoint: Checkpoint or state dict; pickled code in it is not executed.
         out: File to write: .pth, .pt or .safetensors.
-        prefix: Prefix of the backbone's names, where there are several backbones, such as teacher_backbone.
-        method: What it was trained with, such as MoCo v2; goes into the file.
+        prefix: Prefix of the backbone's names, if there are several backbones, such as teacher_backbone.
+        method: Training method, such as MoCo v2; stored in the file.
     """
 
     checkpoint: Annotated[str, Arg('SRC', positional=True)]

@@ -1,4 +1,4 @@
-"""Convert the checkpoint that the USCL authors released (best_model.pth) to this package's names."""
+"""Convert the checkpoint released by the USCL authors (best_model.pth) to this package's names."""
 
 import sys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from uscl_plugin.weights.official_import import CLASSIFIERS, import_official
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the tool is asked for.
+    """Options of the tool.
 
     Attributes:
         checkpoint: The authors' best_model.pth.

@@ -18,16 +18,16 @@ from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 
 @dataclass(frozen=True, kw_only=True)
 class BrowseOptions:
-    """Which pairs are shown.
+    """Options of the figure.
 
     Attributes:
         config: Pretraining config.
         out: Picture to write (.png, .jpg, .pdf, .svg).
-        num: Videos, spread over the data.
-        epoch: Whose draws, from 0.
-        seed: Of the run whose draws to show.
-        data_root: Folder of other data with annotations.json.
-        split: Other split of the annotation, or 'all'.
+        num: Number of videos, spread over the data.
+        epoch: Epoch of the draws, from 0.
+        seed: Seed of the run whose draws to show.
+        data_root: Folder with other data, containing annotations.json.
+        split: Another split of the annotation, or 'all'.
         dpi: Resolution of the picture.
     """
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     check_picture(options.out)
     cfg = Config.fromfile(options.config)
     if 'train_dataloader' not in cfg:
-        raise ValueError(f'{options.config} has no train_dataloader: pass the config of a pretraining.')
+        raise ValueError(f'{options.config} has no train_dataloader: pass a pretraining config.')
     rows = spg_rows(cfg, options.num, options.seed, options.data_root, options.split, options.epoch)
     if not rows:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Show the features of a data set in the plane, one panel a backbone.
+"""Show a two-dimensional map of a dataset's features, one panel per backbone.
 
 python tools/visualization/embeddings.py random USCL=work_dirs/uscl/epoch_300.pth --data data/pocus --out map.png
 """
@@ -21,18 +21,18 @@ from uscl_plugin.weights.input_metadata import InputOptions
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingOptions(InputOptions):
-    """Which features are shown, and how.
+    """Options of the map.
 
     Attributes:
         checkpoints: PATH, NAME=PATH, or 'random' (untrained ResNet-18).
-        data: Converted data set, with annotations.json.
+        data: Converted dataset, with annotations.json.
         out: Picture to write (.png, .jpg, .pdf, .svg).
-        method: Of the layout.
-        color: What colours mean.
-        size: Side of the input in pixels.
-        frames_per_video: At most N of each video (default: all).
-        split: Only the videos of this split (default: all).
-        seed: Of untrained weights and layout.
+        method: Layout method.
+        color: What the colours show.
+        size: Side length of the input in pixels.
+        frames_per_video: Maximum number of frames per video (default: all).
+        split: Use only videos of this split (default: all).
+        seed: Seed of untrained weights and layout.
         dpi: Resolution of the picture.
     """
 
@@ -52,7 +52,9 @@ class EmbeddingOptions(InputOptions):
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(EmbeddingOptions, argv, __doc__)
-    MMLogger.get_instance('embeddings', log_level='WARNING')  # else MMEngine lists the initialisation of every weight
+    MMLogger.get_instance(
+        'embeddings', log_level='WARNING'
+    )  # otherwise MMEngine logs the initialisation of every weight
     check_picture(options.out)
     check_method(options.method)
     names = unique_names(options.checkpoints)

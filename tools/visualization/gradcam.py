@@ -21,18 +21,18 @@ from uscl_plugin.evaluation.gradcam_sheet import heat_sheet, read_images
 
 @dataclass(frozen=True, kw_only=True)
 class GradcamOptions:
-    """Whose maps of which images are shown.
+    """Options of the maps.
 
     Attributes:
         config: Fine-tuning config (ImageClassifier with a ResNet and a head).
-        checkpoint: Checkpoint of a run with it: PATH or NAME=PATH.
-        images: Image, folder of images, or video or DICOM file (middle frame).
+        checkpoint: Checkpoint of a run with this config: PATH or NAME=PATH.
+        images: Image, image folder, or video or DICOM file (middle frame).
         out: Picture to write (.png, .jpg, .pdf, .svg).
         compare: Another checkpoint; may be repeated.
         target: Class to map, by name or index (default: the predicted one).
-        method: Of the maps.
-        num: Images of a folder at most.
-        frame_size: As the converter's --size.
+        method: Method for the maps.
+        num: Maximum number of images per folder.
+        frame_size: Same as the converter's --size.
         dpi: Resolution of the picture.
     """
 
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     note = functools.partial(print, 'skipped', file=sys.stderr)
     images = list(read_images(options.images, options.num, note, options.frame_size))
     if not images:
-        raise ValueError('no image could be read: pass images, folders of images, videos or DICOM files.')
+        raise ValueError('no image could be read: pass images, image folders, videos or DICOM files.')
     figure = heat_sheet(images, classifiers, options.target, options.method)
     save_picture(figure, options.out, options.dpi)
     print(f'{options.out}: {len(images)} images, {options.method} of {", ".join(names)}')

@@ -1,1 +1,1 @@
-"""Is there a leak between training and test? Checks of data folders, see ``tools/analysis/check_dataset.py``."""
+"""Checks of data folders for leakage between training and test, see ``tools/analysis/check_dataset.py``."""

@@ -1,11 +1,13 @@
-"""All checks of one or several data folders."""
+"""Run all checks on one or more data folders."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from uscl.core.loose_names import look_alikes
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import Folds, read_folds
+from uscl.data.patient_division import unknown_patients
 
 from .clip_facts import Clip, read_clips
 from .confounding import check_confounding
@@ -24,13 +26,13 @@ _SAID = {
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was checked and found.
+    """The checked clips and the findings.
 
     Attributes:
         clips: All clips.
-        duplicates: All pairs of copies; their findings are the first in ``findings``, in the same order.
+        duplicates: All pairs of copies. Their findings come first in ``findings``, in the same order.
         findings: Errors, then warnings, then notes.
-        duplicate_findings: Finding of each of ``duplicates``.
+        duplicate_findings: The finding for each of ``duplicates``.
     """
 
     clips: list[Clip]
@@ -39,7 +41,7 @@ class CheckResult:
     duplicate_findings: list[Finding]
 
     def count(self, severity: str) -> int:
-        """How many findings there are of a severity."""
+        """Number of findings with a given severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
 
@@ -49,22 +51,22 @@ def check_datasets(
     threshold: float = THRESHOLD,
     progress: Callable[[Iterator[Clip], int], Iterator[Clip]] = lambda clips, total: clips,
 ) -> CheckResult:
-    """Check data folders, each by itself and each against the others.
+    """Check data folders, each on its own and each against the others.
 
     Args:
-        folders: That a converter wrote.
-        folds: File of folds of one of them.
-        threshold: Least similarity of a copy.
-        progress: Wraps the reading of the clips, of which it is told the number.
+        folders: Folders written by a converter.
+        folds: A folds file for one of them.
+        threshold: Smallest similarity that counts as a copy.
+        progress: Wraps the iterator over clips; receives their number.
 
     Raises:
-        FileNotFoundError: Annotation, frames or folds are gone.
-        ValueError: One of them is damaged, a folder is given twice, or the folds are of other data.
+        FileNotFoundError: The annotation, frames or folds are missing.
+        ValueError: One of them is damaged, a folder is given twice, or the folds belong to other data.
     """
     names = [str(folder) for folder in folders]
     real = [Path(name).expanduser().resolve() for name in names]
     if twice := next((name for name, path in zip(names, real, strict=True) if real.count(path) > 1), None):
-        raise ValueError(f'{twice} is given twice, so that each clip would be a copy of itself: give it once.')
+        raise ValueError(f'{twice} is given twice, so each clip would be a copy of itself: give it once.')
     annotations = {name: read_annotations(path / 'annotations.json') for name, path in zip(names, real, strict=True)}
     entries = {name: content['data_list'] for name, content in annotations.items()}
     divisions = _divisions(annotations, folds)
@@ -75,8 +77,12 @@ def check_datasets(
     for name in names:
         findings += leaks_by_id(name, entries[name], divisions[name])
         if annotations[name]['metainfo'].get('grouping') == 'unknown':
-            message = f'{name}: nobody knows which frames are of one video or patient, so leaks by id cannot be seen.'
+            message = f'{name}: which frames share a video or patient is unknown, so leaks by id cannot be detected.'
             findings.append(Finding(NOTE, 'grouping unknown', message))
+        labels, patients = ([entry[key] for entry in entries[name]] for key in ('label', 'patient_id'))
+        if annotations[name]['metainfo'].get('grouping') != 'unknown':
+            findings += [Finding(WARNING, 'patients unknown', f'{name}: {text}') for text in unknown_patients(patients)]
+        findings += [Finding(WARNING, 'names alike', f'{name}: {text}') for text in look_alikes(labels, patients)]
         members = [clip for clip in clips if clip.data == name]
         findings += check_quality(name, members, annotations[name]['metainfo']['classes'])
         findings += check_confounding(name, members)
@@ -95,7 +101,7 @@ def _divisions(annotations: Mapping[str, Mapping], folds: str | Path | None) -> 
 
 
 def _folder_of(folds: Folds, annotations: Mapping[str, Mapping]) -> str:
-    """The data folder that knows most of what the folds name; what it lacks is an error later on."""
+    """The data folder that has most of the ids in the folds; any missing id is reported later as an error."""
     items = {item for fold in folds.folds for members in fold.values() for item in members}
 
     def known(name: str) -> int:

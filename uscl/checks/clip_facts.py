@@ -1,4 +1,4 @@
-"""Read each frame of a data set once and keep what the checks need of it. The only place that reads frames."""
+"""Read each frame of a dataset once and keep what the checks need. No other module of the checks reads frames."""
 
 import hashlib
 import os
@@ -15,27 +15,27 @@ from uscl.data.video_folder import VideoFolder
 
 from .hashing import thumbnail
 
-MAX_THUMBNAILS = 32  # of a clip, evenly spaced: 74 kB
+MAX_THUMBNAILS = 32  # per clip, evenly spaced: 74 kB
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """What is known of a video without its frames.
+    """What the checks keep of a video, without its frames.
 
     Attributes:
-        data: The data folder as it was given.
-        video_id: Unique in the data folder.
-        patient_id: None: unknown.
-        label: None: unlabelled.
-        split: None: none was given.
+        data: The data folder, as given.
+        video_id: Unique within the data folder.
+        patient_id: None if unknown.
+        label: None if unlabelled.
+        split: None if the video has no split.
         sources: The frames in time order, each (H, W) or (H, W, 3) uint8.
-        shapes: Height and width of the frames, without repetition, in order of appearance.
-        digests: (frames,) of the grey values and the shape of every frame.
-        contrast: (frames,) float32: standard deviation of every frame in grey values.
-        thumbnails: (n, SIDE, SIDE) uint8 of at most :data:`MAX_THUMBNAILS` frames.
-        positions: (n,) int: which frames these are.
-        source_digest: SHA-256 of the source file, None if it is not known.
-        facts: What the converter found out about the source.
+        shapes: Distinct heights and widths of the frames, in order of appearance.
+        digests: (frames,) Digest of each frame's grey values and shape.
+        contrast: (frames,) float32, standard deviation of each frame's grey values.
+        thumbnails: (n, SIDE, SIDE) uint8, thumbnails of at most :data:`MAX_THUMBNAILS` frames.
+        positions: (n,) int, indices of these frames.
+        source_digest: SHA-256 of the source file; None if unknown.
+        facts: What the converter recorded about the source.
     """
 
     data: str
@@ -54,35 +54,35 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """For people: the video and its patient."""
+        """Display name: the video and its patient."""
         return f'{self.video_id} ({describe_patient(self.patient_id)})'
 
 
 def describe_patient(patient_id: str | None) -> str:
-    """For messages."""
+    """The patient, for messages."""
     return 'patient unknown' if patient_id is None else f'patient {patient_id}'
 
 
 def read_frame(clip: Clip, position: int) -> np.ndarray:
-    """One frame of a clip in grey, (H, W) uint8."""
+    """One frame of a clip in greyscale, (H, W) uint8."""
     return next(_read_frames(clip.sources, clip.video_id, [position]))
 
 
 def read_clips(data: str | Path, threads: int | None = None) -> Iterator[Clip]:
-    """Read the clips of a data folder in the order of its annotation; frames are dropped as soon as they are measured.
+    """Read the clips of a data folder in annotation order; each frame is dropped once measured.
 
     Args:
-        data: The folder that a converter wrote.
-        threads: That decode at the same time; None: one a core, eight at most.
+        data: Folder written by a converter.
+        threads: Number of decoding threads; None: one per core, at most eight.
 
     Raises:
-        FileNotFoundError: The annotation or frames are gone.
-        ValueError: The annotation breaks the format or is empty, or a frame is no image; names it and the remedy.
+        FileNotFoundError: The annotation or frames are missing.
+        ValueError: The annotation is invalid or empty, or a frame is not an image; the message names it and the remedy.
     """
     folder = VideoFolder(data)
     if not len(folder):
         raise ValueError(
-            f'{folder.data_root}/annotations.json lists no video: run the converter on a folder that holds clips.'
+            f'{folder.data_root}/annotations.json lists no videos: run the converter on a folder that contains clips.'
         )
     with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
         yield from pool.map(

@@ -1,4 +1,4 @@
-"""How well the class can be guessed without looking at the pictures: from their size, rate, folder and so on."""
+"""How well the class can be guessed without looking at the images: from size, frame rate, folder and so on."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -13,16 +13,16 @@ from .clip_facts import Clip
 from .finding import NOTE, WARNING, Finding
 
 PERMUTATIONS, ALPHA = 200, 0.01
-_MIN_PATIENTS = 3  # that share a property before their common class says anything
+_MIN_PATIENTS = 3  # sharing a property before their common class means anything
 
 
 def check_confounding(data: str, clips: Sequence[Clip], seed: int = 0) -> Iterator[Finding]:
-    """Properties that give the class away, and patients of one class.
+    """Find properties that give the class away, and patients with only one class.
 
     Args:
         data: The data folder.
-        clips: All of its clips; those without label are left out.
-        seed: Of the permutations.
+        clips: All of its clips; unlabelled ones are ignored.
+        seed: Seed of the permutations.
     """
     clips = [clip for clip in clips if clip.label is not None]
     labels = np.array([clip.label for clip in clips])
@@ -40,8 +40,8 @@ def check_confounding(data: str, clips: Sequence[Clip], seed: int = 0) -> Iterat
             yield Finding(
                 WARNING,
                 'confounding',
-                f'{data}: the {name} gives the class away: guessed from it alone, patients kept apart, balanced '
-                f'accuracy is {accuracy:.1%} (labels shuffled between patients: {chance.mean():.1%} on average, '
+                f'{data}: the {name} gives the class away: predicting from it alone, patients kept apart, reaches '
+                f'{accuracy:.1%} balanced accuracy (labels shuffled between patients: {chance.mean():.1%} on average, '
                 f'{np.percentile(chance, 95):.1%} at the 95th percentile; p = {p_value:.3f}). {_pure(values, clips)}',
                 value=accuracy,
             )
@@ -49,7 +49,7 @@ def check_confounding(data: str, clips: Sequence[Clip], seed: int = 0) -> Iterat
 
 
 def properties(clips: Sequence[Clip]) -> dict[str, list[str]]:
-    """What is known of a clip without looking at it: name of the property → its value for every clip."""
+    """What is known about a clip without looking at it: property name → its value for every clip."""
     found: dict[str, list[str]] = {
         'frame size': ['×'.join(map(str, clip.shapes[0])) for clip in clips],
         'aspect ratio': [f'{clip.shapes[0][1] / clip.shapes[0][0]:.1f}' for clip in clips],
@@ -59,31 +59,32 @@ def properties(clips: Sequence[Clip]) -> dict[str, list[str]]:
         'file type': [PurePosixPath(clip.video_id).suffix.lower() for clip in clips],
     }
     if found['aspect ratio'] and len(set(found['aspect ratio'])) == len(set(found['frame size'])):
-        del found['aspect ratio']  # the same groups
+        del found['aspect ratio']  # it would repeat the same groups
     return found
 
 
 def _folder(clip: Clip) -> str:
-    """The folders of the video id, without those that are named after a class: they are how the label was given."""
+    """The folders in the video id, except those named after a class, which only carry the label."""
     return '/'.join(part for part in PurePosixPath(clip.video_id).parts[:-1] if part != clip.label)
 
 
 def guess_class(
     values: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
 ) -> tuple[float, np.ndarray, float] | None:
-    """Guess the class by the majority class of those that share a property, leaving one patient out at a time.
+    """Predict the class as the majority class among clips that share a property, leaving one patient out at a time.
 
-    Each class counts the same in the majority, as in the balanced accuracy.
+    Classes are weighted equally in the majority vote, as in balanced accuracy.
 
     Args:
-        values: (N,) the property.
-        labels: (N,) the classes.
-        groups: (N,) patients. Labels are shuffled between patients (and classes within, where one has several).
-        seed: Of the permutations.
+        values: (N,) values of the property.
+        labels: (N,) class labels.
+        groups: (N,) patients. Labels are shuffled between patients (and, for patients with several classes, within
+            them).
+        seed: Seed of the permutations.
 
     Returns:
-        Balanced accuracy; that under each permutation (PERMUTATIONS,); the permutations' p-value. None where a class
-        has a single patient, so that nothing can be learned of it.
+        Balanced accuracy; balanced accuracy under each permutation, (PERMUTATIONS,); the permutation p-value. None if a
+        class has only one patient, so that nothing can be learned about it.
     """
     if min(len(set(groups[labels == label].tolist())) for label in np.unique(labels)) < 2:
         return None
@@ -98,17 +99,17 @@ def guess_class(
 
 
 def _accuracy(value: np.ndarray, label: np.ndarray, group: np.ndarray) -> float:
-    """Balanced accuracy; integers (N,) each. Training counts are those of all patients less those of the own one."""
+    """Balanced accuracy; all inputs are (N,) integers. Training counts exclude the item's own patient."""
     own = np.zeros((group.max() + 1, value.max() + 1, label.max() + 1))
     np.add.at(own, (group, value, label), 1)
     counts = own.sum(axis=0)[value] - own[group, value]
     sizes = own.sum(axis=(0, 1)) - own.sum(axis=1)[group]
-    guessed = (counts / np.maximum(sizes, 1)).argmax(axis=1)  # a value that is new gets the first class
+    guessed = (counts / np.maximum(sizes, 1)).argmax(axis=1)  # an unseen value gets the first class
     return float(balanced_accuracy_score(label, guessed))
 
 
 def _pure(values: Sequence[str], clips: Sequence[Clip]) -> str:
-    """Values that several patients share and that hold one class only, the most frequent first; a sentence or ''."""
+    """A sentence on values shared by several patients that all have one class, most frequent first; or ''."""
     members: dict[str, list[Clip]] = defaultdict(list)
     for value, clip in zip(values, clips, strict=True):
         members[value].append(clip)
@@ -133,6 +134,6 @@ def _check_patients(data: str, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding(
             NOTE,
             'one class a patient',
-            f'{data}: {len(pure)} of {len(several)} patients with several clips have one class only: who knows the '
-            f'patient knows the class, so keep patients apart.',
+            f'{data}: {len(pure)} of {len(several)} patients with several clips have only one class, so knowing the '
+            f'patient means knowing the class: keep patients apart.',
         )

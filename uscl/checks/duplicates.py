@@ -1,7 +1,7 @@
-"""Find clips that are copies of each other: equal ones by their digests, altered ones by their frames' fingerprints.
+"""Find clips that are copies of each other: exact copies by digest, altered ones by frame fingerprints.
 
-Two stages: all pairs are compared on coarse fingerprints by matrix products in blocks, and the few similar pairs again
-on fine ones, with a grid of crops.
+This takes two stages: coarse fingerprints compare all pairs by blockwise matrix products; fine ones, with a grid of
+crops, then recheck the few similar pairs.
 """
 
 from collections import defaultdict
@@ -15,11 +15,11 @@ import numpy as np
 from .clip_facts import Clip
 from .hashing import COARSE, FINE, NO_CROP, Crop, fingerprints, mirror
 
-QUERIES = 8  # frames of a clip that are looked for in the other
+QUERIES = 8  # frames of a clip that are searched for in the other
 COARSE_THRESHOLD = 0.85
 THRESHOLD = 0.88  # docs/check_dataset.md has the measurements behind it
 _MARGIN = 0.04
-COARSE_CROPS: tuple[tuple[Crop, Crop], ...] = (  # of the clip looked for, and of the one it is looked for in
+COARSE_CROPS: tuple[tuple[Crop, Crop], ...] = (  # of the query clip, and of the clip it is searched in
     (NO_CROP, NO_CROP),
     (NO_CROP, (_MARGIN,) * 4),
     ((_MARGIN,) * 4, NO_CROP),
@@ -30,7 +30,7 @@ FINE_CROPS: tuple[Crop, ...] = (
     (0.06,) * 4,
 )
 _KEPT = 128  # clips whose cropped fingerprints are kept, 0.6 MB each
-_BLOCK = 32  # clips that are looked for at the same time: bounds the memory
+_BLOCK = 32  # query clips processed at once; bounds memory
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Duplicate:
     """Two clips that are copies of each other.
 
     Attributes:
-        first: Position of the one in the list of clips.
-        second: Of the other; larger than ``first``.
+        first: Index of the first clip in the list.
+        second: Index of the second clip; larger than ``first``.
         kind: ``'same source'`` (equal files), ``'equal frames'``, ``'near-equal'`` or ``'mirrored'``.
-        similarity: Of the fingerprints, see :func:`clip_similarity`; 1 where they are equal.
+        similarity: Similarity of the fingerprints, see :func:`clip_similarity`; 1 for exact copies.
     """
 
     first: int
@@ -51,14 +51,14 @@ class Duplicate:
 
 
 def find_duplicates(clips: Sequence[Clip], threshold: float = THRESHOLD) -> list[Duplicate]:
-    """Find all pairs of copies, the most certain first.
+    """Find all pairs of copies, most certain first.
 
     Args:
-        clips: Of one or several data sets.
-        threshold: Least similarity of a copy.
+        clips: Clips of one or more datasets.
+        threshold: Smallest similarity that counts as a copy.
 
     Returns:
-        Each pair once, of the first kind that applies.
+        Each pair once, with the first kind that applies.
     """
     found: dict[tuple[int, int], Duplicate] = {}
     for kind, key in (('same source', _source_key), ('equal frames', _frames_key)):
@@ -67,7 +67,7 @@ def find_duplicates(clips: Sequence[Clip], threshold: float = THRESHOLD) -> list
             if (value := key(clip)) is not None:
                 groups[value].append(position)
         for members in groups.values():
-            # A chain, not all pairs: a hundred copies are a hundred findings, not five thousand.
+            # A chain instead of all pairs: a hundred copies give a hundred findings, not five thousand.
             pairs = combinations(members, 2) if len(members) <= 4 else pairwise(members)
             for pair in pairs:
                 found.setdefault(pair, Duplicate(*pair, kind, 1.0))
@@ -89,7 +89,7 @@ def find_duplicates(clips: Sequence[Clip], threshold: float = THRESHOLD) -> list
 
 
 def query_positions(count: int) -> np.ndarray:
-    """Which of ``count`` thumbnails are looked for: (QUERIES,) int, evenly spaced, repeated where there are fewer."""
+    """Which of ``count`` thumbnails serve as queries: (QUERIES,) int, evenly spaced, repeated if there are fewer."""
     return np.linspace(0, count - 1, QUERIES).round().astype(int)
 
 
@@ -97,8 +97,9 @@ def coarse_similarities(clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
     """Similarity of all pairs of clips on coarse fingerprints.
 
     Returns:
-        As they are, and with one of both mirrored: each (N, N) float32, symmetric. The similarity of a clip to
-        another is the median over its queries of the best match among the other's frames; of a pair, the larger one.
+        Similarities of the clips as they are, and with one of each pair mirrored: each (N, N) float32, symmetric. The
+        similarity of a clip to another is the median over its queries of the best match among the other's frames; a
+        pair gets the larger of its two.
     """
     starts = np.cumsum([0, *(len(clip.thumbnails) for clip in clips)])
     asked = np.concatenate(
@@ -127,12 +128,12 @@ def cropped_fingerprints(clip: Clip) -> np.ndarray:
 
 
 def clip_similarity(first: np.ndarray, second: np.ndarray, mirrored: bool = False) -> float:
-    """Similarity of two clips: the largest over which one is looked for in the other, and over crops of either.
+    """Similarity of two clips: the maximum over which one is the query, and over crops of either.
 
     Args:
         first: :func:`cropped_fingerprints` of a clip.
-        second: Of another.
-        mirrored: Mirror one of them.
+        second: The same for another clip.
+        mirrored: Whether to mirror one of them.
     """
     best = -1.0
     for one, other in ((first, second), (second, first)):
@@ -144,10 +145,10 @@ def clip_similarity(first: np.ndarray, second: np.ndarray, mirrored: bool = Fals
 
 
 def matching_frames(first: Clip, second: Clip, mirrored: bool = False, count: int = 4) -> list[tuple[int, int]]:
-    """Frames of two copies to show side by side: ``count`` positions in the shorter clip's time order.
+    """Frames of two copies to show side by side: ``count`` pairs in the time order of the shorter clip.
 
     Returns:
-        Positions in ``first`` and in ``second``, frames counted from 0.
+        Frame indices in ``first`` and in ``second``, from 0.
     """
     swapped = len(first.thumbnails) > len(second.thumbnails)
     one, other = (second, first) if swapped else (first, second)
@@ -163,11 +164,11 @@ def _source_key(clip: Clip) -> object:
 
 
 def _frames_key(clip: Clip) -> object:
-    return tuple(clip.digests) if any(clip.contrast > 0) else None  # black clips are another finding
+    return tuple(clip.digests) if any(clip.contrast > 0) else None  # blank clips are reported separately
 
 
 def _components(count: int, pairs: dict[tuple[int, int], Duplicate]) -> list[int]:
-    """Number of the group of equal clips that each clip belongs to."""
+    """For each clip, the number of its group of equal clips."""
     group = list(range(count))
     for first, second in sorted(pairs):
         old, new = group[second], group[first]

@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The result of a check."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,14 +9,14 @@ SEVERITIES = (ERROR, WARNING, NOTE)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that somebody should know before believing figures on these data.
+    """A problem to know about before trusting results on these data.
 
     Attributes:
-        severity: ``'error'`` (a leak, or a copy that is or may be on another side), ``'warning'`` or ``'note'``.
-        kind: What kind of finding, in two or three words; findings of a kind are listed together.
-        message: A sentence that names video, patient and folder.
-        clips: Those concerned, as ``(data folder, video id)``.
-        value: The measure behind it, if there is one: similarity, balanced accuracy.
+        severity: ``'error'`` (a leak, or a copy that is or may end up on another side), ``'warning'`` or ``'note'``.
+        kind: The kind of finding in two or three words; findings of a kind are listed together.
+        message: One sentence that names the video, patient and folder.
+        clips: The clips concerned, as ``(data folder, video id)``.
+        value: The underlying measurement, if any: similarity or balanced accuracy.
     """
 
     severity: str

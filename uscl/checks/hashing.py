@@ -1,36 +1,37 @@
-"""A fingerprint of a frame that survives copying: low spatial frequencies, weighted by frequency, of unit length.
+"""Frame fingerprints that survive copying: low spatial frequencies, weighted by frequency, normalised to unit length.
 
-It is the perceptual hash of the discrete cosine transform, with real coefficients instead of their signs: on ultrasound
-the sector and its black surroundings settle most signs, so that 64 bits hardly tell two clips of a scanner apart.
-Cropping, resizing and the transform are linear and separable: a cropped frame's fingerprint comes from the thumbnail.
+This is the perceptual hash based on the discrete cosine transform, with real coefficients instead of their signs: in
+ultrasound, the sector and its black surroundings determine most signs, so 64 bits barely separate two clips from one
+scanner. Cropping, resizing and the transform are linear and separable, so a cropped frame's fingerprint can be computed
+from the thumbnail.
 """
 
 import cv2
 import numpy as np
 
-SIDE = 48  # of a thumbnail, in pixels
+SIDE = 48  # side of a thumbnail, in pixels
 FINE, COARSE = 16, 8  # frequencies along each axis
-BLANK_CONTRAST = 2.0  # standard deviation of a thumbnail in grey values, below which there is nothing to compare
+BLANK_CONTRAST = 2.0  # standard deviation of a thumbnail's grey values below which there is nothing to compare
 Crop = tuple[float, float, float, float]
 NO_CROP: Crop = (0.0, 0.0, 0.0, 0.0)
 
 
 def thumbnail(frame: np.ndarray) -> np.ndarray:
-    """Shrink a frame, whatever its shape, to a square: (H, W) uint8 → (SIDE, SIDE) uint8."""
+    """Shrink a frame of any shape to a square: (H, W) uint8 → (SIDE, SIDE) uint8."""
     return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def cosine_basis(num: int, before: float = 0.0, after: float = 0.0, side: int = SIDE) -> np.ndarray:
-    """Lowest frequencies of a line of pixels that is cropped and stretched to its old length.
+    """Lowest cosine frequencies of a line of pixels that is cropped and stretched back to its length.
 
     Args:
-        num: How many frequencies, from 0.
-        before: Share of the line that is cut off at its start.
-        after: And at its end.
-        side: Pixels of the line.
+        num: Number of frequencies, from 0.
+        before: Fraction cut off at the start of the line.
+        after: Fraction cut off at its end.
+        side: Length of the line in pixels.
 
     Returns:
-        (num, side) float32, orthonormal rows where nothing is cropped.
+        (num, side) float32; the rows are orthonormal if nothing is cropped.
     """
     pixel = np.arange(side) + 0.5
     position = np.clip(before * side + (1 - before - after) * pixel - 0.5, 0, side - 1)
@@ -44,18 +45,18 @@ def cosine_basis(num: int, before: float = 0.0, after: float = 0.0, side: int = 
 
 
 def fingerprints(thumbnails: np.ndarray, num: int = FINE, crop: Crop = NO_CROP) -> np.ndarray:
-    """Fingerprints of frames; the dot product of two is their similarity, 1 at most.
+    """Fingerprints of frames; the dot product of two is their similarity, at most 1.
 
-    The weight of a coefficient is its frequency, which evens out the spectrum of natural pictures; without the mean and
-    with unit length, neither brightness nor contrast matters.
+    Each coefficient is weighted by its frequency, which flattens the spectrum of natural images. The mean is dropped
+    and the length is 1, so brightness and contrast do not matter.
 
     Args:
         thumbnails: (N, SIDE, SIDE) uint8, see :func:`thumbnail`.
         num: Frequencies along each axis.
-        crop: Shares that are cut off at the top, bottom, left and right.
+        crop: Fractions cut off at the top, bottom, left and right.
 
     Returns:
-        (N, num² - 1) float32; zeros for a blank frame, which is similar to nothing.
+        (N, num² - 1) float32; zeros for a blank frame, which matches nothing.
     """
     top, bottom, left, right = crop
     values = thumbnails.astype(np.float32)
@@ -68,6 +69,6 @@ def fingerprints(thumbnails: np.ndarray, num: int = FINE, crop: Crop = NO_CROP) 
 
 
 def mirror(prints: np.ndarray) -> np.ndarray:
-    """Fingerprints of the same frames, mirrored left to right: odd horizontal frequencies change their sign."""
+    """Fingerprints of the same frames mirrored left to right: odd horizontal frequencies change sign."""
     num = round(np.sqrt(prints.shape[1] + 1))
     return prints * np.tile(np.where(np.arange(num) % 2, -1, 1), num)[1:].astype(np.float32)

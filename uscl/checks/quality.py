@@ -1,4 +1,4 @@
-"""Clips and classes that training can do little with."""
+"""Clips and classes that are of little use for training."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,17 +10,17 @@ from .finding import NOTE, WARNING, Finding
 from .hashing import BLANK_CONTRAST
 from .sides import few
 
-MIN_FRAMES = 3  # of a positive pair
-UNEVEN = 10  # times as many frames in the long videos as in the short ones
+MIN_FRAMES = 3  # needed for a positive pair
+UNEVEN = 10  # ratio of frames in long videos to frames in short ones
 
 
 def check_quality(data: str, clips: Sequence[Clip], classes: Sequence[str]) -> Iterator[Finding]:
-    """Blank frames, stills, short clips, classes without videos, and very uneven lengths.
+    """Find blank frames, stills, short clips, classes without videos, and very uneven lengths.
 
     Args:
         data: The data folder.
         clips: All of its clips.
-        classes: The annotation's.
+        classes: Class names in the annotation.
     """
     for clip in clips:
         place = ((data, clip.video_id),)
@@ -30,14 +30,14 @@ def check_quality(data: str, clips: Sequence[Clip], classes: Sequence[str]) -> I
             yield Finding(
                 WARNING,
                 'blank frames',
-                f'{data}: {clip.name} has blank frames: {which} are black or of one grey.',
+                f'{data}: {clip.name} has blank frames: {which} are a single shade of grey.',
                 place,
             )
         elif count > 1 and len(set(clip.digests)) == 1:
-            yield Finding(WARNING, 'still', f'{data}: {clip.name} is a still: its {count} frames are equal.', place)
+            yield Finding(WARNING, 'still', f'{data}: {clip.name} is a still: its {count} frames are identical.', place)
         if count < MIN_FRAMES:
             frames = '1 frame' if count == 1 else f'{count} frames'
-            message = f'{data}: {clip.name} has {frames} only, and a positive pair is made of {MIN_FRAMES}.'
+            message = f'{data}: {clip.name} has only {frames}; a positive pair needs {MIN_FRAMES}.'
             yield Finding(WARNING, 'few frames', message, place)
     yield from _check_classes(data, clips, classes)
     lengths = np.array([len(clip.digests) for clip in clips])
@@ -47,7 +47,7 @@ def check_quality(data: str, clips: Sequence[Clip], classes: Sequence[str]) -> I
             WARNING,
             'uneven lengths',
             f'{data}: videos have {lengths.min()} to {lengths.max()} frames (5th percentile {short:.0f}, 95th '
-            f'{long:.0f}): measures by frame are those of the long ones, take frames_per_video or measures by video.',
+            f'{long:.0f}): frame-level results favour long videos; set frames_per_video or use video-level results.',
         )
 
 

@@ -1,4 +1,4 @@
-"""Which side a video is on, and what is on two sides: by ids alone."""
+"""Which side of a split each video is on, and what is on two sides, judged by ids only."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,16 +10,16 @@ from uscl.data.folds import SIDES, Folds, group_of
 from .clip_facts import Clip, describe_patient
 from .finding import ERROR, NOTE, Finding
 
-_MANY = 4  # names in a sentence
+_MANY = 4  # names listed in a sentence
 
 
 @dataclass
 class Division:
-    """One division of one data set into sides.
+    """One way of dividing a dataset into sides.
 
     Attributes:
         name: For messages: ``'the split column'``, ``'fold 0 of folds.json'``.
-        sides: Video id → its sides; more than one is a leak. Videos that are left out are not in it.
+        sides: Video id → its sides; more than one is a leak. Videos left out are absent.
     """
 
     name: str
@@ -29,16 +29,16 @@ class Division:
 def divisions_of(
     entries: Sequence[Mapping], metainfo: Mapping, folds: Folds | None = None, folds_name: str = 'the folds'
 ) -> list[Division]:
-    """The divisions that a data set is used with: its folds if they are given, else its split column and own folds.
+    """The divisions used with a dataset: the given folds, otherwise its split column and its own folds.
 
     Args:
         entries: The annotation's ``data_list``.
-        metainfo: The annotation's; its ``folds`` are those that came with the data.
-        folds: As ``tools/evaluate.py`` writes them.
-        folds_name: Where they are from.
+        metainfo: The annotation's ``metainfo``; its ``folds`` came with the data.
+        folds: Folds as written by ``tools/evaluate.py``.
+        folds_name: Where the folds came from, for messages.
 
     Raises:
-        ValueError: The folds name what the data do not have.
+        ValueError: The folds name a video that is not in the data.
     """
     if folds is not None:
         return [_division(f'fold {number} of {folds_name}', fold, entries) for number, fold in enumerate(folds.folds)]
@@ -57,7 +57,7 @@ def _division(name: str, fold: Mapping[str, Sequence[str]], entries: Sequence[Ma
         for item in fold.get(side, ()):
             if item not in known:
                 raise ValueError(
-                    f'{name} lists the video {item!r}, which the data do not have: the folds are of other data, give '
+                    f'{name} lists the video {item!r}, which is not in the data: the folds belong to other data; give '
                     f'the folder that they were made for.'
                 )
             if side not in sides[item]:
@@ -66,7 +66,7 @@ def _division(name: str, fold: Mapping[str, Sequence[str]], entries: Sequence[Ma
 
 
 def leaks_by_id(data: str, entries: Sequence[Mapping], divisions: Sequence[Division]) -> Iterator[Finding]:
-    """Videos and patients on more than one side of a division.
+    """Find videos and patients on more than one side of a division.
 
     Args:
         data: The data folder.
@@ -101,27 +101,28 @@ def leaks_by_id(data: str, entries: Sequence[Mapping], divisions: Sequence[Divis
 
 
 def shared_ids(entries: Mapping[str, Sequence[Mapping]]) -> Iterator[Finding]:
-    """Ids that two data folders share: a suspicion only, since ids are names that each folder gives by itself.
+    """Find ids that two data folders share. Each folder assigns its own ids, so this is only a suspicion.
 
     Args:
         entries: Data folder → its videos.
     """
     for (first, ours), (second, theirs) in combinations(entries.items(), 2):
         for key, what in (('patient_id', 'patient'), ('video_id', 'video')):
-            shared = [x for x in dict.fromkeys(e[key] for e in ours) if x is not None and x in {e[key] for e in theirs}]
+            others = {e[key] for e in theirs} - {None}
+            shared = dict.fromkeys(e[key] for e in ours if e[key] in others)
             if shared:
                 yield Finding(
                     NOTE,
                     f'{what} id in two folders',
-                    f'{len(shared)} {what} ids are in {first} and in {second}: {few(shared)}. Ids are names that each '
-                    f'folder gives by itself, so this is a suspicion only; prefix them if they are not the same.',
+                    f'{len(shared)} {what} ids are in both {first} and {second}: {few(list(shared))}. Each folder '
+                    f'assigns its own ids, so this is only a suspicion; add a prefix if they differ in meaning.',
                     tuple((d, e['video_id']) for d, es in ((first, ours), (second, theirs)) for e in es
-                          if e[key] in set(shared)),
+                          if e[key] in shared),
                 )  # fmt: skip
 
 
 def parted_by(first: Clip, second: Clip, divisions: Mapping[str, Sequence[Division]]) -> tuple[bool, str]:
-    """Whether two copies are on different sides, or would come to be.
+    """Whether two copies are on different sides, or could end up there.
 
     Args:
         first: A clip.
@@ -129,7 +130,7 @@ def parted_by(first: Clip, second: Clip, divisions: Mapping[str, Sequence[Divisi
         divisions: Data folder → its divisions.
 
     Returns:
-        Whether it is a leak, and the reason either way, as the end of a sentence.
+        Whether it is a leak, and the reason in either case, as the end of a sentence.
     """
     if first.data != second.data:
         return True, f'in {first.data} and in {second.data}'
@@ -143,12 +144,12 @@ def parted_by(first: Clip, second: Clip, divisions: Mapping[str, Sequence[Divisi
     decided = any(first.video_id in d.sides and second.video_id in d.sides for d in ours)
     who = f'{describe_patient(first.patient_id)} and {describe_patient(second.patient_id)}'
     if decided:
-        return False, f'on the same side, but of {who}: folds by patient may part them'
-    return True, f'of {who}: folds by patient may part them'
+        return False, f'on the same side, but of {who}: folds by patient may separate them'
+    return True, f'of {who}: folds by patient may separate them'
 
 
 def few(names: Sequence[str]) -> str:
-    """Some names, and how many more there are.
+    """Some of the names, and the number of the others.
 
     >>> few(['a', 'b', 'c', 'd', 'e', 'f'])
     'a, b, c, d and 2 more'

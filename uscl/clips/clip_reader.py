@@ -1,5 +1,6 @@
 """Read a clip's sampled frames, or say what is wrong with it."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,15 +9,16 @@ import numpy as np
 
 from uscl.core.errors import ClipError
 
-from .clip_structure import find_missing_end
-from .frame_folder import LARGEST_FRAME, check_size
+from .clip_structure import count_repeats, find_missing_end
+from .frame_limits import LARGEST_FRAME, check_size
 from .frame_sampling import FrameSampler, next_time
+from .media_suffixes import CLIP_SUFFIXES
+from .video_display import VideoDisplay
 
-CLIP_SUFFIXES = frozenset({'.mp4', '.avi', '.gif', '.mov', '.mpeg', '.mpg', '.m4v', '.mkv', '.webm'})
 # For clips that state neither time stamps nor a rate; 25 is the rate FFmpeg assumes too.
 ASSUMED_RATE = 25.0
 # Containers of video only: FFmpeg would also take a text file, a picture or a playlist of addresses for a video.
-_FORMATS = 'mov,mp4,m4a,3gp,3g2,mj2,avi,gif,matroska,webm,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg'
+_FORMATS = 'mov,mp4,m4a,3gp,3g2,mj2,avi,gif,matroska,webm,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,mxf'
 # An AVI with packed B-frames declares a frame or two more than it has; whether it was cut, its RIFF size tells.
 _AVI_SLACK = 2
 _AGAIN = 'copy or download it again'
@@ -27,9 +29,9 @@ av.logging.set_level(av.logging.PANIC)  # what FFmpeg would print, ClipError say
 class ClipReader:
     """Iterate over the frames of a clip, or at a steady rate over some, by its own presentation times.
 
-    Each frame is an RGB array (H, W, 3), uint8; the first frame of every interval of ``1 / fps`` seconds is kept. The
-    clip is always decoded to its end, and damage is reported after the last frame, so use nothing before iteration
-    has finished. A rotation in the container's metadata is not applied.
+    Each frame is an RGB array (H, W, 3), uint8, as a player shows it: turned as the container says, with square pixels;
+    the first frame of every interval of ``1 / fps`` seconds is kept. The clip is always decoded to its end, and damage
+    is reported after the last frame, so use nothing before iteration has finished.
 
     Args:
         path: A clip in a container that FFmpeg reads.
@@ -37,8 +39,8 @@ class ClipReader:
 
     Attributes:
         times: After iteration, the seconds of the frames given, by the clip's own clock.
-        facts: After iteration, ``frames_decoded``, ``frame_rate`` (the clip's nominal rate) and
-            ``frame_rate_assumed`` (true if the clip has no time stamps and no rate, and 25 was taken).
+        facts: After iteration, see :attr:`uscl.clips.readers.Clip.facts`. The frame rate is assumed if the clip has no
+            time stamps and no rate.
 
     Raises:
         ClipError: While iterating: empty, not a video, cut short, or with frames that do not decode or are too large.
@@ -81,23 +83,24 @@ class ClipReader:
         if stream.codec_context is None:
             what = f'truncated: {missing_end}; {_AGAIN}' if missing_end else 'FFmpeg has no decoder for it: convert it'
             raise ClipError(self.path, what)
+        display = VideoDisplay(stream.sample_aspect_ratio)
         try:
-            check_size(stream.codec_context.width, stream.codec_context.height)
+            check_size(math.ceil(stream.codec_context.width * display.stretch), stream.codec_context.height)
         except ValueError as error:
             raise ClipError(self.path, f'wrong size: {error}; {_AGAIN}') from error
-        stream.codec_context.options = {'max_pixels': str(LARGEST_FRAME)}  # the size may change later
+        largest = int(LARGEST_FRAME / display.stretch)
+        stream.codec_context.options = {'max_pixels': str(largest)}  # the size may change later
         stream.codec_context.thread_count = 1  # clips are converted in parallel, one core each
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         time_base = float(stream.time_base or 0)
-        sampler, time = FrameSampler(self.fps, time_base), None
-        decoded, damaged, repeats, rate_used = 0, 0, 0, False
+        sampler, time, is_avi = FrameSampler(self.fps, time_base), None, container.format.name == 'avi'
+        decoded, damaged, rate_used = 0, 0, False
         for packet in _demux(container, stream):
             if packet is None or packet.is_corrupt:
                 damaged += 1
                 if packet is None:
                     break
-            if packet.size == 0 and packet.dts is not None:  # AVI: show the last frame again
-                repeats += 1
+            if packet.size == 0 and packet.dts is not None:  # show the last frame again; decoding it would end all
                 continue
             try:
                 frames = packet.decode()
@@ -108,26 +111,29 @@ class ClipReader:
                 decoded += 1
                 damaged += frame.is_corrupt
                 rate_used |= frame.pts is None
-                time = next_time(frame.pts, time_base, time, 1 / (rate or ASSUMED_RATE))
+                # An AVI holds the order of decoding alone; where B-frames change it, FFmpeg guesses wrong times.
+                stamp = frame.pts if not is_avi or frame.dts is None else frame.dts
+                time = next_time(stamp, time_base, time, 1 / (rate or ASSUMED_RATE))
                 if sampler.keeps(time):
-                    yield _to_rgb(frame)
-        self._check_whole(container, stream.frames, decoded, damaged, repeats, missing_end)
+                    yield display.show(frame)
+        self._check_whole(container, stream, decoded, damaged, missing_end)
         self.times = sampler.times
         self.facts = {
             'frames_decoded': decoded,
             'frame_rate': round(rate or ASSUMED_RATE, 6),
-            'frame_rate_assumed': rate_used and not rate,
+            **({'assumed': ['frame rate']} if rate_used and not rate else {}),
+            **display.facts,
         }
 
     def _check_whole(
         self,
         container: 'av.container.InputContainer',
-        declared: int,
+        stream: 'av.VideoStream',
         decoded: int,
         damaged: int,
-        repeats: int,
         missing_end: str | None,
     ) -> None:
+        declared = stream.frames
         if missing_end:
             count = f'{decoded} of {declared}' if declared > decoded else f'{decoded}'
             raise ClipError(self.path, f'truncated: {count} frames could be decoded, {missing_end}; {_AGAIN}')
@@ -140,14 +146,15 @@ class ClipReader:
                 f'damaged or truncated: {decoded}{of} frames could be decoded, {damaged} with errors; {_AGAIN}',
             )
         slack = _AVI_SLACK if container.format.name == 'avi' else 0
-        if decoded + repeats < declared - slack and not self._has_hidden_frames(declared):
+        if decoded < declared - slack and self._count_stored(stream.index) < declared - slack:
             raise ClipError(self.path, f'truncated: {decoded} of {declared} frames could be decoded; {_AGAIN}')
 
-    def _has_hidden_frames(self, declared: int) -> bool:
-        """Whether all declared frames are there, and an MP4 edit list (a trimmed clip) hides some."""
+    def _count_stored(self, stream: int) -> int:
+        """Frames in the file, also those that an MP4 edit list (a trimmed clip) hides, and repeats of an AVI."""
         with self._open(ignore_editlist='1') as container:
-            sizes = [packet.size for packet in container.demux(video=0) if not packet.is_corrupt]
-        return sum(size > 0 for size in sizes) >= declared
+            packets = (packet for packet in container.demux(video=0) if not packet.is_corrupt)
+            stored = sum(packet.size > 0 or packet.dts is not None for packet in packets)  # the last one ends decoding
+        return stored + count_repeats(self.path, stream)
 
 
 def _demux(container: 'av.container.InputContainer', stream: 'av.VideoStream') -> Iterator['av.Packet | None']:
@@ -156,10 +163,3 @@ def _demux(container: 'av.container.InputContainer', stream: 'av.VideoStream') -
         yield from container.demux(stream)
     except av.error.FFmpegError:
         yield None
-
-
-def _to_rgb(frame: 'av.VideoFrame') -> np.ndarray:
-    if not any(component.is_alpha for component in frame.format.components):
-        return frame.to_ndarray(format='rgb24')
-    rgba = frame.to_ndarray(format='rgba').astype(np.uint16)  # transparent parts of a GIF are white underneath
-    return (rgba[..., :3] * rgba[..., 3:] // 255).astype(np.uint8)

@@ -34,6 +34,29 @@ def find_missing_end(path: str | Path) -> str | None:
             return _find_missing_end(content)
 
 
+def count_repeats(path: str | Path, stream: int) -> int:
+    """Count the chunks of an AVI that hold no bytes: the frame before is shown again.
+
+    Writers of a steady rate fill up with them what a clip of variable rate, or without its duplicates, lacks. The
+    header counts them as frames, but FFmpeg does not hand them out.
+
+    Args:
+        path: The clip, not empty.
+        stream: Index of the video stream.
+
+    Returns:
+        Their number; 0 for another kind of file.
+    """
+    repeats, position = 0, 0
+    with Path(path).open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        while content[:4] == b'RIFF' and position + 8 <= len(content):
+            kind, size = struct.unpack('<4sI', content[position : position + 8])
+            repeats += size == 0 and kind in (b'%02ddc' % stream, b'%02ddb' % stream)
+            # A list's chunks follow its type. Chunks start at even bytes.
+            position += 12 if kind in (b'RIFF', b'LIST') else 8 + size + size % 2
+    return repeats
+
+
 def _find_missing_end(content: mmap.mmap) -> str | None:
     if content[:4] == b'RIFF':
         return _check_riff(content)

@@ -37,6 +37,21 @@ def to_display(pixels: np.ndarray, header: 'Dataset', limits: tuple[float, float
     return np.repeat(np.rint(grey * 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
+def mend_rescale(header: 'Dataset') -> list[str]:
+    """Replace a rescale slope or intercept that is no number, and a slope of 0, by one that changes nothing.
+
+    Returns:
+        What was assumed so, such as ``RescaleSlope 1``.
+    """
+    assumed = []
+    for keyword, neutral in (('RescaleSlope', 1), ('RescaleIntercept', 0)):
+        number = number_of(header, keyword)
+        if keyword in header and (number is None or (keyword == 'RescaleSlope' and number == 0)):
+            setattr(header, keyword, neutral)
+            assumed.append(f'{keyword} {neutral}')
+    return assumed
+
+
 def needs_range(header: 'Dataset') -> bool:
     """Whether the values to show as black and white must be sought in the pixels: no window, not plain 8 bits."""
     if not header.PhotometricInterpretation.startswith('MONOCHROME') or _window(header) or _has_voi_lut(header):

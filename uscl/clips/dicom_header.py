@@ -8,37 +8,44 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import accumulate
+from math import isfinite
 from pathlib import Path
-from struct import unpack
+from struct import error as StructError
+from struct import unpack, unpack_from
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from uscl.core.errors import ClipError
 
+from .media_suffixes import CLIP_SUFFIXES, DICOM_SUFFIXES, IMAGE_SUFFIXES
+
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.uid import UID
 
-DICOM_SUFFIXES = frozenset({'.dcm', '.dicom'})
-TIMING = ('FrameIncrementPointer', 'FrameTime', 'FrameTimeVector', 'CineRate', 'RecommendedDisplayFrameRate')
 _PIXEL_GROUP = 0x0028
-_VECTOR = 0x00181065  # FrameTimeVector
 _PREAMBLE = 128
-_UNKNOWN_LENGTH = 0xFFFFFFFF
+_MARK = b'DICM'
+# Value representations, (PS3.5, 6.2) that elements of the first groups have, and the one of them with a long length.
+_VRS = frozenset({b'AE', b'AS', b'CS', b'DA', b'DT', b'LO', b'OB', b'PN', b'SH', b'ST', b'TM', b'UI', b'UL', b'US'})
+_LONG_VR = b'OB'
+_FIRST_ELEMENT = 0x0018  # SOPInstanceUID: a data set has begun by then
+# How the first fragment of a frame begins: JPEG, JPEG-LS, JPEG 2000, the same in a JP2 file. Others continue one.
+_FRAME_STARTS = (b'\xff\xd8\xff', b'\xff\x4f\xff\x51', b'\0\0\0\x0cjP  ')
+_RLE_START = b'\x40\0\0\0'  # behind the number of segments: the first lies behind a header of 64 bytes
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a path is a DICOM file: by its suffix, or, where it has no suffix of its own, by its content.
+    """Whether a path is a DICOM file: by its suffix, or, unless it has the suffix of another kind, by its content.
 
-    Scanners write ``IM_0001`` or ``1.2.840.113``: names without a suffix, or that end in digits, are opened, if they
-    are ordinary files. A ``DICOMDIR``, the index that lies beside them, is none.
+    Scanners write ``IM_0001``, ``1.2.840.113`` or ``x.ima``; such names are opened if they are ordinary files, and some
+    500 bytes read. Without a preamble, the file must begin with elements that a data set begins with. A ``DICOMDIR``,
+    the index that lies beside them, is none, nor are hidden files.
     """
     suffix = path.suffix.lower()
-    if suffix in DICOM_SUFFIXES:
-        return path.name[0] != '.'
-    if path.name.upper() == 'DICOMDIR' or not (suffix == '' or suffix[1:].isdecimal()):
+    if path.name.startswith('.') or path.name.upper() == 'DICOMDIR' or suffix in CLIP_SUFFIXES | IMAGE_SUFFIXES:
         return False
-    return path.is_file() and _has_preamble(path)  # is_file: opening a pipe would wait for ever
+    return suffix in DICOM_SUFFIXES or (path.is_file() and _begins(path))  # opening a pipe would wait for ever
 
 
 def import_pydicom(path: Path) -> ModuleType:
@@ -86,13 +93,16 @@ def read_elements(path: Path, keywords: tuple[str, ...], pixels: bool = False) -
     try:
         if path.stat().st_size == 0:
             raise ClipError(path, 'the file is empty (0 bytes): copy or export it again')
-        if not _has_preamble(path):
+        if not _begins(path):
             raise ClipError(path, 'not a DICOM file (DICM is missing at byte 128): export it again, or rename it')
         tags: list = list(keywords)
         if pixels:
             tags += [tag for tag in pydicom.datadict.DicomDictionary if tag >> 16 == _PIXEL_GROUP]
         with silent(), path.open('rb') as file:
-            elements = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
+            # force: without a preamble; that it begins as DICOM does has been seen
+            elements = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
+            if 'TransferSyntaxUID' not in elements.file_meta:
+                elements.file_meta.TransferSyntaxUID = _find_syntax(elements)
             if pixels:
                 _check_pixels(path, elements, file)
         return elements
@@ -117,53 +127,65 @@ def value_of(elements: 'Dataset', keyword: str) -> Any:
 
 
 def number_of(elements: 'Dataset', keyword: str) -> float | None:
-    """An element's (first) value as a number; None if there is none."""
+    """An element's (first) value as a finite number; None if there is none."""
     value = value_of(elements, keyword)
     try:
-        return float(value if not hasattr(value, '__len__') or isinstance(value, str) else value[0])
+        number = float(value if not hasattr(value, '__len__') or isinstance(value, str) else value[0])
     except (TypeError, ValueError, IndexError):
         return None
+    return number if isfinite(number) else None
 
 
-def frame_times(elements: 'Dataset') -> tuple[list[float] | None, float | None]:
-    """When the frames were taken, as the file says.
-
-    FrameTimeVector where FrameIncrementPointer points to it, else FrameTime, the vector, CineRate,
-    RecommendedDisplayFrameRate: the first that is there and sensible.
-
-    Returns:
-        The time of every frame in seconds, or None if one rate holds for all; and the (mean) rate in frames a second,
-        or None if the file states none.
-    """
-    count = int(number_of(elements, 'NumberOfFrames') or 1)
-    steps = value_of(elements, 'FrameTimeVector')
-    times = None
-    if steps is not None and hasattr(steps, '__len__') and 1 < len(steps) == count:
-        with silent():
-            times = list(accumulate([0.0, *(float(step) / 1000 for step in steps[1:])]))
-        if sorted(times) != times or times[-1] <= 0:
-            times = None
-    frame_time = number_of(elements, 'FrameTime')
-    pointer = value_of(elements, 'FrameIncrementPointer')
-    pointers = [pointer] if isinstance(pointer, int) else pointer or []
-    if times and (_VECTOR in pointers or not (frame_time and frame_time > 0)):
-        return times, (count - 1) / times[-1]
-    if frame_time and frame_time > 0:
-        return None, 1000 / frame_time
-    for keyword in ('CineRate', 'RecommendedDisplayFrameRate'):
-        rate = number_of(elements, keyword)
-        if rate and rate > 0:
-            return None, rate
-    return None, None
+def frame_count(elements: 'Dataset') -> int:
+    """NumberOfFrames, which may be wrong; 1 where it is absent."""
+    return int(number_of(elements, 'NumberOfFrames') or 1)
 
 
-def _has_preamble(path: Path) -> bool:
+def _begins(path: Path) -> bool:
+    """Whether a file begins as DICOM does: with a mark behind a preamble, or with two elements of a data set."""
     try:
         with path.open('rb') as file:
-            file.seek(_PREAMBLE)
-            return file.read(4) == b'DICM'
+            start = file.read(512)
     except OSError:
         return False
+    return start[_PREAMBLE:].startswith(_MARK) or any(_is_data_set(start, is_explicit) for is_explicit in (True, False))
+
+
+def _is_data_set(start: bytes, is_explicit: bool) -> bool:
+    """Whether bytes are two elements of the groups 0002 or 0008, in order and little endian (PS3.5, 7.1)."""
+    position, tags = 0, []
+    try:
+        for _ in range(2):
+            group, element, length = unpack_from('<HHL', start, position)
+            vr = start[position + 4 : position + 6]
+            position += 8
+            if is_explicit:
+                if vr not in _VRS:
+                    return False
+                length >>= 16
+                if vr == _LONG_VR:
+                    length = unpack_from('<L', start, position)[0]
+                    position += 4
+            # The file's own header is always explicit, and the length of a group's elements takes four bytes.
+            if (
+                group not in ((0x0002, 0x0008) if is_explicit else (0x0008,))
+                or length % 2
+                or (not element and length != 4)
+            ):
+                return False
+            tags.append((group, element))
+            position += length
+    except StructError:  # the second lies beyond what was read
+        return False
+    return tags[0][1] <= _FIRST_ELEMENT and tags[0] < tags[1]
+
+
+def _find_syntax(elements: 'Dataset') -> 'UID':
+    """The transfer syntax of a data set that does not name it, as pydicom has found it out."""
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    is_implicit, is_little = elements.original_encoding
+    return ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
 
 
 def _check_pixels(path: Path, elements: 'Dataset', file: BinaryIO) -> None:
@@ -173,20 +195,47 @@ def _check_pixels(path: Path, elements: 'Dataset', file: BinaryIO) -> None:
     start = file.read(12)
     if len(start) < 12:
         raise ClipError(path, 'it holds no pixel data (a report, or cut short): leave it out, or export it again')
-    syntax = elements.file_meta.TransferSyntaxUID
-    if not syntax.is_transfer_syntax or syntax.is_encapsulated or syntax.is_deflated:
+    syntax, count = elements.file_meta.TransferSyntaxUID, frame_count(elements)
+    if not syntax.is_transfer_syntax or syntax.is_deflated:
+        return
+    if syntax.is_encapsulated:
+        held = _count_frames(file)
+        if held > count:
+            raise _wrong_count(path, count, held)
         return
     order = '<' if syntax.is_little_endian else '>'
     length = unpack(f'{order}L', start[4:8] if syntax.is_implicit_VR else start[8:])[0]
     expected = get_expected_length(elements)
     # Some writers pad; a frame too many means that the header is wrong.
-    if not expected <= length < expected + max(2, expected // int(number_of(elements, 'NumberOfFrames') or 1)):
+    if not expected <= length < expected + max(2, expected // count):
+        if length * count % expected == 0:
+            raise _wrong_count(path, count, length * count // expected)
         raise ClipError(
             path, f'wrong size: {length} bytes of pixels, but its header describes {expected}; export it again'
         )
     held = path.stat().st_size - file.tell() + (4 if syntax.is_implicit_VR else 0)
     if held < expected:
-        count = int(number_of(elements, 'NumberOfFrames') or 1)
         raise ClipError(
             path, f'truncated: it holds {held * count // expected} of {count} frames; copy or export it again'
         )
+
+
+def _wrong_count(path: Path, count: int, held: int) -> ClipError:
+    return ClipError(path, f'the header says {count} frame{"s" * (count != 1)}, the file holds {held}: export it again')
+
+
+def _count_frames(file: BinaryIO) -> int:
+    """How many compressed frames follow: those that the offset table lists, or that fragments begin, if more."""
+    from pydicom.encaps import parse_basic_offsets, parse_fragments
+
+    try:
+        listed = len(parse_basic_offsets(file))
+        _, fragments = parse_fragments(file)
+    except (ValueError, StructError):  # damaged: decoding will say so
+        return 0
+    begun = 0
+    for fragment in fragments:
+        file.seek(fragment + 8)
+        start = file.read(8)
+        begun += start.startswith(_FRAME_STARTS) or start[4:] == _RLE_START
+    return max(listed, begun)

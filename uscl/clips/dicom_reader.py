@@ -1,6 +1,7 @@
 """Read the sampled frames of a DICOM file, or say what is wrong with it, without saying whose it is."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,12 @@ import numpy as np
 from uscl.core.errors import ClipError
 
 from .clip_reader import ASSUMED_RATE
-from .dicom_display import find_range, needs_range, to_display
-from .dicom_header import TIMING, frame_times, number_of, read_elements, silent, value_of
+from .dicom_colours import decode_colours, is_coded_colour
+from .dicom_display import find_range, mend_rescale, needs_range, to_display
+from .dicom_header import frame_count, number_of, read_elements, silent, value_of
+from .dicom_timing import TIMING, frame_times
+from .frame_limits import LARGEST_FRAME, check_size
+from .frame_resize import resize_frame
 from .frame_sampling import FrameSampler, next_time
 
 if TYPE_CHECKING:
@@ -20,7 +25,8 @@ _PHOTOMETRIC = frozenset(
     ('MONOCHROME1', 'MONOCHROME2', 'PALETTE COLOR', 'RGB', 'YBR_FULL', 'YBR_FULL_422', 'YBR_ICT', 'YBR_RCT')
 )
 _TICK = 1e-3  # seconds; frame times are in milliseconds and often rounded, such as 33.33 for 30 frames a second
-_LARGEST_FRAME = 1 << 26  # pixels; a few compressed bytes may claim to be more than fits in memory
+_LARGEST_ASPECT = 8
+_OFFSETS = ('ExtendedOffsetTable', 'ExtendedOffsetTableLengths')
 _INSTALL = 'pip install pylibjpeg pylibjpeg-libjpeg'
 _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 
@@ -28,9 +34,10 @@ _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 class DicomReader:
     """Iterate over the frames of a DICOM file, or at a steady rate over some, by its own frame times.
 
-    Each frame is an RGB array (H, W, 3), uint8, as a viewer shows it; the first frame of every interval of ``1 / fps``
-    seconds is kept. One frame is decoded at a time, and all of them are, so use nothing before iteration has finished.
-    A file with one frame is a video of one frame. Elements that tell who the patient is are not read at all.
+    Each frame is an RGB array (H, W, 3), uint8, as a viewer shows it, its pixels square; the first frame of every
+    interval of ``1 / fps`` seconds is kept. One frame is decoded at a time, and all of them are, so use nothing before
+    iteration has finished. A file with one frame is a video of one frame. Elements that tell who the patient is are not
+    read at all.
 
     Args:
         path: The file.
@@ -38,12 +45,15 @@ class DicomReader:
 
     Attributes:
         times: After iteration, the seconds of the frames given, from 0 on.
-        facts: After iteration, ``frames_decoded``, ``frame_rate`` and ``frame_rate_assumed`` (true if the file states
-            neither frame times nor a rate, and 25 was taken).
+        facts: After iteration, ``frames_decoded`` and ``frame_rate``; where they apply, ``assumed``, what the file does
+            not say or says wrongly (see :func:`~.dicom_timing.frame_times`, without which 25 frames a second are taken,
+            and :func:`~.dicom_display.mend_rescale`), and ``rescaled``: ``pixel aspect W:H`` that was made 1:1, ``grey
+            levels LOW to HIGH`` that were made 0 to 255 because the file gives no window.
 
     Raises:
-        ClipError: While iterating: not DICOM, without (whole) pixel data, of a kind that cannot be shown, with frames
-            that do not decode, or pydicom or a decoder is not installed. It never quotes the file.
+        ClipError: While iterating: not DICOM, without (whole) pixel data or with more frames than the header says, of a
+            kind that cannot be shown, with frames that do not decode, or pydicom or a decoder is not installed. It
+            never quotes the file.
     """
 
     def __init__(self, path: str | Path, fps: float | None = None) -> None:
@@ -57,8 +67,12 @@ class DicomReader:
         try:
             with silent():
                 self._check(header)
-                times, rate = frame_times(header)
+                times, rate, assumed = frame_times(header)
+                count = frame_count(header)
+                assumed = (assumed if count > 1 else []) + mend_rescale(header)
                 limits = find_range(self._decode(header), header) if needs_range(header) else None
+                width, rescaled = _square_width(header)
+                check_size(width, header.Rows)
         except ClipError:
             raise
         except Exception:  # an element that is missing or has an impossible value, which a message would quote
@@ -70,16 +84,17 @@ class DicomReader:
             time = next_time(round(stamp * 1e6), 1e-6, time, period)
             decoded += 1
             if sampler.keeps(time):
-                yield self._show(pixels, header, limits)
+                frame = self._show(pixels, header, limits)
+                yield frame if width == header.Columns else resize_frame(frame, (header.Rows, width))
         self.times = sampler.times
-        self.facts = {
-            'frames_decoded': decoded,
-            'frame_rate': round(rate or ASSUMED_RATE, 6),
-            'frame_rate_assumed': rate is None,
-        }
+        if limits is not None:
+            rescaled.append(f'grey levels {limits[0]:g} to {limits[1]:g}')
+        self.facts = {'frames_decoded': decoded, 'frame_rate': round(rate or ASSUMED_RATE, 6)}
+        self.facts |= {key: said for key, said in (('assumed', assumed), ('rescaled', rescaled)) if said}
 
     def _check(self, header: 'Dataset') -> None:
         from pydicom.pixels import get_decoder
+        from pydicom.uid import JPEG2000TransferSyntaxes
 
         syntax = header.file_meta.TransferSyntaxUID
         try:
@@ -106,23 +121,36 @@ class DicomReader:
                 self.path, f'its values lie in unusual bits (HighBit {high:.0f} of {stored:.0f}): {_UNPACK}'
             )
         area = (number_of(header, 'Rows') or 0) * (number_of(header, 'Columns') or 0)
-        if not 0 < area <= _LARGEST_FRAME:
+        if not 0 < area <= LARGEST_FRAME:
             raise ClipError(self.path, f'wrong size: its header claims {area:.0f} pixels a frame; export it again')
+        kind = header.PhotometricInterpretation
+        if (header.SamplesPerPixel == 1) != kind.startswith(('MONOCHROME', 'PALETTE')):
+            raise ClipError(self.path, f'its header says {kind}, but not as many values a pixel: export it again')
+        if kind in ('YBR_ICT', 'YBR_RCT') and syntax not in JPEG2000TransferSyntaxes:
+            raise ClipError(self.path, f'its header says {kind}, which only JPEG 2000 can be: export it again')
 
     def _decode(self, header: 'Dataset') -> Iterator[np.ndarray]:
         """All frames as stored, (H, W) or (H, W, 3), YBR already converted; one at a time."""
         from pydicom.pixels import iter_pixels
 
-        declared = int(number_of(header, 'NumberOfFrames') or 1)
-        decoded = 0
-        if header.file_meta.TransferSyntaxUID.is_encapsulated or header.PhotometricInterpretation != 'YBR_FULL_422':
-            frames = iter_pixels(self.path)
+        declared, decoded = frame_count(header), 0
+        shape = (header.Rows, header.Columns) + (3,) * (header.SamplesPerPixel == 3)
+        syntax, label = header.file_meta.TransferSyntaxUID, header.PhotometricInterpretation
+        frames: Iterator[np.ndarray]
+        if is_coded_colour(header):
+            frames = (decode_colours(stream, label, self.path) for stream in self._streams(header))
+        elif syntax.is_encapsulated or label != 'YBR_FULL_422':
+            frames = iter_pixels(self.path, transfer_syntax_uid=syntax)
         else:  # pydicom 3.0 takes the frames after the first from the wrong place: let it forget after each
-            frames = (next(iter_pixels(self.path, indices=[index])) for index in range(declared))
+            frames = (
+                next(iter_pixels(self.path, indices=[index], transfer_syntax_uid=syntax)) for index in range(declared)
+            )
         while decoded < declared:
             try:
                 with silent():
                     frame = next(frames, None)
+            except ClipError:
+                raise
             except Exception:  # what pydicom, Pillow or NumPy raise for damaged content; they may quote it
                 frame = None
             if decoded == 0 and frame is None and header.file_meta.TransferSyntaxUID.is_encapsulated:
@@ -131,7 +159,7 @@ class DicomReader:
                     f'damaged, or compressed in a way that the installed decoders do not know: no frame could be '
                     f'decoded; {_INSTALL}, or {_UNPACK}',
                 )
-            if frame is None or frame.shape[:2] != (header.Rows, header.Columns):
+            if frame is None or frame.shape != shape:
                 raise ClipError(
                     self.path,
                     f'damaged or truncated: {decoded} of {declared} frames could be decoded; copy or export it again',
@@ -139,9 +167,34 @@ class DicomReader:
             decoded += 1
             yield frame
 
+    def _streams(self, header: 'Dataset') -> Iterator[bytes]:
+        """The compressed frames."""
+        from pydicom import dcmread
+        from pydicom.encaps import generate_frames
+
+        with self.path.open('rb') as file:
+            tables = dcmread(file, stop_before_pixels=True, specific_tags=list(_OFFSETS), force=True)
+            file.seek(12, 1)  # the pixel element's tag, representation and length
+            offsets = tuple(tables[keyword].value for keyword in _OFFSETS) if _OFFSETS[1] in tables else None
+            yield from generate_frames(file, number_of_frames=frame_count(header), extended_offsets=offsets)
+
     def _show(self, pixels: np.ndarray, header: 'Dataset', limits: tuple[float, float] | None) -> np.ndarray:
         try:
             with silent():
                 return to_display(pixels, header, limits)
         except Exception:
             raise ClipError(self.path, 'damaged: its grey scale or palette cannot be read; export it again') from None
+
+
+def _square_width(header: 'Dataset') -> tuple[int, list[str]]:
+    """How wide a frame is with square pixels, and what is rescaled for it; heights are kept."""
+    try:
+        height, width = (int(part) for part in value_of(header, 'PixelAspectRatio'))  # of a pixel
+    except (TypeError, ValueError):
+        return header.Columns, []
+    if min(height, width) <= 0 or height == width:
+        return header.Columns, []
+    aspect = Fraction(width, height)
+    if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
+        raise ValueError('no scanner has such pixels')
+    return max(round(header.Columns * aspect), 1), [f'pixel aspect {aspect.numerator}:{aspect.denominator}']

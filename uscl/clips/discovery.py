@@ -1,44 +1,23 @@
 """Find the videos of a source folder, by its index or by its folders."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from uscl.core.errors import SourceError
 from uscl.core.natural_order import natural_key
 
-from .clip_reader import CLIP_SUFFIXES
-from .dicom_header import DICOM_SUFFIXES, is_dicom
+from .dicom_header import is_dicom
+from .folder_walk import LEADS_BACK, LEAVES_SOURCE, real_path, walk_files
 from .frame_folder import is_frame
-from .source_index import read_index
-
-_LEAVES_SOURCE = (
-    'a symbolic link that leads out of the source: copy the files into it, or give the folder they are in as SRC'
-)
-
-
-@dataclass(frozen=True)
-class VideoSource:
-    """One video of the source, found but not yet opened.
-
-    Attributes:
-        video_id: Path relative to the source, with '/'.
-        path: The clip, the DICOM file or the folder of frames.
-        label: Class name; None is unlabelled.
-        patient_id: None is unknown.
-        split: Such as 'train'; None is not given.
-        problem: Why it cannot be converted, if that is known already.
-        is_name_hidden: Whether ``video_id`` is a hash, so that the names in ``path`` must not be written anywhere.
-    """
-
-    video_id: str
-    path: Path
-    label: str | None = None
-    patient_id: str | None = None
-    split: str | None = None
-    problem: str | None = None
-    is_name_hidden: bool = False
+from .ignored_file import IgnoredFile, ignore_file, is_hidden
+from .image_opening import is_stack
+from .media_suffixes import READ_SUFFIXES, stack_suffix
+from .source_findings import SourceFindings
+from .source_index import find_index, read_index
+from .video_source import VideoSource
 
 
 def find_sources(
@@ -46,43 +25,48 @@ def find_sources(
     index: str | Path | None = None,
     classes: Sequence[str] | None = None,
     out: str | Path | None = None,
-) -> list[VideoSource]:
-    """List the videos of a source folder in natural order of their ids.
+    follow_links: bool = False,
+    stills: bool = False,
+) -> SourceFindings:
+    """Find the videos of a source folder.
 
-    With an index (``index``, else ``root/index.csv`` if there is one) these are its rows. Otherwise the folders are
-    walked: a file with a clip's suffix is a video, and so are a DICOM file and a folder that directly holds images;
-    its label is the first folder of its path, and none if it lies directly in ``root``. Hidden files are ignored.
+    With an index (``index``, else ``root/index.csv`` in any case if there is one) these are its rows. Otherwise the
+    folders are walked, see :func:`walk_sources`; a video's label is the first folder of its path, and none if it lies
+    directly in ``root``.
 
     Args:
         root: The source folder.
         index: A CSV file, see :func:`uscl.clips.source_index.read_index`.
         classes: Allowed labels; None allows any.
         out: Where the result goes; left out of the walk, and may not be ``root`` itself.
+        follow_links: Follow symbolic links that lead out of the source.
+        stills: Every image is a video of one frame.
 
     Raises:
-        SourceError: No such folder, nothing in it, a wrong index, or a label that is not in ``classes``.
+        SourceError: No such folder, nothing in it, a wrong index, one in a folder below but none in ``root``, images of
+            which nothing tells whether they are frames or stills, or a label that is not in ``classes``.
     """
     root = find_root(root, out)
-    if index is None and (root / 'index.csv').is_file():
-        index = root / 'index.csv'
+    index = Path(index) if index is not None else find_index(root)
+    if index is None:
+        _refuse_parent(root, out)
+    found = walk_sources(root, out, follow_links, stills)
     if index is not None:
-        sources = [_open_row(root, row) for row in read_index(index, classes)]
-        if not sources:
-            raise SourceError(f'{index} lists no clip: nothing could be read.', exit_code=1)
-    else:
-        sources = walk_sources(root, out)
-        if not sources:
-            suffixes = ' '.join(sorted(suffix[1:] for suffix in CLIP_SUFFIXES | DICOM_SUFFIXES))
+        return _apply_index(root, index, classes, found, follow_links)
+    if not found.sources:
+        ignored = found.describe_ignored()
+        raise SourceError(
+            f'no clip and no image found in {root}: nothing could be read{ignored and "; "}{ignored}.',
+            exit_code=1,
+        )
+    _refuse_loose_images(root, found)
+    for source in found.sources:
+        if classes is not None and source.label is not None and source.label not in classes:
             raise SourceError(
-                f'no clip ({suffixes}) and no folder of images found in {root}: nothing could be read.', exit_code=1
+                f'{source.path}: its folder gives it the label {source.label!r}, which is not one of --classes '
+                f'{" ".join(classes)}: add it there, or rename the folder.'
             )
-        for source in sources:
-            if classes is not None and source.label is not None and source.label not in classes:
-                raise SourceError(
-                    f'{source.path}: its folder gives it the label {source.label!r}, which is not one of --classes '
-                    f'{" ".join(classes)}: add it there, or rename the folder.'
-                )
-    return sorted(sources, key=lambda source: natural_key(source.video_id))
+    return found
 
 
 def find_root(root: str | Path, out: str | Path | None = None) -> Path:
@@ -100,57 +84,138 @@ def find_root(root: str | Path, out: str | Path | None = None) -> Path:
     return root
 
 
-def walk_sources(root: str | Path, out: str | Path | None = None) -> list[VideoSource]:
-    """Find the clips and the folders of images below a folder; see :func:`find_sources`.
+def walk_sources(
+    root: str | Path, out: str | Path | None = None, follow_links: bool = False, stills: bool = False
+) -> SourceFindings:
+    """Find the clips, DICOM files, image stacks and folders of images below a folder; see :func:`find_sources`.
+
+    A file with a clip's suffix is a video, and so are a DICOM file, an image of several pages, and a folder that
+    directly holds other images (with ``stills``: each of them).
 
     Raises:
         SourceError: Two videos would have one id.
     """
     root = Path(root)
-    left_out = None if out is None else Path(out).resolve()
-    found: list[VideoSource] = []
-    for folder_name, subfolders, files in os.walk(root):
-        folder = Path(folder_name)
-        found += [_open_found(root, folder / name) for name in subfolders if _leaves(folder / name, root)]
-        subfolders[:] = [name for name in subfolders if name[0] != '.' and (folder / name).resolve() != left_out]
-        visible = [folder / name for name in files if not name.startswith('.')]
-        found += [_open_found(root, path) for path in visible if _is_video(path, root)]
-        if any(is_frame(path) for path in visible):
-            found.append(_open_found(root, folder))
+    sources: list[VideoSource] = []
+    ignored: list[IgnoredFile] = []
+    frames: dict[Path, str | None] = {}  # folders of images, and what is wrong with them
+    for path, problem in walk_files(root, out, follow_links):
+        name = _name(path, root)
+        if problem is LEADS_BACK:
+            ignored.append(IgnoredFile(name, LEADS_BACK))
+        elif is_frame(path) and not stills and (problem or not is_stack(path)):
+            frames[path.parent] = frames.get(path.parent) or problem
+        elif path.is_dir() or path.suffix.lower() in READ_SUFFIXES or stack_suffix(path):
+            sources.append(_open_found(root, path, problem))
+        elif problem is not None:
+            ignored.append(IgnoredFile(name, 'link that leads out of the source', 'add --follow-links'))
+        elif is_dicom(path):
+            sources.append(_open_found(root, path, None))
+        else:
+            ignored.append(ignore_file(name))
+    sources += [_open_found(root, folder, problem) for folder, problem in frames.items()]
     paths: dict[str, Path] = {}
-    for source in found:
+    for source in sources:
         if source.video_id in paths:  # images directly in the source are named after it, as a folder in it may be
             raise SourceError(
                 f'{paths[source.video_id]} and {source.path} would both be video {source.video_id!r}: rename one.'
             )
         paths[source.video_id] = source.path
-    return sorted(found, key=lambda source: natural_key(source.video_id))
+    return SourceFindings(sorted(sources, key=lambda source: natural_key(source.video_id)), ignored)
 
 
-def _open_found(root: Path, path: Path) -> VideoSource:
-    parts = path.relative_to(root).parts or (root.resolve().name,)  # images directly in the source: one video
-    name = '/'.join(parts)
-    printable = os.fsencode(name).decode('utf-8', errors='replace')
-    problem = 'its name is not valid UTF-8: rename it' if printable != name else None
-    if _leaves(path, root):
-        problem = _LEAVES_SOURCE
-    return VideoSource(printable, path, label=parts[0] if len(parts) > 1 and not problem else None, problem=problem)
+def _name(path: Path, root: Path) -> str:
+    """The path relative to the source as text that can be written."""
+    name = '/'.join(path.relative_to(root).parts or (root.resolve().name,))  # images directly in the source: one video
+    return os.fsencode(unicodedata.normalize('NFC', name)).decode('utf-8', errors='replace')
 
 
-def _is_video(path: Path, root: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in CLIP_SUFFIXES | DICOM_SUFFIXES:
-        return True
-    return not _leaves(path, root) and is_dicom(path)  # which looks into a file without suffix
+def _open_found(root: Path, path: Path, problem: str | None) -> VideoSource:
+    parts = path.relative_to(root).parts
+    try:
+        '/'.join(parts).encode()
+    except UnicodeEncodeError:
+        problem = problem or 'its name is not valid UTF-8: rename it'
+    label = unicodedata.normalize('NFC', parts[0]) if len(parts) > 1 and not problem else None
+    return VideoSource(_name(path, root), path, label, problem=problem)
 
 
-def _open_row(root: Path, row: dict) -> VideoSource:
-    path = root / row['path']
-    problem = None if path.exists() else 'missing: the index lists it, but there is no such file or folder'
-    if _leaves(path, root):
-        problem = _LEAVES_SOURCE
-    return VideoSource(row['path'], path, row['label'], row['patient_id'], row['split'], problem)
+def _refuse_parent(root: Path, out: str | Path | None) -> None:
+    """An index one level down, and none here: the classes would be the names of data sets."""
+    below = [path for path in sorted(root.iterdir()) if path.is_dir() and not is_hidden(path)]
+    if out is not None:
+        below = [path for path in below if real_path(path) != real_path(out)]
+    if indexed := [path for path in below if find_index(path) is not None]:
+        others = f' (also in {", ".join(map(str, indexed[1:4]))})' if len(indexed) > 1 else ''
+        raise SourceError(
+            f'{root} has no index.csv, but there is one in {indexed[0]}{others}: did you mean {indexed[0]}? Give that '
+            f'folder, or an index of all as --index.'
+        )
 
 
-def _leaves(path: Path, root: Path) -> bool:
-    return not path.resolve().is_relative_to(root.resolve())
+def _refuse_loose_images(root: Path, found: SourceFindings) -> None:
+    """Images directly in a class folder or in the source: frames of one clip, or stills of many patients?"""
+    loose = [s.path for s in found.sources if s.path.is_dir() and not s.problem and root in (s.path, s.path.parent)]
+    if loose:
+        more = f' and in {len(loose) - 1} more folders' if len(loose) > 1 else ''
+        raise SourceError(
+            f'images lie directly in {loose[0]}{more}, so that nothing tells frames of a clip from stills: add '
+            f'--stills if each is a picture of its own; else put the frames of a clip into a folder of its own '
+            f'({root}/CLASS/CLIP/0.png), or list the folders in an index.csv.'
+        )
+
+
+def _apply_index(
+    root: Path, index: Path, classes: Sequence[str] | None, found: SourceFindings, follow_links: bool
+) -> SourceFindings:
+    """The rows of an index as videos; what else was found is ignored."""
+    rows, warnings = read_index(index, root, classes)
+    if not rows:
+        raise SourceError(f'{index} lists no clip: nothing could be read.', exit_code=1)
+    names_in = cache(_names_in)
+    walked = {source.video_id: source for source in found.sources}
+    sources = []
+    for row in rows:
+        path = _find_listed(root, row['path'], names_in)
+        same = walked.get(row['path'])
+        problem = same.problem if same else None
+        if not path.exists():
+            problem = 'missing: the index lists it, but there is no such file or folder'
+        if not follow_links and not real_path(path).is_relative_to(real_path(root)):
+            problem = LEAVES_SOURCE
+        sources.append(VideoSource(row['path'], path, row['label'], row['patient_id'], row['split'], problem))
+    listed = {row['path'] for row in rows}
+    ignored = [file for file in found.ignored if file.path not in listed]
+    unlisted = f'that {index.name} does not list'
+    for source in found.sources:
+        if source.video_id not in listed:
+            ignored += _ignore_unlisted(root, source, listed, unlisted)
+    return SourceFindings(sorted(sources, key=lambda source: natural_key(source.video_id)), ignored, warnings)
+
+
+def _ignore_unlisted(root: Path, source: VideoSource, listed: set[str], unlisted: str) -> list[IgnoredFile]:
+    """What the walk found and the index leaves out; of a folder of images, the index may list some by themselves."""
+    if not source.path.is_dir() or source.problem:
+        return [IgnoredFile(source.video_id, f'clip {unlisted}')]
+    images = [_name(path, root) for path in source.path.iterdir() if is_frame(path)]
+    if listed.isdisjoint(images):
+        return [IgnoredFile(source.video_id, f'folder of images {unlisted}')]
+    return [IgnoredFile(image, f'image {unlisted}') for image in images if image not in listed]
+
+
+def _find_listed(root: Path, name: str, names_in: Callable[[Path], dict[str, Path]]) -> Path:
+    """The file or folder of an index row, whose characters the disk may spell in another way (NFC, NFD)."""
+    path = root / name
+    if path.exists():
+        return path
+    found = root
+    for part in path.relative_to(root).parts:
+        found = names_in(found).get(part, found / part)
+    return found
+
+
+def _names_in(folder: Path) -> dict[str, Path]:
+    try:
+        return {unicodedata.normalize('NFC', path.name): path for path in folder.iterdir()}
+    except OSError:
+        return {}

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from .frame_limits import MOST_BYTES
+
 # A frame counts as coloured if more than 1 % of its pixels have channels further apart than 32 grey levels. Tinted
 # grey maps of the POCUS clips stay below 32, the logo of one covers 0.45 %; a Doppler box is far above both.
 COLOR_SPREAD = 32
@@ -15,22 +17,31 @@ def prepare_clip(frames: Iterable[np.ndarray], size: int) -> list[np.ndarray]:
     """What the converters store of a clip unless they are told otherwise: grey if all of its frames are, and smaller.
 
     Args:
-        frames: (H, W, 3) each, uint8; red, green, blue. They are prepared one at a time, and not held.
+        frames: (H, W, 3) each, uint8; red, green, blue. They are prepared one at a time, and not held; gone through
+            once more where a coloured one comes up.
         size: Largest shorter side in pixels, above 0.
 
     Returns:
         (h, w) each if :func:`is_grey` holds for every frame, else (h, w, 3).
+
+    Raises:
+        ValueError: They take more than :data:`~uscl.clips.frame_limits.MOST_BYTES`.
     """
-    grey: list[np.ndarray] = []
-    colour: list[np.ndarray] = []
-    for frame in frames:
-        if len(grey) == len(colour):  # grey so far
-            if is_grey(frame):
-                grey.append(prepare_frame(frame, size, grey=True))
-            else:
-                grey = []
-        colour.append(prepare_frame(frame, size, grey=False))
-    return grey or colour
+    for grey in (True, False):
+        prepared: list[np.ndarray] = []
+        held = 0
+        for frame in frames:
+            if grey and not is_grey(frame):
+                break
+            prepared.append(prepare_frame(frame, size, grey))
+            held += prepared[-1].nbytes
+            if held > MOST_BYTES:
+                raise ValueError(
+                    f'its frames take more than the {MOST_BYTES} bytes that are held: cut it, or keep fewer a second'
+                )
+        else:
+            break
+    return prepared
 
 
 def prepare_frame(frame: np.ndarray, size: int, grey: bool) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""What every other room uses: files, errors, names, seeds, processes."""
+"""Shared by every other package: files, errors, names, seeds, processes."""

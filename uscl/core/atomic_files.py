@@ -1,4 +1,4 @@
-"""Files that readers see whole or not at all."""
+"""Write files atomically: readers see a complete file or none."""
 
 import errno
 import os
@@ -10,25 +10,26 @@ TEMPORARY = '.{name}.{pid}.tmp'
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in UTF-8 by :func:`write_atomically`."""
+    """Write a UTF-8 text file with :func:`write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
     """Write a file under a temporary name beside it, flush it to the disk, then rename.
 
-    Readers see the old file or the new one, whole, also after the process was killed or the power failed.
+    Readers see either the old or the new file, complete, even after a killed process or a power failure.
 
     Args:
-        path: The file; its folder is made if need be.
-        write: Called with the temporary path. If it raises, the temporary file is removed and ``path`` stays as it is.
+        path: The file. Its folder is created if needed.
+        write: Called with the temporary path. If it raises, the temporary file is removed and ``path`` is left
+            unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(TEMPORARY.format(name=path.name, pid=os.getpid()))
     try:
         write(temporary)
-        _flush(temporary)  # else the name may reach the disk before the content
+        _flush(temporary)  # otherwise the name may reach the disk before the content
         temporary.replace(path)
         _flush(path.parent)
     finally:
@@ -37,7 +38,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
 
 def _flush(path: Path) -> None:
     if path.is_dir() and os.name == 'nt':
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     descriptor = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(descriptor)

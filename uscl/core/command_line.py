@@ -1,4 +1,4 @@
-"""What commands have in common: errors, and the line that was typed."""
+"""Shared by the command-line tools: error handling, and the command as it was typed."""
 
 import shlex
 import sys
@@ -13,13 +13,14 @@ P = ParamSpec('P')
 
 
 def as_command(status: int = 1, kept: str = '') -> Callable[[Callable[P, int]], Callable[P, int]]:
-    """Decorate what a tool runs: what the user can mend is one line on stderr and an exit status, not a traceback.
+    """Decorate a tool's ``main``: errors the user can fix become one line on stderr and an exit status.
 
-    These are the package's own errors, OSError and ValueError; any other is a mistake of the program and passes.
+    These are the package's own errors, OSError and ValueError. Anything else is a bug and keeps its traceback.
 
     Args:
-        status: Of such an error; a :class:`~uscl.core.errors.SourceError` has its own. After Ctrl-C it is 130.
-        kept: What Ctrl-C leaves, and how to go on.
+        status: Exit status for such an error. A :class:`~uscl.core.errors.SourceError` has its own, and Ctrl-C gives
+            130.
+        kept: What is kept after Ctrl-C, and how to resume.
     """
 
     def decorate(main: Callable[P, int]) -> Callable[P, int]:
@@ -27,14 +28,14 @@ def as_command(status: int = 1, kept: str = '') -> Callable[[Callable[P, int]], 
         def run(*args: P.args, **kwargs: P.kwargs) -> int:
             try:
                 return main(*args, **kwargs)
-            except BrokenPipeError:  # `uscl check | head` has read enough: the command line ends quietly
+            except BrokenPipeError:  # `uscl check | head` has read enough: exit quietly
                 raise
             except (ClipError, SourceError, OSError, ValueError) as error:
                 print(f'error: {for_terminal(_one_line(error))}', file=sys.stderr)
                 return error.exit_code if isinstance(error, SourceError) else status
             except KeyboardInterrupt:
                 print(f'interrupted: {kept}' if kept else 'interrupted.', file=sys.stderr)
-                return 130  # as shells report it
+                return 130  # as shells report Ctrl-C
 
         return run
 
@@ -43,16 +44,16 @@ def as_command(status: int = 1, kept: str = '') -> Callable[[Callable[P, int]], 
 
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    # The error of a loading process is a whole traceback, its last line the reason.
+    # A worker's error carries a whole traceback; its last line is the reason.
     return lines[-1] if 'Traceback (most recent call last)' in str(error) else ' '.join(lines)
 
 
 def command_line(tool: str, argv: Sequence[str] | None = None) -> str:
-    """The command to call a tool again as it was called, to be written beside its results.
+    """The command line that reproduces this call, to be stored with its results.
 
     Args:
-        tool: Its path in the repository, such as ``tools/evaluate.py``.
-        argv: Its arguments; None: those of this process.
+        tool: Path of the tool in the repository, such as ``tools/evaluate.py``.
+        argv: Its arguments; None takes those of this process.
     """
-    called = sys.argv[0].split() if sys.argv[0].startswith('uscl ') else ['python', tool]  # as cli.run_tool says
+    called = sys.argv[0].split() if sys.argv[0].startswith('uscl ') else ['python', tool]  # set by cli.run_tool
     return shlex.join([*called, *(sys.argv[1:] if argv is None else argv)])

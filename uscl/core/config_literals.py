@@ -1,4 +1,4 @@
-"""Values of a Python config, read without executing it."""
+"""Read values from a Python config without executing it."""
 
 import ast
 from collections.abc import Sequence
@@ -6,9 +6,10 @@ from typing import Any
 
 
 def config_literals(text: str, names: Sequence[str]) -> dict[str, Any]:
-    r"""Values assigned at the top level of a Python config, read from its text: nothing of it is executed.
+    r"""Read the values assigned at the top level of a Python config from its text, without executing it.
 
-    ``dict(…)`` calls are read as dicts. Whatever is not a literal becomes ``None``, a text that does not parse ``{}``.
+    ``dict(…)`` calls are read as dicts. Anything that is not a literal becomes ``None``; text that does not parse gives
+    ``{}``.
 
     >>> config_literals("a = dict(b=[1, 2], c=open('x'))\nd = 3", ['a'])
     {'a': {'b': [1, 2], 'c': None}}

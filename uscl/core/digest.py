@@ -1,4 +1,4 @@
-"""What tells contents apart: their SHA-256."""
+"""SHA-256 digests of contents."""
 
 import hashlib
 from pathlib import Path
@@ -7,7 +7,7 @@ _CHUNK = 1 << 20  # bytes
 
 
 def digest(*parts: str | bytes) -> str:
-    """SHA-256 of texts (in UTF-8) and bytes, one after the other, as 64 hexadecimal digits."""
+    """SHA-256 of strings (as UTF-8) and bytes, concatenated, as 64 hexadecimal digits."""
     found = hashlib.sha256()
     for part in parts:
         found.update(part.encode() if isinstance(part, str) else part)
@@ -18,7 +18,7 @@ def file_digest(path: str | Path) -> str:
     """SHA-256 of a file of any size, as 64 hexadecimal digits.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     found = hashlib.sha256()
     with Path(path).open('rb') as file:

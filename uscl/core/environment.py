@@ -1,4 +1,4 @@
-"""Find out which OpenMMLab family is installed, and say in one sentence what to change if it cannot work."""
+"""Find the installed OpenMMLab family, and say in one sentence what to change if it cannot work."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ OPENMMLAB = {
     'mmpretrain': ['mmpretrain'],
     'mmdet': ['mmdet'],
 }
-INSTALL = "in its repository, pip install -c requirements/constraints-{0}.txt -e '.[{0}]'"
+INSTALL = "in a clone of the repository, pip install -c requirements/constraints-{0}.txt -e '.[{0}]'"
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of the installed distributions that matter here, by distribution name."""
+    """Versions of the relevant installed distributions, by distribution name."""
     names = [name for family in (ONEDL, OPENMMLAB) for group in family.values() for name in group]
     versions = {}
     for name in [*names, 'setuptools', 'numpy']:
@@ -33,20 +33,20 @@ def installed_versions() -> dict[str, str]:
 
 
 def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
-    """Judge a set of installed versions.
+    """Check a set of installed versions.
 
     Args:
         versions: Distribution name → version, as from :func:`installed_versions`.
 
     Returns:
-        What makes the import impossible (None: nothing), and what only breaks a part.
+        The problem that makes the import impossible (None if there is none), and those that only affect one part.
     """
     ours = sorted(name for group in ONEDL.values() for name in group if name in versions)
     theirs = sorted(name for group in OPENMMLAB.values() for name in group if name in versions)
     if ours and theirs:
         return (
             f'two OpenMMLab families are installed ({", ".join(ours)}; {", ".join(theirs)}) and overwrite each '
-            f"other's files: in a fresh environment, {INSTALL.format('onedl')}"
+            f"other's files: create a fresh environment and, {INSTALL.format('onedl')}"
         ), []
     if not ours and not theirs:
         return f'no OpenMMLab packages (mmengine, mmcv, mmpretrain) are installed: {INSTALL.format("onedl")}', []
@@ -54,11 +54,11 @@ def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
     provided = {module for module, group in family.items() if any(name in versions for name in group)}
     absent = [module for module in ('mmengine', 'mmcv') if module not in provided]
     if absent:
-        return (f'{" and ".join(absent)} missing beside {", ".join(ours or theirs)}: {INSTALL.format(extra)}'), []
+        return (f'{" and ".join(absent)} missing next to {", ".join(ours or theirs)}: {INSTALL.format(extra)}'), []
     if theirs and _major(versions.get('setuptools', '0')) >= (82,):
         return (
             f'mmengine {versions.get("mmengine", "")} needs pkg_resources, which setuptools {versions["setuptools"]} '
-            f"no longer has: pip install 'setuptools<82', or in a fresh environment and {INSTALL.format('onedl')}"
+            f"no longer has: pip install 'setuptools<82', or create a fresh environment and, {INSTALL.format('onedl')}"
         ), []
     notes = []
     mmcv = versions.get('mmcv') or versions.get('mmcv-lite') or '0'
@@ -70,17 +70,17 @@ def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
         )
     if 'mmpretrain' not in provided:
         notes.append(
-            'mmpretrain is not installed: the SPG transforms are registered, the data set and the algorithm are not; '
+            'mmpretrain is not installed: the SPG transforms are registered, the dataset and the algorithm are not; '
             f'to pretrain, {INSTALL.format(extra)}'
         )
     return None, notes
 
 
 def check_environment() -> None:
-    """Check what is installed.
+    """Check the installed packages.
 
     Raises:
-        ImportError: It cannot work; the message is one sentence that says what to install.
+        ImportError: The plugin cannot work; the message is one sentence that says what to install.
 
     Warns:
         UserWarning: A part of the plugin cannot be used.
@@ -93,7 +93,7 @@ def check_environment() -> None:
 
 
 def _major(version: str) -> tuple[int, ...]:
-    """(major, minor) as far as they are numbers.
+    """(major, minor), as far as the parts are numeric.
 
     >>> _major('2.2.0rc1'), _major('84')
     ((2, 2), (84,))

@@ -1,18 +1,18 @@
-"""What a command cannot go on with: one video, the source as a whole, an output folder that is taken."""
+"""Errors that stop a command: an unusable video, a wrong source, an output folder in use."""
 
 from pathlib import Path
 
 
 class ClipError(Exception):
-    """One video cannot be used; the others can.
+    """One video cannot be used; the others are unaffected.
 
     Args:
-        path: The clip or folder of frames.
-        reason: What is wrong with it and, where it helps, what to do, in plain words.
+        path: The clip or frame folder.
+        reason: What is wrong with it and, where useful, how to fix it.
     """
 
     def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(path, reason)  # both, so that it survives the way back from a worker process
+        super().__init__(path, reason)  # both arguments, so that it can be unpickled from a worker
         self.path = Path(path)
         self.reason = reason
 
@@ -24,8 +24,8 @@ class SourceError(Exception):
     """The source, its index or the given options are wrong, so nothing can be converted.
 
     Args:
-        message: What is wrong and what to do, in one line.
-        exit_code: What a tool should exit with: 2 for a wrong request, 1 if nothing could be read.
+        message: What is wrong and how to fix it, on one line.
+        exit_code: Exit status for the tool: 2 for a wrong request, 1 if nothing could be read.
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
@@ -34,4 +34,4 @@ class SourceError(Exception):
 
 
 class FolderInUseError(OSError):
-    """Another process writes to the output folder; the message is one sentence with the remedy."""
+    """Another process is writing to the output folder; the message says so and gives the remedy."""

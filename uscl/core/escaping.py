@@ -1,4 +1,4 @@
-"""Names from data, made harmless for where they are shown. HTML is escaped by the templates of the reports."""
+"""Escape names that come from data for the place where they are shown. Report templates escape HTML themselves."""
 
 import re
 
@@ -8,7 +8,7 @@ _ENTITIES = {'&': '&amp;', '<': '&lt;', '>': '&gt;'}
 
 
 def for_terminal(text: str) -> str:
-    r"""Show control characters, and those that turn the direction of writing, instead of sending them.
+    r"""Show control and bidirectional-text characters as escapes instead of sending them to the terminal.
 
     >>> print(for_terminal('a\x1b[2Jb.mp4'))
     a\x1b[2Jb.mp4
@@ -17,7 +17,7 @@ def for_terminal(text: str) -> str:
 
 
 def for_markdown(text: str) -> str:
-    r"""As :func:`for_terminal`, on one line, and without meaning as Markdown or HTML.
+    r"""Like :func:`for_terminal`, but on one line and with Markdown and HTML escaped.
 
     >>> print(for_markdown('<b>|`x`'))
     &lt;b&gt;\|\`x\`

@@ -1,4 +1,4 @@
-"""One process at a time writes to an output folder."""
+"""Let only one process at a time write to an output folder."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCK = '.uscl.lock'
-_TRIES, _PAUSE = 10, 0.1  # a holder needs a moment to write who it is; seconds
+_TRIES, _PAUSE = 10, 0.1  # seconds; the holder needs a moment to write its name
 
 
 def _print_warning(text: str) -> None:
@@ -24,19 +24,19 @@ def _print_warning(text: str) -> None:
 
 @contextmanager
 def lock_folder(folder: str | Path, activity: str, warn: Callable[[str], None] = _print_warning) -> Iterator[None]:
-    """Keep other processes out of an output folder; refuse it at once where one is at work there.
+    """Lock an output folder; fail at once if another process is working in it.
 
-    The lock is the operating system's, on ``FOLDER/.uscl.lock``, which says in words who holds it. It ends with its
-    process, however that ends: the file that a killed process leaves keeps nobody out. Otherwise the file is removed.
+    The lock is an operating-system lock on ``FOLDER/.uscl.lock``, a text file that names the holder. It ends with the
+    process, however that ends, so a file left by a killed process blocks nobody. Otherwise the file is removed.
 
     Args:
-        folder: Made if need be.
-        activity: What the process does there, such as ``converting``, for whoever is refused.
-        warn: Told, in one sentence, where the folder cannot be locked, as on some network file systems; the work goes
-            on then.
+        folder: Created if needed.
+        activity: What the process is doing, such as ``converting``; shown to whoever is refused.
+        warn: Called with one sentence if the folder cannot be locked, as on some network file systems. Work continues
+            without a lock.
 
     Raises:
-        FolderInUseError: Another process, or another place of this one, holds the lock.
+        FolderInUseError: Another process, or another caller in this one, holds the lock.
     """
     folder = Path(folder)
     is_new, owner = not folder.exists(), os.getpid()
@@ -44,22 +44,22 @@ def lock_folder(folder: str | Path, activity: str, warn: Callable[[str], None] =
     try:
         yield
     finally:
-        if lock is not None and os.getpid() == owner:  # not a fork of the process
+        if lock is not None and os.getpid() == owner:  # not in a forked child
             with suppress(OSError):
-                (folder / LOCK).unlink()  # while it is held: filelock drops the lock of a file that is gone
+                (folder / LOCK).unlink()  # while still locked; filelock rejects a lock on a deleted file
             with suppress(OSError):
                 lock.release()
-            with suppress(OSError):  # it holds something
+            with suppress(OSError):  # it is not empty
                 if is_new:
                     folder.rmdir()
 
 
 def _acquire(folder: Path, activity: str, warn: Callable[[str], None]) -> 'BaseFileLock | None':
-    from filelock import FileLock, Timeout  # takes 0.2 s to import, which no --help should
+    from filelock import FileLock, Timeout  # here, because importing it takes 0.2 s, too long for --help
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # whoever writes there says why that does not work
+    except OSError:  # the first write will report the reason
         return None
     path = folder / LOCK
     lock = FileLock(path, thread_local=False, fallback_to_soft=False)
@@ -71,7 +71,7 @@ def _acquire(folder: Path, activity: str, warn: Callable[[str], None]) -> 'BaseF
                 break
             time.sleep(_PAUSE)
         except OSError as error:
-            warn(f'{folder} cannot be locked ({error.strerror or error}): see to it that nothing else writes there.')
+            warn(f'{folder} cannot be locked ({error.strerror or error}): make sure that nothing else writes to it.')
             return None
         else:
             since = time.strftime('%Y-%m-%d %H:%M:%S')
@@ -81,7 +81,7 @@ def _acquire(folder: Path, activity: str, warn: Callable[[str], None]) -> 'BaseF
                 )
             return lock
     raise FolderInUseError(
-        f'{folder} is in use by {holder or "another process"}: wait until that has ended, or give another folder.'
+        f'{folder} is in use by {holder or "another process"}: wait for it to finish, or choose another folder.'
     )
 
 

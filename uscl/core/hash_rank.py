@@ -1,14 +1,14 @@
-"""An order at random that is the same everywhere."""
+"""A random order that is the same on every machine."""
 
 import hashlib
 
 
 def hash_rank(key: str, seed: int) -> int:
-    """A number that orders keys at random, the same in every process and on every machine.
+    """A random sort key that is the same in every process and on every machine.
 
     Args:
-        key: What is ordered, such as a video id.
-        seed: Another seed gives another order.
+        key: The name to be ordered, such as a video id.
+        seed: A different seed gives a different order.
 
     Returns:
         A uniform 64-bit integer.

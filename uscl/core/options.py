@@ -1,15 +1,15 @@
-"""Command lines from dataclasses: a field is an option, and its documentation is the help.
+"""Build command lines from dataclasses: each field is an option, and its documentation is the help text.
 
 .. code-block:: python
 
     @dataclass(frozen=True, kw_only=True)
     class Options:
-        \"\"\"What the tool is asked for.
+        \"\"\"Options of the tool.
 
         Attributes:
             data: Folder that a converter wrote.
             size: Side of the input in pixels.
-            strict: Exit with 1 on warnings, too.
+            strict: Also exit with 1 on warnings.
         \"\"\"
 
         data: Annotated[str, Arg('DIR', positional=True)]
@@ -33,20 +33,20 @@ T = TypeVar('T')
 
 @dataclass(frozen=True)
 class Arg:
-    """How the command line takes a field, where its type does not say all.
+    """Details of a command-line option that the field's type does not express.
 
     Attributes:
-        metavar: What stands for the value in the help.
-        positional: Without ``--name``; a list takes one or more.
-        name: Of the option, such as ``--no-models``; None makes it of the field's.
-        choices: Values that are allowed, where they are not known to a ``Literal``.
-        at_least: Least number that is allowed.
-        above: Number that has to be exceeded.
-        below: Number that must not be reached.
-        at_most: Largest number that is allowed.
-        action: Of :mod:`argparse`, such as MMEngine's ``DictAction``; ``'append'`` makes a list of an option that may
-            be repeated and takes one value each time.
-        group: Title of the group that the help lists it in.
+        metavar: Placeholder for the value in the help.
+        positional: Take the value without ``--name``; a list takes one or more.
+        name: Name of the option, such as ``--no-models``; None derives it from the field.
+        choices: Allowed values, where no ``Literal`` lists them.
+        at_least: Smallest allowed value.
+        above: Exclusive lower bound.
+        below: Exclusive upper bound.
+        at_most: Largest allowed value.
+        action: An :mod:`argparse` action, such as MMEngine's ``DictAction``; ``'append'`` collects a repeatable option,
+            one value each time, into a list.
+        group: Heading under which the help lists the option.
     """
 
     metavar: str | None = None
@@ -66,16 +66,16 @@ def parse_options(
 ) -> T:
     """Parse a command line into a dataclass.
 
-    Strings, numbers, lists of them (one value or more), ``Literal`` (choices) and ``bool`` (a switch, ``--no-NAME``
-    where the default is True) are understood, each also ``| None``. Fields without default are required. A class's own
-    options come before those of its bases.
+    Supported types are strings, numbers, lists of them (one value or more), ``Literal`` (choices) and ``bool`` (a
+    switch, ``--no-NAME`` where the default is True), each also ``| None``. Fields without a default are required. A
+    class's own options come before those of its bases.
 
     Args:
-        cls: Its docstring has an ``Attributes`` section, as have those of its bases. A ``ValueError`` of its
-            ``__post_init__`` is a wrong command line.
-        argv: The arguments; None takes the command line's.
-        description: What ``--help`` says above the options; None takes the docstring's first part.
-        prog: What the help calls the command; None takes the name of the script.
+        cls: The dataclass. Its docstring and those of its bases need an ``Attributes`` section. A ``ValueError`` from
+            its ``__post_init__`` is reported as a command-line error.
+        argv: The arguments; None takes those of the process.
+        description: Text that ``--help`` shows above the options; None takes the docstring's first part.
+        prog: Name of the command in the help; None takes the name of the script.
 
     Returns:
         An instance. A wrong command line and ``--help`` end the process as argparse does, with status 2 and 0.
@@ -89,7 +89,7 @@ def parse_options(
 
 
 def make_parser(cls: type, description: str | None = None, prog: str | None = None) -> argparse.ArgumentParser:
-    """The parser of a dataclass, see :func:`parse_options`."""
+    """The parser for a dataclass, see :func:`parse_options`."""
     if description is None:
         description = (inspect.getdoc(cls) or '').split('\n\nAttributes:')[0]
     parser = argparse.ArgumentParser(
@@ -113,7 +113,7 @@ def make_parser(cls: type, description: str | None = None, prog: str | None = No
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """The texts of the ``Attributes`` sections of a class and its bases, each as one line."""
+    """The ``Attributes`` entries of a class and its bases, each as one line."""
     found: dict[str, str] = {}
     for owner in reversed(cls.__mro__):
         match = re.search(r'^Attributes:\n(.*?)(?=^\S|\Z)', inspect.cleandoc(owner.__doc__ or ''), re.M | re.S)
@@ -124,7 +124,7 @@ def field_docs(cls: type) -> dict[str, str]:
 
 
 def option_name(cls: type, field_name: str) -> str:
-    """What the command line calls a field, for messages, such as ``--batch-size``."""
+    """The option name of a field, for messages, such as ``--batch-size``."""
     hint = get_type_hints(cls, include_extras=True)[field_name]
     args = [extra for extra in get_args(hint) if isinstance(extra, Arg)] if get_origin(hint) is Annotated else []
     return (args[0].name if args else None) or f'--{field_name.replace("_", "-")}'
@@ -171,7 +171,7 @@ def _help(text: str, default: Any) -> str:
 
 
 def _value_type(hint: Any) -> tuple[type, bool, tuple | None]:
-    """The type of one value, whether there are several, and the values of a ``Literal``."""
+    """The type of one value, whether several are taken, and the values of a ``Literal``."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         (hint,) = [each for each in args if each is not type(None)]

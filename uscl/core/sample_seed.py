@@ -1,4 +1,4 @@
-"""Random draws of a sample that depend on (run seed, epoch, video) and on nothing else."""
+"""Random draws for a sample that depend only on (run seed, epoch, video)."""
 
 import random
 import warnings
@@ -11,12 +11,12 @@ from .hash_rank import hash_rank
 
 
 def sample_seed(run_seed: int, epoch: int, key: str) -> int:
-    """Derive the seed of one sample.
+    """Derive the seed for one sample.
 
     Args:
         run_seed: The seed of the run.
         epoch: The epoch, from 0.
-        key: The sample's name, such as a video id.
+        key: Name of the sample, such as a video id.
 
     Returns:
         An integer in [0, 2**63).
@@ -25,35 +25,35 @@ def sample_seed(run_seed: int, epoch: int, key: str) -> int:
 
 
 class SampleSeeder:
-    """Seeds the global generators around the pipeline of one sample, and restores them afterwards.
+    """Seeds the global random generators around one sample's pipeline, and restores them afterwards.
 
-    Transforms of mmcv and of its users draw from the global generators of ``random``, NumPy and torch. Seeding these
-    for every sample makes its draws independent of the number of workers, of their order, and of where a run resumed.
-    Run seed and epoch lie in shared memory, so that persistent workers, which were forked in the first epoch, see
-    later ones.
+    Transforms, both mmcv's and users' own, draw from the global generators of ``random``, NumPy and torch. Seeding
+    these for every sample makes its draws independent of the number of workers, their order, and where a run was
+    resumed. Run seed and epoch live in shared memory, so that persistent workers, forked in the first epoch, see later
+    ones.
 
     Args:
-        seed: The run seed to use until :meth:`set` is called.
+        seed: Run seed to use until :meth:`set` is called.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        import torch  # here, as reading a data folder needs none
+        import torch  # here, because reading a data folder does not need torch
 
-        # run seed, epoch, whether the epoch was ever set, samples drawn before it was
+        # run seed, epoch, whether the epoch was ever set, samples drawn before that
         self._state = torch.tensor([seed, 0, 0, 0], dtype=torch.int64).share_memory_()
 
     def set(self, run_seed: int, epoch: int) -> None:
-        """Set what the draws of all processes that share this object depend on from now on."""
+        """Set the run seed and epoch for all processes that share this object."""
         self._state[0], self._state[1], self._state[2] = run_seed, epoch, 1
 
     @contextmanager
     def __call__(self, key: str, num_samples: int) -> Iterator[None]:
-        """Seed for one sample.
+        """Seed the generators for one sample.
 
         Args:
-            key: The sample's name.
-            num_samples: The size of the data set: drawing more than that without an epoch ever set means that every
-                epoch repeats the draws of the first, which is warned about once.
+            key: Name of the sample.
+            num_samples: Size of the dataset. Drawing more samples than that without ever setting the epoch means that
+                every epoch repeats the draws of the first; this is warned about once.
         """
         run_seed, epoch, is_set, drawn = (int(value) for value in self._state)
         if not is_set:

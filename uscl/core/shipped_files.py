@@ -1,13 +1,13 @@
-"""Where the configs and tools of this package are, in a clone and in an installed wheel."""
+"""Location of the configs and tools of this package, in a clone and in an installed wheel."""
 
 from pathlib import Path
 
-_SITE = Path(__file__).resolve().parents[2]  # the folder of both packages
-_MIM = _SITE / 'uscl_plugin' / '.mim'  # where mim looks in packages of OpenMMLab
+_SITE = Path(__file__).resolve().parents[2]  # parent folder of both packages
+_MIM = _SITE / 'uscl_plugin' / '.mim'  # where mim looks in OpenMMLab packages
 
 
 def shipped_root(mim: Path = _MIM) -> Path:
-    """The folder that holds ``configs``, ``tools`` and ``requirements``: ``.mim`` in a wheel, else the clone."""
+    """The folder that holds ``configs``, ``tools`` and ``requirements``: ``.mim`` in a wheel, otherwise the clone."""
     return mim if (mim / 'configs').is_dir() else mim.parent.parent
 
 
@@ -17,20 +17,20 @@ REQUIREMENTS = shipped_root() / 'requirements'
 
 
 def list_configs(folder: Path = CONFIGS) -> list[Path]:
-    """The configs that can be run, sorted; those that others only inherit from are left out."""
+    """The configs that can be run, sorted, without those that only serve as bases."""
     return sorted(path for path in folder.glob('[!_]*/**/*.py') if path.is_file())
 
 
 def find_shipped_config(name: str, folder: Path = CONFIGS) -> Path:
-    """The config that a user means.
+    """Find the config that a user means.
 
     Args:
-        name: In this order: a path of the user's; a path below the shipped ``configs``, with or without ``configs/``
-            in front; the name of one shipped config. The last two may lack ``.py``.
+        name: In this order: a path on the user's machine; a path below the shipped ``configs``, with or without the
+            leading ``configs/``; the name of a shipped config. The ``.py`` may be omitted from the last two.
         folder: The shipped configs.
 
     Raises:
-        ValueError: There is none of that name, or more than one.
+        ValueError: No shipped config matches the name, or several do.
     """
     if Path(name).is_file():
         return Path(name)
@@ -44,10 +44,10 @@ def find_shipped_config(name: str, folder: Path = CONFIGS) -> Path:
     if len(found) == 1:
         return known[found[0]]
     if found:
-        raise ValueError(f'{name} names {len(found)} configs: say which of {", ".join(found)}.')
-    import difflib  # here, as `uscl --help` is to be fast
+        raise ValueError(f'{name} matches {len(found)} configs: choose one of {", ".join(found)}.')
+    import difflib  # here, to keep `uscl --help` fast
 
     stems = {Path(path).stem: path for path in known}
     similar = difflib.get_close_matches(below.stem, stems, n=3, cutoff=0.5)
     hint = f'did you mean {" or ".join(similar)}? ' if similar else ''
-    raise ValueError(f'{name} is no file, and no config of that name is shipped: {hint}`uscl configs` lists them.')
+    raise ValueError(f'{name} is neither a file nor a shipped config: {hint}`uscl configs` lists them.')

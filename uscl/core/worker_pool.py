@@ -1,4 +1,4 @@
-"""Run tasks in worker processes, and survive those that kill their worker."""
+"""Run tasks in worker processes, and survive tasks that kill their worker."""
 
 import multiprocessing
 import os
@@ -17,12 +17,12 @@ import cv2
 def run_isolated(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int) -> Iterator[tuple[int, Any]]:
     """Apply a function to every task in parallel worker processes.
 
-    A decoder may crash on a damaged clip and take its process along. The tasks that were under way then are run again
-    at the end, one by one, each in a process of its own, so that only the culprit is lost.
+    A decoder may crash on a damaged clip and take its process down. Tasks that were running at that moment are run
+    again at the end, each in a separate process, so that only the culprit is lost.
 
     Args:
-        function: Importable by name; what it raises is raised here.
-        tasks: Its arguments; picklable.
+        function: Importable by name; its exceptions are raised here.
+        tasks: Its arguments; must be picklable.
         workers: Number of processes, at least 1.
 
     Yields:
@@ -42,16 +42,16 @@ def run_isolated(function: Callable[[Any], Any], tasks: Sequence[Any], workers: 
 def _run_until_death(
     function: Callable[[Any], Any], waiting: deque[tuple[int, Any]], workers: int, lost: list[tuple[int, Any]]
 ) -> Iterator[tuple[int, Any]]:
-    """Take tasks from ``waiting`` until it is empty or a worker dies; tasks under way then go to ``lost``."""
+    """Take tasks from ``waiting`` until it is empty or a worker dies; tasks then running go to ``lost``."""
     running: dict[Future, tuple[int, Any]] = {}
-    # Forking spares each worker the seconds that importing PyTorch takes; elsewhere the platform's own way is used.
+    # Forking saves each worker the seconds that importing PyTorch takes; elsewhere the platform's default is used.
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else None)
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # a fork has no threads of its parent, and OpenCV would wait for them
+    cv2.setNumThreads(1)  # a forked child lacks its parent's threads, and OpenCV would wait for them
     pool = ProcessPoolExecutor(workers, context, _prepare_worker)
     try:
         while waiting or running:
-            while waiting and len(running) < 2 * workers:  # few, so that a death makes few suspects
+            while waiting and len(running) < 2 * workers:  # few, so that a crash leaves few suspects
                 running[pool.submit(function, waiting[0][1])] = waiting[0]
                 waiting.popleft()
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -65,13 +65,13 @@ def _run_until_death(
 
 
 def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the main process stops, workers finish their video
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the main process stops; workers finish their video
     cv2.setNumThreads(1)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
 def _exit_with_parent() -> None:
-    """A killed main process cannot stop its workers, which would wait for tasks for ever."""
+    """Exit when the main process is gone: a killed one cannot stop its workers, which would wait forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

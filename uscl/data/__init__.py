@@ -1,1 +1,1 @@
-"""Data folders: annotation, splits and folds, the frame store, and what sample pair generation draws from them."""
+"""Data folders: annotation, splits and folds, the frame store, and the draws of sample pair generation."""

@@ -1,26 +1,27 @@
-"""The annotation file of a folder of video clusters: OpenMMLab 2.0 layout, one entry for every VIDEO.
+"""The annotation file of a folder of video clusters: OpenMMLab 2.0 layout with one entry per VIDEO.
 
 .. code-block:: none
 
     {"metainfo": {"dataset_type": "VideoClusters", "format_version": 2, "classes": ["covid", "regular"],
-                  "settings": {"fps": 3.0, "size": 256, "color": "auto"}, …},    # of the conversion
+                  "settings": {"fps": 3.0, "min_frames": 8, "size": 256}, …},    # of the conversion
      "data_list": [{"video_id": "covid/a.mp4",     # unique; the clip's path in the source, with '/'
                     "patient_id": "p1",            # or null: unknown
                     "label": "covid",              # a class name, or null: unlabelled
-                    "split": "train",              # or null: none was given
+                    "split": "train",              # or null: none given
                     "num_frames": 22,              # in the frame store, see frame_store.py
                     "source": "covid/a.mp4",       # relative to the source folder; null: hidden
-                    "sha256": "9f86…",             # of the source
-                    "signature": null,             # of its content
-                    "fps": 3.0,                    # frames of a second that were kept, null: all
-                    "times": null,                 # or seconds of every frame
-                    "assumed": ["frame rate"],     # what the source does not say
-                    "turned": null, "rescaled": null},
+                    "sha256": "9f86…",             # of the source file
+                    "signature": null,             # of the decoded content
+                    "fps": 3.0,                    # kept frames per second, more in short clips; null: all
+                    "times": null,                 # or the time of every frame in seconds
+                    "assumed": ["frame rate"],     # facts that the source does not state
+                    "turned": "rotated 90°",       # clockwise, to stand upright; null: not turned
+                    "rescaled": ["pixel aspect 8:9"]},    # changes of size or values
                    …]}
 
-What nobody knows is null. Where nobody knows which frames are of one video or patient, ``metainfo`` says so
-(``"grouping": "unknown"``), and may hold the folds that the data came with: ``"folds": [{"train": [video ids], "test":
-[video ids]}, …]``.
+Unknown values are null. If it is unknown which frames share a video or patient, ``metainfo`` says so (``"grouping":
+"unknown"``) and may hold the folds that came with the data: ``"folds": [{"train": [video ids], "test": [video ids]},
+…]``.
 """
 
 import json
@@ -37,16 +38,16 @@ _FACTS = ('signature', 'fps', 'times', 'assumed', 'turned', 'rescaled')  # or nu
 
 
 def write_annotations(path: str | Path, data_list: Sequence[dict], classes: Sequence[str], **metainfo: Any) -> None:
-    """Write an annotation file in one step: readers see the old file or the new one, never half of it.
+    """Write an annotation file atomically: readers see the old file or the new one, never half of it.
 
     Args:
         path: The file to write, usually ``DIR/annotations.json``.
-        data_list: One dict a video, see the module's documentation; missing nullable keys become null.
-        classes: Class names; a label's index in it is the class index where a config does not say otherwise.
-        **metainfo: Further plain values to keep, such as the sampling rate.
+        data_list: One dict per video, see the module's documentation; missing nullable keys become null.
+        classes: Class names; a label's index in this list is its class index, unless a config says otherwise.
+        **metainfo: Further plain values to store, such as the sampling rate.
 
     Raises:
-        ValueError: An entry breaks the format.
+        ValueError: An entry is invalid.
     """
     path = Path(path)
     entries = [{key: entry.get(key) for key in ('video_id', 'num_frames', *_TEXTS, *_FACTS)} for entry in data_list]
@@ -70,23 +71,23 @@ def read_annotations(path: str | Path) -> dict:
         path: The file.
 
     Returns:
-        ``{'metainfo': dict, 'data_list': list of dict}`` as written by :func:`write_annotations`; nullable keys that
-        an entry of another program lacks are None.
+        ``{'metainfo': dict, 'data_list': list of dict}`` as written by :func:`write_annotations`. Nullable keys missing
+        from entries written by other programs are None.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not JSON, another kind of annotation, of another version, or breaks the format.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not JSON, is another kind of annotation or another version, or breaks the format.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f'{path} does not exist: convert your clips with tools/dataset_converters/videos_to_clusters.py SRC '
-            f'--out {path.parent}, or set data_root to the folder that holds the annotation file (the parser of '
-            f'--cfg-options drops spaces: set such a path in a config file).'
+            f'--out {path.parent}, or set data_root to the folder that holds the annotation file ('
+            f'--cfg-options drops spaces: set a path with spaces in a config file).'
         )
     try:
         annotations = json.loads(path.read_text(encoding='utf-8'))
-    except (ValueError, RecursionError) as error:  # a few thousand brackets are enough for the latter
+    except (ValueError, RecursionError) as error:  # a few thousand nested brackets cause the latter
         raise ValueError(f'{path} is not valid JSON ({error}): run the converter again.') from error
     check_annotations(annotations, path)
     annotations['data_list'] = [dict.fromkeys((*_TEXTS, *_FACTS)) | entry for entry in annotations['data_list']]
@@ -94,36 +95,37 @@ def read_annotations(path: str | Path) -> dict:
 
 
 def check_annotations(annotations: Any, path: str | Path) -> None:
-    """Check the content of an annotation file.
+    """Validate the content of an annotation file.
 
     Args:
         annotations: The parsed content.
-        path: Where it came from, for messages.
+        path: Path of the file, for messages.
 
     Raises:
-        ValueError: Names ``path``, what is wrong, and what to do.
+        ValueError: The content is invalid; the message names ``path``, the fault and the remedy.
     """
     metainfo = annotations.get('metainfo') if isinstance(annotations, dict) else None
     if not isinstance(metainfo, dict) or metainfo.get('dataset_type') != DATASET_TYPE:
         raise ValueError(
             f'{path} is not an annotation file of video clusters (metainfo.dataset_type should be "{DATASET_TYPE}"): '
-            f'make one with tools/dataset_converters/videos_to_clusters.py.'
+            f'create one with tools/dataset_converters/videos_to_clusters.py.'
         )
     version = metainfo.get('format_version')
     if version != FORMAT_VERSION:
         raise ValueError(
-            f'{path} has format version {version}, this version of uscl_plugin reads version {FORMAT_VERSION}: '
-            f'convert again, into a new folder, or install the uscl_plugin that wrote it.'
+            f'{path} has format version {version}, but this version of uscl_plugin reads version {FORMAT_VERSION}: '
+            f'convert again into a new folder, or install the uscl_plugin version that wrote it.'
         )
     classes = metainfo.get('classes')
     if not isinstance(classes, list) or not all(isinstance(name, str) and _is_text(name) for name in classes):
         raise ValueError(f'{path}: metainfo.classes should be a list of class names, got {classes!r}.')
     data_list = annotations.get('data_list')
     if not isinstance(data_list, list):
-        raise ValueError(f'{path}: data_list should be a list with one entry a video, got {type(data_list).__name__}.')
+        raise ValueError(f'{path}: data_list should be a list, one entry per video, got {type(data_list).__name__}.')
     seen: set[str] = set()
+    known = set(classes)
     for position, entry in enumerate(data_list):
-        _check_entry(entry, f'{path}: data_list[{position}]', set(classes))
+        _check_entry(entry, f'{path}: data_list[{position}]', known)
         if entry['video_id'] in seen:
             raise ValueError(f'{path}: video_id {entry["video_id"]!r} occurs twice; ids must be unique.')
         seen.add(entry['video_id'])
@@ -144,11 +146,11 @@ def _check_entry(entry: Any, where: str, classes: set[str]) -> None:
         raise ValueError(f'{where}: num_frames should be a number of at least 1, got {num_frames!r}.')
     for text in (entry['video_id'], *(entry[key] for key in _TEXTS if entry.get(key))):
         if not _is_text(text):
-            raise ValueError(f'{where}: {text!r} holds half a character (a surrogate): correct the encoding.')
+            raise ValueError(f'{where}: {text!r} contains a lone surrogate: correct the encoding.')
 
 
 def _is_text(text: str) -> bool:
-    """Whether a text can be written: JSON can spell halves of characters, UTF-8 cannot."""
+    """Whether a string can be encoded: JSON can hold lone surrogates, UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,10 +1,10 @@
-"""Divide a data set for cross-validation so that no patient is on both sides."""
+"""Divide a dataset into cross-validation folds so that no patient is on both sides."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from .folds import SIDES, Folds, check_folds, group_of
-from .patient_division import divide, hold_back_share
+from .patient_division import divide, hold_back_share, unknown_patients
 
 GROUPINGS = ('patient', 'video')
 
@@ -14,23 +14,23 @@ def make_folds(
 ) -> Folds:
     """Divide labelled videos into K folds, stratified by class; see :func:`.patient_division.divide`.
 
-    A fold that does not train on a class is an error. From each training part an inner validation part is taken,
-    grouped alike.
+    A fold that does not train on some class is an error. An inner validation part is taken from each training part,
+    grouped in the same way.
 
     Args:
-        entries: The annotation's ``data_list``; videos without label are left out.
+        entries: The annotation's ``data_list``; unlabelled videos are ignored.
         num_folds: K, at least 2.
-        seed: Of the shuffles.
-        group_by: What stays together: ``'patient'`` (videos without a patient by themselves, with a warning), and, to
-            show what a leak does to the figures, ``'video'``.
-        val_fraction: Share of each training part for the inner validation, in [0, 1); 0 takes none.
+        seed: Seed of the shuffles.
+        group_by: What stays together: ``'patient'`` (a video without a patient id is its own group, with a warning), or
+            ``'video'``, to show how leakage inflates the results.
+        val_fraction: Fraction of each training part used for inner validation, in [0, 1); 0 for none.
 
     Returns:
-        The folds, checked.
+        The folds, validated.
 
     Raises:
-        ValueError: A class has fewer patients (videos) than folds; names it and the largest possible number.
-            Or a fold does not train on a class; see :func:`check_folds`.
+        ValueError: A class has fewer patients (videos) than folds; the message names it and the largest possible
+            number. Or a fold does not train on a class; see :func:`check_folds`.
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f'val_fraction should be at least 0 and below 1, got {val_fraction}.')
@@ -44,7 +44,7 @@ def make_folds(
         units = [(entry['video_id'], entry['label'], entry['video_id']) for entry in entries]
     elif group_by == 'patient':
         units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in entries]
-        notes += _unknown_patients(entries)
+        notes += unknown_patients([entry['patient_id'] for entry in entries])
     else:
         raise ValueError(f'group_by should be one of {GROUPINGS}, got {group_by!r}.')
     _check_counts(units, num_folds, group_by)
@@ -67,21 +67,20 @@ def make_folds(
 
 
 def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: float = 0.2) -> Folds:
-    """One fold from the annotation's ``split`` column: ``train``, ``test``, and ``val`` for the inner validation.
+    """One fold from the annotation's ``split`` column: ``train``, ``test``, and ``val`` for inner validation.
 
-    Without ``test``, ``val`` is tested on; without ``val``, the inner validation part is taken from ``train``.
+    Without ``test``, ``val`` is used for testing; without ``val``, the inner validation part is taken from ``train``.
 
     Raises:
-        ValueError: There is no such split, a split of another name, a patient on two sides, or a class that is not
-            trained on.
+        ValueError: A split is missing or has another name, a patient is on two sides, or a class is not trained on.
     """
     entries = [entry for entry in entries if entry['label'] is not None]
     of_split: dict[str | None, list[Mapping]] = defaultdict(list)
     for entry in entries:
         of_split[entry['split']].append(entry)
-    notes = _unknown_patients(entries)
+    notes = unknown_patients([entry['patient_id'] for entry in entries])
     if left_out := of_split.pop(None, []):
-        notes.append(f'{len(left_out)} labelled videos have no split and are left out.')
+        notes.append(f'{len(left_out)} labelled videos have no split and are ignored.')
     if odd := sorted(str(name) for name in of_split if name not in ('train', 'val', 'test')):
         raise ValueError(f'The split column should say train, val or test, got {", ".join(odd)}: correct the index.')
     test = of_split.get('test') or of_split.get('val') or []
@@ -109,31 +108,31 @@ def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: flo
 
 
 def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.2) -> Folds:
-    """The folds that came with the data (``metainfo.folds``), whose patients nobody knows.
+    """The folds that came with the data (``metainfo.folds``), for data with unknown patients.
 
     Raises:
-        ValueError: The annotation has none.
+        ValueError: The annotation has no folds.
     """
     given = annotations['metainfo'].get('folds')
     if not given:
-        raise ValueError('The annotation holds no folds of its own: give a number of folds, or split.')
+        raise ValueError('metainfo.folds is missing from the annotation: give a number of folds, or split.')
     known = {entry['video_id']: entry for entry in annotations['data_list']}
     if missing := [name for fold in given for side in ('train', 'test') for name in fold[side] if name not in known]:
-        raise ValueError(f'metainfo.folds names {missing[0]!r}, which the data do not have: run the converter again.')
-    notes = _unknown_patients(annotations['data_list'])
+        raise ValueError(f'metainfo.folds names {missing[0]!r}, which is not in the data: run the converter again.')
+    notes = unknown_patients([entry['patient_id'] for entry in annotations['data_list']])
     folds = []
     for number, fold in enumerate(given):
-        test = list(dict.fromkeys(fold['test']))
-        train = [name for name in dict.fromkeys(fold['train']) if name not in set(test)]
+        test = dict.fromkeys(fold['test'])
+        train = [name for name in dict.fromkeys(fold['train']) if name not in test]
         if twice := len(set(fold['train'])) - len(train):
-            notes.append(f'{twice} images of fold {number} are in train and in test; they are only tested on.')
+            notes.append(f'{twice} images of fold {number} are in both train and test; they are used for testing only.')
         units = [(name, known[name]['label'], group_of(known[name])) for name in train]
         val = _inner_validation(units, val_fraction, seed)
         folds.append(
             {
                 'train': [name for name in train if name not in val],
                 'val': [name for name in train if name in val],
-                'test': test,
+                'test': list(test),
             }
         )
     _even_out(folds, {name: entry['label'] for name, entry in known.items()}, notes)
@@ -142,33 +141,21 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
     return made
 
 
-def _unknown_patients(entries: Sequence[Mapping]) -> list[str]:
-    unknown = sum(entry['patient_id'] is None for entry in entries)
-    if not unknown:
-        return []
-    return [
-        f'{unknown} of {len(entries)} videos have no patient id and are grouped by video: if one patient has '
-        f'several of them, the figures are too good.'
-    ]
-
-
 def _even_out(folds: list[dict[str, list[str]]], label: Mapping[str, str], notes: list[str]) -> None:
-    """An inner validation part in every fold or in none, and a word on classes that are not tested on; in place."""
+    """Inner validation in every fold or in none, and a note on classes that are not tested; modifies in place."""
     if any(fold['val'] for fold in folds) and not all(fold['val'] for fold in folds):
-        notes.append('Some folds have too few patients for an inner validation part, so none has one.')
+        notes.append('Some folds have too few patients for an inner validation part, so no fold has one.')
         for fold in folds:
             fold['train'], fold['val'] = fold['train'] + fold['val'], []
     classes = {label[name] for fold in folds for side in SIDES for name in fold[side]}
     for number, fold in enumerate(folds):
         if missing := classes - {label[name] for name in fold['test']}:
-            effect = (
-                'its measures are of the other folds' if len(folds) > 1 else 'it has no measures, and means lack it'
-            )
+            effect = 'its metrics come from the other folds' if len(folds) > 1 else 'means do not include it'
             notes.append(f'Fold {number} does not test on {", ".join(sorted(missing))}: {effect}.')
         if len({label[name] for name in fold['train']}) == 1:
             raise ValueError(
-                f'fold {number} trains on one class alone, {label[fold["train"][0]]!r}: take fewer folds, a smaller '
-                f'--val-fraction, or add videos of the others to the training part.'
+                f'fold {number} trains only on class {label[fold["train"][0]]!r}: use fewer folds or a smaller '
+                f'--val-fraction, or add videos of other classes to the training part.'
             )
 
 
@@ -187,9 +174,10 @@ def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_b
 
 
 def _inner_validation(units: Sequence[tuple[str, str, str]], fraction: float, seed: int) -> set[str]:
-    """Units to select on: whole groups, of every class that has two; see :func:`.hold_back_share`.
+    """Units to select on: whole groups, from every class that has at least two; see :func:`.hold_back_share`.
 
-    A patient of several classes counts for one there, so another could be held back whole: its patients are not.
+    A patient with several classes counts as one of them there, which could hold back all of another class, so such
+    patients are excluded.
     """
     chosen = hold_back_share(units, fraction, seed)
     trained = {label for name, label, _ in units if name not in chosen}

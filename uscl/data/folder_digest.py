@@ -1,4 +1,4 @@
-"""What tells a data folder from others."""
+"""A digest that identifies a data folder."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from .frame_store import read_index
 
 
 def data_digest(data_root: str | Path, ann_file: str | Path | None = None) -> str:
-    """SHA-256 of the annotation and of the checksums of all stored videos: equal folders have equal digests.
+    """SHA-256 over the annotation and the checksums of all stored videos: equal folders have equal digests.
 
     Args:
-        data_root: The folder that a converter wrote.
+        data_root: Folder written by a converter.
         ann_file: Path of the annotation; None: ``annotations.json`` in the folder.
 
     Returns:
-        64 hexadecimal digits. It does not depend on which shard holds a video.
+        64 hexadecimal digits, independent of which shard holds which video.
 
     Raises:
         OSError: The annotation or the store cannot be read.

@@ -11,13 +11,13 @@ from .store_writer import StoreWriter
 
 
 def write_data_folder(root: str | Path, videos: Iterable[Mapping[str, Any]], **metainfo: Any) -> Path:
-    """Write the annotation and the frame store of videos that are in memory.
+    """Write the annotation and the frame store for videos held in memory.
 
     Args:
-        root: The folder; made if need be. What is stored in it of other videos is removed.
-        videos: Each with ``video_id``, ``frames`` (arrays (H, W) grey or (H, W, 3) red, green, blue; uint8) and
-            whatever else the annotation has of a video (``label``, ``patient_id``, ``split``, …).
-        **metainfo: Plain values for the annotation; ``classes`` are the sorted labels unless they are given.
+        root: The folder, created if needed. Other videos already stored in it are removed.
+        videos: Dicts with ``video_id``, ``frames`` (arrays (H, W) grey or (H, W, 3) red, green, blue; uint8) and any
+            further annotation keys of the video (``label``, ``patient_id``, ``split``, …).
+        **metainfo: Plain values for the annotation; ``classes`` defaults to the sorted labels.
 
     Returns:
         The folder.

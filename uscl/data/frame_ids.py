@@ -1,4 +1,4 @@
-"""Names of single frames, for predictions, messages and pictures."""
+"""Names of single frames, for predictions, messages and figures."""
 
 
 def frame_id(video_id: str, position: int) -> str:
@@ -11,7 +11,7 @@ def frame_id(video_id: str, position: int) -> str:
 
 
 def split_frame_id(name: str) -> tuple[str, int]:
-    """The video and the position that :func:`frame_id` put together.
+    """Split a name made by :func:`frame_id` into video and position.
 
     >>> split_frame_id('covid/a#1.mp4#000007')
     ('covid/a#1.mp4', 7)

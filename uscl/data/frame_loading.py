@@ -1,4 +1,4 @@
-"""One frame of a data folder, from its image file or from the store."""
+"""Load one frame of a data folder, from its image file or from the store."""
 
 import os
 from collections.abc import Callable
@@ -9,8 +9,13 @@ import cv2
 import numpy as np
 
 COLOR_TYPES = ('color', 'grayscale', 'unchanged')
-# cv2's own IMREAD_UNCHANGED would keep 16 bits and transparency, and ignore the orientation of a photo.
-_FLAGS = {'color': cv2.IMREAD_COLOR, 'grayscale': cv2.IMREAD_GRAYSCALE, 'unchanged': cv2.IMREAD_ANYCOLOR}
+# cv2's own IMREAD_UNCHANGED would keep transparency, and ignore the orientation of a photo; without ANYDEPTH, 12 bits
+# would become nearly black instead of being refused.
+_FLAGS = {
+    'color': cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
+    'grayscale': cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH,
+    'unchanged': cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH,
+}
 
 
 def load_frame(
@@ -22,18 +27,18 @@ def load_frame(
     """Load a frame.
 
     Args:
-        source: A path, or the frame as it is stored: (H, W) or (H, W, 3) uint8, BGR.
-        color_type: 'color' keeps colour; 'grayscale' reads grey and repeats it in the three channels; 'unchanged'
-            leaves grey at one channel, and hands arrays on without a copy.
+        source: A path, or the stored frame: (H, W) or (H, W, 3) uint8, BGR.
+        color_type: 'color' keeps colour; 'grayscale' reads grey and repeats it over three channels; 'unchanged' keeps
+            grey as one channel and passes arrays through without copying.
         video_id: For messages.
-        read: Reads a path, such as :func:`mmengine.fileio.get`.
+        read: Function that reads a path, such as :func:`mmengine.fileio.get`.
 
     Returns:
-        (H, W, 3) uint8; blue, green, red; with 'unchanged' (H, W, 1) where it is stored as grey.
+        (H, W, 3) uint8, BGR; with 'unchanged', (H, W, 1) if it is stored as grey.
 
     Raises:
-        FileNotFoundError: It is not there any more.
-        ValueError: It is no readable image, or an array of another shape or dtype.
+        FileNotFoundError: The file no longer exists.
+        ValueError: The source is not a readable image, or an array of the wrong shape or dtype.
     """
     image: np.ndarray | None
     if isinstance(source, np.ndarray):
@@ -43,8 +48,8 @@ def load_frame(
             content = read(source)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f'frame {os.fspath(source)} of video {video_id!r} is missing: it was moved or deleted after the '
-                f'conversion; run the converter again, which redoes only incomplete videos.'
+                f'frame {os.fspath(source)} of video {video_id!r} is missing, moved or deleted after the conversion: '
+                f'run the converter again, which only redoes incomplete videos.'
             ) from error
         image = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[color_type]) if content else None
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):

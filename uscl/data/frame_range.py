@@ -1,22 +1,22 @@
-"""Which frames of a video lie in a part of its time: one rule for the dataset and for every held-out measure."""
+"""Which frames of a video fall into a part of its duration: one rule for the dataset and all held-out metrics."""
 
 from bisect import bisect_left
 
 
 def frames_in_range(n: int, frame_range: tuple[float, float]) -> range:
-    """Indices of the frames of a video that lie in a part of its time.
+    """Indices of the frames of a video that fall into a part of its duration.
 
     Frame ``k`` of ``n`` belongs to ``[a, b)`` if and only if ``a <= k / n < b``, compared in double precision.
-    Neighbouring parts such as ``(0, 0.75)`` and ``(0.75, 1)`` therefore share no frame and miss none, as long as
-    neither is empty by the rule. A part that holds no frame gives the one frame nearest to it instead (the earlier of
-    two equally near ones), which is then in two parts: with 1, 2 or 3 frames there is none in ``[0.75, 1)``.
+    Adjacent parts such as ``(0, 0.75)`` and ``(0.75, 1)`` therefore partition the frames, as long as neither is empty
+    by this rule. An empty part gets the one frame nearest to it instead (the earlier of two equally near ones), which
+    then belongs to two parts: with 1, 2 or 3 frames there is none in ``[0.75, 1)``.
 
     Args:
-        n: Number of frames of the video, at least 1.
-        frame_range: ``(a, b)``, shares of the video's length, ``0 <= a < b <= 1``.
+        n: Number of frames in the video, at least 1.
+        frame_range: ``(a, b)``, fractions of the video's length, ``0 <= a < b <= 1``.
 
     Returns:
-        A range of at least one index in ``[0, n)``, step 1.
+        A non-empty range of indices in ``[0, n)`` with step 1.
 
     Raises:
         ValueError: ``n`` is below 1, or ``frame_range`` is not two numbers with ``0 <= a < b <= 1``.
@@ -30,10 +30,10 @@ def frames_in_range(n: int, frame_range: tuple[float, float]) -> range:
         start, end = (float(bound) for bound in frame_range)
     except (TypeError, ValueError):
         raise ValueError(f'frame_range should be two numbers (a, b), got {frame_range!r}.') from None
-    if not 0 <= start < end <= 1:  # also false for NaN
+    if not 0 <= start < end <= 1:  # also rejects NaN
         raise ValueError(f'frame_range should be (a, b) with 0 <= a < b <= 1, got {frame_range!r}.')
 
-    # Bisecting the rule itself: ceil(a * n) would round differently, as in ceil(0.07 * 100) = 8.
+    # Bisect the rule itself: ceil(a * n) would round differently, as in ceil(0.07 * 100) = 8.
     first = bisect_left(range(n), start, key=lambda k: k / n)
     last = bisect_left(range(n), end, key=lambda k: k / n)
     if first < last:

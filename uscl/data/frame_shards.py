@@ -1,4 +1,4 @@
-"""The files of a frame store, mapped into memory."""
+"""The files of a frame store, memory-mapped."""
 
 import mmap
 import os
@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-STORE = 'store'  # the folder inside a data folder
+STORE = 'store'  # subfolder of a data folder
 
-Place = tuple[str, int, tuple[int, ...]]  # shard, first byte, shape: what `FrameShards.read` takes
+Place = tuple[str, int, tuple[int, ...]]  # shard, first byte, shape: the arguments of `FrameShards.read`
 
-_BLOCK = 1 << 20  # bytes that `FrameShards.checksum` holds at the same time
+_BLOCK = 1 << 20  # bytes that `FrameShards.checksum` holds at a time
 
 
 class FrameShards:
-    """The shards of one folder, each mapped when it is first read.
+    """The shards of one folder, each mapped on first use.
 
-    It holds no more than the maps of the shards, however many videos there are. A process that gets a copy maps its
-    own. What a converter writes later changes no file that is there, and a file that is deleted stays mapped.
+    Only the maps are held, however many videos there are. A process that receives a copy maps the shards again. Later
+    conversions never change an existing file, and a deleted file stays mapped.
 
     Args:
         data_root: The folder that holds ``store``.
@@ -31,53 +31,53 @@ class FrameShards:
         self._maps: dict[str, mmap.mmap] = {}
 
     def open(self, names: Sequence[str]) -> None:
-        """Map shards now, so that a converter that runs later takes none of them away.
+        """Map shards now, so that a later conversion cannot remove them.
 
         Raises:
-            FileNotFoundError: One is gone.
+            FileNotFoundError: A shard is missing.
         """
         for name in names:
             self._mapped(name)
 
     def read(self, shard: str, offset: int, shape: tuple[int, ...]) -> np.ndarray:
-        """A part of a shard: nothing is copied, and nothing is read before its pixels are used.
+        """Map part of a shard: nothing is copied, and nothing is read before the pixels are used.
 
-        A disk that fails, or a file that is cut off, between this call and the use of the pixels ends the process with
-        a bus error (SIGBUS): what is mapped has no other way to report it.
+        If the disk fails or the file is truncated after this call, using the pixels ends the process with a bus error
+        (SIGBUS): mapped memory has no other way to report it.
 
         Args:
             shard: File name.
             offset: First byte.
-            shape: Of the array.
+            shape: Shape of the array.
 
         Returns:
             Read-only uint8 array.
 
         Raises:
-            FileNotFoundError: The shard is gone.
-            ValueError: It is shorter than it was.
+            FileNotFoundError: The shard is missing.
+            ValueError: The shard is shorter than it was.
         """
         mapped = self._mapped(shard)
-        if mapped.size() < offset + prod(shape):  # of the file as it is now; costs a microsecond
+        if mapped.size() < offset + prod(shape):  # current file size; takes a microsecond
             raise self._too_short(shard, offset + prod(shape), mapped.size())
         return np.ndarray(shape, np.uint8, mapped, offset)
 
     def frames(self, places: Sequence[Place]) -> 'np.ndarray | list[np.ndarray]':
-        """The frames at places: one array (T, H, W) or (T, H, W, 3), or, where sizes differ, a list of T arrays."""
+        """The frames at places: one array (T, H, W) or (T, H, W, 3), or a list of T arrays if their sizes differ."""
         parts = [self.read(*place) for place in places]
         return parts[0] if len(parts) == 1 else [frame for part in parts for frame in part]
 
     def checksum(self, shard: str, offset: int, num_bytes: int) -> int:
-        """CRC-32 of a part of a shard, read from the file, so that a disk that fails is an error and no bus error.
+        """CRC-32 of part of a shard, read from the file, so that a failing disk raises an error instead of a bus error.
 
         Args:
             shard: File name.
             offset: First byte.
-            num_bytes: Length.
+            num_bytes: Number of bytes.
 
         Raises:
-            OSError: The shard is gone, or cannot be read.
-            ValueError: It ends too early.
+            OSError: The shard is missing or cannot be read.
+            ValueError: The shard is too short.
         """
         left, crc32 = num_bytes, 0
         block = memoryview(bytearray(min(_BLOCK, left)))
@@ -92,7 +92,7 @@ class FrameShards:
         return crc32
 
     def path(self, shard: str) -> Path:
-        """The file of a shard."""
+        """The path of a shard."""
         return self.folder / shard
 
     def _mapped(self, shard: str) -> mmap.mmap:
@@ -103,23 +103,23 @@ class FrameShards:
                     self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except FileNotFoundError as error:
                 raise FileNotFoundError(
-                    f'{path} is gone, it was moved or converted anew while this run was going on: start the run again.'
+                    f'{path} is missing, it was moved or converted again during this run: start the run again.'
                 ) from error
         return self._maps[shard]
 
     def _too_short(self, shard: str, needed: int, found: int) -> ValueError:
         return ValueError(
-            f'{self.path(shard)} has {found} bytes, but a video ends at byte {needed}: it was cut off; copy it again, '
-            f'or run the converter again.'
+            f'{self.path(shard)} has {found} bytes, but a video ends at byte {needed}, so it is truncated: copy it '
+            f'again, or run the converter again.'
         )
 
     def __getstate__(self) -> dict:
-        """Without the maps: a process that gets a copy opens its own."""
+        """Drop the maps: a process that receives a copy opens its own."""
         return {**vars(self), '_maps': {}}
 
 
 def single_places(place: Place) -> list[Place]:
-    """The places of the frames at a place, one by one.
+    """The places of the individual frames at a place.
 
     >>> single_places(('a', 100, (2, 2, 3)))
     [('a', 100, (1, 2, 3)), ('a', 106, (1, 2, 3))]

@@ -1,4 +1,4 @@
-"""From the labels of an annotation to class indices."""
+"""Map annotation labels to class indices."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 def class_indices(
     annotated: Sequence[str], classes: Sequence[str] | None = None, label_map: Mapping[str, int | str] | None = None
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Decide which class each annotation label is.
+    """Determine the class of each annotation label.
 
     Args:
-        annotated: The class names of the annotation file.
-        classes: Class names in the order of their indices; None takes ``annotated``, or those of ``label_map``.
-        label_map: Annotation label → class index, or class name of ``classes``; None: a label is its own class.
+        annotated: Class names in the annotation file.
+        classes: Class names in index order; None takes ``annotated``, or the names in ``label_map``.
+        label_map: Annotation label → class index or name in ``classes``; None: each label is its own class.
 
     Returns:
-        Annotation label → class index, and the class names. Labels that share a class are joined as ``'a/b'`` where
-        ``classes`` does not name it.
+        Annotation label → class index, and the class names. Labels that share a class are joined as ``'a/b'`` unless
+        ``classes`` names it.
 
     Raises:
-        ValueError: ``label_map`` names a class that ``classes`` does not have, or leaves a class without label.
+        ValueError: ``label_map`` names a class that is not in ``classes``, or leaves a class without labels.
     """
     if label_map is None:
         names = tuple(annotated if classes is None else classes)
@@ -27,10 +27,10 @@ def class_indices(
     for label, target in label_map.items():
         if isinstance(target, str):
             if classes is None or target not in classes:
-                raise ValueError(f'label_map sends {label!r} to {target!r}, which is not among the classes {classes}.')
+                raise ValueError(f'label_map maps {label!r} to {target!r}, which is not among the classes {classes}.')
             target = list(classes).index(target)
         if target < 0 or (classes is not None and target >= len(classes)):
-            raise ValueError(f'label_map sends {label!r} to class {target}, which is outside the classes {classes}.')
+            raise ValueError(f'label_map maps {label!r} to class {target}, which is not an index of {classes}.')
         to_index[label] = target
     if classes is not None:
         return to_index, tuple(classes)
@@ -39,5 +39,5 @@ def class_indices(
         for wanted in range(max(to_index.values(), default=-1) + 1)
     )
     if '' in names:
-        raise ValueError(f'label_map leaves class {names.index("")} without a label: number the classes from 0.')
+        raise ValueError(f'label_map leaves class {names.index("")} without labels: number the classes from 0.')
     return to_index, names

@@ -6,23 +6,38 @@ from collections.abc import Iterable, Sequence
 
 from uscl.core.hash_rank import hash_rank
 
-# Unique name, class, and patient: an item whose patient is not known stays together with nothing else.
+# Unique name, class, and patient: an item without a known patient is its own group.
 Item = tuple[str, str | None, str | None]
-_Unit = tuple[str, str]  # what is never divided: ('patient', its name) or ('single', the name of the item)
+_Unit = tuple[str, str]  # never divided: ('patient', patient) or ('single', item name)
 _ATTEMPTS = 100
 
 
-def hold_back_share(items: Sequence[Item], val_fraction: float, seed: int) -> set[str]:
-    """Hold back a share of the patients of every class; a patient has the class that most of its items have.
+def unknown_patients(patients: Sequence[str | None]) -> list[str]:
+    """A sentence on videos without a known patient; none if all are known.
 
-    Those of a class are ordered by :func:`~uscl.core.hash_rank.hash_rank`, and the first ``round(n * val_fraction)``
-    are held back: at least one of two or more if the fraction is above 0, and never a whole class. So the choice
-    depends neither on the order of the items nor on other classes.
+    >>> unknown_patients(['p1', None])
+    ['1 of 2 videos has no patient id and is grouped by video: results are inflated if a patient has several.']
+    """
+    count = sum(patient is None for patient in patients)
+    if not count:
+        return []
+    verbs = 'has no patient id and is' if count == 1 else 'have no patient id and are'
+    return [
+        f'{count} of {len(patients)} videos {verbs} grouped by video: results are inflated if a patient has several.'
+    ]
+
+
+def hold_back_share(items: Sequence[Item], val_fraction: float, seed: int) -> set[str]:
+    """Hold back a fraction of the patients of every class; a patient counts as the class of most of its items.
+
+    The patients of a class are ordered by :func:`~uscl.core.hash_rank.hash_rank`, and the first ``round(n *
+    val_fraction)`` are held back: at least one of two or more if the fraction is above 0, and never a whole class. The
+    choice therefore depends neither on the order of the items nor on other classes.
 
     Args:
-        items: What is divided; a class of None is a class of its own.
-        val_fraction: Share of the patients, in [0, 1).
-        seed: Another seed gives another choice.
+        items: Items to divide; None counts as a separate class.
+        val_fraction: Fraction of the patients, in [0, 1).
+        seed: A different seed gives a different choice.
 
     Returns:
         Names of the items held back.
@@ -44,20 +59,20 @@ def hold_back_share(items: Sequence[Item], val_fraction: float, seed: int) -> se
 
 
 def hold_back_number(items: Sequence[Item], number: int, seed: int) -> set[str]:
-    """Hold back a number of items, from every class in proportion, as near as whole patients allow.
+    """Hold back a number of items, proportionally from every class, as closely as whole patients allow.
 
-    Every class gets its quota of the number, by largest remainders. The patients are gone through in the order of
-    :func:`~uscl.core.hash_rank.hash_rank`, and each is held back that brings the classes nearer to their quotas, all
-    together. Of a hundred such orders, the one is taken that ends nearest to the number, then nearest to the quotas.
-    Where no patient is known, that is the number and the quotas exactly.
+    Each class gets a quota of the number, by largest remainders. Patients are visited in the order of
+    :func:`~uscl.core.hash_rank.hash_rank`, and each is held back if that brings the classes closer to their quotas
+    overall. Of a hundred such orders, the one that ends closest to the number, then closest to the quotas, is taken. If
+    no patients are known, the number and the quotas are met exactly.
 
     Args:
-        items: What is divided, of two patients at least.
+        items: Items to divide, from at least two patients.
         number: In [1, N - 1].
-        seed: Another seed gives another choice.
+        seed: A different seed gives a different choice.
 
     Returns:
-        Names of the items held back, neither none nor all.
+        Names of the items held back; neither none nor all.
     """
     units = _units(items)
     counts = {unit: Counter(label for _, label, _ in members) for unit, members in units.items()}
@@ -89,24 +104,24 @@ def hold_back_number(items: Sequence[Item], number: int, seed: int) -> set[str]:
 
 
 def divide(items: Sequence[Item], parts: int, seed: int) -> list[set[str]]:
-    """Divide into parts with every class in proportion (scikit-learn's ``StratifiedGroupKFold``), for cross-validation.
+    """Divide into parts stratified by class (scikit-learn's ``StratifiedGroupKFold``), for cross-validation.
 
-    Of a hundred shuffles, the first is taken in which every class is inside and outside of every part, or at least
-    outside. Seeds decide between equally good places of a patient, so that where all patients differ in size, other
-    seeds give the same parts.
+    Of a hundred shuffles, the first one in which every class is both inside and outside of every part is taken, or
+    failing that, at least outside. Seeds only break ties between equally good placements of a patient, so if all
+    patients differ in size, every seed gives the same parts.
 
     Args:
-        items: What is divided; every one has a class.
+        items: Items to divide; each has a class.
         parts: At least 2.
-        seed: Of the shuffles.
+        seed: Seed of the shuffles.
 
     Returns:
-        Names of the items of each part; one may be empty where there are few patients.
+        Names of the items in each part; a part may be empty if there are few patients.
 
     Raises:
         ValueError: No class has as many items as there are parts.
     """
-    import numpy as np  # here, as the help of a converter needs neither
+    import numpy as np  # here, because a converter's --help needs neither
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = np.array([label for _, label, _ in items])
@@ -119,11 +134,11 @@ def divide(items: Sequence[Item], parts: int, seed: int) -> list[set[str]]:
         if len(places) == len(items):
             splitter = StratifiedKFold(parts, shuffle=True, random_state=state)
         else:
-            # Its own shuffle (scikit-learn 1.7) parts the groups from their class counts, and so does not stratify:
-            # here the groups are put in a random order instead, which decides between equally good places.
+            # The built-in shuffle (scikit-learn 1.7) separates groups from their class counts, so it does not stratify.
+            # Here the groups are put in a random order instead, which decides between equally good placements.
             splitter = StratifiedGroupKFold(parts)
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # few members in a class: for the caller to judge, in terms of patients
+            warnings.simplefilter('ignore')  # on small classes: the caller judges these by patients
             sides = list(splitter.split(labels, labels, state.permutation(len(places))[groups]))
         divided = [{items[place][0] for place in inside} for _, inside in sides]
         every = len(set(labels))
@@ -140,7 +155,7 @@ def _unit(item: Item) -> _Unit:
 
 
 def _units(items: Iterable[Item]) -> dict[_Unit, list[Item]]:
-    """What is never divided, with its items in the order of their names."""
+    """The units that are never divided, with their items in name order."""
     units: dict[_Unit, list[Item]] = defaultdict(list)
     for item in sorted(items, key=lambda item: item[0]):
         units[_unit(item)].append(item)

@@ -1,4 +1,4 @@
-"""The image files of a video: their folder, their names, their format."""
+"""Image files of a video: folder names, file names and format."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-_NAME_LENGTH = 80  # with 9 more characters well below any file system's limit of 255 bytes
+_NAME_LENGTH = 80  # plus 9 characters: well below the usual limit of 255 bytes
 PNG_COMPRESSION = 6  # zlib's own balance; lossless at any level
 
 
@@ -22,7 +22,7 @@ def store_name(video_id: str) -> str:
 
 
 def frame_name(index: int) -> str:
-    """File name of a stored frame, in an order that plain sorting keeps.
+    """File name of a stored frame; plain sorting keeps the frame order.
 
     >>> frame_name(12)
     '000012.png'
@@ -31,7 +31,7 @@ def frame_name(index: int) -> str:
 
 
 def write_png(path: str | Path, frame: np.ndarray) -> None:
-    """Write a frame without loss; the same frame always gives the same bytes.
+    """Write a frame losslessly; the same frame always gives the same bytes.
 
     Args:
         path: The file.

@@ -1,11 +1,11 @@
-"""What sample pair generation (SPG) draws and computes: three frames of a video become a positive pair (Sec. 3)."""
+"""The draws and formulas of sample pair generation (SPG): three frames of a video become a positive pair (Sec. 3)."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-# Both generators have `choice` and `beta`: a Generator of your own, or NumPy's global one, which mmcv's transforms use.
+# Both generators have `choice` and `beta`: a Generator, or NumPy's global one, which mmcv's transforms use.
 GLOBAL: Any = np.random
 
 
@@ -13,8 +13,8 @@ def draw_frames(num_available: int, num_frames: int = 3, rng: Any = GLOBAL) -> n
     """Draw distinct frames of a video, uniformly, in time order.
 
     Args:
-        num_available: Frames of the video, at least 1.
-        num_frames: How many to draw; a video that has fewer gives what it has.
+        num_available: Number of frames in the video, at least 1.
+        num_frames: Number of frames to draw; if the video has fewer, all of them.
         rng: :class:`numpy.random.Generator`.
 
     Returns:
@@ -30,7 +30,7 @@ def draw_ratios(alpha: float = 0.5, beta: float = 0.5, shared: bool = False, rng
     Args:
         alpha: First parameter of the Beta distribution, > 0.
         beta: Its second parameter, > 0.
-        shared: ``False`` draws them apart (paper), ``True`` uses one for both (released code).
+        shared: ``False`` draws them independently (paper), ``True`` uses one ratio for both (released code).
         rng: See :func:`draw_frames`.
     """
     first = rng.beta(alpha, beta)
@@ -42,8 +42,8 @@ def mix(perturbation: np.ndarray, anchor: np.ndarray, ratio: float) -> np.ndarra
     """Interpolate between two frames, ``ratio * perturbation + (1 - ratio) * anchor`` (Sec. 3 of the paper).
 
     Args:
-        perturbation: (H, W, C), any real dtype; the first or the third frame.
-        anchor: (H, W, C); the frame in the middle.
+        perturbation: (H, W, C), any real dtype; the first or third frame.
+        anchor: (H, W, C); the middle frame.
         ratio: ξ in [0, 1].
 
     Returns:
@@ -54,17 +54,17 @@ def mix(perturbation: np.ndarray, anchor: np.ndarray, ratio: float) -> np.ndarra
 
 
 def positive_pair(frames: Sequence[np.ndarray], ratios: Sequence[float] = ()) -> list[np.ndarray]:
-    """The two views of a video: its first and its third frame, each mixed into the second, the anchor.
+    """The two views of a video: its first and third frame, each mixed into the second, the anchor.
 
-    ``[ξ1·x1 + (1-ξ1)·x2,  ξ2·x3 + (1-ξ2)·x2]``. Two frames are the pair as they are, one frame is used twice (as in the
-    released code).
+    ``[ξ1·x1 + (1-ξ1)·x2,  ξ2·x3 + (1-ξ2)·x2]``. Two frames form the pair unchanged, and a single frame is used twice
+    (as in the released code).
 
     Args:
-        frames: One to three frames in time order, each (H, W, C), of one size.
+        frames: One to three frames in time order, each (H, W, C), all of one size.
         ratios: (ξ1, ξ2) for three frames.
 
     Returns:
-        Two arrays (H, W, C), float32 where they were mixed.
+        Two arrays (H, W, C), float32 if mixed.
     """
     if len(frames) < 3:
         return [frames[0], frames[-1]]

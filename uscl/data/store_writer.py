@@ -1,4 +1,4 @@
-"""Write the frame store of a data folder, a video at a time, so that a run that dies loses only the video under way."""
+"""Write the frame store of a data folder video by video, so that an interrupted run loses only the current video."""
 
 import json
 import os
@@ -15,29 +15,29 @@ import numpy as np
 from .frame_shards import STORE, FrameShards
 from .frame_store import StoredVideo, StoreIndex, parse_video, read_index, stored_damage, write_index
 
-SHARD_BYTES = 1 << 30  # files of this size are few, and still easy to copy
+SHARD_BYTES = 1 << 30  # few files, each still easy to copy
 _BLOCK = 1 << 20
-_PER_VIDEO = 160  # bytes of a tensor's entry in the header, without its name
+_PER_VIDEO = 160  # header bytes per tensor, without its name
 _SUFFIX, _JOURNAL = '.safetensors', '.jsonl'
 
 
 class StoreWriter:
-    """Appends videos to new shards; what is in the store already stays where it is.
+    """Append videos to new shards, leaving those already in the store in place.
 
-    Each video is written to a shard and then named in the shard's journal. :meth:`commit` makes ``index.json`` of all
-    that is there, in one step; readers see the old index or the new one. A run that dies leaves its journals, and the
-    next writer takes up what they name. One writer at a time.
+    Each video is written to a shard and then recorded in the shard's journal. :meth:`commit` writes an ``index.json``
+    of everything present, atomically, so readers see the old index or the new one. An interrupted run leaves its
+    journals, and the next writer recovers the videos listed there. Only one writer may be active at a time.
 
-    A shard has the layout of safetensors: eight bytes with the length of the header, the header (JSON, padded by spaces
-    to the length that was kept free for it), the tensors.
+    A shard has the safetensors layout: eight bytes with the length of the header, the header (JSON, padded with spaces
+    to the reserved length), and the tensors.
 
     Args:
-        data_root: The data folder; ``store`` is made in it if need be.
-        names: Ids of the videos that may be added, for whose entries the headers keep space.
-        shard_bytes: Size above which a new shard is begun.
+        data_root: The data folder; ``store`` is created in it if needed.
+        names: Ids of the videos that may be added; the headers reserve space for them.
+        shard_bytes: Size above which a new shard is started.
 
     Attributes:
-        index: What is there now: of the last index, and of the journals.
+        index: The current contents: from the last index and from the journals.
     """
 
     def __init__(self, data_root: str | Path, names: Iterable[str], shard_bytes: int = SHARD_BYTES) -> None:
@@ -57,11 +57,11 @@ class StoreWriter:
             self._recover(journal)
 
     def add(self, video_id: str, frames: Iterable[np.ndarray], facts: dict[str, Any]) -> StoredVideo:
-        """Append a video of arrays.
+        """Append a video from arrays.
 
         Args:
-            video_id: An earlier video of the name is replaced.
-            frames: (H, W) grey or (H, W, 3) blue, green, red; uint8; at least one.
+            video_id: Id of the video; replaces an existing video with this id.
+            frames: (H, W) grey or (H, W, 3) BGR, uint8; at least one.
             facts: See :class:`StoredVideo`.
         """
         shapes: list[list[int]] = []
@@ -76,7 +76,7 @@ class StoreWriter:
     def add_file(
         self, video_id: str, path: Path, shapes: Sequence[Sequence[int]], facts: dict[str, Any]
     ) -> StoredVideo:
-        """Append a video whose bytes are in a file, as :func:`append_shape` describes them."""
+        """Append a video whose raw bytes are in a file, with shapes as built by :func:`append_shape`."""
 
         def blocks() -> Iterator[bytes]:
             with path.open('rb') as file:
@@ -86,7 +86,7 @@ class StoreWriter:
         return self._append(video_id, blocks(), shapes, facts)
 
     def commit(self) -> StoreIndex:
-        """Finish the shard under way and write the index of all that is there."""
+        """Finish the current shard and write the index of everything present."""
         self._finish()
         write_index(self.data_root, self.index)
         for journal in self.folder.glob(f'*{_JOURNAL}'):
@@ -94,7 +94,7 @@ class StoreWriter:
         return self.index
 
     def prune(self, keep: Collection[str]) -> StoreIndex:
-        """Take all other videos out, and delete the bytes of theirs and of earlier versions; no frame is decoded."""
+        """Remove all other videos, and delete the bytes of removed and replaced ones; no frame is decoded."""
         self._finish()
         kept = {name: video for name, video in self.index.videos.items() if name in keep}
         stale = []
@@ -111,7 +111,7 @@ class StoreWriter:
                 pixels = shards.read(video.shard, video.offset, (video.num_bytes,))
                 copy = self._append(name, [pixels.data], video.shapes, video.facts)
                 if copy.crc32 != video.crc32:
-                    raise ValueError(f'{shards.path(video.shard)} does not hold what was written there: convert again.')
+                    raise ValueError(f'{shards.path(video.shard)} has changed since it was written: convert again.')
         self._finish()
         gone = {shard for shard, _ in stale}
         self.index = replace(self.index, shards={k: v for k, v in self.index.shards.items() if k not in gone})
@@ -126,7 +126,7 @@ class StoreWriter:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close the files; what was added since the last commit stays for the next writer."""
+        """Close the files; videos added since the last commit are left for the next writer to recover."""
         for file in (self._shard, self._journal):
             if file is not None:
                 file.close()
@@ -147,7 +147,7 @@ class StoreWriter:
         name = Path(shard.name).name
         video = StoredVideo(name, offset, tuple(tuple(shape) for shape in shapes), crc32, facts)
         if offset + video.num_bytes != shard.tell():
-            raise ValueError(f'video {video_id!r} has {shard.tell() - offset} bytes, its shapes say {video.num_bytes}.')
+            raise ValueError(f'video {video_id!r} has {shard.tell() - offset} bytes, but needs {video.num_bytes}.')
         journal.write(json.dumps({'video_id': video_id, **vars(video)}, ensure_ascii=False) + '\n')
         journal.flush()
         self._take(video_id, video, shard.tell())
@@ -186,14 +186,14 @@ class StoreWriter:
                 begin = video.offset - 8 - reserve
                 tensors[video_id] = {'dtype': 'U8', 'shape': shape, 'data_offsets': (begin, begin + video.num_bytes)}
         header = json.dumps(tensors, separators=(',', ':')).encode()
-        if len(header) <= reserve:  # else a video was added that was not announced: the index alone says where it is
+        if len(header) <= reserve:  # otherwise unannounced videos were added, and only the index locates them
             shard.seek(8)
             shard.write(header.ljust(reserve))
         shard.flush()
         os.fsync(shard.fileno())
 
     def _recover(self, journal: Path) -> None:
-        """Take up what a run that died had finished; a line or a video that was cut off is lost."""
+        """Recover what an interrupted run had finished; a truncated line or video is lost."""
         path, end = journal.with_suffix(_SUFFIX), 0
         shards = FrameShards(self.data_root)
         if path.is_file():
@@ -217,13 +217,13 @@ class StoreWriter:
             self._write_header(shard)
 
     def _is_tight(self, shard: str, start: int) -> bool:
-        """Whether nothing lies between the header of a shard and its first video."""
+        """Whether the first video directly follows the shard's header."""
         with (self.folder / shard).open('rb') as file:
             return 8 + int.from_bytes(file.read(8), 'little') == start
 
 
 def append_shape(shapes: list[list[int]], frame: Sequence[int]) -> None:
-    """Add the shape of one more frame to those of a video, in place: runs of frames of one size.
+    """Add the shape of one more frame to those of a video, in place, merging runs of equal size.
 
     >>> shapes = []
     >>> for frame in ((2, 3), (2, 3), (4, 3)):

@@ -1,4 +1,4 @@
-"""Seeded subsets that are stratified and nested: whoever is in the 1 % is in the 10 %."""
+"""Seeded subsets that are stratified and nested: the 1 % subset is part of the 10 % subset."""
 
 import math
 from collections import defaultdict
@@ -8,15 +8,15 @@ from uscl.core.hash_rank import hash_rank
 
 
 def stratified_subset(keys: Sequence[str], strata: Sequence[Hashable], fraction: float, seed: int = 0) -> list[int]:
-    """Choose a share of every stratum, at least one of each if the share is above 0.
+    """Choose a fraction of every stratum, at least one item of each if the fraction is above 0.
 
-    Each stratum is put in the order of :func:`hash_rank` and its first ``max(1, round(fraction * size))`` are taken,
-    so subsets of one seed are nested in each other, and adding a key changes the choice of few others.
+    Each stratum is ordered by :func:`hash_rank` and its first ``max(1, round(fraction * size))`` items are taken, so
+    subsets with the same seed are nested, and adding a key changes few other choices.
 
     Args:
         keys: N unique names.
         strata: N stratum labels, such as class names.
-        fraction: Share in [0, 1]; 0 chooses nothing.
+        fraction: Fraction in [0, 1]; 0 chooses nothing.
         seed: Seed of the order.
 
     Returns:
@@ -25,7 +25,7 @@ def stratified_subset(keys: Sequence[str], strata: Sequence[Hashable], fraction:
     Raises:
         ValueError: ``fraction`` is not in [0, 1].
     """
-    if not 0 <= fraction <= 1:  # NaN is refused, too
+    if not 0 <= fraction <= 1:  # also rejects NaN
         raise ValueError(f'fraction should be in [0, 1], got {fraction}.')
     if fraction == 0:
         return []

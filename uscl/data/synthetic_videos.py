@@ -1,4 +1,4 @@
-"""A dataset folder of made-up ultrasound clips, for timing: only the decoding of their pixels matters."""
+"""A data folder of synthetic ultrasound clips for benchmarks: only the cost of decoding their pixels matters."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def speckle(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     Args:
         height: In pixels.
         width: In pixels.
-        rng: Source of the noise.
+        rng: Generator of the noise.
 
     Returns:
         (height, width) uint8.
@@ -33,14 +33,14 @@ def write_synthetic_videos(
 ) -> Path:
     """Write grey speckle clips in the converters' format: the frame store and the annotation.
 
-    Each clip is one speckle pattern that drifts by a few pixels a frame. The same arguments give the same frames.
+    Each clip is a speckle pattern that drifts by a few pixels per frame. The same arguments give the same frames.
 
     Args:
-        folder: To write into; made if need be.
+        folder: Output folder, created if needed.
         videos: Number of clips V.
-        frames: Of each clip.
-        size: Side of a frame in pixels.
-        seed: Of the noise.
+        frames: Number of frames per clip.
+        size: Side length of a frame in pixels.
+        seed: Seed of the noise.
 
     Returns:
         The folder.

@@ -1,4 +1,4 @@
-"""The videos of a data folder, without any host."""
+"""Read the videos of a data folder without any OpenMMLab package."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,22 +14,22 @@ from .selection import select_split
 
 
 class VideoFolder:
-    """A data folder that a converter wrote: ``len(folder)`` videos, ``folder[i]`` is what is known of one.
+    """A data folder written by a converter: ``len(folder)`` videos; ``folder[i]`` is the data of one.
 
     Args:
         data_root: The folder.
-        split: Keep only the videos of this split, or of several; None keeps all.
+        split: Keep only the videos of this split or these splits; None keeps all.
 
     Attributes:
-        entries: Of the annotation.
+        entries: Entries of the annotation.
         classes: Class names.
 
-    The bytes of a video are compared with their checksum when it is first read.
+    The bytes of a video are verified against their checksum when it is first read.
 
     Raises:
-        FileNotFoundError: There is no annotation or no store.
-        ValueError: The annotation or the store is damaged or of another version, or has no such split; of reading:
-            what is stored is not what was converted.
+        FileNotFoundError: The annotation or the store is missing.
+        ValueError: The annotation or the store is damaged or has another version, or the split does not exist; on
+            reading: the stored bytes differ from those converted.
     """
 
     def __init__(self, data_root: str | Path, split: str | Sequence[str] | None = None) -> None:
@@ -45,33 +45,33 @@ class VideoFolder:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> dict:
-        """The entry of the annotation with ``frames``: each an array (H, W) or (H, W, 3), blue, green, red; uint8.
+        """The annotation entry plus ``frames``: arrays (H, W) or (H, W, 3), BGR, uint8.
 
-        They are one read-only array (T, H, W) or (T, H, W, 3), mapped into memory; a list where they differ in size.
+        They form one read-only array (T, H, W) or (T, H, W, 3), memory-mapped; a list if their sizes differ.
         """
         entry = self.entries[index]
         return entry | {'frames': self._shards.frames(self._checked(entry['video_id']).places())}
 
     def load(self, index: int, positions: Sequence[int] | np.ndarray) -> list[np.ndarray]:
-        """Frames of a video, each (H, W, 3) uint8; red, green, blue.
+        """Frames of a video, each (H, W, 3) uint8, RGB.
 
         Args:
-            index: Of the video.
-            positions: Of the frames, from 0.
+            index: Index of the video.
+            positions: Indices of the frames, from 0.
         """
         item = self[index]
         frames = (load_frame(item['frames'][k], video_id=item['video_id']) for k in positions)
         return [np.ascontiguousarray(frame[..., ::-1]) for frame in frames]
 
     def facts(self, index: int) -> dict[str, Any]:
-        """What the converter found out about the source of a video."""
+        """What the converter recorded about the source of a video."""
         return self._stored[self.entries[index]['video_id']].facts
 
     def frames(self, names: Iterable[str], color_type: str = 'color') -> Iterator[np.ndarray]:
-        """Frames by their names, see :func:`~uscl.data.frame_ids.frame_id`: (H, W, 3) uint8; blue, green, red.
+        """Frames by name, see :func:`~uscl.data.frame_ids.frame_id`: (H, W, 3) uint8, BGR.
 
         Raises:
-            ValueError: The folder has no such frame.
+            ValueError: The folder does not have the frame.
         """
         for name in names:
             video_id, position = split_frame_id(name)
@@ -85,6 +85,6 @@ class VideoFolder:
         stored = self._stored[video_id]
         if video_id not in self._verified:
             if damage := stored_damage(self._shards, stored):
-                raise ValueError(f'video {video_id!r}: {damage}: {REMEDY}, which redoes it, or copy the folder again.')
+                raise ValueError(f'video {video_id!r}: {damage}: {REMEDY} to redo it, or copy the folder again.')
             self._verified.add(video_id)
         return stored

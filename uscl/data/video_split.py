@@ -8,16 +8,16 @@ from .patient_division import hold_back_share
 def split_videos(
     classes: Mapping[str, str | None], val_fraction: float, seed: int, patients: Mapping[str, str | None] | None = None
 ) -> dict[str, str]:
-    """Split videos at random, class by class; the frames of a video and the videos of a patient stay together.
+    """Split videos at random within each class, keeping the videos of a patient together.
 
-    See :func:`.patient_division.hold_back_share`: the split depends neither on the platform nor on the order in which
-    the videos were found.
+    See :func:`.patient_division.hold_back_share`: the split depends neither on the platform nor on the order of the
+    videos.
 
     Args:
-        classes: Class of every video by its id; None is unlabelled, a class of its own here.
-        val_fraction: Share for validation, in [0, 1).
-        seed: Another seed gives another split.
-        patients: Patient of videos by their id; None or absent is not known.
+        classes: Class by video id; None is unlabelled, which counts as a separate class here.
+        val_fraction: Fraction for validation, in [0, 1).
+        seed: A different seed gives a different split.
+        patients: Patient by video id; None or absent if unknown.
 
     Returns:
         'train' or 'val' by video id.

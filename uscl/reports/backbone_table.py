@@ -1,11 +1,11 @@
-"""What backbones use, as a table: branches of residual stages, directions of features."""
+"""A table of what backbones use: branches of residual stages, directions of features."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def backbone_table(backbones: Mapping[str, Mapping[str, Any]]) -> dict[str, list]:
-    """``header`` and ``rows``.
+    """Build the table as ``header`` and ``rows``.
 
     Args:
         backbones: Name → :meth:`uscl_plugin.measures.backbone_health.BackboneHealth.as_dict`.

@@ -1,4 +1,4 @@
-"""What was found, for people: a summary for the terminal and a page with the suspects side by side."""
+"""Findings of a dataset check for people: a summary for the terminal and a page with suspects side by side."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from uscl.core.escaping import for_terminal
 from .figures import DARK, new_figure
 from .html_page import write_page
 
-MAX_PAIRS = 40  # of which the page shows frames
-MAX_LINES = 20  # of a kind, on the terminal
+MAX_PAIRS = 40  # suspected pairs whose frames are shown on the page
+MAX_LINES = 20  # per kind, on the terminal
 _FRAME_SIDE = 256  # largest side of a frame on the page, in pixels
 
 
 def print_result(result: CheckResult, console: Console | None = None) -> None:
-    """Print a table of the data folders, one of the kinds of findings, and a line on every finding."""
+    """Print a table of the data folders, a table of the kinds of findings, and one line per finding."""
     console = console or Console(highlight=False, soft_wrap=True)
     table = Table('data', *(Column(name, justify='right') for name in ('clips', 'frames', 'patients', 'classes')))
     for name in dict.fromkeys(clip.data for clip in result.clips):
@@ -51,7 +51,7 @@ def print_result(result: CheckResult, console: Console | None = None) -> None:
 
 
 def summary(result: CheckResult) -> str:
-    """Counts in a sentence."""
+    """Counts by severity, as a sentence."""
     counts = ', '.join(f'{(n := result.count(name))} {name}{"" if n == 1 else "s"}' for name in SEVERITIES)
     return f'{counts}.' if result.findings else 'Nothing found.'
 
@@ -68,13 +68,13 @@ def as_dict(result: CheckResult) -> dict:
 
 
 def write_check_page(result: CheckResult, path: str | Path) -> None:
-    """Write the page: findings, then each suspected pair with matching frames, then blank, still and short clips."""
+    """Write the page: findings, then suspected pairs with matching frames, then blank, still and short clips."""
     names = list(dict.fromkeys(clip.data for clip in result.clips))
     pairs = sorted(zip(result.duplicate_findings, result.duplicates, strict=True), key=lambda p: p[0].severity != ERROR)
     write_page(
         path,
         'check.html',
-        title='Check of the data',
+        title='Dataset check',
         subtitle=f'{len(result.clips)} clips of {", ".join(names)}',
         num_errors=result.count(ERROR),
         counts=[(f'{name}s', '', result.count(name), '') for name in SEVERITIES],
@@ -86,7 +86,7 @@ def write_check_page(result: CheckResult, path: str | Path) -> None:
 
 
 def pair_figure(first: Clip, second: Clip, mirrored: bool = False) -> Figure:
-    """Matching frames of two clips: one row a clip, one column a moment."""
+    """Matching frames of two clips: one row per clip, one column per time point."""
     moments = matching_frames(first, second, mirrored)
     figure = new_figure(2.4 * max(len(moments), 2), 4.6)
     for row, clip in enumerate((first, second)):
@@ -110,7 +110,7 @@ def _pair(finding: Finding, pair: Duplicate, clips: Sequence[Clip]) -> dict[str,
 
 
 def _odd_clips(result: CheckResult) -> list[tuple[bytes, list[str]]]:
-    """One frame of every clip that is blank, still or short."""
+    """One frame from every clip that is blank, still or short."""
     of_name = {(clip.data, clip.video_id): clip for clip in result.clips}
     items = []
     for finding in [f for f in result.findings if f.kind in ('blank frames', 'still', 'few frames')][:MAX_PAIRS]:

@@ -1,4 +1,4 @@
-"""Methods side by side: a measure of each, with its interval and the point of every seed."""
+"""Compare methods side by side: one metric, with its interval and a point for each seed."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -11,7 +11,7 @@ from uscl.stats.summary_tables import METRIC_NAMES, percent
 
 from .figures import BLUE, DARK, GREY, ORANGE, new_figure, tidy
 
-PANELS = ('box AP', 'mask AP')  # of a detector
+PANELS = ('box AP', 'mask AP')  # for detectors
 
 
 def comparison_figure(
@@ -20,13 +20,14 @@ def comparison_figure(
     highlight: str | None = None,
     measures: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
 ) -> Figure:
-    """One line a method: mean over seeds, its 95 % interval over patients, and the seeds as rings.
+    """One line per method: mean over seeds, 95 % interval over patients, and the seeds as rings.
 
     Args:
-        summary: See :func:`uscl.stats.evaluation_summary.summarise`; its videos are shown.
+        summary: See :func:`uscl.stats.evaluation_summary.summarise`; its video level is shown.
         metric: One of its metrics.
-        highlight: Method in another colour.
-        measures: Of detectors, name → method → one value in [0, 1] a seed; those of :data:`PANELS` are shown beside.
+        highlight: Method to show in another colour.
+        measures: Detector metrics, name → method → one value in [0, 1] per seed; those in :data:`PANELS` are shown
+            alongside.
 
     Returns:
         The figure.
@@ -50,7 +51,7 @@ def comparison_figure(
         axes.axvline(100 * chance, color=GREY, lw=1, ls=(0, (4, 3)), zorder=0)
         always = {'ha': 'center', 'va': 'bottom', 'color': GREY, 'fontsize': 8}
         axes.annotate(f'always “{level["majority"]}”', (100 * chance, -0.72), **always)
-    title = f'{METRIC_NAMES[metric]} by video in per cent: mean, 95 % interval over patients, and every seed'
+    title = f'{METRIC_NAMES[metric]} by video (%): mean, 95 % interval over patients, and each seed'
     _frame(axes, title, list(found))
     for other, (name, values) in zip(others, beside.items(), strict=True):
         for line, method in enumerate(found):

@@ -1,4 +1,4 @@
-"""What happened to the pairs of contrastive pretraining, as a figure."""
+"""Pair statistics during contrastive pretraining, as a figure."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from .figures import BLUE, DARK, ORANGE, draw_curve, new_figure, tidy
 
 Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
-_PANELS = (  # title; keys of the log with their label and colour
+_PANELS = (  # title; log keys with their label and colour
     (
         'Similarity of projections',
         (('positive_similarity', 'positive pairs', BLUE), ('negative_similarity', 'negative pairs', ORANGE)),
@@ -20,11 +20,11 @@ _PANELS = (  # title; keys of the log with their label and colour
 
 
 def contrastive_curves(curves: Curves) -> Figure | None:
-    """Curves of :class:`uscl_plugin.hooks.ContrastiveMonitorHook`, one panel a measure.
+    """Curves logged by :class:`uscl_plugin.hooks.ContrastiveMonitorHook`, one panel per measure.
 
     Args:
-        curves: Key of the log → iterations (n,) and values (n,), see
-            :func:`uscl.reports.training_log.read_scalars`. Keys that are missing are left out.
+        curves: Log key → iterations (n,) and values (n,), see :func:`uscl.reports.training_log.read_scalars`. Missing
+            keys are skipped.
 
     Returns:
         The figure; None if the log has none of the measures.
@@ -39,7 +39,7 @@ def contrastive_curves(curves: Curves) -> Figure | None:
             draw_curve(axes, *curves[key], colour, label)
         if keys[0][1]:
             axes.legend(frameon=False, fontsize=8.5, labelcolor=DARK)
-        else:  # both measures are read against 0
+        else:  # 0 is the reference for both measures
             top = np.nanmax(curves[keys[0][0]][1], initial=0.0)
             top = top if top > 0 else 0.1
             axes.set_ylim(-0.04 * top, 1.1 * top)
@@ -48,6 +48,6 @@ def contrastive_curves(curves: Curves) -> Figure | None:
 
 
 def largest_conflict(curves: Curves) -> float | None:
-    """The largest share of negative pairs of one video in a logged step; None if the log does not tell."""
+    """The largest fraction of negative pairs from one video in a logged step; None if it was not logged."""
     values = curves.get('similarity_conflict', ((), np.empty(0)))[1]
     return float(np.max(values)) if len(values) else None

@@ -1,4 +1,4 @@
-"""Loss and AP50 of detectors by epoch, one colour a method."""
+"""Loss and AP50 of detectors by epoch, one colour per method."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -14,9 +14,9 @@ Curve = Mapping[int, float]
 
 
 def training_curves(methods: Mapping[str, Sequence[DetectionRun]]) -> Figure:
-    """Panels of the loss, of box AP50 and, where there are masks, of mask AP50.
+    """Panels of the loss, box AP50 and, if there are masks, mask AP50.
 
-    A run is thin; the mean of a method, over the epochs that all its runs have, is strong.
+    Single runs are thin lines; the mean of a method, over the epochs that all its runs have, is a thick line.
 
     Args:
         methods: Name → its runs.
@@ -62,4 +62,4 @@ def _points(curve: Curve) -> tuple[list[int], list[float]]:
 
 
 def _marker(curve: Curve) -> str:
-    return 'o' if len(curve) < 3 else ''  # else a run of one epoch would not be seen
+    return 'o' if len(curve) < 3 else ''  # otherwise a run of one epoch would be invisible

@@ -22,7 +22,7 @@ def detection_curves(precision: Mapping[str, Curve], froc: Mapping[str, Curve]) 
     figure = new_figure(8.6, 4.0)
     left, right = figure.subplots(1, 2)
     for (name, curve), (colour, line) in zip(precision.items(), _STYLES, strict=False):
-        area = f'{100 * curve[1].mean():.1f} %'  # the mean over COCO's equidistant recalls
+        area = f'{100 * curve[1].mean():.1f} %'  # mean over COCO's equidistant recall levels
         left.plot(*curve, color=colour, linestyle=line, linewidth=2, label=f'{name}, AP50 {area}')
     for (name, curve), (colour, line) in zip(froc.items(), _STYLES, strict=False):
         right.step(*curve, where='post', color=colour, linestyle=line, linewidth=2, label=name)
@@ -35,7 +35,7 @@ def detection_curves(precision: Mapping[str, Curve], froc: Mapping[str, Curve]) 
         axes.set_ylim(-0.02, 1.02)
         axes.yaxis.set_major_locator(MultipleLocator(0.25))
         if axes.lines:
-            place = {'loc': 'upper left', 'bbox_to_anchor': (-0.02, -0.16)}  # below: inside, curves run through it
+            place = {'loc': 'upper left', 'bbox_to_anchor': (-0.02, -0.16)}  # below, where no curve crosses it
             axes.legend(**place, ncols=2, frameon=False, fontsize=8.5, labelcolor=DARK, borderpad=0)
         else:
             axes.text(0.5, 0.5, 'not defined: no lesion', ha='center', color=GREY, transform=axes.transAxes)

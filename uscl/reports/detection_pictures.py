@@ -1,4 +1,4 @@
-"""An image with its lesions outlined, beside the same image with what a detector found."""
+"""An image with its lesions outlined, next to the same image with the predictions of a detector."""
 
 import io
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from matplotlib.font_manager import findfont
 from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
 
-from uscl.convert.lesions.masks import read_image
+from uscl.clips.image_opening import read_frame
 
-TRUTH, FOUND = (86, 205, 233), (255, 140, 40)  # told apart by all eyes, and from grey
-WIDTH, MAX_HEIGHT, GAP = 480, 480, 6  # pixels, of one of the two
+TRUTH, FOUND = (86, 205, 233), (255, 140, 40)  # safe for colour-blind readers, and distinct from grey
+WIDTH, MAX_HEIGHT, GAP = 480, 480, 6  # pixels, for each of the two images
 _PAPER = (24, 26, 30)
 
-# Mask: compressed run lengths of the image's size. Box: x, y, width, height in its pixels.
+# Mask: compressed run lengths at the image's size. Box: x, y, width, height in its pixels.
 Shape = dict | Sequence[float]
 
 
 def side_by_side(path: str | Path, truth: Sequence[Shape], found: Sequence[tuple[Shape, float]]) -> bytes | None:
-    """The truth on the left, the predictions with their scores on the right.
+    """Ground truth on the left, predictions with their scores on the right.
 
     Args:
-        path: The image.
+        path: Path of the image.
         truth: Masks or boxes of the lesions.
         found: Masks or boxes of the predictions, with scores in [0, 1].
 
@@ -32,7 +32,7 @@ def side_by_side(path: str | Path, truth: Sequence[Shape], found: Sequence[tuple
         A JPEG file; None if the image cannot be read.
     """
     try:
-        image = read_image(Path(path)).convert('RGB')
+        image = Image.fromarray(read_frame(Path(path))[0])
     except ValueError:
         return None
     scale = min(WIDTH / image.width, MAX_HEIGHT / image.height)
@@ -42,7 +42,7 @@ def side_by_side(path: str | Path, truth: Sequence[Shape], found: Sequence[tuple
     for shape in truth:
         draw_outline(left, shape, scale, TRUTH)
     places = [draw_outline(right, shape, scale, FOUND) for shape, _ in found]
-    for place, (_, score) in zip(places, found, strict=True):  # last, so that no line crosses a number
+    for place, (_, score) in zip(places, found, strict=True):  # drawn last, so that no line crosses a number
         _write_score(right, place, score)
     pair = Image.new('RGB', (2 * size[0] + GAP, size[1]), _PAPER)
     pair.paste(left, (0, 0))
@@ -56,13 +56,13 @@ def draw_outline(picture: Image.Image, shape: Shape, scale: float, colour: tuple
     """Draw a line three pixels wide around a mask or box.
 
     Args:
-        picture: Changed in place.
-        shape: In pixels of the original.
-        scale: From the original to the picture.
+        picture: Image to draw on; modified in place.
+        shape: Mask or box in pixels of the original.
+        scale: Scale from the original to the picture.
         colour: RGB.
 
     Returns:
-        Where the shape's upper left corner is in the picture, (x, y).
+        Upper left corner of the shape in the picture, (x, y).
     """
     draw = ImageDraw.Draw(picture)
     if isinstance(shape, dict):
@@ -79,9 +79,9 @@ def draw_outline(picture: Image.Image, shape: Shape, scale: float, colour: tuple
 
 
 def _write_score(picture: Image.Image, place: tuple[int, int], score: float) -> None:
-    """Above the shape where there is room, else inside; always within the picture."""
+    """Write above the shape if there is room, otherwise inside; always within the picture."""
     draw = ImageDraw.Draw(picture)
-    font = ImageFont.truetype(findfont('DejaVu Sans'), 22)  # comes with matplotlib
+    font = ImageFont.truetype(findfont('DejaVu Sans'), 22)  # shipped with matplotlib
     text = f'{score:.2f}'
     _, _, width, height = draw.textbbox((0, 0), text, font=font)
     x = float(np.clip(place[0], 0, max(picture.width - width - 4, 0)))

@@ -1,4 +1,4 @@
-"""One page that shows how well a detector finds lesions: measures, curves, and its best and worst images."""
+"""A page that shows how well a detector finds lesions: metrics, curves, and its best and worst images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from .detection_figures import detection_curves
 from .detection_pictures import side_by_side
 from .html_page import count, number, percent, write_page
 
-_MAX_DRAWN = 20  # predictions in a picture
+_MAX_DRAWN = 20  # predictions per picture
 _RANGES = dict(zip(SIZES, ('below 32² pixels', '32² to 96² pixels', 'above 96² pixels'), strict=True))
 
 Rows = list[list[str]]
@@ -21,14 +21,14 @@ Rows = list[list[str]]
 def write_detection_report(
     path: str | Path, detections: Detections, summary: Mapping[str, Any], facts: Mapping[str, str], num: int = 12
 ) -> None:
-    """Write the page in one step.
+    """Write the page atomically.
 
     Args:
         path: The file.
-        detections: Of one detector.
-        summary: Of these, see :func:`uscl.stats.detection_summary.summarise_detections`.
-        facts: ``command``, ``config``, ``checkpoint``, ``versions``; each may be absent, others are listed too.
-        num: Images to show at most.
+        detections: Detections of one detector.
+        summary: Their summary, see :func:`uscl.stats.detection_summary.summarise_detections`.
+        facts: ``command``, ``config``, ``checkpoint``, ``versions``; each is optional, and other keys are listed too.
+        num: Maximum number of images to show.
     """
     data, kinds = summary['data'], list(detections.kinds)
     best, worst = best_and_worst(image_qualities(detections, summary['score']), num)

@@ -1,4 +1,4 @@
-"""What runs of detectors logged: loss and AP by epoch, and what several runs of a method have in common."""
+"""Logs of detector runs: loss and AP by epoch, and statistics over several runs of a method."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from uscl.core.config_literals import config_literals
 
 from .training_log import find_scalars, read_scalars
 
-# Key of MMDetection's log → name. What a run lacks (masks, for Faster R-CNN) is left out.
+# Key in MMDetection's log → name. Measures that a run lacks (masks, for Faster R-CNN) are left out.
 MEASURES = {
     'coco/bbox_mAP': 'box AP',
     'coco/bbox_mAP_50': 'box AP50',
@@ -23,13 +23,13 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class DetectionRun:
-    """One training.
+    """One training run.
 
     Attributes:
-        work_dir: Its folder.
+        work_dir: Work directory.
         loss: Epoch → mean of the logged losses.
         measures: Name (see :data:`MEASURES`) → epoch → value in [0, 1].
-        num_images: Evaluated images, None if the annotation file is not there any more.
+        num_images: Number of evaluated images; None if the annotation file no longer exists.
     """
 
     work_dir: Path
@@ -39,22 +39,22 @@ class DetectionRun:
 
     @property
     def last_epoch(self) -> int:
-        """The last that was evaluated."""
+        """The last evaluated epoch."""
         return max(max(values) for values in self.measures.values())
 
 
 def read_run(work_dir: str | Path) -> DetectionRun:
-    """Read the logs of a run and its resumptions.
+    """Read the logs of a run and of its resumed parts.
 
     Raises:
-        ValueError: Nothing was evaluated, or a log is damaged.
+        ValueError: The run has no evaluation, or a log is damaged.
     """
     folder = Path(work_dir)
     logs = find_scalars(folder / 'epoch.pth')
     by_epoch: dict[int, dict] = {}
     for log in logs:
         newer = _evaluations(log)
-        # A resumption, or a new start, replaces what was logged from its first epoch on, evaluated or not.
+        # A resumed or restarted run replaces everything logged from its first epoch on, evaluated or not.
         first = min([*newer, *_losses([log])], default=None)
         if first is not None:
             by_epoch = {epoch: line for epoch, line in by_epoch.items() if epoch < first} | newer
@@ -64,29 +64,29 @@ def read_run(work_dir: str | Path) -> DetectionRun:
         if values:
             measures[name] = values
     if not measures:
-        found = 'there is no such folder' if not folder.is_dir() else f'{len(logs)} logs, */vis_data/scalars.json'
+        found = 'the folder does not exist' if not folder.is_dir() else f'{len(logs)} logs, */vis_data/scalars.json'
         raise ValueError(
             f'{folder} has no evaluation of a detector ({found}): pass the --work-dir of a run of tools/train.py that '
-            f'has finished its first epoch and evaluates (val_dataloader, LesionCocoMetric).'
+            f'has finished at least one epoch with evaluation (val_dataloader, LesionCocoMetric).'
         )
     return DetectionRun(folder, _losses(logs), measures, _num_images(logs))
 
 
 def _evaluations(log: Path) -> dict[int, dict]:
-    """Epoch → line of its evaluation; those of tools/test.py (step 0) and a last line cut short are left out."""
+    """Epoch → line of its evaluation, ignoring those of tools/test.py (step 0) and a truncated last line."""
     found = {}
     for text in log.read_text(encoding='utf-8').splitlines():
         try:
             line = json.loads(text)
         except ValueError:
-            continue  # read_scalars refuses it unless it is the last
+            continue  # read_scalars raises an error unless it is the last line
         if line.get('step', 0) >= 1 and any(key in line for key in MEASURES):
             found[int(line['step'])] = line
     return found
 
 
 def _defined(value: Any) -> bool:
-    return isinstance(value, int | float) and isfinite(value) and value >= 0  # -1: no lesion
+    return isinstance(value, int | float) and isfinite(value) and value >= 0  # -1: no lesions
 
 
 def _losses(logs: Sequence[Path]) -> dict[int, float]:
@@ -102,7 +102,7 @@ def _losses(logs: Sequence[Path]) -> dict[int, float]:
 
 
 def _num_images(logs: Sequence[Path]) -> int | None:
-    """From the annotation file of the last start's config, if both are still there."""
+    """Read it from the annotation file in the most recent config, if both still exist."""
     try:
         text = logs[-1].with_name('config.py').read_text(encoding='utf-8')
         dataset = config_literals(text, ['val_dataloader'])['val_dataloader']['dataset']
@@ -119,9 +119,9 @@ def summarise_runs(methods: Mapping[str, Sequence[DetectionRun]]) -> dict[str, d
         methods: Name → its runs (seeds or splits).
 
     Returns:
-        Method → ``runs`` (work dirs), ``num_images`` and ``last_epochs`` (one a run), ``last`` and ``best``: name of
-        the measure → ``values`` (one a run), ``mean``, ``min``, ``max``, ``sd`` (of a sample; None for one run), and in
-        ``best`` ``epochs``. ``best`` takes of every run and measure the epoch that is best on the test data.
+        Method → ``runs`` (work dirs), ``num_images`` and ``last_epochs`` (one per run), ``last`` and ``best``: measure
+        name → ``values`` (one per run), ``mean``, ``min``, ``max``, ``sd`` (sample SD; None for one run), and for
+        ``best`` also ``epochs``. ``best`` takes, for each run and measure, the epoch that is best on the test data.
     """
     summary: dict[str, dict[str, Any]] = {}
     for method, runs in methods.items():

@@ -1,4 +1,4 @@
-"""The runs of detectors as a table in Markdown."""
+"""Detector runs as a Markdown table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from .detection_runs import MEASURES
 
 
 def detection_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
-    """Two tables, of the last and of the best epoch, and what to keep in mind.
+    """Two tables, for the last and the best epoch, with cautions.
 
     Args:
         summary: See :func:`uscl.reports.detection_runs.summarise_runs`.
@@ -17,13 +17,13 @@ def detection_table(summary: Mapping[str, Mapping[str, Any]]) -> str:
     names = [name for name in MEASURES.values() if any(name in entry['last'] for entry in summary.values())]
     parts = [
         '# Detection on the test data',
-        'Per cent: mean over runs (minimum to maximum), SD: standard deviation over runs. '
+        'In percent: mean over runs (minimum to maximum), SD: standard deviation over runs. '
         + _caution({n for entry in summary.values() for n in entry['num_images']}),
         '## Last epoch',
         _table(summary, 'last', names),
         '## Best epoch on the test data (optimistic)',
-        'Of every run and measure the epoch that is best on these test data. Nobody can choose so for new patients: it '
-        'is here only to compare with publications that did, and is not to be reported as performance.',
+        'For each run and measure, the epoch that is best on these test data. For new patients nobody can choose it: '
+        'use it only to compare with publications that did the same, and do not report it as performance.',
         _table(summary, 'best', names),
     ]
     return '\n\n'.join([*parts[:4], *_notes(summary), *parts[4:]]) + '\n'
@@ -33,19 +33,19 @@ def _caution(numbers: set[int | None]) -> str:
     known = sorted(number for number in numbers if number is not None)
     if not known:
         return (
-            'How many images were evaluated could not be found out (the annotation file of the runs has moved); with '
-            'a few dozen or hundred, the spread of a single run is large: compare methods over several seeds and '
+            'The number of evaluated images is unknown (the annotation file of the runs has moved). With '
+            'a few dozen or hundred images, single runs vary widely: compare methods over several seeds and '
             'splits.'
         )
     images = str(known[0]) if len(known) == 1 else f'{known[0]} to {known[-1]}'
     return (
-        f'With {images} test images the spread of a single run is large: a handful of images decides the differences, '
-        f'so compare methods over several seeds and splits.'
+        f'With {images} test images single runs vary widely, because a handful of images decides the differences: '
+        f'compare methods over several seeds and splits.'
     )
 
 
 def _table(summary: Mapping[str, Mapping[str, Any]], when: str, names: Sequence[str]) -> str:
-    epochs = 'Last epoch' if when == 'last' else 'Of epochs'
+    epochs = 'Last epoch' if when == 'last' else 'Epochs'
     rows = []
     for method, entry in summary.items():
         found = entry[when]
@@ -70,7 +70,7 @@ def _notes(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
     notes = []
     single = [method for method, entry in summary.items() if len(entry['runs']) == 1]
     if single:
-        notes.append(f'One run only, so no spread can be given: {", ".join(single)}.')
+        notes.append(f'Only one run, so no spread is given: {", ".join(single)}.')
     if len({epoch for entry in summary.values() for epoch in entry['last_epochs']}) > 1:
-        notes.append('Not all runs are equally long: some may be unfinished.')
+        notes.append('The runs differ in length: some may be unfinished.')
     return notes

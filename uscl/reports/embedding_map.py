@@ -1,4 +1,4 @@
-"""Features of a data set in the plane, one panel a backbone, coloured by class, video or patient."""
+"""Two-dimensional map of a dataset's features, one panel per backbone, coloured by class, video or patient."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .feature_map import COLOURS, MAX_NAMED, embed, legend_below, legend_entry, 
 from .figures import DARK, new_figure, shorten
 
 METHODS = ('tsne', 'pca', 'umap')
-GROUPINGS = {'class': 'label', 'video': 'video_id', 'patient': 'patient_id'}  # option → key of the annotation
+GROUPINGS = {'class': 'label', 'video': 'video_id', 'patient': 'patient_id'}  # option → annotation key
 _UNKNOWN = '#cbd2d9'
 
 
@@ -28,7 +28,7 @@ class Layout:
 
     Attributes:
         positions: (N, 2) real numbers.
-        axes: What both axes are; empty strings where distances have no meaning.
+        axes: Axis labels; empty strings if distances have no meaning.
     """
 
     positions: np.ndarray
@@ -36,16 +36,16 @@ class Layout:
 
 
 def lay_out(features: np.ndarray, method: str = 'tsne', seed: int = 0) -> Layout:
-    """Lay out L2-normalised features in the plane, so that near means a high cosine similarity.
+    """Lay out L2-normalised features in the plane, so that nearby points have high cosine similarity.
 
     Args:
         features: (N, C) finite real numbers.
-        method: 'pca' (axes say their share of the variance), 'tsne' (see
-            :func:`~uscl.reports.feature_map.embed`) or 'umap' (cosine distance, defaults of umap-learn).
-        seed: Of the layout; PCA needs none.
+        method: 'pca' (axis labels show the fraction of variance), 'tsne' (see :func:`~uscl.reports.feature_map.embed`)
+            or 'umap' (cosine distance, umap-learn defaults).
+        seed: Seed of the layout; PCA needs none.
 
     Returns:
-        Positions and axes.
+        Positions and axis labels.
 
     Raises:
         ValueError: The method is unknown or not installed, or there are fewer than two features.
@@ -62,16 +62,16 @@ def lay_out(features: np.ndarray, method: str = 'tsne', seed: int = 0) -> Layout
         return Layout(UMAP(metric='cosine', random_state=seed, n_jobs=1).fit_transform(unit))
     with np.errstate(invalid='ignore'):
         components = PCA(n_components=2, svd_solver='full').fit(unit)
-    shares = np.nan_to_num(components.explained_variance_ratio_)  # of equal features 0 / 0
+    shares = np.nan_to_num(components.explained_variance_ratio_)  # 0 / 0 if all features are equal
     first, second = (f'component {k}: {share:.1%} of the variance' for k, share in enumerate(shares, start=1))
     return Layout(components.transform(unit), (first, second))
 
 
 def check_method(method: str) -> None:
-    """Refuse a method that is unknown or not installed, before any work is done.
+    """Reject a method that is unknown or not installed, before any work is done.
 
     Raises:
-        ValueError: Says what to install.
+        ValueError: The message says what to install.
     """
     if method not in METHODS:
         raise ValueError(f'method should be one of {", ".join(METHODS)}, got {method!r}.')
@@ -82,21 +82,20 @@ def check_method(method: str) -> None:
 def list_frames(
     data_root: str | Path, group_by: str, frames_per_video: int | None = None, split: str | None = None
 ) -> tuple[list[str], list[str | None]]:
-    """List frames of a converted data set with the group that each belongs to.
+    """List frames of a converted dataset with the group of each.
 
     Args:
         data_root: Folder with ``annotations.json``.
         group_by: A key of :data:`GROUPINGS`.
-        frames_per_video: At most so many of each video, spread evenly over it; None takes all.
-        split: Only the videos of this split; None takes all.
+        frames_per_video: Maximum number of frames per video, evenly spaced; None takes all.
+        split: Use only videos of this split; None takes all.
 
     Returns:
-        Names of N frames (see :func:`~uscl.data.frame_ids.frame_id`) and N groups, None where the annotation does not
-        say.
+        Names of N frames (see :func:`~uscl.data.frame_ids.frame_id`) and N groups, None if not annotated.
 
     Raises:
-        FileNotFoundError: There is no annotation.
-        ValueError: It is no annotation, or has no such split.
+        FileNotFoundError: The annotation is missing.
+        ValueError: The annotation is invalid or does not have the split.
     """
     file = Path(data_root, 'annotations.json')
     entries = read_annotations(file)['data_list']
@@ -115,13 +114,13 @@ def list_frames(
 
 
 def embedding_figure(maps: Mapping[str, Layout], groups: Sequence[str | None], kind: str = 'class') -> Figure:
-    """Maps side by side, one point a frame.
+    """Maps side by side, one point per frame.
 
-    Up to twenty groups have a colour each and a legend; more have the colours of a ramp in sorted order.
+    Up to twenty groups get a colour each and a legend; more are coloured along a ramp in sorted order.
 
     Args:
-        maps: Name of the backbone → layout of N frames.
-        groups: N names, None where unknown (grey).
+        maps: Backbone name → layout of N frames.
+        groups: N names, None if unknown (grey).
         kind: What the groups are, for the legend.
 
     Returns:
@@ -134,7 +133,7 @@ def embedding_figure(maps: Mapping[str, Layout], groups: Sequence[str | None], k
     counts = {name: sum(group == name for group in groups) for name in (*known, None)} if few else {}
     figure = new_figure(5.0 * len(maps), 5.0)
     panels = figure.subplots(1, len(maps), squeeze=False)[0]
-    order = np.random.default_rng(0).permutation(len(groups))  # else the last group would cover the others
+    order = np.random.default_rng(0).permutation(len(groups))  # otherwise the last group would cover the others
     point = [colours[groups[k]] for k in order]
     for axes, (name, layout) in zip(panels, maps.items(), strict=True):
         axes.scatter(*layout.positions[order].T, c=point, s=14, alpha=0.6, linewidths=0)
@@ -142,7 +141,7 @@ def embedding_figure(maps: Mapping[str, Layout], groups: Sequence[str | None], k
         axes.set_xlabel(layout.axes[0], fontsize=9, color=DARK)
         axes.set_ylabel(layout.axes[1], fontsize=9, color=DARK)
         if any(layout.axes):
-            axes.set_aspect('equal', adjustable='datalim')  # distances mean the same in both directions
+            axes.set_aspect('equal', adjustable='datalim')  # same scale in both directions
     handles = [
         legend_entry(colours[name], f'{shorten(name or f"no {kind}", 40)} ({n})') for name, n in counts.items() if n
     ]

@@ -1,4 +1,4 @@
-"""Videos that a classifier gets wrong, over all seeds, and small pictures of them."""
+"""Videos that a classifier misclassifies, over all seeds, with thumbnails."""
 
 import io
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from uscl.stats.predictions import Predictions
 
 @dataclass(frozen=True)
 class VideoError:
-    """A video whose class at least one seed gets wrong.
+    """A video misclassified by at least one seed.
 
     Attributes:
         video: Its id.
-        patient: Its group.
+        patient: Its group (patient).
         path: Name of its middle frame, see :func:`~uscl.data.frame_ids.frame_id`.
         true: Index of the true class.
-        predicted: Index of the wrong class that most seeds predict; of several, the one of largest mean probability.
-        probability: Of that class, mean over all seeds.
-        true_probability: Of the true class, mean over all seeds.
-        num_wrong: Number of seeds that are wrong on it.
+        predicted: Index of the wrong class that most seeds predict; ties are broken by mean probability.
+        probability: Mean probability of that class over all seeds.
+        true_probability: Mean probability of the true class over all seeds.
+        num_wrong: Number of seeds that misclassify it.
         num_seeds: Number of seeds.
     """
 
@@ -39,7 +39,7 @@ class VideoError:
 
 
 def video_errors(runs: Mapping[int, Predictions]) -> list[VideoError]:
-    """Every video that a seed gets wrong, the most confident error first: by the probability of the wrong class.
+    """All videos misclassified by any seed, most confident errors first, by the probability of the wrong class.
 
     Args:
         runs: Seed → predictions of the same frames, in any order.
@@ -52,7 +52,7 @@ def video_errors(runs: Mapping[int, Predictions]) -> list[VideoError]:
     errors = []
     for k in np.flatnonzero(wrong.any(axis=0)):
         votes = np.bincount(predicted[wrong[:, k], k], minlength=every.shape[2])
-        answer = int((votes + mean[k] / 2).argmax())  # half a probability decides between equal votes only
+        answer = int((votes + mean[k] / 2).argmax())  # half a probability only breaks ties between votes
         errors.append(
             VideoError(
                 str(first.videos[k]),
@@ -70,7 +70,7 @@ def video_errors(runs: Mapping[int, Predictions]) -> list[VideoError]:
 
 
 def thumbnail(folder: VideoFolder, name: str, size: int = 160) -> bytes | None:
-    """A frame as a small JPEG file, at most ``size`` pixels wide and high; None if the folder does not have it."""
+    """A frame as a small JPEG, at most ``size`` pixels wide and high; None if the folder does not have it."""
     try:
         (frame,) = folder.frames([name])
     except (OSError, ValueError):
@@ -83,6 +83,6 @@ def thumbnail(folder: VideoFolder, name: str, size: int = 160) -> bytes | None:
 
 
 def _in_order(table: Predictions) -> Predictions:
-    """Rows sorted by video, since folds, and so the order, may differ between seeds."""
+    """Sort rows by video, since folds, and therefore the order, may differ between seeds."""
     order = np.argsort(table.videos)
     return Predictions(**{name: values[order] for name, values in vars(table).items()})

@@ -1,4 +1,4 @@
-"""Figures of a cross-validated classifier: confusion matrices, ROC curves and a forest plot of its measures."""
+"""Figures for a cross-validated classifier: confusion matrices, ROC curves and a forest plot of its metrics."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -24,10 +24,10 @@ _FALSE_POSITIVE_RATES = np.linspace(0, 1, 1001)
 def confusion_matrices(matrices: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
     """Confusion matrices side by side, at most three in a row; true classes in rows.
 
-    A cell has the share of its row in per cent, and its count. A row without any label is left blank.
+    Each cell shows the percentage of its row, and the count. Rows without labels are left blank.
 
     Args:
-        matrices: Name of the method → (C, C) counts.
+        matrices: Method name → (C, C) counts.
         classes: Names of the C classes.
     """
     columns = min(len(matrices), 3)
@@ -56,14 +56,14 @@ def confusion_matrices(matrices: Mapping[str, np.ndarray], classes: Sequence[str
 
 
 def roc_curves(runs: Mapping[str, Sequence[Predictions]], classes: Sequence[str]) -> Figure:
-    """ROC curves of one class against the rest, a panel a class.
+    """One-vs-rest ROC curves, one panel per class.
 
-    A strong line is the mean over seeds of the sensitivity at each false positive rate, not a curve of pooled scores,
-    since networks of different seeds have different scales; thin lines are single seeds. The AUROC in the legend is the
-    mean over seeds. A class without labels, or that all labels are of, has an empty panel.
+    The thick line is the mean over seeds of the sensitivity at each false positive rate, not a curve of pooled scores,
+    since networks with different seeds have different scales; thin lines are single seeds. The AUROC in the legend is
+    the mean over seeds. The panel stays empty for a class that has no labels or all of them.
 
     Args:
-        runs: Name of the method → predictions, one a seed.
+        runs: Method name → predictions, one per seed.
         classes: Names of the C classes.
     """
     columns = min(len(classes), 3)
@@ -89,7 +89,7 @@ def roc_curves(runs: Mapping[str, Sequence[Predictions]], classes: Sequence[str]
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MultipleLocator(0.25))
         if axes.get_legend_handles_labels()[1]:
-            # Below the panel: curves near the diagonal would run through it inside.
+            # Below the panel, because curves near the diagonal would cross it inside.
             place = {'loc': 'upper left', 'bbox_to_anchor': (-0.02, -0.17)}
             axes.legend(**place, frameon=False, fontsize=8.5, labelcolor=DARK, borderpad=0)
         else:
@@ -98,7 +98,7 @@ def roc_curves(runs: Mapping[str, Sequence[Predictions]], classes: Sequence[str]
 
 
 def forest_plot(summary: Mapping, level: str) -> Figure:
-    """Every metric of every method and selection: mean over seeds, 95 % interval over patients, a ring a seed.
+    """Every metric of every method and selection: mean over seeds, 95 % interval over patients, one ring per seed.
 
     Args:
         summary: See :func:`uscl.stats.evaluation_summary.summarise`.
@@ -111,7 +111,7 @@ def forest_plot(summary: Mapping, level: str) -> Figure:
         for method, (colour, _) in zip(found['results'], cycle(METHOD_STYLES), strict=False)
         if selection in found['results'][method]
     ]
-    # A gap between selections, and room above each for its name.
+    # Leave a gap between selections, and room above each for its name.
     heights, height, before = [], 0.0, None
     for selection, _, _ in rows:
         height += 1.0 if selection == before else 2.0
@@ -144,12 +144,12 @@ def _interval(axes: Axes, estimate: Mapping, at: float, colour: str) -> None:
         axes.plot([100 * estimate['low'], 100 * estimate['high']], [at, at], color=colour, linewidth=2.2, zorder=1)
     seeds = [100 * value for value in estimate['by_seed'].values() if value is not None]
     ring: dict[str, Any] = {'s': 17, 'facecolors': 'white', 'edgecolors': colour, 'linewidths': 0.9}
-    axes.scatter(seeds, np.full(len(seeds), at + 0.33), zorder=2, **ring)  # below the line that would hide them
+    axes.scatter(seeds, np.full(len(seeds), at + 0.33), zorder=2, **ring)  # below the line, which would hide them
     axes.scatter([100 * estimate['mean']], [at], s=34, marker='D', color=colour, zorder=3)
 
 
 def _roc(run: Predictions, k: int) -> tuple[tuple[np.ndarray, np.ndarray], float] | None:
-    """False positive rates and sensitivities of class k, and the area below; None where undefined."""
+    """False positive rates and sensitivities for class k, and the area under the curve; None if undefined."""
     positive = run.labels == k
     if positive.all() or not positive.any():
         return None

@@ -1,4 +1,4 @@
-"""One page that shows how well backbones classify: what was asked, measures, figures, and what they get wrong."""
+"""A page that shows how well backbones classify: setup, metrics, figures, and misclassified videos."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ from .evaluation_errors import VideoError, thumbnail, video_errors
 from .evaluation_figures import confusion_matrices, forest_plot, roc_curves
 from .html_page import fact, unbroken, write_page
 
-MAX_ERRORS = 40  # of each method
+MAX_ERRORS = 40  # per method
 _ASKED = ('data', 'protocol', 'folds', 'seeds', 'trained on')
 _ORIGIN = ('settings', 'versions', 'device', 'seconds')
 
@@ -38,18 +38,18 @@ def write_evaluation_report(
     data_root: str | Path,
     backbones: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write the page in one step.
+    """Write the page atomically.
 
     Args:
         path: The file.
         runs: Method → selection → seed → predictions of all test frames.
         classes: Names of the classes.
-        summary: Of these runs, see :func:`uscl.stats.evaluation_summary.summarise`.
-        facts: What was asked: ``command``, ``data``, ``protocol``, ``folds``, ``seeds``, ``warnings`` (list),
-            ``settings``, ``versions``, ``device``, ``seconds``, ``leak`` (true, or a sentence, if videos or frames of
-            one patient were on both sides); each may be absent, others are listed too.
-        data_root: Folder that the frames are of.
-        backbones: Method → what its backbone uses, as :meth:`BackboneHealth.as_dict` gives it.
+        summary: Summary of these runs, see :func:`uscl.stats.evaluation_summary.summarise`.
+        facts: The setup: ``command``, ``data``, ``protocol``, ``folds``, ``seeds``, ``warnings`` (list), ``settings``,
+            ``versions``, ``device``, ``seconds``, ``leak`` (true, or a sentence, if videos or frames of one patient
+            were on both sides). Each is optional, and other keys are listed too.
+        data_root: Data folder of the frames.
+        backbones: Method → what its backbone uses, as given by :meth:`BackboneHealth.as_dict`.
     """
     selection = summary['honest_selection']
     write_page(

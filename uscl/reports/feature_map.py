@@ -14,9 +14,9 @@ from uscl.stats.cohesion import normalise
 
 from .figures import DARK, GREY, new_figure, shorten
 
-MAX_NAMED = 20  # videos that can be told apart by colour and number
+MAX_NAMED = 20  # videos that colour and number can distinguish
 _POINT: dict[str, Any] = {'marker': 'o', 'markersize': 6}
-# Ten dark colours, then ten light ones: neighbours in the list differ in hue, and the numbers tell equal hues apart.
+# Ten dark colours, then ten light ones: neighbours in the list differ in hue, and the numbers separate equal hues.
 COLOURS = (
     *('#0b6e99', '#c8553d', '#2f855a', '#7b4ea3', '#b7791f', '#d53f8c', '#4a5568', '#00838f', '#7c5e10', '#9b1c1c'),
     *('#63b3ed', '#f6a58a', '#68d391', '#b794f4', '#f6d365', '#f9a8d4', '#a0aec0', '#5fd3dc', '#c9b458', '#f98080'),
@@ -24,17 +24,17 @@ COLOURS = (
 
 
 def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Lay out features in the plane by t-SNE on cosine geometry, started from the principal components.
+    """Lay out features in the plane by t-SNE with cosine geometry, initialised by PCA.
 
-    Rows are L2-normalised, so that Euclidean neighbours are neighbours by cosine. The perplexity is 30, or a third of
-    the other frames where that is less. Distances between far groups in the map have no meaning.
+    Rows are L2-normalised, so that Euclidean neighbours are cosine neighbours. The perplexity is 30, or a third of the
+    number of other frames if that is less. Distances between distant groups have no meaning.
 
     Args:
         features: (N, C) finite real numbers.
-        seed: Of the layout.
+        seed: Seed of the layout.
 
     Returns:
-        (N, 2) float32. Fewer than four frames, or frames that are all alike, cannot be laid out: all are at the origin.
+        (N, 2) float32. Fewer than four frames, or identical frames, cannot be laid out: all are placed at the origin.
     """
     unit = normalise(np.asarray(features, dtype=np.float64))
     if len(unit) < 4 or np.ptp(unit, axis=0).max(initial=0) < 1e-9:
@@ -42,7 +42,7 @@ def embed(features: np.ndarray, seed: int = 0) -> np.ndarray:
     if unit.shape[1] < 2:
         unit = np.pad(unit, ((0, 0), (0, 1)))
     perplexity = min(30.0, (len(unit) - 1) / 3)
-    # scikit-learn wants a PCA of two components; a constant column keeps that possible for any input.
+    # scikit-learn needs a two-component PCA; a constant column makes that possible for any input.
     return TSNE(n_components=2, init='pca', perplexity=perplexity, random_state=seed).fit_transform(unit)
 
 
@@ -53,17 +53,17 @@ def feature_maps(
     video_ids: Sequence[str],
     classes: Sequence[str | None] | None = None,
 ) -> Figure:
-    """Maps side by side, one point a frame, held-out frames with another marker.
+    """Maps side by side, one point per frame, with another marker for held-out frames.
 
-    Up to twenty videos have a colour and a number each. With more, points are coloured by class where classes are
-    known, else by the video's position in the list, and there is no list of videos.
+    Up to twenty videos get a colour and a number each. With more, points are coloured by class if known, otherwise by
+    the video's position in the list, and videos are not listed.
 
     Args:
-        maps: Name of the network → (N, 2) positions, see :func:`embed`.
-        video: (N,) integers in [0, V), the frames' videos.
-        held_out: (N,) booleans.
-        video_ids: V names.
-        classes: Class of each of the V videos, None where unknown; or None if no class is known.
+        maps: Network name → (N, 2) positions, see :func:`embed`.
+        video: (N,) integers in [0, V), the video of each frame.
+        held_out: (N,) booleans, true for held-out frames.
+        video_ids: V video ids.
+        classes: Class of each of the V videos, None if unknown; or None if no class is known.
 
     Returns:
         The figure.
@@ -90,7 +90,7 @@ def feature_maps(
 
 
 def style_map(axes: Axes, title: str) -> None:
-    """Title and frame of a map, which has no scale."""
+    """Set the title and the frame of a map, which has no scale."""
     axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
     axes.set(xticks=[], yticks=[])
     axes.margins(0.06)
@@ -108,7 +108,7 @@ def ramp(count: int) -> list[tuple]:
 
 
 def legend_below(figure: Figure, handles: Sequence[Line2D], columns: int) -> None:
-    """Put a legend below square panels and set the figure's height to hold both."""
+    """Put a legend below square panels and set the figure height to fit both."""
     figure.legend(
         handles=handles,
         loc='outside lower center',
@@ -125,7 +125,7 @@ def legend_below(figure: Figure, handles: Sequence[Line2D], columns: int) -> Non
 def _groups(
     video: np.ndarray, video_ids: Sequence[str], classes: Sequence[str | None] | None, known: Sequence[str]
 ) -> tuple[np.ndarray, list[str], list]:
-    """Group of each point, names for the legend (empty: none), colours of the groups."""
+    """Group of each point, legend names (empty for no legend), and group colours."""
     if len(video_ids) <= MAX_NAMED:
         names = [f'{number}  {shorten(name, 40)}' for number, name in enumerate(video_ids, start=1)]
         return video, names, list(COLOURS[: len(names)])
@@ -137,7 +137,7 @@ def _groups(
 
 
 def _number(axes: Axes, positions: np.ndarray, video: np.ndarray, count: int, colours: Sequence) -> None:
-    """Write each video's number beside the frame nearest to the middle of its frames: on a group."""
+    """Write each video's number beside the frame nearest to the centre of its frames."""
     for number in range(count):
         own = positions[video == number]
         if not len(own):

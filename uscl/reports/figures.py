@@ -1,4 +1,4 @@
-"""Figures of a pretraining run: its curves, its positive pairs, and how its features separate videos.
+"""Figures of a pretraining run: training curves, positive pairs, and how the features separate videos.
 
 All are built with matplotlib's object-oriented interface on the Agg canvas: no display, no global state. Sizes are in
 inches, for a page about 10 inches wide.
@@ -24,7 +24,7 @@ METHOD_STYLES = (
     *((BLUE, '-'), (ORANGE, (0, (5, 1.5))), ('#2f855a', (0, (2, 1)))),
     *(('#7b4ea3', (0, (6, 1.5, 1, 1.5))), ('#b7791f', '-'), ('#4a5568', (0, (5, 1.5)))),
 )
-_PANELS = (  # key of the log, title, colour
+_PANELS = (  # log key, title, colour
     ('loss', 'Total loss', DARK),
     ('loss_contrastive', 'Contrastive loss (NT-Xent)', BLUE),
     ('loss_cls', 'Classification loss (weighted)', ORANGE),
@@ -34,12 +34,12 @@ _PANELS = (  # key of the log, title, colour
 
 
 def new_figure(width: float, height: float, hspace: float = 0.02) -> Figure:
-    """An empty figure of ``width`` by ``height`` inches with its own canvas and automatic layout.
+    """An empty figure with its own canvas and automatic layout.
 
     Args:
         width: In inches.
         height: In inches.
-        hspace: Room between rows of panels, as a share of a panel's height.
+        hspace: Space between rows of panels, as a fraction of a panel's height.
     """
     layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.07, hspace=hspace)  # pads in inches
     figure = Figure(figsize=(width, height), layout=layout, facecolor='white')
@@ -48,17 +48,17 @@ def new_figure(width: float, height: float, hspace: float = 0.02) -> Figure:
 
 
 def check_picture(path: str | Path) -> None:
-    """Refuse a file name that no picture can be saved under, before any work is done.
+    """Reject a file name that no figure can be saved under, before any work is done.
 
     Raises:
-        ValueError: The suffix is unknown, or it is a folder.
+        ValueError: The suffix is unknown, or the path is a folder.
     """
     if Path(path).suffix.lower() not in PICTURE_SUFFIXES or Path(path).is_dir():
-        raise ValueError(f'{path} should be a file name that ends with {", ".join(PICTURE_SUFFIXES)}.')
+        raise ValueError(f'{path} should be a file name ending in {", ".join(PICTURE_SUFFIXES)}.')
 
 
 def save_picture(figure: Figure, path: str | Path, dpi: int = 150) -> None:
-    """Write a figure in one step; the format is that of the suffix, the folder is made if need be.
+    """Write a figure atomically, in the format given by the suffix; the folder is created if needed.
 
     Raises:
         ValueError: See :func:`check_picture`.
@@ -69,14 +69,14 @@ def save_picture(figure: Figure, path: str | Path, dpi: int = 150) -> None:
 
 
 def tidy(axes: Axes, title: str = '', xlabel: str = '', ylabel: str = '', grid: str | None = None) -> None:
-    """Title and label a panel, take away the frame's upper and right lines and quieten the rest.
+    """Title and label a panel, remove the upper and right frame lines and tone down the rest.
 
     Args:
         axes: The panel, drawn.
-        title: Above it, flush left.
-        xlabel: Of the horizontal axis.
-        ylabel: Of the vertical axis.
-        grid: Faint lines behind the curves at the ticks of one axis, 'x' or 'y', or of 'both'; None: none.
+        title: Title above the panel, aligned left.
+        xlabel: Label of the horizontal axis.
+        ylabel: Label of the vertical axis.
+        grid: Faint lines behind the curves at the ticks of one axis, 'x' or 'y', or of 'both'; None draws none.
     """
     axes.set_title(title, fontsize=10.5, color=DARK, loc='left')
     axes.set_xlabel(xlabel, fontsize=9, color=DARK)
@@ -90,24 +90,23 @@ def tidy(axes: Axes, title: str = '', xlabel: str = '', ylabel: str = '', grid: 
 
 
 def loss_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], batch_size: int | None = None) -> Figure:
-    """Training curves, one panel a quantity.
+    """Training curves, one panel per quantity.
 
     Args:
-        curves: Key of the log → iterations (n,) and values (n,), see
-            :func:`uscl.reports.training_log.read_scalars`. Known keys are ``loss``,
-            ``loss_contrastive``, ``loss_cls``, ``accuracy`` and ``lr``; those missing are left out.
-        batch_size: Videos N in the batch of the contrastive loss. Marks log(2N - 1), its value when each of the other
-            2N - 1 views of the batch is equally likely to be the partner.
+        curves: Log key → iterations (n,) and values (n,), see :func:`uscl.reports.training_log.read_scalars`. Known
+            keys are ``loss``, ``loss_contrastive``, ``loss_cls``, ``accuracy`` and ``lr``; missing ones are skipped.
+        batch_size: Number of videos N per batch of the contrastive loss. Marks log(2N - 1), the loss if each of the
+            other 2N - 1 views in the batch is equally likely to be the partner.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: None of the known keys is there.
+        ValueError: None of the known keys is present.
     """
     panels = [panel for panel in _PANELS if len(curves.get(panel[0], ((), ()))[1])]
     if [key for key, _, _ in panels][:2] == ['loss', 'loss_contrastive'] and 'loss_cls' not in curves:
-        panels = panels[1:]  # the total would repeat the only term
+        panels = panels[1:]  # the total would just repeat the only term
     if not panels:
         raise ValueError(f'The log has none of {[key for key, _, _ in _PANELS]}, only {sorted(curves)}.')
     columns = min(len(panels), 3)
@@ -147,7 +146,7 @@ def draw_curve(
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """Centred mean over a twenty-fifth of the points, over what there is of it at the ends; few points stay."""
+    """Centred moving average over 1/25 of the points, shortened at the ends; short curves are returned unchanged."""
     half = len(values) // 50
     if half < 1 or not np.isfinite(values).all():
         return values
@@ -158,24 +157,24 @@ def smooth(values: np.ndarray) -> np.ndarray:
 def similarity_histograms(
     similarities: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int = 60, notes: Mapping[str, str] | None = None
 ) -> Figure:
-    """Cosine similarities within and between videos, a panel for each network, on one axis.
+    """Cosine similarities within and between videos, one panel per network, on a common axis.
 
-    Both histograms of a panel have area 1, whatever the numbers of pairs. The mean of each is marked.
+    Both histograms in a panel have area 1, regardless of the number of pairs. The mean of each is marked.
 
     Args:
-        similarities: Name of the network → ``intra`` (P,) and ``inter`` (Q,); either may be empty.
+        similarities: Network name → ``intra`` (P,) and ``inter`` (Q,); either may be empty.
         bins: Number of bins over the range of all values.
-        notes: Name of the network → a few words to add to the panel's title.
+        notes: Network name → a few words to add to the panel's title.
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: There is no similarity at all.
+        ValueError: There are no similarities.
     """
     every = np.concatenate([values for pair in similarities.values() for values in pair])
     if not len(every):
-        raise ValueError('There is no pair of frames to compare.')
+        raise ValueError('There are no pairs of frames to compare.')
     high = min(1.0, float(every.max()) + 1e-6)
     edges = np.linspace(min(float(every.min()), high - 0.02), high, bins + 1)
     figure = new_figure(8.6, 1.9 * len(similarities) + 0.6)
@@ -198,22 +197,22 @@ def similarity_histograms(
 
 
 def triplet_sheet(rows: Sequence[Mapping]) -> Figure:
-    """How sample pair generation makes two views of a video: one row a video.
+    """How sample pair generation makes two views of a video: one row per video.
 
     Args:
-        rows: Dicts with ``video_id`` (str), ``frames`` (one to three (H, W, 3) uint8, red, green, blue, in time order;
-            the second of three is the anchor), ``views`` (one or two (S, S, 3) uint8) and ``mix_ratios`` ((ξ1, ξ2), or
-            empty where nothing was mixed).
+        rows: Dicts with ``video_id`` (str), ``frames`` (one to three (H, W, 3) uint8 RGB images in time order; the
+            second of three is the anchor), ``views`` (one or two (S, S, 3) uint8) and ``mix_ratios`` ((ξ1, ξ2), or
+            empty if nothing was mixed).
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: There is no row.
+        ValueError: There are no rows.
     """
     if not rows:
-        raise ValueError('There is no video to show.')
-    # hspace: for the lines below the images, which the layout ignores
+        raise ValueError('There are no videos to show.')
+    # hspace leaves room for the lines below the images, which the layout ignores
     figure = new_figure(9.4, 0.1 + 2.2 * len(rows), hspace=0.1)
     cells = figure.subplots(len(rows), 6, squeeze=False, width_ratios=[1, 1, 1, 0.16, 1, 1])
     for cell in cells.flat:
@@ -237,17 +236,17 @@ def triplet_sheet(rows: Sequence[Mapping]) -> Figure:
 
 
 def write_below(axes: Axes, text: str, colour: str) -> None:
-    """Write a line below an image, flush left."""
+    """Write a line of text below an image, left-aligned."""
     written = axes.text(0, -0.03, text, transform=axes.transAxes, fontsize=8.5, color=colour, va='top')
-    written.set_in_layout(False)  # else a long name would push the columns apart
+    written.set_in_layout(False)  # otherwise a long name would push the columns apart
 
 
 def _mixtures(ratios: Sequence[float], frames: int, views: int) -> list[str]:
-    """Of which frames each view is made."""
+    """Formula of each view."""
     if len(ratios) == 2:
         return [_mixture(ratios[0], 'x1'), _mixture(ratios[1], 'x3')]
     if frames == 3:
-        return [''] * views  # which of them, only the pipeline knows
+        return [''] * views  # only the pipeline knows which frames were used
     return ['x1', 'x2' if frames == 2 else 'x1'][:views]
 
 
@@ -256,5 +255,5 @@ def _mixture(ratio: float, frame: str) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """The end of a text, which tells clips of one folder apart, after an ellipsis if it is longer than ``limit``."""
+    """Shorten to the end of a text, which distinguishes clips in one folder, after an ellipsis."""
     return text if len(text) <= limit else '…' + text[1 - limit :]

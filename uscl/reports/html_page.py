@@ -1,6 +1,6 @@
-"""A web page in one file, from a template: inline style, images inside, no script, nothing loaded from elsewhere.
+"""Build a self-contained web page from a template: inline style and script, embedded images, no external resources.
 
-The text of a page is in ``templates/``; what Python gives it are values and figures. Every value is escaped.
+The text of a page is in ``templates/``; Python supplies values and figures. Every value is escaped.
 """
 
 import base64
@@ -9,25 +9,27 @@ import math
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib.figure import Figure
 
 from uscl.core.atomic_files import write_text
 
+if TYPE_CHECKING:  # pages without figures need not wait for it
+    from matplotlib.figure import Figure
+
 
 def write_page(path: str | Path, template: str, **content: Any) -> None:
-    """Write a page in one step, making its folder: readers see the old page or the new one, never half of it.
+    """Write a page atomically, creating its folder: readers see the old page or the new one, never half of it.
 
     Args:
         path: The file.
-        template: Of the folder ``templates``.
-        **content: What the template names; ``title``, and ``subtitle`` (may be empty), are of every page.
+        template: Name of a template in ``templates``.
+        **content: Variables of the template; every page has ``title`` and ``subtitle`` (may be empty).
 
     Raises:
-        jinja2.UndefinedError: The template names what is not there.
+        jinja2.UndefinedError: The template uses a variable that was not given.
     """
     write_text(path, render(template, **content))
 
@@ -35,31 +37,31 @@ def write_page(path: str | Path, template: str, **content: Any) -> None:
 def render(template: str, **content: Any) -> str:
     """The text of a page, see :func:`write_page`."""
     text = _environment().get_template(template).render(content)
-    return re.sub(r'[ \t]*\n\s*(?=[^<\s])', ' ', text)  # a paragraph of the template is one line
+    return re.sub(r'[ \t]*\n\s*(?=[^<\s])', ' ', text)  # put each paragraph of the template on one line
 
 
-def picture(figure: Figure, alt: str, dpi: int = 130) -> Markup:
-    """A figure as an image inside the page.
+def picture(figure: 'Figure', alt: str, dpi: int = 130) -> Markup:
+    """Embed a figure as an image in the page.
 
     Args:
-        figure: It is rendered at once and can be discarded.
-        alt: What it shows, for those who do not see it.
-        dpi: Pixels an inch.
+        figure: The figure; rendered immediately, so it can be discarded.
+        alt: Description for readers who cannot see it.
+        dpi: Pixels per inch.
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=dpi, metadata={'Software': None})
-    # Drawn at 100 pixels an inch at most: the rest of the resolution is for screens of high density.
+    # Displayed at 100 pixels per inch at most: the remaining resolution is for high-density screens.
     width = round(100 * figure.get_figwidth())
     return Markup(f'<img src="data:image/png;base64,{_base64(buffer.getvalue())}" alt="{escape(alt)}" width="{width}">')
 
 
 def photograph(jpeg: bytes, alt: str) -> Markup:
-    """A JPEG file as an image inside the page."""
+    """Embed a JPEG file as an image in the page."""
     return Markup(f'<img src="data:image/jpeg;base64,{_base64(jpeg)}" alt="{escape(alt)}">')
 
 
 def percent(share: float | None) -> str:
-    """A share in [0, 1] as text, with a space that does not break; what is not defined is a dash.
+    """A fraction in [0, 1] as a percentage with a non-breaking space; undefined values are a dash.
 
     >>> percent(0.98077).split(), percent(float('nan'))
     (['98.1', '%'], '–')
@@ -68,12 +70,12 @@ def percent(share: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with so many decimals; what is not defined is a dash."""
+    """A number with the given number of decimals; undefined values are a dash."""
     return '–' if value is None or math.isnan(value) else f'{value:.{digits}f}'
 
 
 def count(how_many: int, noun: str) -> str:
-    """A number with its noun.
+    """A number followed by its noun.
 
     >>> count(1, 'lesion'), count(0, 'lesion')
     ('1 lesion', '0 lesions')
@@ -82,7 +84,7 @@ def count(how_many: int, noun: str) -> str:
 
 
 def fact(value: Any) -> str:
-    """Any plain value on one line."""
+    """Any plain value, on one line."""
     if isinstance(value, dict):
         return ', '.join(f'{name} {fact(item)}' for name, item in value.items())
     if isinstance(value, list | tuple):
@@ -91,7 +93,7 @@ def fact(value: Any) -> str:
 
 
 def unbroken(cell: str) -> str:
-    """A cell whose intervals stay on one line."""
+    """A cell whose intervals do not wrap."""
     return cell.replace(' %', '\u00a0%').replace(' to ', '\u00a0to\u00a0').replace('SD ', 'SD\u00a0')
 
 

@@ -1,4 +1,4 @@
-"""Read the scalars that an MMEngine runner logs."""
+"""Read the scalars logged by an MMEngine runner."""
 
 import json
 from collections.abc import Sequence
@@ -11,25 +11,25 @@ def find_scalars(checkpoint: str | Path) -> list[Path]:
     """The logs of all runs in the work directory of a checkpoint, oldest first.
 
     Args:
-        checkpoint: ``WORK_DIR/epoch_N.pth``; looks for ``WORK_DIR/<timestamp>/vis_data/scalars.json``.
+        checkpoint: ``WORK_DIR/epoch_N.pth``; its logs are in ``WORK_DIR/<timestamp>/vis_data/scalars.json``.
 
     Returns:
-        Paths sorted by timestamp; a resumed run has one for every start. Empty if there are none.
+        Paths sorted by timestamp; a resumed run has one per start. Empty if there are none.
     """
     return sorted(Path(checkpoint).parent.glob('*/vis_data/scalars.json'))
 
 
 def read_scalars(paths: Sequence[str | Path]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Join the training curves of a run and its resumptions.
+    """Join the training curves of a run and its resumed parts.
 
-    A later file replaces what an earlier one logged from its own first iteration on. Lines without ``loss`` (those of a
-    validation) and a last line cut short by a crash are left out; a value may be missing from any line.
+    A later file replaces everything that earlier ones logged from its first iteration on. Lines without ``loss`` (those
+    of validation) and a last line truncated by a crash are skipped; any line may lack a value.
 
     Args:
-        paths: ``scalars.json`` files, oldest first, one JSON dict a line.
+        paths: ``scalars.json`` files, oldest first, one JSON dict per line.
 
     Returns:
-        For every key: iterations (n,) and values (n,), float64, in the order of iterations.
+        For every key, iterations (n,) and values (n,), float64, ordered by iteration.
 
     Raises:
         ValueError: A line other than the last is not JSON.
@@ -58,7 +58,7 @@ def _read_lines(path: Path) -> list[dict]:
         except ValueError as error:
             if number == len(texts):
                 break
-            raise ValueError(f'{path}: entry {number} is not JSON ({error}); remove it or the file.') from error
+            raise ValueError(f'{path}: entry {number} is not JSON ({error}): remove the entry or the file.') from error
         if 'loss' in line and ('iter' in line or 'step' in line):
             lines.append(line)
     return lines

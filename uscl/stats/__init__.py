@@ -1,1 +1,1 @@
-"""Measures of predictions and features, intervals over patients, and their summaries."""
+"""Metrics of predictions and features, intervals over patients, and summaries."""

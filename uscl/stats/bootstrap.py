@@ -1,8 +1,8 @@
-"""How far measures would vary with other patients: the bootstrap over patients, exact and without loops over resamples.
+"""Bootstrap over patients: how far metrics would vary with other patients. Exact, without loops over resamples.
 
-Frames of a patient are alike, so patients are drawn, not frames. A resample draws as many patients as there are, with
-replacement; it is a vector of counts, one a patient. All measures are functions of sums over patients, or over pairs
-of patients, so that thousands of resamples are a few matrix products.
+Frames of one patient are alike, so patients are drawn, not frames. A resample draws as many patients as there are, with
+replacement, and is stored as a vector of counts, one per patient. All metrics are functions of sums over patients or
+over pairs of patients, so thousands of resamples are a few matrix products.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from .predictions import Predictions
 
 @dataclass(frozen=True)
 class PatientStatistics:
-    """What P patients contribute to the measures of a classifier of C classes.
+    """What P patients contribute to the metrics of a classifier with C classes.
 
     Attributes:
         patients: (P,) strings, sorted.
         confusion: (P, C, C) float64, counts by patient, true class and predicted class.
-        wins: (C, P, P) float64: for class c, the number of pairs of a row of class c of the first patient and a row of
-            another class of the second in which the first has the higher probability of c; ties count half.
+        wins: (C, P, P) float64: for class c, the number of pairs of a class-c row of the first patient and a row of
+            another class of the second patient in which the first has the higher probability of c; ties count half.
     """
 
     patients: np.ndarray
@@ -31,10 +31,10 @@ class PatientStatistics:
 
     @classmethod
     def of(cls, predictions: Predictions, num_classes: int) -> 'PatientStatistics':
-        """Count; memory grows with C · P².
+        """Collect the statistics; memory grows with C · P².
 
         Raises:
-            ValueError: There is no prediction, or labels or probabilities are not of C classes.
+            ValueError: There are no predictions, or labels or probabilities do not match C classes.
         """
         check_classes(predictions, num_classes)
         patients, patient = np.unique(predictions.groups, return_inverse=True)
@@ -45,10 +45,10 @@ class PatientStatistics:
         return cls(patients, confusion, np.stack(wins))
 
     def metrics(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Measures of B resamples, as :func:`~uscl.stats.classification.classification_metrics` defines.
+        """Metrics of B resamples, as defined by :func:`~uscl.stats.classification.classification_metrics`.
 
         Args:
-            weights: (B, P) how many times each patient is in each resample, at least one patient in each.
+            weights: (B, P), how often each patient occurs in each resample; at least one patient per resample.
 
         Returns:
             ``accuracy``, ``balanced_accuracy``, ``macro_f1`` and ``macro_auroc``, each (B,); ``precision``,
@@ -75,7 +75,7 @@ class PatientStatistics:
 
 
 def won_pairs(scores: np.ndarray, positive: np.ndarray, patient: np.ndarray, num_patients: int) -> np.ndarray:
-    """Pairs of a positive and a negative row in which the positive scores higher, by the patients of both.
+    """Count pairs of a positive and a negative row in which the positive scores higher, by the patients of both.
 
     Args:
         scores: (N,) real numbers.
@@ -84,7 +84,7 @@ def won_pairs(scores: np.ndarray, positive: np.ndarray, patient: np.ndarray, num
         num_patients: P.
 
     Returns:
-        (P, P) float64, patients of the positives in rows; ties count half.
+        (P, P) float64, with the positives' patients in rows; ties count half.
     """
     wins = np.zeros((num_patients, num_patients))
     for k in np.unique(patient[~positive]):
@@ -96,30 +96,30 @@ def won_pairs(scores: np.ndarray, positive: np.ndarray, patient: np.ndarray, num
 
 
 def patient_weights(num_patients: int, resamples: int, seed: int) -> np.ndarray:
-    """(B, P) integers: how many times each of P patients is in each of B resamples; rows sum to P."""
+    """(B, P) integers: how often each of P patients occurs in each of B resamples; rows sum to P."""
     shares = np.full(num_patients, 1 / num_patients)
     return np.random.default_rng(seed).multinomial(num_patients, shares, size=resamples)
 
 
 def resampled_metrics(runs: Sequence[PatientStatistics], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Measures in B resamples of patients, each the mean over runs of the same patients that differ in their seed.
+    """Metrics in B resamples of patients, averaged over runs on the same patients that differ in their seed.
 
-    The difference of two methods in the same resamples is the difference of their results with the same ``weights``.
-    What cannot vary is NaN: everything with one patient, and the measures of a class that one patient has.
+    To compare two methods on the same resamples, subtract their results for the same ``weights``. Metrics that cannot
+    vary are NaN: all of them with a single patient, and those of a class that only one patient has.
 
     Args:
-        runs: Of at least one seed.
+        runs: Statistics of at least one seed.
         weights: (B, P), see :func:`patient_weights`.
 
     Returns:
-        As :meth:`PatientStatistics.metrics`.
+        As for :meth:`PatientStatistics.metrics`.
 
     Raises:
-        ValueError: The runs have different patients, or not as many as the weights.
+        ValueError: The runs have different patients, or their number does not match the weights.
     """
     patients = runs[0].patients
     if any(not np.array_equal(run.patients, patients) for run in runs) or weights.shape[1] != len(patients):
-        raise ValueError('Runs that are compared should have the same patients: evaluate all on the same videos.')
+        raise ValueError('The compared runs have different patients: evaluate all on the same videos.')
     every = [run.metrics(weights) for run in runs]
     means = {name: np.mean([metrics[name] for metrics in every], axis=0) for name in every[0]}
     few = (runs[0].confusion.sum(axis=2) > 0).sum(axis=0) < 2
@@ -129,14 +129,14 @@ def resampled_metrics(runs: Sequence[PatientStatistics], weights: np.ndarray) ->
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:
-    """Percentile interval over resamples, without those in which the value is undefined.
+    """Percentile interval over resamples, ignoring those in which the value is undefined.
 
     Args:
-        values: (B,) or (B, K), may hold NaN.
-        level: Share of the resamples inside.
+        values: (B,) or (B, K); may contain NaN.
+        level: Fraction of the resamples inside the interval.
 
     Returns:
-        (2,) or (2, K), low and high; NaN where no resample has a value.
+        (2,) or (2, K), low and high; NaN if no resample has a value.
     """
     ends = np.full((2, *values.shape[1:]), np.nan)
     defined = np.isfinite(values).any(axis=0)

@@ -1,4 +1,4 @@
-"""Measures of a classifier by scikit-learn, with one rule for classes that do not occur."""
+"""Classification metrics by scikit-learn, with one rule for classes that do not occur."""
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
@@ -10,15 +10,15 @@ CLASS_METRICS = ('precision', 'recall', 'f1', 'auroc')
 
 
 def classification_metrics(predictions: Predictions, num_classes: int) -> dict[str, float | list]:
-    """Measure how well probabilities predict labels; the predicted class is the first of the largest probability.
+    """Measure how well probabilities predict labels. The predicted class is the first one with the highest probability.
 
-    A class without any label has nothing to be measured on: its precision, recall, F1 and AUROC are NaN, and every
-    mean over classes leaves it out. A class that has labels but is never predicted has precision 0 and F1 0. AUROC is
-    one class against the rest; it is NaN for all where there are labels of one class only.
+    A class without labels cannot be measured: its precision, recall, F1 and AUROC are NaN, and means over classes skip
+    it. A class that has labels but is never predicted has precision 0 and F1 0. AUROC is one-vs-rest; it is NaN for all
+    classes if all labels are of one class.
 
     Args:
-        predictions: Of N >= 1 frames or videos.
-        num_classes: C.
+        predictions: Predictions for N >= 1 frames or videos.
+        num_classes: Number of classes C.
 
     Returns:
         ``accuracy``, ``balanced_accuracy`` (mean recall), ``macro_f1`` and ``macro_auroc`` in [0, 1] or NaN;
@@ -26,7 +26,7 @@ def classification_metrics(predictions: Predictions, num_classes: int) -> dict[s
         ``confusion``, C lists of C counts, true classes in rows.
 
     Raises:
-        ValueError: There is no prediction, or labels or probabilities are not of C classes.
+        ValueError: There are no predictions, or labels or probabilities do not match C classes.
     """
     check_classes(predictions, num_classes)
     labels, scores = predictions.labels, predictions.probabilities
@@ -52,7 +52,7 @@ def classification_metrics(predictions: Predictions, num_classes: int) -> dict[s
 
 
 def mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without NaN; NaN where nothing else is there.
+    """Mean over the last axis, ignoring NaN; NaN if all values are NaN.
 
     >>> mean_of_defined(np.array([[1.0, np.nan, 2.0], [np.nan, np.nan, np.nan]])).tolist()
     [1.5, nan]
@@ -64,12 +64,12 @@ def mean_of_defined(values: np.ndarray) -> np.ndarray:
 
 
 def check_classes(predictions: Predictions, num_classes: int) -> None:
-    """Raise a ValueError unless there are predictions, and labels and probabilities are of C classes."""
+    """Raise a ValueError unless there are predictions, and labels and probabilities match C classes."""
     if not len(predictions):
-        raise ValueError('There is no prediction to measure: the data has no labelled video.')
+        raise ValueError('There are no predictions to measure: the data have no labelled video.')
     if predictions.probabilities.shape[1] != num_classes:
         raise ValueError(
-            f'The predictions are of {predictions.probabilities.shape[1]} classes, but {num_classes} are named: '
+            f'The predictions have {predictions.probabilities.shape[1]} classes, but {num_classes} are named: '
             'use the classes that the classifier was trained with.'
         )
     wrong = (predictions.labels < 0) | (predictions.labels >= num_classes)

@@ -1,6 +1,6 @@
-"""Does a representation keep the frames of one video together? Similarities, AUROC and retrieval on held-out frames.
+"""Does a representation keep frames of one video together? Similarities, AUROC and retrieval on held-out frames.
 
-Pure NumPy and scikit-learn: what made the features does not matter, nor does their scale.
+Pure NumPy and scikit-learn; the origin and the scale of the features do not matter.
 """
 
 from dataclasses import dataclass
@@ -8,33 +8,33 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-MAX_PAIRS = 200_000  # of each kind; the standard error of a mean of similarities is then below 0.0023
-_DECIMALS = 9  # similarities closer than this are ties: rounding error of a product must not order them
-_CHUNK = 8_192  # rows handled at a time, to bound memory
+MAX_PAIRS = 200_000  # per kind; the standard error of a mean of similarities is then below 0.0023
+_DECIMALS = 9  # closer similarities are ties, so that rounding errors do not order them
+_CHUNK = 8_192  # rows processed at a time, to bound memory
 
 
 @dataclass(frozen=True)
 class Cohesion:
     """How much closer the frames of one video are than the frames of different videos.
 
-    Similarities are cosines in [-1, 1]. Whatever cannot be measured is NaN: everything ``intra`` when no video has two
-    frames, everything ``inter`` when there is only one video, ``gap`` and ``auroc`` in both cases, ``retrieval`` and
-    ``chance`` without a query or without a gallery frame.
+    Similarities are cosines in [-1, 1]. Anything that cannot be measured is NaN: all ``intra`` values if no video has
+    two frames, all ``inter`` values if there is only one video, ``gap`` and ``auroc`` in both cases, ``retrieval`` and
+    ``chance`` without query or gallery frames.
 
     Attributes:
-        intra: (P,) float64, similarities of pairs of different frames of one video.
+        intra: (P,) float64, similarities of pairs of different frames of the same video.
         inter: (Q,) float64, similarities of pairs of frames of different videos.
-        num_intra_pairs: All such pairs; larger than P when they were subsampled.
-        num_inter_pairs: All such pairs; larger than Q when they were subsampled.
+        num_intra_pairs: Number of all such pairs; larger than P if they were subsampled.
+        num_inter_pairs: Number of all such pairs; larger than Q if they were subsampled.
         intra_mean: Mean of ``intra``.
         inter_mean: Mean of ``inter``.
         gap: ``intra_mean - inter_mean``.
         auroc: Probability that an intra pair is more similar than an inter pair, ties counting half; 0.5 is chance.
-        retrieval: Share of query frames whose nearest gallery frame is of their own video (retrieval@1).
-        num_correct: ``retrieval * num_queries``; not an integer where nearest frames are tied.
+        retrieval: Fraction of query frames whose nearest gallery frame is from their own video (retrieval@1).
+        num_correct: ``retrieval * num_queries``; not an integer if nearest frames are tied.
         num_queries: Number of query frames.
         num_gallery: Number of gallery frames.
-        chance: Expected ``retrieval`` if each query's nearest frame were a gallery frame drawn at random.
+        chance: Expected ``retrieval`` if each query's nearest frame were drawn at random from the gallery.
     """
 
     intra: np.ndarray
@@ -52,7 +52,7 @@ class Cohesion:
     chance: float
 
     def scalars(self) -> dict[str, float]:
-        """Everything but the two arrays, as plain numbers."""
+        """All fields except the two arrays, as plain numbers."""
         return {name: value for name, value in vars(self).items() if name not in ('intra', 'inter')}
 
 
@@ -61,22 +61,22 @@ def measure_cohesion(
 ) -> Cohesion:
     """Measure the cohesion of video clusters in a feature space.
 
-    Features are L2-normalised first; a zero vector stays zero, so its similarity to everything is 0. Similarities are
-    rounded to nine decimals, which makes exact copies exact ties.
+    Features are L2-normalised first. A zero vector stays zero, so its similarity to everything is 0. Similarities are
+    rounded to nine decimals, so exact copies are exact ties.
 
     Args:
         features: (N, C) real numbers.
-        video: (N,) integers, frames with the same number are of the same video.
-        query: (N,) booleans, true for the held-out frames that are looked up among the others (the gallery).
-        max_pairs: With at most this many pairs of a kind all of them are used and the result is exact; with more, that
-            many are drawn without replacement.
-        seed: Of that draw.
+        video: (N,) integers; frames with the same number are from the same video.
+        query: (N,) booleans, true for held-out frames, which are looked up among the others (the gallery).
+        max_pairs: Up to this many pairs of a kind, all are used and the result is exact; beyond, this many are sampled
+            without replacement.
+        seed: Seed of the sampling.
 
     Returns:
         The measures, see :class:`Cohesion`.
 
     Raises:
-        ValueError: Shapes do not fit together, there is no frame, or features are not finite.
+        ValueError: Shapes do not match, there are no frames, or features are not finite.
     """
     features, video, query = np.asarray(features, dtype=np.float64), np.asarray(video), np.asarray(query, dtype=bool)
     if features.ndim != 2 or not len(features):
@@ -118,8 +118,8 @@ def measure_cohesion(
 
 
 def normalise(features: np.ndarray) -> np.ndarray:
-    """Scale every row of (N, C) to length 1; a row of zeros stays."""
-    # By the largest entry first: the square of a very large or very small number would leave the range of floats.
+    """Scale every row of (N, C) to unit length; zero rows stay zero."""
+    # Divide by the largest entry first: the square of a very large or very small number would overflow or underflow.
     peak = np.abs(features).max(axis=1, keepdims=True, initial=0)
     features = features / np.where(peak > 0, peak, 1)
     length = np.linalg.norm(features, axis=1, keepdims=True)
@@ -127,11 +127,11 @@ def normalise(features: np.ndarray) -> np.ndarray:
 
 
 def _pairs(video: np.ndarray, limit: int, seed: int) -> tuple[np.ndarray, int, np.ndarray, int]:
-    """(2, P) indices of intra pairs and their number, (2, Q) indices of inter pairs and their number.
+    """(2, P) indices of intra pairs and their total number, (2, Q) indices of inter pairs and their total number.
 
-    Frames are sorted by video. A frame that comes ``r``-th in its video, which starts at position ``s``, closes ``r``
-    intra pairs (with positions s … s+r-1) and ``s`` inter pairs (with positions 0 … s-1): running sums of these
-    counts number all pairs, and a number is turned back into a pair without listing the others.
+    Frames are sorted by video. A frame that is the ``r``-th of its video, which starts at position ``s``, closes ``r``
+    intra pairs (with positions s … s+r-1) and ``s`` inter pairs (with positions 0 … s-1). Running sums of these counts
+    number all pairs, and a number can be turned back into a pair without listing the others.
     """
     rng = np.random.default_rng(seed)
     order = np.argsort(video, kind='stable')
@@ -162,10 +162,10 @@ def _as_cosine(products: np.ndarray) -> np.ndarray:
 
 
 def _retrieve(features: np.ndarray, video: np.ndarray, query: np.ndarray) -> tuple[float, float]:
-    """Number of queries answered with their own video, and the share expected by chance.
+    """Number of queries matched to their own video, and the fraction expected by chance.
 
-    Among equally near gallery frames one is taken at random, in expectation: the credit is the share of them that is of
-    the query's video. A query whose video has no gallery frame counts as wrong, and has chance 0.
+    Ties between nearest gallery frames are resolved in expectation: the credit is the fraction of tied frames from the
+    query's video. A query whose video has no gallery frame counts as wrong and has chance 0.
     """
     queries, gallery = features[query], features[~query]
     asked, answers = video[query], video[~query]

@@ -11,13 +11,13 @@ from .detections import Detections
 
 @dataclass(frozen=True)
 class ImageQuality:
-    """One image, its lesions, and the predictions of at least a given score.
+    """One image, its lesions, and its predictions above a score threshold.
 
     Attributes:
         image: Its entry in the annotation file.
-        lesions: Its annotations.
-        predictions: Its results, the most confident first.
-        quality: See :func:`agreement`; of masks if the detector predicts them, of boxes otherwise.
+        lesions: Annotations of the image.
+        predictions: Results for the image, most confident first.
+        quality: See :func:`agreement`; on masks if the detector predicts them, otherwise on boxes.
     """
 
     image: dict
@@ -27,11 +27,12 @@ class ImageQuality:
 
 
 def agreement(ious: np.ndarray) -> float:
-    """Twice the sum of the IoUs of pairs, divided by the number of lesions plus that of predictions.
+    """Twice the summed IoU of matched pairs, divided by the number of lesions plus the number of predictions.
 
-    Lesions and predictions are paired one to one so that the sum is largest. 1 means that every lesion has an identical
-    prediction and none is superfluous; a missed lesion and a superfluous prediction cost the same. Without either it
-    is 1, without one of them 0. With IoUs of 0 and 1 only, it is the F1 score.
+    Lesions and predictions are matched one to one so that the sum is largest. 1 means that every lesion has an
+    identical prediction and there are no others; a missed lesion and a spurious prediction cost the same. It is 1 if
+    there is neither a lesion nor a prediction, and 0 if only one kind is present. With IoUs of 0 and 1 only, it is the
+    F1 score.
 
     Args:
         ious: (lesions, predictions) in [0, 1].
@@ -45,7 +46,7 @@ def agreement(ious: np.ndarray) -> float:
 
 
 def image_qualities(detections: Detections, score: float) -> list[ImageQuality]:
-    """Judge every image by its predictions of at least ``score``, in the order of the data set."""
+    """Score every image on its predictions of at least ``score``, in dataset order."""
     truth = detections.truth
     by_image: dict[int, list[dict]] = {image_id: [] for image_id in detections.image_ids}
     for result in sorted(detections.results, key=lambda result: -result['score']):
@@ -66,15 +67,15 @@ def image_qualities(detections: Detections, score: float) -> list[ImageQuality]:
 
 
 def best_and_worst(qualities: list[ImageQuality], num: int) -> tuple[list[ImageQuality], list[ImageQuality]]:
-    """At most ``num`` images to look at, none twice.
+    """Select at most ``num`` images of each kind to look at, none twice.
 
     Args:
-        qualities: Of all images.
+        qualities: Qualities of all images.
         num: At least 1.
 
     Returns:
-        The best, best first: images with a lesion only, since an empty image without predictions teaches nothing; and
-        as many of the worst, worst first. Of equals, the one with the most confident prediction is further out.
+        The best, best first, only among images with a lesion, since an empty image without predictions shows nothing;
+        and as many of the worst, worst first. Ties are broken by the most confident prediction.
     """
 
     def confidence(entry: ImageQuality) -> float:

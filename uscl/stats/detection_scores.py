@@ -1,4 +1,4 @@
-"""AP, sensitivity and false positives of detections, all from COCO's own evaluation."""
+"""AP, sensitivity and false positives of detections, all from the COCO evaluation."""
 
 from collections.abc import Collection, Sequence
 from contextlib import redirect_stdout
@@ -13,19 +13,19 @@ SIZES = ('small', 'medium', 'large')
 
 
 def evaluate(truth: COCO, results: Sequence[dict], kind: str, image_ids: Sequence[int] | None = None) -> COCOeval:
-    """Match predictions with the truth at COCO's IoU thresholds, 0.5 to 0.95, at most 100 an image.
+    """Match predictions to the ground truth at COCO's IoU thresholds, 0.5 to 0.95, with at most 100 per image.
 
     Args:
         truth: The annotations.
         results: See :class:`uscl.stats.detections.Detections`.
         kind: 'bbox' or 'segm'.
-        image_ids: Of the images to look at; None: all.
+        image_ids: Images to evaluate; None: all.
 
     Returns:
         The evaluation, accumulated.
     """
     ids = truth.getImgIds() if image_ids is None else list(image_ids)
-    # With a box, pycocotools would take the box's area for the size of a mask.
+    # With a box present, pycocotools would use the box area as the mask's size.
     geometry = {'bbox': 'bbox', 'segm': 'segmentation'}[kind]
     entries = [{key: result[key] for key in ('image_id', 'category_id', 'score', geometry)} for result in results]
     with redirect_stdout(StringIO()):
@@ -37,15 +37,15 @@ def evaluate(truth: COCO, results: Sequence[dict], kind: str, image_ids: Sequenc
 
 
 def average_precision(evaluation: COCOeval, iou: float | None = None, area: str = 'all') -> float | None:
-    """AP, the mean of the precision at 101 recalls and over categories.
+    """AP: mean precision at 101 recall levels, averaged over categories.
 
     Args:
         evaluation: See :func:`evaluate`.
-        iou: One threshold; None: the mean over all ten.
+        iou: A single threshold; None averages over all ten.
         area: 'all', 'small', 'medium' or 'large'.
 
     Returns:
-        In [0, 1]; None where there is no lesion.
+        In [0, 1]; None if there are no lesions.
     """
     params = evaluation.params
     precision = evaluation.eval['precision'][..., params.areaRngLbl.index(area), -1]  # (thresholds, recalls, classes)
@@ -56,7 +56,7 @@ def average_precision(evaluation: COCOeval, iou: float | None = None, area: str 
 
 
 def precision_curve(evaluation: COCOeval, iou: float = 0.5) -> tuple[np.ndarray, np.ndarray] | None:
-    """Recalls (101,) and COCO's interpolated precisions (101,), mean over categories; None without lesions."""
+    """Recalls (101,) and COCO's interpolated precisions (101,), averaged over categories; None without lesions."""
     params = evaluation.params
     precision = evaluation.eval['precision'][np.isclose(params.iouThrs, iou)][0, :, :, 0, -1]
     precision = precision[:, (precision > -1).all(axis=0)]
@@ -64,7 +64,7 @@ def precision_curve(evaluation: COCOeval, iou: float = 0.5) -> tuple[np.ndarray,
 
 
 def lesions_by_size(evaluation: COCOeval) -> dict[str, int]:
-    """How many lesions are of each size by COCO's areas: below 32² pixels, below 96², and more."""
+    """Number of lesions in each of COCO's size ranges: area below 32² pixels, below 96², and larger."""
     params = evaluation.params
     truth = evaluation.cocoGt
     areas = [
@@ -73,7 +73,7 @@ def lesions_by_size(evaluation: COCOeval) -> dict[str, int]:
         if not annotation.get('iscrowd')
     ]
     ranges = dict(zip(params.areaRngLbl, params.areaRng, strict=True))
-    # As in pycocotools, an area on the border of two ranges counts in both.
+    # As in pycocotools, an area on the boundary of two ranges counts in both.
     return {size: sum(ranges[size][0] <= area <= ranges[size][1] for area in areas) for size in SIZES}
 
 
@@ -81,15 +81,15 @@ def lesions_by_size(evaluation: COCOeval) -> dict[str, int]:
 class Matches:
     """Predictions and whether they hit a lesion, at one IoU threshold.
 
-    A prediction hits if its IoU with a lesion of its category reaches the threshold and no more confident prediction
-    has taken that lesion.
+    A prediction is a hit if its IoU with a lesion of its category reaches the threshold and no more confident
+    prediction has already claimed that lesion.
 
     Attributes:
         scores: (D,) float64 in [0, 1].
         hits: (D,) bool.
         image_ids: (D,) int64.
-        num_lesions: In all images.
-        num_images: Also those without lesions or predictions.
+        num_lesions: Number of lesions in all images.
+        num_images: Number of images, including those without lesions or predictions.
     """
 
     scores: np.ndarray
@@ -100,7 +100,7 @@ class Matches:
 
     @classmethod
     def of(cls, evaluation: COCOeval, iou: float = 0.5) -> 'Matches':
-        """From COCO's matching; predictions on regions marked as crowd count neither as hits nor as errors."""
+        """Take COCO's matching; predictions on regions marked as crowd count neither as hits nor as errors."""
         params = evaluation.params
         threshold = int(np.flatnonzero(np.isclose(params.iouThrs, iou))[0])
         images = [e for e in evaluation.evalImgs if e is not None and e['aRng'] == params.areaRng[0]]
@@ -114,23 +114,23 @@ class Matches:
         return cls(np.concatenate(scores), np.concatenate(hits), np.concatenate(ids), lesions, len(params.imgIds))
 
     def num_hits(self, score: float) -> int:
-        """Lesions hit by predictions of at least this score."""
+        """Number of lesions hit by predictions of at least this score."""
         return int((self.hits & (self.scores >= score)).sum())
 
     def false_positives(self, score: float, image_ids: Collection[int] | None = None) -> np.ndarray:
-        """Ids of the images of predictions of at least this score that hit nothing, one entry a prediction.
+        """Image ids of predictions of at least this score that hit nothing, one entry per prediction.
 
         Args:
-            score: In [0, 1].
-            image_ids: Only in these images; None: in all.
+            score: Threshold in [0, 1].
+            image_ids: Restrict to these images; None: all.
         """
         wrong = self.image_ids[~self.hits & (self.scores >= score)]
         return wrong if image_ids is None else wrong[np.isin(wrong, list(image_ids))]
 
     def froc(self) -> tuple[np.ndarray, np.ndarray]:
-        """Free-response ROC: false positives per image (T,) and sensitivities (T,), by falling score threshold.
+        """Free-response ROC: false positives per image (T,) and sensitivities (T,), by decreasing score threshold.
 
-        Predictions of equal score come in together. The first point is (0, 0); sensitivities are NaN without lesions.
+        Predictions with equal scores enter together. The first point is (0, 0); sensitivities are NaN without lesions.
         """
         order = np.argsort(-self.scores, kind='stable')
         last = np.r_[np.diff(self.scores[order]) != 0, True][: len(order)]

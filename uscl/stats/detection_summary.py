@@ -1,4 +1,4 @@
-"""The numbers of a detector on one data set, ready for JSON."""
+"""The numbers for one detector on one dataset, ready for JSON."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 from .detection_scores import SIZES, Matches, average_precision, evaluate, lesions_by_size
 from .detections import Detections
 
-IOU = 0.5  # of hits
-FALSE_POSITIVES = (0.125, 0.25, 0.5, 1, 2)  # per image, at which the sensitivity is told
+IOU = 0.5  # required for a hit
+FALSE_POSITIVES = (0.125, 0.25, 0.5, 1, 2)  # per image, at which sensitivity is reported
 
 
 def summarise_detections(detections: Detections, score: float) -> dict[str, Any]:
-    """AP, and what a user sees who looks at predictions of at least ``score``.
+    """AP, and what a user sees when looking at predictions of at least ``score``.
 
     Args:
-        detections: Of one detector.
-        score: In [0, 1].
+        detections: Detections of one detector.
+        score: Threshold in [0, 1].
 
     Returns:
         ``data`` (counts), ``score``, and for ``box`` and, with masks, ``mask``: ``AP``, ``AP50``, ``AP75``,
         ``AP_small``, ``AP_medium``, ``AP_large``, ``hits``, ``sensitivity``, ``false_positives_per_image``,
-        ``negatives``, ``by_label`` and ``froc``. None where something is not defined.
+        ``negatives``, ``by_label`` and ``froc``. Undefined values are None.
     """
     ids = detections.image_ids
     groups = _by_label(detections)
@@ -57,7 +57,7 @@ def summarise_detections(detections: Detections, score: float) -> dict[str, Any]
 
 
 def _by_label(detections: Detections) -> dict[str, list[int]]:
-    """Image ids by the images' label; images without one are left out."""
+    """Image ids by image label; images without a label are left out."""
     groups: dict[str, list[int]] = {}
     for image_id in detections.image_ids:
         if label := detections.truth.imgs[image_id].get('label'):
@@ -89,7 +89,7 @@ def _measures(evaluation: Any, matches: Matches, score: float) -> dict[str, Any]
 
 
 def _sensitivities(matches: Matches) -> list[dict[str, float]]:
-    """The highest sensitivity with at most so many false positives per image."""
+    """The highest sensitivity with at most that many false positives per image."""
     if not matches.num_lesions:
         return []
     false, sensitivity = matches.froc()

@@ -1,4 +1,4 @@
-"""How many directions do features use?"""
+"""How many directions does a set of features use?"""
 
 import numpy as np
 
@@ -6,18 +6,18 @@ _TINY = 1e-7  # epsilon of Eq. 1
 
 
 def effective_rank(features: np.ndarray) -> float:
-    """RankMe, exp of the entropy of the singular values (Garrido et al., ICML 2023, Eq. 1).
+    """RankMe: exp of the entropy of the singular values (Garrido et al., ICML 2023, Eq. 1).
 
-    The features are taken as they are, mean included: 1 if all have one direction, at most min(N, C).
+    The features are used as they are, without centring: 1 if all have one direction, at most min(N, C).
 
     Args:
         features: (N, C), N ≥ 1, finite.
 
     Returns:
-        The rank, in [1, min(N, C)] but for rounding; 0 where all features are 0.
+        The rank, in [1, min(N, C)] up to rounding; 0 if all features are 0.
 
     Raises:
-        ValueError: The shape is another one, or not all are finite.
+        ValueError: The shape is wrong, or some features are not finite.
     """
     features = np.asarray(features, dtype=np.float64)
     if features.ndim != 2 or not features.size:

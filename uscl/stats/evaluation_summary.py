@@ -25,34 +25,35 @@ Runs = Mapping[str, Mapping[str, Mapping[int, Predictions]]]  # method → selec
 
 
 def summarise(runs: Runs, classes: Sequence[str], resamples: int = 2000, seed: int = 0) -> dict:
-    """Summarise pooled out-of-fold predictions; what is undefined is None, so that the result is plain JSON.
+    """Summarise pooled out-of-fold predictions as plain JSON; undefined values are None.
 
-    Intervals are of 95 %, by percentiles over resamples of patients, each the mean over seeds; all runs share the
-    resamples, so differences are paired. They cover the choice of patients, given these trained networks; not the
-    choice of training data. A spread over seeds is minimum, maximum and standard deviation (n - 1; None for one seed).
+    Intervals are 95 % percentile intervals over resamples of patients, each averaged over seeds. All runs share the
+    resamples, so differences are paired. The intervals cover the choice of test patients for these trained networks,
+    not the choice of training data. Spread over seeds is given as minimum, maximum and standard deviation (n - 1; None
+    for one seed).
 
     Args:
         runs: Method → selection → seed → predictions of all test frames, each once.
         classes: Names of the C classes.
-        resamples: Number of them.
-        seed: Of the resamples.
+        resamples: Number of resamples.
+        seed: Seed of the resampling.
 
     Returns:
         ``classes``, ``methods``, ``selections``, ``honest_selection``, ``num_patients`` (groups),
-        ``num_unknown_patients`` (those of them that are a video), ``resamples``, ``seed``,
-        ``resamples_without_a_class`` (share of resamples in which a class of the labels does not occur) and ``levels``:
+        ``num_unknown_patients`` (groups that are a single video), ``resamples``, ``seed``,
+        ``resamples_without_a_class`` (fraction of resamples that lack a labelled class) and ``levels``:
         ``frame`` and ``video`` → a dict of
 
-        - ``num``, ``support`` (one number a class), ``chance`` (:data:`METRICS` of always naming the most frequent
-          class) and ``majority`` (its name);
+        - ``num``, ``support`` (one number per class), ``chance`` (:data:`METRICS` of always predicting the most
+          frequent class) and ``majority`` (its name);
         - ``results``: method → selection → ``metrics`` (name → ``mean``, ``low``, ``high``, ``min``, ``max``, ``std``,
           ``by_seed``), ``classes`` (name → measure → the same) and ``confusion`` (seeds summed);
         - ``differences``: list of ``first``, ``second``, ``selection``, ``metrics`` (name → ``mean``, ``low``, ``high``
           of second minus first), for every pair of methods;
-        - ``optimism``: the same of ``best-on-test`` minus the honest selection of one ``method``.
+        - ``optimism``: the same for ``best-on-test`` minus the honest selection of one ``method``.
 
     Raises:
-        ValueError: There is nothing to summarise, or runs are not of the same frames.
+        ValueError: There is nothing to summarise, or the runs cover different frames.
     """
     first = _check(runs, len(classes))
     selections = list(dict.fromkeys(name for by_selection in runs.values() for name in by_selection))
@@ -89,7 +90,7 @@ def honest_selection(selections: Sequence[str]) -> str:
 
 
 def markdown_table(summary: Mapping) -> str:
-    """The summary as Markdown: results by level, measures of each class, differences of methods."""
+    """The summary as Markdown: results by level, metrics per class, differences between methods."""
     parts = [
         f'Tested on {describe_data(summary)}. Each cell: mean over seeds (95 % interval over patients), SD: standard '
         'deviation over seeds.'
@@ -121,17 +122,17 @@ def _by_video(runs: Runs) -> dict[str, dict[str, dict[int, Predictions]]]:
 
 @dataclass(frozen=True)
 class _Measured:
-    """One method and selection: by seed as measured, and the mean over seeds in every resample."""
+    """One method and selection: metrics by seed, and their mean over seeds in every resample."""
 
     by_seed: dict[int, dict]
     samples: dict[str, np.ndarray]
 
     def mean(self, name: str) -> np.ndarray:
-        """Over seeds; one number, or one a class."""
+        """Mean over seeds; one number, or one per class."""
         return np.mean([found[name] for found in self.by_seed.values()], axis=0)
 
     def minus(self, other: '_Measured') -> dict[str, dict]:
-        """Paired differences of all metrics."""
+        """Paired differences in all metrics."""
         return {
             name: _estimate(self.mean(name) - other.mean(name), self.samples[name] - other.samples[name])
             for name in METRICS
@@ -139,7 +140,7 @@ class _Measured:
 
 
 def _check(runs: Runs, num_classes: int) -> Predictions:
-    """Any run, if all are of the same frames."""
+    """Any one of the runs, after checking that all cover the same frames."""
     every = [
         (f'{method}, {selection}, seed {seed}', run)
         for method, by_selection in runs.items()
@@ -147,23 +148,23 @@ def _check(runs: Runs, num_classes: int) -> Predictions:
         for seed, run in by_seed.items()
     ]
     if not every or not all(by_seed for by_selection in runs.values() for by_seed in by_selection.values()):
-        raise ValueError('There is no run of some method and selection to summarise: evaluate at least one seed.')
+        raise ValueError('A method and selection has no run to summarise: evaluate at least one seed.')
     expected = None
     for name, run in every:
         check_classes(run, num_classes)
         if len(set(run.paths.tolist())) != len(run):
-            raise ValueError(f'{name} predicts a frame more than once: pool every test fold once.')
+            raise ValueError(f'{name} predicts a frame more than once: pool each test fold only once.')
         frames = sorted(
             zip(*(getattr(run, key).tolist() for key in ('paths', 'labels', 'videos', 'groups')), strict=True)
         )
         expected = frames if expected is None else expected
         if frames != expected:
-            raise ValueError(f'{name} is not on the same frames as {every[0][0]}: evaluate all on the same videos.')
+            raise ValueError(f'{name} covers other frames than {every[0][0]}: evaluate all on the same videos.')
     return every[0][1]
 
 
 def _level(runs: Runs, classes: Sequence[str], weights: np.ndarray, honest: str) -> dict:
-    """Everything of one level, see :func:`summarise`."""
+    """Everything for one level, see :func:`summarise`."""
     measured = {
         method: {name: _measure(by_seed, len(classes), weights) for name, by_seed in by_selection.items()}
         for method, by_selection in runs.items()
@@ -220,7 +221,7 @@ def _result(measured: _Measured, classes: Sequence[str]) -> dict:
 
 
 def _over_seeds(measured: _Measured, name: str, k: int | None = None) -> dict:
-    """Mean, interval and spread of a measure; of class ``k`` if it has one value a class."""
+    """Mean, interval and spread of a metric; for class ``k`` if it has one value per class."""
     at: Any = ... if k is None else (..., k)
     by_seed = {seed: float(np.asarray(found[name])[at]) for seed, found in measured.by_seed.items()}
     values = np.array(list(by_seed.values()))

@@ -1,4 +1,4 @@
-"""Class probabilities of frames, with the video and the patient that each belongs to."""
+"""Class probabilities of frames, with the video and patient of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from uscl.core.atomic_files import write_atomically
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions for N frames (or N videos, see :meth:`by_video`) among C classes.
+    """Predictions for N frames (or N videos, see :meth:`by_video`) over C classes.
 
     Attributes:
-        probabilities: (N, C) float64 in [0, 1], rows sum to 1.
+        probabilities: (N, C) float64 in [0, 1]; rows sum to 1.
         labels: (N,) int64 in [0, C), the true classes.
         videos: (N,) strings, video ids.
-        groups: (N,) strings: the patient, or ``video:ID`` where that is unknown.
-        paths: (N,) strings: names of the frames; of a video, its middle frame.
+        groups: (N,) strings: the patient, or ``video:ID`` if it is unknown.
+        paths: (N,) strings: frame names; for a video, its middle frame.
     """
 
     probabilities: np.ndarray
@@ -30,18 +30,18 @@ class Predictions:
     def __post_init__(self) -> None:
         lengths = {len(value) for value in vars(self).values()}
         if len(lengths) != 1 or self.probabilities.ndim != 2:
-            raise ValueError(f'Predictions should have one row a frame in every array, got lengths {sorted(lengths)}.')
+            raise ValueError(f'Predictions should have one row per frame in each array, got lengths {sorted(lengths)}.')
         if not np.isfinite(self.probabilities).all():
             bad = self.paths[~np.isfinite(self.probabilities).all(axis=1)]
             raise ValueError(
-                f'The probabilities of {len(bad)} frames are not finite, first {bad[0]}: training diverged.'
+                f'The probabilities of {len(bad)} frames are not finite, first {bad[0]}: the training diverged.'
             )
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def by_video(self) -> 'Predictions':
-        """One row a video, in the order of its first frame: the mean of its frames' probabilities.
+        """One row per video, in the order of first frames: the mean of its frames' probabilities.
 
         Raises:
             ValueError: Frames of one video have different labels.
@@ -53,7 +53,7 @@ class Predictions:
         video = rank[inverse]
         first = first[order]
         if wrong := sorted({str(name) for name in self.videos[self.labels != self.labels[first][video]]}):
-            raise ValueError(f'Frames of one video should have one label, which is not so in {wrong[:3]}.')
+            raise ValueError(f'All frames of a video should have the same label, but they differ in {wrong[:3]}.')
         count = np.bincount(video)
         sums = np.zeros((len(names), self.probabilities.shape[1]))
         np.add.at(sums, video, self.probabilities)
@@ -68,7 +68,7 @@ class Predictions:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write an ``.npz`` file in one step; no pickle in it."""
+        """Write an ``.npz`` file atomically, without pickle."""
 
         def write(temporary: Path) -> None:
             with temporary.open('wb') as file:
@@ -84,6 +84,6 @@ class Predictions:
 
 
 def concatenate(parts: Sequence[Predictions]) -> Predictions:
-    """All rows of several predictions, such as those of the folds of a cross-validation, one after the other."""
+    """Concatenate several predictions, such as those of the folds of a cross-validation."""
     fields = Predictions.__dataclass_fields__
     return Predictions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields})

@@ -1,4 +1,4 @@
-"""Cells of the tables that show a summary, for Markdown and for the report; see :mod:`.evaluation_summary`."""
+"""Table cells that show a summary, for Markdown and for the report; see :mod:`.evaluation_summary`."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def percent(share: float | None, digits: int = 1, sign: bool = False) -> str:
-    """A share as a number of per cent without the sign; None is a dash.
+    """Format a fraction as a percentage without the percent sign; None is a dash.
 
     >>> percent(0.98077), percent(0.05, sign=True), percent(-0.1, sign=True), percent(None)
     ('98.1', '+5.0', '−10.0', '–')
@@ -35,7 +35,7 @@ def percent(share: float | None, digits: int = 1, sign: bool = False) -> str:
 
 
 def estimate(found: Mapping, unit: str = ' %', sign: bool = False) -> str:
-    """Mean, interval and, where known, the standard deviation over seeds, as text.
+    """Mean, interval and, if known, the standard deviation over seeds, as text.
 
     >>> estimate({'mean': 0.75, 'low': 0.5, 'high': 0.875, 'std': 0.01})
     '75.0 % (50.0 to 87.5), SD 1.0'
@@ -52,7 +52,7 @@ def estimate(found: Mapping, unit: str = ' %', sign: bool = False) -> str:
 
 
 def result_table(summary: Mapping, level: str) -> Table:
-    """One row a method and selection, and one for chance."""
+    """One row per method and selection, plus one for chance."""
     found = summary['levels'][level]
     header = ['Method', 'Chosen by', *(METRIC_NAMES[name] for name in METRICS)]
     rows = [
@@ -65,7 +65,7 @@ def result_table(summary: Mapping, level: str) -> Table:
 
 
 def class_table(summary: Mapping, level: str) -> Table:
-    """One row a class and method, of the honest selection."""
+    """One row per class and method, for the honest selection."""
     found, selection = summary['levels'][level], summary['honest_selection']
     order = ('recall', 'precision', 'f1', 'auroc')
     assert set(order) == set(CLASS_METRICS)
@@ -85,7 +85,7 @@ def class_table(summary: Mapping, level: str) -> Table:
 
 
 def difference_table(summary: Mapping, level: str) -> Table:
-    """One row a pair of methods and selection."""
+    """One row per pair of methods and selection."""
     header = ['Difference', 'Chosen by', *(METRIC_NAMES[name] for name in METRICS)]
     rows = [
         [f'{pair["second"]} − {pair["first"]}', selection_title(pair['selection']), *differences(pair['metrics'])]
@@ -95,7 +95,7 @@ def difference_table(summary: Mapping, level: str) -> Table:
 
 
 def optimism_table(summary: Mapping) -> Table:
-    """One row a method and level: by how much ``best-on-test`` exceeds the honest selection."""
+    """One row per method and level: by how much ``best-on-test`` exceeds the honest selection."""
     header = ['Method', 'Level', *(METRIC_NAMES[name] for name in METRICS)]
     rows = [
         [entry['method'], level, *differences(entry['metrics'])]
@@ -106,12 +106,12 @@ def optimism_table(summary: Mapping) -> Table:
 
 
 def differences(metrics: Mapping) -> list[str]:
-    """Cells of differences in percentage points."""
+    """Cells with differences in percentage points."""
     return [estimate(metrics[name], unit='', sign=True) for name in METRICS]
 
 
 def selection_title(selection: str) -> str:
-    """Name of a selection, with a warning where it needs one."""
+    """Name of a selection, with a warning where needed."""
     return f'{selection} (optimistic)' if selection == OPTIMISTIC else selection
 
 
@@ -121,11 +121,11 @@ def level_title(summary: Mapping, level: str) -> str:
 
 
 def describe_data(summary: Mapping) -> str:
-    """The size of the data in words."""
+    """The size of the data, as text."""
     levels = summary['levels']
     classes = ', '.join(f'{name} {number}' for name, number in levels['video']['support'].items())
     unknown = summary['num_unknown_patients']
-    note = f' (of which {unknown} are videos of unknown patients, taken as one each)' if unknown else ''
+    note = f' ({unknown} of them are videos of unknown patients, each counted as one patient)' if unknown else ''
     return (
         f'{levels["frame"]["num"]:,} frames of {levels["video"]["num"]} videos ({classes}) of '
         f'{summary["num_patients"]} patients{note}'

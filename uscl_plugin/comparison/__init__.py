@@ -1,1 +1,1 @@
-"""Pretrain with several methods on equal terms and judge them all alike."""
+"""Pretrain with several methods under equal conditions and evaluate them all in the same way."""

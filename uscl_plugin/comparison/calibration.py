@@ -1,4 +1,4 @@
-"""How many epochs fit into a time: measured on a few steps of every method and on one evaluation."""
+"""How many epochs fit into a time, measured on a few steps of every method and one evaluation."""
 
 import copy
 import json
@@ -19,36 +19,36 @@ from .comparison import Comparison, Row
 from .options import ComparisonOptions
 from .pretraining_config import pretraining_config
 
-_START = 30.0  # seconds to start and end a training: imports, data set, checkpoints
-_STEPS = 3  # timed, after one to warm up
+_START = 30.0  # seconds to start and end a training run: imports, dataset, checkpoints
+_STEPS = 3  # timed steps, after one warm-up step
 
 
 def epochs_for(options: ComparisonOptions, seconds: float) -> ComparisonOptions:
-    """Lower the epochs so that the whole table takes about a given time.
+    """Reduce the epochs so that the whole table takes about a given time.
 
-    What was chosen is kept in ``OUT/budget.json``, so that an interrupted comparison goes on with the same epochs.
+    The choice is stored in ``OUT/budget.json``, so that an interrupted comparison resumes with the same epochs.
 
     Args:
-        options: Of the comparison; its epochs are the most that there will be.
-        seconds: For everything.
+        options: Options of the comparison; its epochs are the upper limit.
+        seconds: Time for everything.
 
     Returns:
-        The same with other epochs.
+        The options with the chosen epochs.
 
     Raises:
-        ValueError: ``budget.json`` is of another time.
+        ValueError: ``budget.json`` was made for another time.
     """
     record = Path(options.out) / 'budget.json'
     comparison = Comparison(options, report=lambda line: None)
     if record.is_file():
         found = json.loads(record.read_text(encoding='utf-8'))
         if found['seconds'] != seconds:
-            raise ValueError(f'{record} is of a budget of {found["seconds"] / 60:g} minutes: give another --out.')
+            raise ValueError(f'{record} was made for a budget of {found["seconds"] / 60:g} minutes: change --out.')
         epochs = int(found['epochs'])
     else:
         began = time.perf_counter()
         row = Row('random', 0)
-        comparison.evaluate('random', 'random', 0, row)  # kept: it is a row of most tables
+        comparison.evaluate('random', 'random', 0, row)  # kept, because most tables have this row
         per_epoch, trained = 0.0, 0
         for method in comparison.methods:
             if method.config is not None:
@@ -64,7 +64,7 @@ def epochs_for(options: ComparisonOptions, seconds: float) -> ComparisonOptions:
 
 
 def seconds_per_step(cfg: Config) -> float:
-    """Seconds that a training step takes, loading included, in this process.
+    """Seconds per training step, including loading, in this process.
 
     Args:
         cfg: A pretraining config.

@@ -1,4 +1,4 @@
-"""Every method with every seed: pretrain, evaluate, detect; what has finished is kept, what fails is named."""
+"""Run every method with every seed: pretrain, evaluate, detect. Finished rows are kept; failures are reported."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -31,16 +31,17 @@ class Row:
     """One method with one seed.
 
     Attributes:
-        method: Its name.
-        seed: Of pretraining, folds and evaluation.
-        status: ``finished``, or ``failed: `` and why.
-        metrics: Of the videos, pooled over folds; names of :data:`METRICS` and of the detector's measures.
-        seconds: Wall-clock time of all that was run for it, now or before.
-        pretraining_seconds: Of its pretraining; None for given weights.
-        epochs: Of its pretraining; None for given weights.
-        views: Likewise.
-        steps: Likewise.
-        checkpoint: What was evaluated.
+        method: Name of the method.
+        seed: Seed of pretraining, folds and evaluation.
+        status: ``finished``, or ``failed: `` and the reason.
+        metrics: Video-level metrics pooled over folds, and the detector's; names are :data:`METRICS` and the detector's
+            measures.
+        seconds: Wall-clock time of everything run for the row, now or earlier.
+        pretraining_seconds: Wall-clock time of its pretraining; None for given weights.
+        epochs: Number of pretraining epochs; None for given weights.
+        views: Number of views used in pretraining; None for given weights.
+        steps: Number of pretraining steps; None for given weights.
+        checkpoint: The evaluated checkpoint.
     """
 
     method: str
@@ -55,10 +56,10 @@ class Row:
     checkpoint: str = ''
 
     def as_dict(self, measures: Sequence[str] = ()) -> dict[str, Any]:
-        """Flat, for JSON; a failed row has the same keys, with None.
+        """The row as a flat dict, for JSON; a failed row has the same keys, with None.
 
         Args:
-            measures: Of the detector, that any row has.
+            measures: Detector measures that any row has.
         """
         facts = {key: value for key, value in vars(self).items() if key != 'metrics'}
         return (
@@ -69,20 +70,20 @@ class Row:
 
 
 class Comparison:
-    """Runs what is not finished, seed by seed, so that an interrupted table has every method.
+    """Runs all unfinished rows seed by seed, so that an interrupted table covers every method.
 
     Args:
-        options: What to do.
-        report: Called with a line on what happens.
+        options: Options of the comparison.
+        report: Called with a line for each event.
 
     Attributes:
-        methods: What the rows are of.
-        rows: One a method and seed, as far as they were run.
-        runs: Method → selection → seed → predictions of all test frames, of the finished rows.
-        classes: Names of the evaluation's classes.
+        methods: Methods of the rows.
+        rows: One per method and seed, as far as they were run.
+        runs: Method → selection → seed → predictions for all test frames, from the finished rows.
+        classes: Class names of the evaluation.
 
     Raises:
-        FileNotFoundError: Data, configs or weights are not there.
+        FileNotFoundError: Data, configs or weights are missing.
         ValueError: They are damaged, or a method is unknown.
     """
 
@@ -95,7 +96,7 @@ class Comparison:
         self.runs: dict[str, dict[str, dict[int, Predictions]]] = {}
         self.classes: list[str] = []
         self._warned: set[str] = set()
-        # Here rather than in every row.
+        # Once here instead of in every row.
         for data in (options.eval_data, options.pretrain_data):
             annotation_file = Path(data).expanduser() / 'annotations.json'
             read_annotations(annotation_file)
@@ -106,10 +107,10 @@ class Comparison:
         """Run all rows.
 
         Args:
-            after_each: Called when a row is done, to write what there is.
+            after_each: Called after each row, to write the results so far.
 
         Returns:
-            Whether all finished.
+            Whether all rows finished.
         """
         total = self.options.seeds * len(self.methods)
         for seed in range(self.options.seeds):
@@ -119,14 +120,14 @@ class Comparison:
                 self.report(f'[{len(self.rows)}/{total}] {method.name}, seed {seed}')
                 try:
                     self._run(method, row)
-                except Exception as error:  # whatever a config of the user does wrong, the other rows go on
+                except Exception as error:  # a faulty user config must not stop the other rows
                     row.status = f'failed: {error}' if isinstance(error, OSError | ValueError) else f'failed: {error!r}'
                     self.report(f'  {row.status}')
                 after_each()
         return all(row.status == FINISHED for row in self.rows)
 
     def measures(self, method: str, name: str) -> list[float]:
-        """Of all seeds of a method that have it, such as ``box AP``."""
+        """Values over all seeds of a method that have the measure, such as ``box AP``."""
         values = [row.metrics.get(name) for row in self.rows if row.method == method]
         return [value for value in values if value is not None]
 
@@ -139,11 +140,11 @@ class Comparison:
             return
         try:
             self._detect(method.name, spec, row)
-        except (OSError, ValueError) as error:  # what has been measured by then stays in the table
+        except (OSError, ValueError) as error:  # earlier measurements stay in the table
             raise ValueError(f'detector: {error}') from error
 
     def _weights(self, method: Method, row: Row) -> str:
-        """Pretrain if need be; how the evaluation is told about the result."""
+        """Pretrain if needed; return the weights as the evaluation expects them."""
         if method.weights == 'random':
             return 'random' if method.name == 'random' else f'{method.name}=random'
         if method.weights is not None:
@@ -160,7 +161,7 @@ class Comparison:
         return f'{method.name}={done.checkpoint}'
 
     def evaluate(self, name: str, spec: str, seed: int, row: Row) -> dict[str, dict[int, Predictions]]:
-        """Cross-validate one checkpoint with one seed and enter its figures; selection → seed → predictions."""
+        """Cross-validate one checkpoint with one seed and record the metrics; selection → seed → predictions."""
         validation = self._validation(spec, [seed])
         self._warn(validation.warnings)
         began = time.perf_counter()
@@ -201,13 +202,13 @@ class Comparison:
         )
 
     def _check(self) -> None:
-        """Find what no row could finish with before the first is trained."""
+        """Find problems that would make every row fail before training the first."""
         options = self.options
         same = Path(options.eval_data).expanduser().resolve() == Path(options.pretrain_data).expanduser().resolve()
         if same and not (options.folds == 'split' and options.pretrain_split == 'train'):
             raise ValueError(
                 f'{options.eval_data} is for pretraining and evaluation, so methods would be tested on patients that '
-                f'they have seen: take other data, or --pretrain-split train with --folds split.'
+                f'they have seen: use other data, or --pretrain-split train with --folds split.'
             )
         self._validation('random', range(options.seeds))
         if options.detection_data is None:

@@ -1,4 +1,4 @@
-"""One whole comparison: pretrain, evaluate and detect with every method; write the numbers, the table, a figure."""
+"""Run a whole comparison: pretrain, evaluate and detect with every method; write numbers, table and figure."""
 
 import json
 from collections.abc import Callable
@@ -24,22 +24,22 @@ from .table import comparison_table, measured
 
 
 def compare(options: ComparisonOptions, command: str = '', report: Callable[[str], None] = print) -> Comparison:
-    """Compare methods; ``options.out`` gets ``results.json``, ``table.md`` and ``table.png`` after every row.
+    """Compare methods; ``results.json``, ``table.md`` and ``table.png`` in ``options.out`` are updated after every row.
 
     Args:
-        options: What to do.
-        command: The command line, to print above the table.
-        report: Called with a line on what happens.
+        options: Options of the comparison.
+        command: The command line, to show above the table.
+        report: Called with a line for each event.
 
     Returns:
-        The comparison with all its rows, of which some may have failed.
+        The comparison with all its rows, some of which may have failed.
 
     Raises:
-        FileNotFoundError: Data, configs or weights are not there.
+        FileNotFoundError: Data, configs or weights are missing.
         ValueError: They are damaged, or do not fit together.
     """
     init_default_scope('mmpretrain')
-    if not MMLogger.check_instance_created('compare'):  # else MMEngine lists the initialisation of every weight
+    if not MMLogger.check_instance_created('compare'):  # otherwise MMEngine logs the initialisation of every weight
         MMLogger.get_instance('compare', log_level='ERROR')
     only_plain_checkpoints()
     with lock_folder(options.out, 'comparing'):
@@ -65,7 +65,7 @@ def _write(comparison: Comparison, command: str) -> None:
         'detection': lesions,
         'protocol': options.protocol,
         'folds': options.folds,
-        'metrics': 'of videos, pooled over folds' + (f', by {summary["honest_selection"]}' if summary else ''),
+        'metrics': 'by video, pooled over folds' + (f', by {summary["honest_selection"]}' if summary else ''),
     } | machine_facts()
     content = {'facts': facts, 'rows': [row.as_dict(measures) for row in comparison.rows], 'summary': summary}
     write_text(out / 'results.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')

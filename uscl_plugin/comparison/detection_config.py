@@ -1,4 +1,4 @@
-"""The config of one detector of a comparison: the same for all backbones but for the weights and their input."""
+"""The config of one detector in a comparison: the same for all backbones except for the weights and their input."""
 
 import json
 from pathlib import Path
@@ -14,43 +14,43 @@ from .options import ComparisonOptions
 
 
 def read_detector(config: str | Path) -> Config:
-    """Read a detector's config that starts from a pretrained backbone.
+    """Read the config of a detector that starts from a pretrained backbone.
 
     Raises:
-        FileNotFoundError: There is no such config.
-        ValueError: It starts from random weights.
+        FileNotFoundError: The config does not exist.
+        ValueError: The detector starts from random weights.
     """
     if not Path(config).expanduser().is_file():
         raise FileNotFoundError(f"{config} does not exist: pass a detector's config, such as {DETECTOR.name}.")
     with without_false_alarms():
         cfg = Config.fromfile(Path(config).expanduser(), import_custom_modules=False)
     if 'checkpoint' not in (cfg.model.get('backbone', {}).get('init_cfg') or {}):
-        raise ValueError(f'{config} takes no pretrained backbone: pass one with model.backbone.init_cfg.checkpoint.')
+        raise ValueError(f'{config} uses no pretrained backbone: pass one with model.backbone.init_cfg.checkpoint.')
     return cfg
 
 
 def detection_config(backbone: PretrainedBackbone, checkpoint: Path, seed: int, options: ComparisonOptions) -> Config:
-    """Point a detector's config at a backbone and at lesion data.
+    """Adapt a detector's config to a backbone and to lesion data.
 
     Args:
-        backbone: States the input.
-        checkpoint: Its weights, in MMPretrain's names.
-        seed: Of the run.
-        options: Of the comparison; steps of the schedule follow its ``detection_epochs``. Epochs, size and workers of
-            None are the config's.
+        backbone: Backbone, which defines the input.
+        checkpoint: Its weights, with MMPretrain's names.
+        seed: Seed of the run.
+        options: Options of the comparison; the schedule's steps are scaled to its ``detection_epochs``. Epochs, size
+            and workers of None keep the config's.
 
     Returns:
         The config, without a work directory.
 
     Raises:
-        FileNotFoundError: There is no such config.
-        ValueError: The config's backbone has another depth, or takes no weights.
+        FileNotFoundError: The config does not exist.
+        ValueError: The config's backbone has another depth, or uses no weights.
     """
     config, epochs, workers = options.detection_config, options.detection_epochs, options.workers
     size = options.detection_size
     cfg = read_detector(config)
     if cfg.model.backbone.depth != backbone.depth:
-        raise ValueError(f'{config} is for a ResNet-{cfg.model.backbone.depth}, the backbone is {backbone.depth}.')
+        raise ValueError(f'{config} is for a ResNet-{cfg.model.backbone.depth}, but the backbone is {backbone.depth}.')
     cfg.model.backbone.init_cfg.update(checkpoint=str(checkpoint), prefix='backbone.')
     cfg.model.data_preprocessor.update(mean=backbone.mean, std=backbone.std, bgr_to_rgb=backbone.to_rgb)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -68,13 +68,13 @@ def detection_config(backbone: PretrainedBackbone, checkpoint: Path, seed: int, 
                 schedule.end = epochs
                 if 'milestones' in schedule:
                     schedule.milestones = [max(1, round(milestone * scale)) for milestone in schedule.milestones]
-    cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # the last alone counts
+    cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # only the last epoch counts
     cfg.randomness = dict(seed=seed, deterministic=False)
     return cfg
 
 
 def describe_detection(options: ComparisonOptions) -> str | None:
-    """What the measures of a comparison's detectors are of, a sentence for its table; None if it has no detectors."""
+    """A sentence on what the detector measures refer to, for the table; None without detectors."""
     if options.detection_data is None:
         return None
     data, cfg = options.detection_data, read_detector(options.detection_config)
@@ -82,7 +82,7 @@ def describe_detection(options: ComparisonOptions) -> str | None:
     scales = [min(step.scale) for step in dataset_pipeline(cfg.val_dataloader.dataset) if step.type == 'Resize']
     epochs, size = options.detection_epochs or cfg.train_cfg.max_epochs, options.detection_size or scales[0]
     return (
-        f'Box and mask AP (IoU 0.5 to 0.95) and AP50: of {Path(options.detection_config).stem}, shorter side {size}, '
+        f'Box and mask AP (IoU 0.5 to 0.95) and AP50 of {Path(options.detection_config).stem}, shorter side {size}, '
         f'after the last of {epochs} epochs, on the {len(content["images"])} images ({len(content["annotations"])} '
         f'lesions) of {data}/annotations/val.json; mean over seeds, no interval over patients.'
     )

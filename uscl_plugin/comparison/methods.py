@@ -1,4 +1,4 @@
-"""Methods by what a user calls them on a command line."""
+"""Methods by the names used on the command line."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ _ONE_FRAME = {'train_dataloader.dataset.steps.SampleVideoFrames.num_frames': 1}
 _SEVERAL_PAIRS = {'train_dataloader.dataset.samples_per_video': 10}
 _NO_LABELS = {'model.head.cls_weight': 0.0}
 
-# Name → config, and the switches that make the method of it.
+# Name → config, and the switches that turn it into the method.
 BUILT_IN: dict[str, tuple[str, dict[str, Any]]] = {
     'supervised': ('baselines/supervised_resnet18_1xb64-300e_us4-224px.py', {}),
     'te': ('baselines/temporal-ensembling_resnet18_1xb64-300e_us4-224px.py', {}),
@@ -24,9 +24,9 @@ BUILT_IN: dict[str, tuple[str, dict[str, Any]]] = {
     'mocov2': ('baselines/mocov2_resnet18_1xb32-30e_us4-224px.py', {}),
     'simclr': ('baselines/simclr_resnet18_1xb32-30e_us4-224px.py', {}),
     'uscl': (_USCL, {}),
-    # The ablation of the paper (Tab. 2), from contrastive learning on frames to USCL:
+    # The ablation in the paper (Tab. 2), from contrastive learning on frames to USCL:
     'vanilla': (_USCL, _SEVERAL_PAIRS | _ONE_FRAME | _NO_LABELS),  # the same as simclr
-    'one-pair': (_USCL, _ONE_FRAME | _NO_LABELS),  # one pair a video, so negatives are of other videos
+    'one-pair': (_USCL, _ONE_FRAME | _NO_LABELS),  # one pair per video, so negatives come from other videos
     'mixed-pair': (_USCL, _SEVERAL_PAIRS | _NO_LABELS),  # the pair is mixed from three frames
     'spg': (_USCL, _NO_LABELS),  # both; with the cross-entropy it is uscl
 }
@@ -35,12 +35,12 @@ GIVEN = ('random', 'imagenet')
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the table.
+    """One row of the table.
 
     Attributes:
-        name: Of the row.
-        config: Of its pretraining; None for given weights.
-        options: Changes to that config, dotted keys.
+        name: Name of the row.
+        config: Pretraining config; None for given weights.
+        options: Changes to that config, with dotted keys.
         weights: ``random``, or the path of given weights; None for a config.
     """
 
@@ -51,18 +51,18 @@ class Method:
 
 
 def parse_method(text: str, imagenet_weights: str | None = None) -> Method:
-    """Understand ``METHOD``, ``NAME=METHOD:KEY=VALUE,KEY=VALUE``, ``NAME=CONFIG.py`` or ``NAME=WEIGHTS.pth``.
+    """Parse ``METHOD``, ``NAME=METHOD:KEY=VALUE,KEY=VALUE``, ``NAME=CONFIG.py`` or ``NAME=WEIGHTS.pth``.
 
     Args:
         text: METHOD is one of :data:`BUILT_IN`, ``random`` or ``imagenet``; keys are those of ``--cfg-options``.
-        imagenet_weights: Path of the weights of ``imagenet``.
+        imagenet_weights: Path of the weights for ``imagenet``.
 
     Returns:
         The method.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The text is none of these.
+        FileNotFoundError: A file does not exist.
+        ValueError: The text has none of these forms.
 
     >>> parse_method('two=uscl:train_dataloader.dataset.steps.SampleVideoFrames.num_frames=2').options
     {'train_dataloader.dataset.steps.SampleVideoFrames.num_frames': 2}
@@ -71,7 +71,7 @@ def parse_method(text: str, imagenet_weights: str | None = None) -> Method:
     name, equals, source = head.rpartition('=')
     name = name if equals else Path(source).stem if _is_file_name(source) else source
     if not re.fullmatch(r'[\w.+-]*\w[\w.+-]*', name):
-        raise ValueError(f'{text}: the name {name!r} should be of letters, digits, and .+-_ (it names a folder).')
+        raise ValueError(f'{text}: the name {name!r} should consist of letters, digits and .+-_ (it names a folder).')
     options = _parse_options(changes, text)
     if source in GIVEN or _is_file_name(source, ('.pth', '.pt', '.safetensors')):
         if options:
@@ -88,22 +88,22 @@ def parse_method(text: str, imagenet_weights: str | None = None) -> Method:
         path, switches = CONFIGS / BUILT_IN[source][0], BUILT_IN[source][1]
     else:
         known = ', '.join([*GIVEN, *BUILT_IN])
-        raise ValueError(f'{text} is no method: take one of {known}, NAME=CONFIG.py or NAME=WEIGHTS.pth.')
+        raise ValueError(f'{text} is not a method: use one of {known}, NAME=CONFIG.py or NAME=WEIGHTS.pth.')
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist: pass a pretraining config.')
     return Method(name, config=path, options=switches | options)
 
 
 def parse_methods(texts: list[str], imagenet_weights: str | None = None) -> list[Method]:
-    """Understand all of them.
+    """Parse several methods.
 
     Raises:
-        ValueError: Two have one name; see :func:`parse_method`.
+        ValueError: Two have the same name; see also :func:`parse_method`.
     """
     methods = [parse_method(text, imagenet_weights) for text in texts]
     names = [method.name for method in methods]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f'two methods are called {twice}: write NAME={twice} with another name.')
+        raise ValueError(f'two methods are named {twice}: write NAME={twice} with another name.')
     return methods
 
 
@@ -113,7 +113,7 @@ def _is_file_name(text: str, suffixes: tuple[str, ...] = ('.py', '.pth', '.pt', 
 
 def _parse_options(changes: str, text: str) -> dict[str, Any]:
     options = {}
-    for change in filter(None, re.split(r',(?![^\[(]*[\])])', changes)):  # commas in brackets are of a value
+    for change in filter(None, re.split(r',(?![^\[(]*[\])])', changes)):  # commas in brackets belong to a value
         key, equals, value = change.partition('=')
         if not equals:
             raise ValueError(f'{text}: {change} should be KEY=VALUE.')

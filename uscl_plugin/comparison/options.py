@@ -1,4 +1,4 @@
-"""What a comparison was asked for."""
+"""Options of a comparison."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -15,24 +15,24 @@ ALL = ('random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonOptions(CommonSettings):
-    """What ``tools/compare.py`` was asked for.
+    """Options of ``tools/compare.py``.
 
     Attributes:
         methods: See above (default: random supervised te pi fixmatch mocov2 simclr uscl).
-        imagenet_weights: Weights of imagenet: torchvision's resnet18 file.
-        eval_data: Folder that a converter wrote, labelled.
-        detection_data: Folder that lesions_to_coco.py wrote.
-        out: Folder for the results.
+        imagenet_weights: Weights for imagenet: torchvision's resnet18 file.
+        eval_data: Labelled folder written by a converter.
+        detection_data: Folder written by lesions_to_coco.py.
+        out: Output folder.
         seeds: Seeds 0 to N-1.
-        budget: Fewer epochs, so that the whole table takes about this long.
-        protocol: Of the evaluation.
-        folds: Number, or 'split'.
-        frames_per_video: Frames that are evaluated of a video, at most.
-        finetune_epochs: Length of fine-tuning (default: the config's, 100).
+        budget: Reduce the epochs so that the whole table takes about this long.
+        protocol: Evaluation protocol.
+        folds: Number of folds, or 'split'.
+        frames_per_video: Maximum number of evaluated frames per video.
+        finetune_epochs: Number of fine-tuning epochs (default: the config's, 100).
         detection_config: Config of the detector (default: the paper's on UDIAT-B).
-        detection_epochs: Length of its training (default: the config's, 30).
-        detection_size: Shorter side of its input (default: the config's).
-        resamples: Of patients, for the intervals.
+        detection_epochs: Number of detector epochs (default: the config's, 30).
+        detection_size: Shorter side of the detector's input (default: the config's).
+        resamples: Number of resamples of patients for the intervals.
     """
 
     methods: Annotated[list[str], Arg('METHOD')] = field(default_factory=lambda: list(ALL))
@@ -53,6 +53,6 @@ class ComparisonOptions(CommonSettings):
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.detection_data is not None:
-            raise ValueError('--budget does not know how long detectors take: give --epochs with --detection-data.')
+            raise ValueError('--budget cannot estimate the time of detectors: pass --epochs with --detection-data.')
         if self.finetune_epochs is not None and self.protocol in PROBES:
-            raise ValueError(f'--finetune-epochs would change nothing with --protocol {self.protocol}: leave it out.')
+            raise ValueError(f'--finetune-epochs has no effect with --protocol {self.protocol}: remove it.')

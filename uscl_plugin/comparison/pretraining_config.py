@@ -1,4 +1,4 @@
-"""The config of one pretraining of a comparison: a method's own, on the common data, budget and seed."""
+"""The config of one pretraining run in a comparison: the method's own, on the common data, budget and seed."""
 
 import copy
 import os
@@ -17,7 +17,7 @@ from uscl_plugin.datasets.pipeline_settings import set_input_size
 from .budget import Budget, match_budget
 from .methods import Method
 
-# Keys of a config that the comparison sets for all rows.
+# Config keys that the comparison sets for all rows.
 COMMON = (
     *(
         f'train_dataloader.dataset.{key}'
@@ -30,16 +30,16 @@ COMMON = (
 
 @dataclass(frozen=True, kw_only=True)
 class CommonSettings:
-    """What all methods have in common.
+    """Settings shared by all methods.
 
     Attributes:
-        pretrain_data: Folder that a converter wrote.
+        pretrain_data: Folder written by a converter.
         pretrain_split: Split of these data (default: all videos).
-        label_fraction: Share of the videos that keep their label, in [0, 1].
-        epochs: Of USCL; other methods get as many steps and views.
-        batch_size: Pairs in a batch.
+        label_fraction: Fraction of the videos that keep their label, in [0, 1].
+        epochs: Number of epochs of USCL; other methods get the same number of steps and views.
+        batch_size: Pairs per batch.
         size: Side of the input in pixels.
-        workers: Processes that load (default: 4, or one a core).
+        workers: Number of loading processes (default: 4, or one per core).
     """
 
     pretrain_data: Annotated[str, Arg('DIR')]
@@ -52,23 +52,23 @@ class CommonSettings:
 
 
 def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> tuple[Config, Budget]:
-    """Point a method's config at the common data, budget and seed.
+    """Adapt a method's config to the common data, budget and seed.
 
-    The length of the schedule, the number of classes and, where there is one, the queue follow. The schedule is stepped
-    by iteration, so that methods whose epochs are longer have the same. A queue holds half an epoch at most: a longer
-    one would often hold the same frames again, as negatives of themselves.
+    The length of the schedule, the number of classes and the queue, if any, are adjusted. The schedule is stepped by
+    iteration, so that methods with longer epochs get the same schedule. A queue holds at most half an epoch: a longer
+    one would often contain the same frames again, as negatives of themselves.
 
     Args:
-        method: With a config.
-        settings: The common ones.
-        seed: Of weights, order and draws, and of the choice of the labelled videos.
+        method: Method with a config.
+        settings: The common settings.
+        seed: Seed of weights, order and draws, and of the choice of labelled videos.
 
     Returns:
         The config, without a work directory, and its budget.
 
     Raises:
-        ValueError: The config trains on another type of data, or by iterations; an option is common to all rows, or
-            changes nothing; the data are too few, or have no label for a method that needs one.
+        ValueError: The config trains on another type of dataset, or by iterations; an option is common to all rows, or
+            has no effect; there are too few data, or no labels for a method that needs them.
     """
     cfg = Config.fromfile(method.config)
     _check_options(method, cfg)
@@ -76,7 +76,7 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
     loader, dataset = cfg.train_dataloader, cfg.train_dataloader.dataset
     if dataset.get('type') != 'VideoClusterDataset' or not cfg.train_cfg.get('max_epochs'):
-        raise ValueError(f'{method.config} should train on a VideoClusterDataset, not wrapped, by epochs.')
+        raise ValueError(f'{method.config} should train by epochs on an unwrapped VideoClusterDataset.')
     own_samples = dataset.get('samples_per_video', 1)
     dataset.update(data_root=str(Path(settings.pretrain_data).expanduser().resolve()), split=settings.pretrain_split)
     dataset.update(label_map=None, classes=None, filter_cfg=None, seed=seed)
@@ -84,7 +84,7 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
         dataset.label_fraction = settings.label_fraction
     try:
         set_input_size(dataset, settings.size)
-    except ValueError as error:  # such as a step that the pipeline does not have
+    except ValueError as error:  # for example, an unknown pipeline step
         raise ValueError(f'{method.name}: {error}') from error
 
     dataset.samples_per_video = 1
@@ -92,11 +92,11 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
     whole = {'keep_unlabelled': True, 'data_fraction': 1.0, 'pipeline': []}
     everything = DATASETS.build({**copy.deepcopy(dataset), **whole})
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # mmcv's about how it would augment
+        warnings.simplefilter('ignore')  # from mmcv, on how it would augment
         inputs = data[0]['inputs']
     views = len(inputs) if isinstance(inputs, list) else 1
     if not dataset.get('keep_unlabelled', True):
-        own_samples = 2 // views  # its config's are for its own data: an epoch is as long as USCL's
+        own_samples = 2 // views  # its config is for its own data: an epoch is as long as USCL's
     budget = match_budget(settings.epochs, settings.batch_size, len(everything), len(data), views, own_samples)
     _check_data(cfg, data, budget)
     dataset.samples_per_video = budget.samples_per_video
@@ -120,24 +120,24 @@ def _check_options(method: Method, cfg: Config) -> None:
         if common := next((c for c in COMMON if key == c or key.startswith(f'{c}.')), None):
             raise ValueError(f'{method.name}: {common} is the same for all rows, so {key} cannot be set for one.')
         if key.startswith('train_dataloader.dataset.steps.'):
-            continue  # compared with the pipeline where they are applied
+            continue  # checked against the pipeline when applied
         parent = cfg
         for part in key.split('.')[:-1]:
             try:
                 parent = parent[int(part)] if isinstance(parent, list | tuple) else parent[part]
             except (KeyError, IndexError, ValueError, TypeError) as error:
-                raise ValueError(f'{method.name}: {method.config} has nothing at {key}: is it misspelt?') from error
+                raise ValueError(f'{method.name}: {method.config} has no key {key}: check the spelling.') from error
 
 
 def _check_data(cfg: Config, data: Any, budget: Budget) -> None:
     if cfg.train_dataloader.get('drop_last') and budget.items < budget.batch_size:
         raise ValueError(
-            f'an epoch of {budget.items} items has no whole batch of {budget.batch_size}: take a smaller --batch-size, '
+            f'an epoch of {budget.items} items has no full batch of {budget.batch_size}: use a smaller --batch-size, '
             f'more --epochs or more data.'
         )
     is_classifier = cfg.model.get('head', {}).get('type') == 'LinearClsHead'
     if is_classifier and all(data.get_data_info(i)['gt_label'] < 0 for i in range(len(data))):
-        raise ValueError('no video has a label, so there is nothing to classify: set --label-fraction, or give labels.')
+        raise ValueError('no video has a label, so there is nothing to classify: set --label-fraction, or add labels.')
 
 
 def _set_length(cfg: Config, epochs: int) -> None:

@@ -1,4 +1,4 @@
-"""The comparison as a table: means over seeds with intervals, differences, what it cost, and every single run."""
+"""The comparison as a table: means over seeds with intervals, differences, costs, and every single run."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
@@ -13,13 +13,13 @@ from .comparison import METRICS, Row
 def comparison_table(
     rows: Sequence[Row], summary: Mapping[str, Any] | None, reference: str | None, detection: str | None = None
 ) -> str:
-    """Markdown of all that is known so far.
+    """Markdown with all results so far.
 
     Args:
-        rows: One a method and seed.
-        summary: Of the finished ones, :func:`~uscl.stats.evaluation_summary.summarise`; None if there is none.
-        reference: Method that the others are subtracted from.
-        detection: What the detector's measures are of, a sentence.
+        rows: One per method and seed.
+        summary: Summary of the finished rows, :func:`~uscl.stats.evaluation_summary.summarise`; None if there are none.
+        reference: Method from which the others are subtracted.
+        detection: A sentence on what the detector measures refer to.
 
     Returns:
         The text.
@@ -28,8 +28,8 @@ def comparison_table(
     if summary is not None:
         parts += [
             f'Tested on {describe_data(summary)}, by video, chosen by {summary["honest_selection"]}. Each cell: mean '
-            'over seeds (95 % interval over patients), SD: standard deviation over seeds. The intervals are of the '
-            'choice of patients, not of that of the pretraining data.',
+            'over seeds (95 % interval over patients), SD: standard deviation over seeds. The intervals cover the '
+            'choice of patients, but not the choice of the pretraining data.',
             *([detection] if detection else []),
             markdown(*_results(rows, summary)),
         ]
@@ -44,14 +44,14 @@ def comparison_table(
 
 
 def measured(rows: Sequence[Row]) -> list[str]:
-    """Names of the detector's measures among the rows."""
+    """Names of the detector measures present in the rows."""
     return list(dict.fromkeys(name for row in rows for name in row.metrics if name not in METRICS))
 
 
 def _results(rows: Sequence[Row], summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     detection = measured(rows)
     header = ['Method', 'Seeds', *(METRIC_NAMES[name] for name in METRICS), *detection]
-    header += ['Steps', 'Views', 'Minutes a run']
+    header += ['Steps', 'Views', 'Minutes per run']
     lines = []
     selection = summary['honest_selection']
     for method, by_selection in summary['levels']['video']['results'].items():

@@ -1,4 +1,4 @@
-"""One training in a process of its own, kept when it has finished and resumed when it has not."""
+"""Run one training in a separate process; keep it when finished, resume it when not."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ TRAIN = (
     'import sys; from uscl_plugin.running.host_tools import run_host_tool; '
     'sys.exit(run_host_tool("train", sys.argv[1:]))'
 )
-# Names in default_hooks of what times, logs, saves and steps; the others belong to a training as its model does.
+# Entries in default_hooks that time, log, save and step; all others are part of the training, like the model.
 _HOOKS_OF_THE_HOST = (
     *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'),
     'visualization',
@@ -28,18 +28,18 @@ _HOOKS_OF_THE_HOST = (
 
 
 class TrainingError(ValueError):
-    """A training failed; the message says how, and where its log is."""
+    """A training run failed; the message says how, and where its log is."""
 
 
 @dataclass(frozen=True)
 class FinishedTraining:
-    """A training that reached its last epoch.
+    """A training run that reached its last epoch.
 
     Attributes:
-        checkpoint: Of the last epoch; there is none if it was not to be kept.
-        steps: Of the optimiser.
-        seconds: Wall-clock time of all its starts, as far as they ended by themselves.
-        was_finished: Whether it had been before.
+        checkpoint: Checkpoint of the last epoch; does not exist if it was not to be kept.
+        steps: Number of optimiser steps.
+        seconds: Wall-clock time of all its starts, except those that were killed.
+        was_finished: Whether it had already finished before.
     """
 
     checkpoint: Path
@@ -51,24 +51,24 @@ class FinishedTraining:
 def run_training(
     cfg: Config, folder: Path, depends_on: Mapping[str, Any] | None = None, keep_checkpoints: bool = True
 ) -> FinishedTraining:
-    """Train by the packaged tool of the config's host, unless that has been done.
+    """Train with the packaged tool of the config's host, unless that has been done.
 
-    ``folder`` gets ``config.py``, which runs by itself with ``tools/train.py``, ``train.log``, and, at the end,
-    ``finished.json``. An unfinished training goes on from its newest checkpoint that loads. One that evaluates itself
-    and was killed between its last checkpoint and the end repeats its last epoch, for MMEngine evaluates only what it
-    trains.
+    ``folder`` receives ``config.py``, which runs on its own with ``tools/train.py``, ``train.log``, and, at the end,
+    ``finished.json``. An unfinished run resumes from its newest loadable checkpoint. A run that includes an evaluation
+    and was killed between its last checkpoint and the end repeats its last epoch, because MMEngine only evaluates what
+    it trains.
 
     Args:
-        cfg: The whole config, by epochs.
-        folder: Its work directory.
-        depends_on: What the result depends on besides the config, such as digests of files that it names.
+        cfg: The complete config, by epochs.
+        folder: Work directory.
+        depends_on: Further inputs that the result depends on, such as digests of files named in the config.
         keep_checkpoints: False deletes them at the end, for callers who only need the logs.
 
     Returns:
-        The result.
+        The finished run.
 
     Raises:
-        TrainingError: The process failed, none of its checkpoints loads, or the folder holds a training with another
+        TrainingError: The process failed, none of its checkpoints loads, or the folder contains a run with another
             config or other data.
     """
     folder = folder.resolve()
@@ -81,7 +81,7 @@ def run_training(
     earlier = _read(folder / 'started.json')
     if earlier is not None and earlier.get('config') != identity:
         raise TrainingError(
-            f'{folder} holds a training with another config or other data: give another --out, or delete it.'
+            f'{folder} contains a training run with another config or other data: choose another --out, or delete it.'
         )
     if found.get('config') == identity and (checkpoint.is_file() or not keep_checkpoints):
         if not keep_checkpoints:
@@ -104,7 +104,7 @@ def run_training(
         raise TrainingError(f'{last_line(folder / "train.log")} (exit code {done.returncode}, {folder / "train.log"})')
     steps = int(load_plain_checkpoint(checkpoint)['meta']['iter'])
     if not steps:
-        raise TrainingError(f'{folder} was trained for no step: its data are fewer than a batch.')
+        raise TrainingError(f'{folder} was trained for 0 steps: its data do not fill a batch.')
     write_text(record, json.dumps({'config': identity, 'steps': steps, 'seconds': seconds}) + '\n')
     if not keep_checkpoints:
         _remove(numbered_checkpoints(folder))
@@ -112,13 +112,13 @@ def run_training(
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says something: of a traceback, its error."""
+    """The last non-empty line of a log; for a traceback, its error."""
     lines = [line.strip() for line in log.read_text(encoding='utf-8', errors='replace').splitlines()]
     return next((line for line in reversed(lines) if line), 'the training wrote nothing')
 
 
 def _essence(cfg: Config, folder: Path) -> str:
-    """The config without what changes no result: where and how it is loaded, logged and saved."""
+    """The config without settings that do not affect results: where and how to load, log and save."""
     content = cfg.to_dict()
     for key in ('work_dir', 'visualizer', 'log_processor', 'log_level'):
         content.pop(key, None)
@@ -128,12 +128,12 @@ def _essence(cfg: Config, folder: Path) -> str:
         if key.endswith('_dataloader') and isinstance(loader, dict):
             for setting in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):
                 loader.pop(setting, None)
-    # Not MMEngine's text of a config, whose layout depends on the version of yapf. Files of the run may move with it.
+    # Not MMEngine's text of a config, whose layout depends on the yapf version. Files of the run may move with it.
     return json.dumps(content, sort_keys=True, default=str).replace(f'{folder}/', '')
 
 
 def _can_resume(folder: Path) -> bool:
-    """Whether there is a checkpoint to resume from; MMEngine's pointer, which may be to one that is gone, follows."""
+    """Whether there is a checkpoint to resume from; updates MMEngine's pointer, which may name a missing one."""
     pointer, (newest, skipped) = folder / 'last_checkpoint', newest_checkpoint(folder)
     if newest is None:
         if skipped:

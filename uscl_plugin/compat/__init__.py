@@ -1,1 +1,1 @@
-"""What keeps the plugin working beside the versions of its hosts."""
+"""Workarounds that keep the plugin compatible with the versions of its hosts."""

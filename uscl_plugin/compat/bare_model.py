@@ -1,4 +1,4 @@
-"""The model of a run without the wrapper that several GPUs put around it."""
+"""The model of a run without the wrapper that multi-GPU training adds."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ from mmengine.runner import Runner
 
 
 def bare_model(runner: Runner) -> Any:
-    """``runner.model``, or what DistributedDataParallel wraps."""
+    """``runner.model``, or the model inside DistributedDataParallel."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model

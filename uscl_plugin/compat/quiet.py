@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
-# What MMCV, MMDetection and MMPretrain say on import where mmcv's ops are not compiled. None of it concerns this
-# plugin, and "This model cannot work without CUDA" (of one detector's head) sends its readers to the wrong repair.
+# Messages of MMCV, MMDetection and MMPretrain on import without mmcv's compiled ops. None of them concerns this plugin,
+# and "This model cannot work without CUDA" (from one detector's head) suggests the wrong fix.
 HARMLESS = (
     'Line NMS is not compiled',
     'Could not import OneDL',
@@ -18,15 +18,13 @@ HARMLESS = (
 
 @contextmanager
 def without_false_alarms() -> Iterator[None]:
-    """Drop the messages of :data:`HARMLESS`; every other output and warning passes."""
+    """Drop the messages in :data:`HARMLESS`; all other output and warnings pass."""
     from mmengine.logging import MMLogger
 
     def passes(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith(HARMLESS)
 
-    logger = (
-        MMLogger.get_current_instance()
-    )  # made before the redirection: its handler keeps the stream it is born with
+    logger = MMLogger.get_current_instance()  # created before the redirection, because its handler keeps its stream
     logger.addFilter(passes)
     printed = io.StringIO()
     try:

@@ -1,4 +1,4 @@
-"""Datasets of ultrasound videos, their transforms, and the readers of clips.
+"""Datasets of ultrasound videos and their transforms.
 
 Only :mod:`uscl_plugin.datasets.video_clusters` needs MMPretrain, so it is not imported here.
 """

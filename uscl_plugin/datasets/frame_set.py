@@ -1,4 +1,4 @@
-"""All frames of the videos of a config's training data, or of other data."""
+"""All frames of the videos in a config's training data, or in other data."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -18,17 +18,17 @@ from .video_clusters import VideoClusterDataset
 
 @dataclass(frozen=True)
 class FrameSet:
-    """All frames of some videos, N frames of V videos.
+    """All frames of some videos: N frames of V videos.
 
     Attributes:
-        dataset: Whose whole videos these are.
-        video: (N,) int64 in [0, V), ascending.
-        position: (N,) int64, of each frame in its video, in time order.
-        query: (N,) bool, the last quarter of each video in time; see :func:`~uscl.data.held_out_frames.split_frames`.
-        seen: (N,) bool, whether the config trains on the frame; None if its data are not there to compare.
-        video_ids: V names.
-        classes: V class names as in the annotation, None where unlabelled.
-        num_train_videos: Videos that the config trains on, None if its data are not there.
+        dataset: Dataset that contains the whole videos.
+        video: (N,) int64 in [0, V), ascending, video of each frame.
+        position: (N,) int64, index of each frame in its video, in time order.
+        query: (N,) bool, true for the last quarter of each video; see :func:`~uscl.data.held_out_frames.split_frames`.
+        seen: (N,) bool, whether the config trains on the frame; None if its data are not available for comparison.
+        video_ids: V video ids.
+        classes: V class names as in the annotation; None if unlabelled.
+        num_train_videos: Number of videos that the config trains on; None if its data are not available.
     """
 
     dataset: VideoClusterDataset
@@ -44,11 +44,11 @@ class FrameSet:
         return len(self.video)
 
     def read(self, color: str = 'color', which: Iterable[int] | None = None) -> Iterator[np.ndarray]:
-        """Read frames one by one as the training pipeline does: (H, W, 3) uint8; blue, green, red.
+        """Read frames one by one as the training pipeline does: (H, W, 3) uint8, BGR.
 
         Args:
             color: See :func:`~uscl.data.frame_loading.load_frame`.
-            which: Indices in [0, N); None: all.
+            which: Indices in [0, N); None for all.
         """
         for k in range(len(self)) if which is None else which:
             info = self.dataset.get_data_info(int(self.video[k]))
@@ -57,19 +57,20 @@ class FrameSet:
 
 
 def dataset_config(cfg: Config, data_root: str | None = None, split: str | None = None, **changes: Any) -> dict:
-    """The config of the training data, pointed at other data.
+    """The config of the training dataset, pointed to other data.
 
     Args:
-        cfg: A pretraining config whose training data are a ``VideoClusterDataset``, not wrapped.
-        data_root: Folder to use instead; None keeps it.
-        split: Split to use instead, ``'all'`` for every video; None keeps it.
-        **changes: Further settings to replace; with a ``pipeline``, the config's ``steps``, which change its own, go.
+        cfg: A pretraining config whose training dataset is an unwrapped ``VideoClusterDataset``.
+        data_root: Folder to use instead; None keeps the config's.
+        split: Split to use instead, ``'all'`` for every video; None keeps the config's.
+        **changes: Further settings to replace; a new ``pipeline`` removes the config's ``steps``, which modify the old
+            one.
 
     Returns:
-        A copy, with every video once. Other data or another split are used whole, whatever ``data_fraction`` says.
+        A copy, with every video once. Other data or another split are used in full, regardless of ``data_fraction``.
 
     Raises:
-        ValueError: The config trains on another type of data.
+        ValueError: The config trains on another type of dataset.
     """
     dataset = copy.deepcopy(dict(cfg.train_dataloader.dataset))
     if dataset.get('type') != 'VideoClusterDataset':
@@ -80,7 +81,7 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
     if data_root is not None or split is not None:
         dataset.update(data_fraction=1.0, keep_unlabelled=True)
     if data_root is not None and Path(data_root).resolve() != Path(dataset['data_root']).resolve():
-        # Labels of other data need not be those that the config maps.
+        # Labels of other data may not be in the config's label map.
         dataset.update(data_root=data_root, label_map=None, classes=None, filter_cfg=None)
     if split is not None:
         dataset.update(split=None if split == 'all' else split)
@@ -88,15 +89,15 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
 
 
 def collect_frames(cfg: Config, data_root: str | None = None, split: str | None = None) -> FrameSet:
-    """List all frames of the videos of a config's training data, or of other data.
+    """List all frames of the videos in a config's training data, or in other data.
 
     Args:
-        cfg: A pretraining config whose training data are a ``VideoClusterDataset``, not wrapped.
-        data_root: Folder to use instead; None keeps it.
-        split: Split to use instead, ``'all'`` for every video; None keeps it.
+        cfg: A pretraining config whose training dataset is an unwrapped ``VideoClusterDataset``.
+        data_root: Folder to use instead; None keeps the config's.
+        split: Split to use instead, ``'all'`` for every video; None keeps the config's.
 
     Returns:
-        Whole videos, also where the config trains on a part of each (``frame_range``).
+        Whole videos, even if the config trains on a part of each (``frame_range``).
     """
     changes: dict[str, Any] = {'frame_range': (0.0, 1.0), 'label_fraction': 1.0, 'label_map': None, 'classes': None}
     dataset = DATASETS.build(dataset_config(cfg, data_root, split, pipeline=[], **changes))
@@ -116,7 +117,7 @@ def collect_frames(cfg: Config, data_root: str | None = None, split: str | None 
 
 
 def _trained_frames(cfg: Config) -> tuple[Path, dict[str, range]] | None:
-    """Folder, and the frames of each video that a config trains on; None if its data are not there."""
+    """The folder and the frames of each video that a config trains on; None if its data are not available."""
     try:
         trained = DATASETS.build(dataset_config(cfg, pipeline=[]))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Batches that always hold a negative pair."""
+"""Batches that always contain a negative pair."""
 
 import logging
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ from torch.utils.data import BatchSampler, Sampler
 
 @DATA_SAMPLERS.register_module()
 class PairBatchSampler(BatchSampler):
-    """A batch sampler that keeps a smaller last batch unless it holds a single video.
+    """A batch sampler that keeps a smaller last batch unless it contains only one video.
 
-    One video gives one positive pair and no negative one, so a contrastive loss cannot use it. A video that falls into
-    such a batch is left out of that epoch (another one in the next, as the order changes), and this is logged once.
+    One video gives one positive pair and no negatives, so a contrastive loss cannot use it. A video that ends up in
+    such a batch is skipped in that epoch (another one in the next, since the order changes); this is logged once.
 
-    With several processes, each takes the same number of steps with batches of the same size: what gathers negatives
-    and averages gradients relies on it. Videos that do not divide among the processes are left out of that epoch,
-    too. A sampler that rounds up (MMEngine's default) would repeat others in their place, and a video that is twice
+    With several processes, each takes the same number of steps with batches of the same size, which gathering negatives
+    and averaging gradients rely on. Videos that do not divide evenly among the processes are skipped in that epoch,
+    too. A sampler that rounds up (MMEngine's default) would repeat other videos instead, and a video that occurs twice
     in a global batch is its own negative.
 
     Args:
-        sampler: Gives the order of the videos. If it shares a ``dataset`` out among ``world_size`` processes, as
-            MMEngine's samplers do, it gives this one every ``world_size``-th of them.
-        batch_size: Videos in a batch of one process, at least 2.
+        sampler: Provides the order of the videos. If it distributes a ``dataset`` over ``world_size`` processes, as
+            MMEngine's samplers do, it yields every ``world_size``-th video here.
+        batch_size: Videos per batch of one process, at least 2.
 
     Raises:
-        ValueError: Fewer than two videos in a batch, or in the data set for each process.
+        ValueError: A batch, or the dataset for one process, has fewer than two videos.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int) -> None:
@@ -44,8 +44,8 @@ class PairBatchSampler(BatchSampler):
                 f'{" in each" if where else ""}: check data_root, split and data_fraction.'
             )
         super().__init__(sampler, batch_size, drop_last=False)
-        self.num_used = share - int(share % batch_size == 1)  # of this process
-        self.num_dropped = num_videos - world_size * self.num_used  # of the data set
+        self.num_used = share - int(share % batch_size == 1)  # in this process
+        self.num_dropped = num_videos - world_size * self.num_used  # in the whole dataset
         if self.num_dropped:
             each = f' in each of {world_size} processes' if world_size > 1 else ''
             reason = (

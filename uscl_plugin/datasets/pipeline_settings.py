@@ -1,4 +1,4 @@
-"""The pipeline that a data set's config means: its steps, changed by type, and what they say of the views."""
+"""The effective pipeline of a dataset config: its steps, with changes by type, and the view settings in them."""
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
@@ -6,25 +6,25 @@ from typing import Any
 
 _SIZED = (
     *('DrawViews', 'AntialiasedRandomResizedCrop', 'AntialiasedResize'),
-    *('RandomResizedCrop', 'ResizedCrop', 'Resize', 'CenterCrop', 'RandomCrop'),  # of a user's own pipeline
+    *('RandomResizedCrop', 'ResizedCrop', 'Resize', 'CenterCrop', 'RandomCrop'),  # in users' own pipelines
 )
 
 
 def apply_steps(pipeline: Sequence, steps: Mapping[str, Mapping[str, Any]] | None) -> Sequence:
-    """Change arguments of a pipeline's steps by their types, also inside wrappers such as ``TransformBroadcaster``.
+    """Change arguments of pipeline steps by type, also inside wrappers such as ``TransformBroadcaster``.
 
-    A type that occurs several times is changed everywhere. Arguments that are not named stay.
+    A type that occurs several times is changed everywhere. Arguments that are not named are kept.
 
     Args:
-        pipeline: Configs of transforms, as a data set takes them. What is no config stays as it is.
-        steps: Type → the arguments to change. A scope in front of the pipeline's type is left out
-            (``mmengine.RandomFlip`` is ``RandomFlip``).
+        pipeline: Transform configs, as passed to a dataset. Anything that is not a config is kept.
+        steps: Type → arguments to change. A scope prefix in the pipeline is ignored (``mmengine.RandomFlip`` is
+            ``RandomFlip``).
 
     Returns:
         A changed copy; the pipeline itself if there is nothing to change.
 
     Raises:
-        ValueError: The pipeline has no step of a type; names those that it has. Or ``steps`` is not as described.
+        ValueError: The pipeline has no step of that type; the message lists its types. Or ``steps`` is malformed.
 
     >>> apply_steps([dict(type='SampleVideoFrames', num_frames=3)], dict(SampleVideoFrames=dict(num_frames=1)))
     [{'type': 'SampleVideoFrames', 'num_frames': 1}]
@@ -33,7 +33,7 @@ def apply_steps(pipeline: Sequence, steps: Mapping[str, Mapping[str, Any]] | Non
         return pipeline
     if not isinstance(steps, Mapping) or not all(isinstance(changes, Mapping) for changes in steps.values()):
         raise ValueError(f'steps should be a dict of dicts, type → arguments to change, got {steps!r}.')
-    found: dict[str, None] = {}  # in the order of the pipeline
+    found: dict[str, None] = {}  # in pipeline order
     changed = [_change(step, steps, found) for step in pipeline]
     if unknown := [kind for kind in steps if kind not in found]:
         raise ValueError(
@@ -44,8 +44,8 @@ def apply_steps(pipeline: Sequence, steps: Mapping[str, Mapping[str, Any]] | Non
 
 
 def _change(step: Any, steps: Mapping[str, Mapping[str, Any]], found: dict[str, None]) -> Any:
-    """One step with those inside of it; notes the types that it comes across."""
-    if isinstance(step, list | tuple):  # MultiView has a list of pipelines
+    """Change one step and those inside it, and record the types found."""
+    if isinstance(step, list | tuple):  # MultiView takes a list of pipelines
         return [_change(each, steps, found) for each in step]
     if not isinstance(step, dict):
         return step
@@ -64,20 +64,20 @@ def _kind(step: Mapping[str, Any]) -> str:
 
 
 def dataset_pipeline(dataset: Mapping[str, Any]) -> Sequence:
-    """The pipeline that the config of a data set means: ``pipeline``, changed by its ``steps``.
+    """The effective pipeline of a dataset config: ``pipeline``, changed by its ``steps``.
 
     Raises:
-        KeyError: It has no ``pipeline``.
+        KeyError: There is no ``pipeline``.
         ValueError: See :func:`apply_steps`.
     """
     return apply_steps(dataset['pipeline'], dataset.get('steps'))
 
 
 def settle_steps(dataset: MutableMapping[str, Any]) -> Sequence:
-    """Write ``steps`` of a data set's config into its ``pipeline``, in place, so that they can be changed one by one.
+    """Apply the ``steps`` of a dataset config to its ``pipeline`` in place, so that single steps can be changed.
 
     Returns:
-        The pipeline that the config now has: a copy, none of whose steps is shared with another data set.
+        The new pipeline of the config: a copy that shares no step with another dataset.
 
     Raises:
         ValueError: See :func:`apply_steps`.
@@ -88,10 +88,10 @@ def settle_steps(dataset: MutableMapping[str, Any]) -> Sequence:
 
 
 def input_size(dataset: Mapping[str, Any]) -> int:
-    """Side in pixels of a view: that of the last resizing or cropping step of a data set's config.
+    """Side length of a view in pixels: that of the last resizing or cropping step in a dataset config.
 
     Raises:
-        ValueError: No step states a size, or see :func:`apply_steps`.
+        ValueError: No step has a size; see also :func:`apply_steps`.
     """
     size = None
     for step in _flatten(dataset_pipeline(dataset)):
@@ -99,12 +99,12 @@ def input_size(dataset: Mapping[str, Any]) -> int:
         if step.get('type') in _SIZED and value is not None:
             size = int(value if isinstance(value, int) else value[0])
     if size is None:
-        raise ValueError(f'The pipeline states no size of the views: it has none of {_SIZED}.')
+        raise ValueError(f'The pipeline does not define the view size: it has none of {_SIZED}.')
     return size
 
 
 def set_input_size(dataset: MutableMapping[str, Any], size: int) -> None:
-    """Set the side in pixels of every resizing or cropping step of a data set's config, in place."""
+    """Set the side length in pixels of every resizing or cropping step in a dataset config, in place."""
     for step in _flatten(settle_steps(dataset)):
         for key in ('scale', 'crop_size'):
             if step.get('type') in _SIZED and key in step:
@@ -112,7 +112,7 @@ def set_input_size(dataset: MutableMapping[str, Any], size: int) -> None:
 
 
 def color_type(dataset: Mapping[str, Any]) -> str:
-    """How a data set loads frames, ``'color'`` (also where it leaves grey at one channel) or ``'grayscale'``."""
+    """How a dataset loads frames, ``'color'`` (also if it keeps grey as one channel) or ``'grayscale'``."""
     loads = (step for step in _flatten(dataset_pipeline(dataset)) if step.get('type') == 'LoadVideoFrames')
     return 'grayscale' if next(loads, {}).get('color_type') == 'grayscale' else 'color'
 
@@ -122,5 +122,5 @@ def _flatten(pipeline: Iterable) -> Iterator[dict]:
         if isinstance(step, dict):
             yield step
             yield from _flatten(step.get('transforms', ()))
-        else:  # MultiView has a list of pipelines
+        else:  # MultiView takes a list of pipelines
             yield from _flatten(step)

@@ -1,4 +1,4 @@
-"""What the data sets of videos and of frames have in common."""
+"""Common base of the datasets of videos and of frames."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,45 +20,45 @@ from uscl.data.subsets import stratified_subset
 from .pipeline_settings import apply_steps
 from .sample_errors import name_video
 
-# What does not describe the samples: data sets that differ in it may be concatenated.
+# Keys that do not describe the samples: datasets that differ in them can be concatenated.
 _OF_THE_FOLDER = ('settings', 'folds')
 
 
 class StoredVideoDataset(BaseDataset):
-    """A data folder as a data set of MMPretrain: chosen, labelled, seeded and read by the parts of :mod:`uscl.data`.
+    """A data folder as an MMPretrain dataset; selection, labels, seeding and reading are from :mod:`uscl.data`.
 
-    Around the pipeline of an item the global generators are seeded from (run seed, epoch, item) and restored, so
-    neither the number of workers nor a resumed run changes a draw; ``SampleSeedHook`` sets run seed and epoch. Frames
-    are read from the folder's store, which all workers map into memory.
+    The global generators are seeded from (run seed, epoch, item) around the pipeline of each item and restored
+    afterwards, so neither the number of workers nor resuming a run changes any draw; ``SampleSeedHook`` sets run seed
+    and epoch. Frames are read from the folder's store, which all workers map into memory.
 
-    The bytes of a video are compared with their checksum when it is first read, in the process that reads it, once for
-    all processes: a start costs nothing, and nothing is trained on that is not what was converted.
+    The bytes of a video are verified against their checksum when it is first read, by the process that reads it, once
+    for all processes. Starting therefore costs nothing, and corrupted data are never trained on.
 
     Args:
-        data_root: The folder that a converter wrote.
+        data_root: Folder written by a converter.
         ann_file: The annotation file, relative to ``data_root`` (see :mod:`uscl.data.annotations`).
-        split: Keep only this part, such as ``'train'``, or several; None keeps all.
-        classes: Class names in the order of their indices; None takes the annotation's, or those of ``label_map``.
+        split: Keep only this split, such as ``'train'``, or several; None keeps all.
+        classes: Class names in index order; None takes the annotation's, or those of ``label_map``.
         label_map: Annotation label → class index or class name; several labels may share a class. None: each label is
-            a class of its own.
-        label_fraction: Share of the labelled videos that keep their label, in [0, 1], chosen per class (at least one
-            of each), seeded, nested (1 % ⊂ 10 %). The others are used without label.
-        data_fraction: Share of the videos that are kept at all, chosen likewise, before ``label_fraction``.
-        seed: Seed of both choices; the run seed, too, until a hook sets another.
-        frame_range: ``(start, end)``: keep the frames of this part of each video, in shares of its length, so that
+            its own class.
+        label_fraction: Fraction of the labelled videos that keep their label, in [0, 1], chosen per class (at least one
+            each), seeded and nested (1 % ⊂ 10 %). The others are used without a label.
+        data_fraction: Fraction of the videos that are kept at all, chosen in the same way, before ``label_fraction``.
+        seed: Seed of both choices, and run seed until a hook sets another.
+        frame_range: ``(start, end)``: keep the frames in this part of each video, as fractions of its length, so that
             the others stay unseen.
-        keep_unlabelled: Keep what has no label (after ``label_fraction``), as -1.
-        verify: Compare checksums.
-        filter_cfg: ``dict(labels=[…])`` keeps the videos with one of these annotation labels.
+        keep_unlabelled: Keep unlabelled items (after ``label_fraction``), with label -1.
+        verify: Verify checksums.
+        filter_cfg: ``dict(labels=[…])`` keeps only videos with one of these annotation labels.
         pipeline: The transforms.
-        steps: Changes to them by type, ``dict(MixFrames=dict(alpha=1.0))``, so that none is addressed by its place; see
-            :func:`~uscl_plugin.datasets.pipeline_settings.apply_steps`.
-        **kwargs: Those of :class:`mmpretrain.datasets.BaseDataset`.
+        steps: Changes to the transforms by type, ``dict(MixFrames=dict(alpha=1.0))``, so that no position is needed;
+            see :func:`~uscl_plugin.datasets.pipeline_settings.apply_steps`.
+        **kwargs: Arguments of :class:`mmpretrain.datasets.BaseDataset`.
 
     Raises:
-        FileNotFoundError: There is no annotation or no store.
-        ValueError: The annotation or the store is damaged or of another version, or a setting does not fit; of an item:
-            its bytes are not those that were converted.
+        FileNotFoundError: The annotation or the store is missing.
+        ValueError: The annotation or the store is damaged or has another version, or a setting does not fit; for an
+            item: its bytes differ from those that were converted.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class StoredVideoDataset(BaseDataset):
 
     @abstractmethod
     def select(self, entries: list[dict]) -> list[dict]:
-        """The entries of the annotation that ``split`` means."""
+        """The annotation entries selected by ``split``."""
 
     @abstractmethod
     def sample_key(self, info: dict) -> str:
@@ -110,18 +110,18 @@ class StoredVideoDataset(BaseDataset):
 
     @abstractmethod
     def item(self, info: dict) -> dict:
-        """What enters the pipeline: ``info`` with the frames."""
+        """Input of the pipeline: ``info`` with the frames."""
 
     def set_epoch(self, epoch: int, run_seed: int | None = None) -> None:
-        """Say which epoch's draws come next, in this process and in its workers."""
+        """Set the epoch for the following draws, in this process and its workers."""
         self._seeder.set(self.seed if run_seed is None else run_seed, epoch)
 
     def load_videos(self) -> list[dict]:
-        """Apply split, filter, both fractions, the choice of the labelled and the frame range.
+        """Apply split, filter, both fractions, the choice of labels and the frame range.
 
         Returns:
-            Dicts with ``video_id``, ``patient_id`` (None: unknown), ``gt_label`` (-1: none), ``first`` (position of the
-            first frame), ``num_frames``, ``places`` (of the frames, in the store), ``bytes`` (of the whole video:
+            Dicts with ``video_id``, ``patient_id`` (None if unknown), ``gt_label`` (-1 if none), ``first`` (index of
+            the first frame), ``num_frames``, ``places`` (of the frames in the store), ``bytes`` (of the whole video:
             shard, offset, length, checksum) and ``number`` (of the video).
         """
         annotations = read_annotations(self.ann_file)
@@ -140,7 +140,7 @@ class StoredVideoDataset(BaseDataset):
         if not self.keep_unlabelled:
             videos = [video for video in videos if video['gt_label'] >= 0]
         self._shards.open(sorted({video['bytes'][0] for video in videos}))
-        self._verified = torch.zeros(len(videos), dtype=torch.uint8).share_memory_()  # of all workers
+        self._verified = torch.zeros(len(videos), dtype=torch.uint8).share_memory_()  # shared by all workers
         if not videos:
             self.serialize_data = False  # MMEngine cannot serialise an empty list
         return [video | {'number': number} for number, video in enumerate(videos)]
@@ -158,7 +158,7 @@ class StoredVideoDataset(BaseDataset):
             raise ValueError(
                 f'{self.ann_file}: video {entry["video_id"]!r} has the label {label!r}, which is not among '
                 f'{sorted(to_index)}: add it to label_map or classes, set label_map=None if the '
-                f'map is for other data, or leave its videos out with filter_cfg=dict(labels=[…]).'
+                f'map is for other data, or exclude such videos with filter_cfg=dict(labels=[…]).'
             )
         part = frames_in_range(entry['num_frames'], self.frame_range)
         return {
@@ -172,17 +172,17 @@ class StoredVideoDataset(BaseDataset):
         }
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on one item under its own seed.
+        """Run the pipeline on one item with its own seed.
 
         Raises:
-            ValueError: The pipeline gives None: MMEngine would take a sample of another video then.
-            Exception: Any error of reading or of a transform, with the video added to its message.
+            ValueError: The pipeline returned None, which MMEngine would silently replace with another sample.
+            Exception: Any error in reading or in a transform, with the video added to its message.
         """
         info = self.get_data_info(idx)
         try:
             self._check(info)
             item = self.item(info)
-            if self.test_mode:  # nothing is drawn
+            if self.test_mode:  # there are no random draws
                 sample = self.pipeline(item)
             else:
                 with self._seeder(self.sample_key(info), len(self)):
@@ -193,15 +193,15 @@ class StoredVideoDataset(BaseDataset):
         if sample is None:
             steps = ', '.join(type(step).__name__ for step in self.pipeline.transforms)
             raise ValueError(
-                f'video {info["video_id"]!r} came out of the pipeline ({steps}) as None, and no other takes its place: '
+                f'the pipeline ({steps}) returned None for video {info["video_id"]!r}, and samples are not replaced: '
                 f'let the transform raise an error that says what is wrong.'
             )
         return sample
 
     def provenance(self) -> dict[str, Any]:
-        """What a checkpoint says of the data: ``settings`` of the conversion, ``data_digest``, ``sha256s`` of sources.
+        """Data facts for checkpoints: ``settings`` of the conversion, ``data_digest``, ``sha256s`` of sources.
 
-        The sources are those of the chosen videos, as far as the annotation knows them.
+        The sources are those of the selected videos, as far as the annotation has them.
         """
         annotations = read_annotations(self.ann_file)
         chosen = {self.get_data_info(index)['video_id'] for index in range(len(self))}
@@ -213,14 +213,14 @@ class StoredVideoDataset(BaseDataset):
         }
 
     def frames(self, info: dict) -> Any:
-        """The frames of an item as they are stored, see :meth:`~uscl.data.frame_shards.FrameShards.frames`."""
+        """The stored frames of an item, see :meth:`~uscl.data.frame_shards.FrameShards.frames`."""
         return self._shards.frames(info['places'])
 
     def _check(self, info: dict) -> None:
-        """Compare the video's bytes with their checksum, if no process of the data set has done so."""
+        """Verify the video's checksum, unless a process of this dataset has already done so."""
         if not self.verify or self._verified[info['number']]:
             return
         damage = bytes_damage(self._shards, *info['bytes'])
         if damage is not None:
-            raise ValueError(f'{damage}: run the converter again, which redoes this video, or copy the folder again.')
+            raise ValueError(f'{damage}: run the converter again to redo this video, or copy the folder again.')
         self._verified[info['number']] = 1

@@ -1,4 +1,4 @@
-"""The pretraining data set: one item is one video, a cluster of frames that mean the same."""
+"""The pretraining dataset: each item is one video, a cluster of semantically similar frames."""
 
 from typing import Any, ClassVar
 
@@ -13,13 +13,13 @@ from .stored_videos import StoredVideoDataset
 class VideoClusterDataset(StoredVideoDataset):
     """Videos as semantic clusters of frames.
 
-    An item starts as a dict with ``frames`` (in time order: a read-only array (T, H, W) or (T, H, W, 3) uint8; blue,
-    green, red; or a list of such frames where they differ in size), ``video_id``, ``patient_id`` (None: unknown) and
-    ``gt_label`` (-1: unlabelled) and then goes through the pipeline.
+    An item starts as a dict with ``frames`` (in time order: a read-only array (T, H, W) or (T, H, W, 3) uint8, BGR; or
+    a list of such frames if their sizes differ), ``video_id``, ``patient_id`` (None if unknown) and ``gt_label`` (-1 if
+    unlabelled), which then goes through the pipeline.
 
     Args:
-        samples_per_video: Items that an epoch has of each video, each with draws of its own. 1, the paper's, is what
-            keeps frames of one video from being negatives of each other: no two pairs of an epoch share a video.
+        samples_per_video: Items per epoch from each video, each with its own draws. With 1, as in the paper, no two
+            pairs of an epoch share a video, so frames of one video are never negatives of each other.
         *args: Positional arguments of :class:`StoredVideoDataset`.
         **kwargs: Its keyword arguments.
     """
@@ -33,20 +33,20 @@ class VideoClusterDataset(StoredVideoDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotation; list every video as often as an epoch has it."""
+        """Read the annotation, and list every video as often as it occurs in an epoch."""
         videos = self.load_videos()
         if not videos and not self.keep_unlabelled:
             raise ValueError(f'{self.ann_file}: no video has a label, with label_fraction={self.label_fraction}.')
         return [video | {'draw': draw} for draw in range(self.samples_per_video) for video in videos]
 
     def select(self, entries: list[dict]) -> list[dict]:
-        """By the annotation's own splits."""
+        """Select by the annotation's own splits."""
         return select_split(entries, self.split, self.ann_file)
 
     def item(self, info: dict) -> dict:
-        """All frames of the range."""
+        """All frames in the range."""
         return info | {'frames': self.frames(info)}
 
     def sample_key(self, info: dict) -> str:
-        """The video, and which of its draws in an epoch this is."""
+        """The video, and which of its draws in the epoch this is."""
         return f'{info["video_id"]}#{info["draw"]}' if info['draw'] else info['video_id']

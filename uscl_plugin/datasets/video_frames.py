@@ -1,4 +1,4 @@
-"""The downstream data set: one item is one frame, which knows its video and its patient."""
+"""The downstream dataset: each item is one frame, with its video and patient."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,22 +17,22 @@ from .stored_videos import StoredVideoDataset
 class VideoFrameDataset(StoredVideoDataset):
     """Labelled frames of videos, for classification.
 
-    An item starts as a dict with ``img`` (the frame as it is stored, for ``LoadFrame``), ``frame`` and ``img_path``
-    (its name, see :func:`~uscl.data.frame_ids.frame_id`), ``gt_label``, ``video_id``, ``patient_id`` (None: unknown)
-    and ``split`` (the side it is on), and then goes through the pipeline under its own seed. Frames without label are
-    left out.
+    An item starts as a dict with ``img`` (the stored frame, for ``LoadFrame``), ``frame`` and ``img_path`` (its name,
+    see :func:`~uscl.data.frame_ids.frame_id`), ``gt_label``, ``video_id``, ``patient_id`` (None if unknown) and
+    ``split`` (the side it is on), which then goes through the pipeline with its own seed. Unlabelled frames are left
+    out.
 
     Args:
-        fold: Number of the fold in ``fold_file``, from 0; None takes ``split`` from the annotation's own splits.
-        fold_file: Folds as ``tools/evaluate.py`` writes them; relative to ``data_root`` unless it is absolute.
-        frames_per_video: Take so many frames of each video at most, spread evenly over its time.
-        keep_unlabelled: Keep frames without label, as -1.
+        fold: Index of the fold in ``fold_file``, from 0; None takes ``split`` from the annotation's own splits.
+        fold_file: Folds file written by ``tools/evaluate.py``; relative to ``data_root`` unless absolute.
+        frames_per_video: Maximum number of frames per video, evenly spaced in time.
+        keep_unlabelled: Keep unlabelled frames, with label -1.
         *args: Positional arguments of :class:`StoredVideoDataset`.
         **kwargs: Its keyword arguments.
 
     Raises:
-        FileNotFoundError: The annotation, the store or the folds are gone.
-        ValueError: A setting does not fit the annotation, or no labelled frame is left.
+        FileNotFoundError: The annotation, the store or the folds are missing.
+        ValueError: A setting does not fit the annotation, or no labelled frame remains.
     """
 
     METAINFO: ClassVar[dict] = {'dataset_type': 'VideoFrames', 'task_name': 'classification'}
@@ -54,7 +54,7 @@ class VideoFrameDataset(StoredVideoDataset):
         super().__init__(*args, **kwargs | {'keep_unlabelled': keep_unlabelled})
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotation and list the frames of the wanted sides."""
+        """Read the annotation and list the frames of the selected sides."""
         self._side: dict[str, str] = {}
         frames = []
         for video in self.load_videos():
@@ -69,7 +69,7 @@ class VideoFrameDataset(StoredVideoDataset):
         return frames
 
     def select(self, entries: list[dict]) -> list[dict]:
-        """By the fold, else by the annotation's own splits."""
+        """Select by fold, otherwise by the annotation's own splits."""
         wanted = [self.split] if isinstance(self.split, str) else self.split
         if self.fold is not None:
             folds = read_folds(Path(self.data_root, self.fold_file))
@@ -88,16 +88,16 @@ class VideoFrameDataset(StoredVideoDataset):
         return [entry for entry in entries if entry['video_id'] in self._side]
 
     def item(self, info: dict) -> dict:
-        """The frame as it is stored."""
+        """The stored frame."""
         return info | {'img': self.frames(info)[0]}
 
     def sample_key(self, info: dict) -> str:
-        """Every frame draws for itself."""
+        """Every frame has its own draws."""
         return info['frame']
 
 
 def spread_evenly(n: int, count: int | None) -> list[int]:
-    """Indices of at most ``count`` of ``n`` frames, in the middle of as many equal parts of the time; None: all.
+    """Indices of at most ``count`` of ``n`` frames, at the centres of equal parts of the time; None: all.
 
     >>> spread_evenly(10, 3), spread_evenly(2, 3)
     ([1, 5, 8], [0, 1])

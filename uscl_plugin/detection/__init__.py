@@ -1,4 +1,4 @@
-"""What MMDetection needs for lesion data; named in a config's ``custom_imports`` after the stand-in for mmcv's ops.
+"""MMDetection extensions for lesion data; list it in a config's ``custom_imports`` after the mmcv ops replacement.
 
 ``custom_imports = dict(imports=['uscl_plugin', 'uscl_plugin.compat.mmcv_ops', 'uscl_plugin.detection'])``
 """

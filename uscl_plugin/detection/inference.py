@@ -15,39 +15,40 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from pycocotools.coco import COCO
 
+from uscl.data.coco_file import read_coco
 from uscl.stats.detections import Detections
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.strict_loading import load_strictly
 
+from .coco_index import index_coco
 from .lesion_check_hook import check_heads
 
 
 def run_detector(cfg: Config, checkpoint: str | Path) -> Detections:
-    """Predict the images of ``test_dataloader``.
+    """Predict on the images of ``test_dataloader``.
 
     Args:
-        cfg: Of MMDetection, with a data set in COCO's format.
-        checkpoint: It should fit the model exactly; nothing pickled in it is executed.
+        cfg: An MMDetection config with a COCO-format dataset.
+        checkpoint: Must fit the model exactly; nothing pickled in it is executed.
 
     Raises:
         FileNotFoundError: The checkpoint, the annotation file or an image does not exist.
-        ValueError: The checkpoint does not fit, or the data set is none of COCO's format.
+        ValueError: The checkpoint does not fit, or the dataset is not in COCO format.
     """
     init_default_scope('mmdet')
     model = MODELS.build(cfg.model)
     load_strictly(model, load_plain_checkpoint(checkpoint), checkpoint, 'pass the config that it was trained with')
     model.to(get_device()).eval()
-    with redirect_stdout(StringIO()):  # pycocotools tells what it does
+    with redirect_stdout(StringIO()):  # pycocotools prints progress
         loader = Runner.build_dataloader(cfg.test_dataloader)
         dataset = loader.dataset
         if not isinstance(dataset, CocoDataset):
             raise ValueError(
-                f'test_dataloader.dataset is a {type(dataset).__name__}, not one of COCO’s format: use LesionDataset.'
+                f'test_dataloader.dataset is a {type(dataset).__name__}, not in COCO format: use LesionDataset.'
             )
         check_heads(model, len(dataset.metainfo['classes']))
-        truth = COCO(dataset.ann_file)
+        truth = index_coco(read_coco(dataset.ann_file))
     image_ids: list[int] = []
     results: list[dict] = []
     has_masks = False
@@ -65,9 +66,9 @@ def coco_results(sample: DetDataSample, category_ids: list[int]) -> list[dict]:
     """The predictions for one image as :attr:`Detections.results`.
 
     Args:
-        sample: With ``pred_instances``: ``bboxes`` (N, 4) as corners, ``scores`` (N,), ``labels`` (N,) and perhaps
-            ``masks`` (N, H, W).
-        category_ids: Of the labels 0, 1, …
+        sample: Must have ``pred_instances``: ``bboxes`` (N, 4) as corners, ``scores`` (N,), ``labels`` (N,) and
+            optionally ``masks`` (N, H, W).
+        category_ids: Category ids of the labels 0, 1, …
     """
     found = sample.pred_instances
     corners = found.bboxes.cpu().numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""Stop where a detector would silently learn, or report, nonsense."""
+"""Stop where a detector would silently learn or report nonsense."""
 
 import json
 from pathlib import Path
@@ -13,15 +13,15 @@ from uscl_plugin.compat.bare_model import bare_model
 
 @HOOKS.register_module()
 class LesionCheckHook(Hook):
-    """Compares a detector's heads with the classes of the data, its training with its validation images, and, when
-    testing, the model with the checkpoint.
+    """Compares a detector's heads with the classes of the data, training with validation images, and, when testing,
+    the model with the checkpoint.
 
-    MMDetection trains boxes of a class that the head does not have as background, and tests whatever a checkpoint does
-    not hold from random weights.
+    MMDetection trains boxes of a class unknown to the head as background, and uses random weights in a test for
+    anything missing from the checkpoint.
 
     Raises:
-        ValueError: A head has another number of classes than the data; an image or a patient is in training and in
-            validation; or a checkpoint to test lacks tensors of the model. Names them.
+        ValueError: A head and the data differ in their number of classes; an image or a patient is in both training and
+            validation; or a checkpoint to test lacks tensors of the model. The message names them.
     """  # noqa: D205
 
     def before_train(self, runner: Runner) -> None:
@@ -35,9 +35,9 @@ class LesionCheckHook(Hook):
         check_heads(bare_model(runner), len(runner.test_dataloader.dataset.metainfo['classes']))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Before a test, every tensor of the model must be in the checkpoint."""
+        """Require every tensor of the model in the checkpoint, before a test."""
         if not (runner._train_loop is None or isinstance(runner._train_loop, dict)):
-            return  # a training may start from a part
+            return  # training may start from a partial checkpoint
         found = checkpoint.get('state_dict', checkpoint)
         state = bare_model(runner).state_dict()
         missing = [
@@ -48,18 +48,18 @@ class LesionCheckHook(Hook):
         if missing:
             raise ValueError(
                 f'the checkpoint lacks {len(missing)} of {len(state)} tensors of the model, or has them in another '
-                f'shape (such as {missing[0]}): pass the checkpoint that this config has trained.'
+                f'shape (such as {missing[0]}): pass the checkpoint trained with this config.'
             )
 
 
 def check_heads(model: nn.Module, num_classes: int) -> None:
-    """Raise a ValueError unless every head has the number of classes of the data (RPN heads have one)."""
+    """Raise a ValueError unless every head has the data's number of classes (RPN heads have one)."""
     for name, module in model.named_modules():
         found = getattr(module, 'num_classes', None)
         if isinstance(found, int) and 'rpn' not in name and found != num_classes:
             raise ValueError(
-                f'model.{name} has num_classes {found}, the data have {num_classes} classes: set num_classes of every '
-                f'head to {num_classes}.'
+                f'model.{name} has num_classes {found}, but the data have {num_classes} classes: set num_classes of '
+                f'every head to {num_classes}.'
             )
 
 
@@ -70,6 +70,6 @@ def check_apart(train_file: str | Path, val_file: str | Path) -> None:
         both = {image.get(key) for image in seen[0]} & {image.get(key) for image in seen[1]} - {None}
         if both:
             raise ValueError(
-                f'{what} {min(both)!r} is in {train_file} and in {val_file}: give both loaders the same data_root and '
+                f'{what} {min(both)!r} is in {train_file} and {val_file}: give both loaders the same data_root and '
                 f'files of one split or fold.'
             )

@@ -1,42 +1,47 @@
-"""MMDetection's COCO data set, with errors where it would train on nothing."""
+"""MMDetection's COCO dataset, with errors where it would otherwise train on nothing."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
+from mmengine.logging import print_log
 
 from uscl.core.digest import file_digest
 from uscl.core.sample_seed import SampleSeeder
+from uscl.data.coco_file import read_coco, repair_coco
 from uscl_plugin.datasets.pipeline_settings import apply_steps
+
+from .coco_index import index_coco
 
 _REMEDY = 'convert your images and masks with tools/dataset_converters/lesions_to_coco.py KIND SRC --out DIR'
 
 
 @DATASETS.register_module()
 class LesionDataset(CocoDataset):
-    """A folder that ``lesions_to_coco.py`` wrote: ``images/`` and COCO files in ``annotations/``.
+    """A folder written by ``lesions_to_coco.py``: ``images/`` and COCO files in ``annotations/``.
 
-    MMDetection silently leaves out annotations whose category the config does not name. Here the categories of the file
-    and the config's classes must be the same. The file's path goes into the data set's ``metainfo`` (``ann_file``),
-    where :class:`LesionCocoMetric` finds it, so that a config names its data folder once for a loader and its metric.
+    MMDetection silently drops annotations whose category the config does not name, or that it cannot use. Here
+    the categories of the file and the config's classes must be the same, and the whole file and its images are checked
+    before a training, see :func:`uscl.data.coco_file.read_coco`; what has one meaning is repaired in memory, with a
+    line in the log. The file's path goes into the dataset's ``metainfo`` (``ann_file``), where
+    :class:`LesionCocoMetric` finds it, so that a config names its data folder once for a loader and its metric.
 
-    In training, the draws of an image depend on (run seed, epoch, image) alone; ``SampleSeedHook`` sets seed and epoch.
+    In training, the draws of an image depend only on (run seed, epoch, image); ``SampleSeedHook`` sets seed and epoch.
 
     Args:
         pipeline: The transforms.
-        steps: Changes to them by type, ``dict(Resize=dict(scale=(512, 256)))``; see
+        steps: Changes to the transforms by type, ``dict(Resize=dict(scale=(512, 256)))``; see
             :func:`~uscl_plugin.datasets.pipeline_settings.apply_steps`.
-        *args: Those of :class:`mmdet.datasets.CocoDataset`.
-        **kwargs: Those of :class:`mmdet.datasets.CocoDataset`.
+        *args: Arguments of :class:`mmdet.datasets.CocoDataset`.
+        **kwargs: Arguments of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
         FileNotFoundError: There is no annotation file.
-        ValueError: ``steps`` names what the pipeline does not have; the annotation file is no COCO file, has other
-            categories than ``metainfo['classes']``, or another order of them, or holds no image or, for training, no
-            lesion.
+        ValueError: ``steps`` names what the pipeline does not have; the annotation file is no COCO file, has faults
+            (the first offender of each kind is named), other categories than ``metainfo['classes']``, or another order
+            of them, or holds no image or, for training, no lesion.
     """
 
     METAINFO = {'classes': ('lesion',), 'palette': [(220, 60, 20), (20, 120, 220)]}  # noqa: RUF012 (MMDetection's)
@@ -49,65 +54,61 @@ class LesionDataset(CocoDataset):
         **kwargs: Any,
     ) -> None:
         self._seeder = SampleSeeder()
-        super().__init__(*args, pipeline=apply_steps(pipeline, steps), **kwargs)
+        pipeline = apply_steps(pipeline, steps)
+        self._needs_masks = any(isinstance(step, dict) and step.get('with_mask', False) for step in pipeline)
+        super().__init__(*args, pipeline=pipeline, **kwargs)
 
     def set_epoch(self, epoch: int, run_seed: int) -> None:
-        """Say which epoch's draws come next, in this process and in its workers."""
+        """Set the epoch for the following draws, in this process and its workers."""
         self._seeder.set(run_seed, epoch)
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline on one image under its own seed."""
+        """Run the pipeline on one image with its own seed."""
         if self.test_mode:
             return super().prepare_data(idx)
         info = self.get_data_info(idx)
         with self._seeder(str(info['img_id']), len(self)):
             data = super().prepare_data(idx)
-        if data is None:  # MMEngine would take another image
+        if data is None:  # MMEngine would substitute another image
             raise ValueError(
-                f'{info["img_path"]}: a step of the pipeline gave None, such as a crop without a lesion: set its '
-                f'allow_negative_crop, or leave the step out.'
+                f'{info["img_path"]}: a pipeline step returned None, such as a crop without a lesion: set its '
+                f'allow_negative_crop, or remove the step.'
             )
         return data
 
     def provenance(self) -> dict[str, Any]:
-        """What a checkpoint says of the data: the digest of the annotation file; of the images nothing is known."""
+        """Data facts for checkpoints: the digest of the annotation file; nothing is known about the images."""
         return {'settings': None, 'data_digest': file_digest(self.ann_file), 'sha256s': None}
 
     def load_data_list(self) -> list[dict]:
-        """Check the annotation file, then read it as MMDetection does."""
-        categories = _categories(Path(self.ann_file))
+        """Check the annotation file and the images, then read it as MMDetection does."""
+        path = Path(self.ann_file)
+        if not path.is_file():
+            raise _no_file(path)
+        content = read_coco(path, self.data_prefix['img'], self._needs_masks)
+        categories = [category['name'] for category in content['categories']]
         classes = self.metainfo['classes']
-        if list(categories) != list(classes):  # MMDetection numbers them in the order of the file
+        if categories != list(classes):  # MMDetection numbers them in the order of the file
             raise ValueError(
-                f'{self.ann_file} has the categories {", ".join(categories)}, the config the classes '
+                f'{self.ann_file} has the categories {", ".join(categories)}, but the config has the classes '
                 f'{", ".join(classes)}: set metainfo.classes and num_classes to those of the file, or convert with '
                 f'another --classes.'
             )
-        self._metainfo['ann_file'] = str(Path(self.ann_file).resolve())
+        for done in repair_coco(content):
+            print_log(f'{self.ann_file}: {done}', logger='current')
+        self._metainfo['ann_file'] = str(path.resolve())
+        self.COCOAPI = lambda _: index_coco(content)  # MMDetection would read the file again
         images = super().load_data_list()
+        del self.COCOAPI
         if not images or (not self.test_mode and not any(image['instances'] for image in images)):
             what = 'image' if not images else 'lesion'
-            raise ValueError(f'{self.ann_file} holds no {what}: {_REMEDY}, with a smaller --min-area or other splits.')
+            raise ValueError(f'{self.ann_file} has no {what}: {_REMEDY}, with a smaller --min-area or other splits.')
         return images
 
 
-def _categories(path: Path) -> list[str]:
-    if not path.is_file():
-        folder = path.parents[1]
-        inside = (
-            ', '.join(sorted(entry.name for entry in folder.iterdir())[:6]) if folder.is_dir() else 'no such folder'
-        )
-        raise FileNotFoundError(
-            f'{path} does not exist (expected images/ and annotations/ in {folder}, found: {inside}): {_REMEDY}.'
-        )
-    try:
-        content: Any = json.loads(path.read_text(encoding='utf-8'))
-        found = [category['name'] for category in content['categories']]
-        content['images'], content['annotations']
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        is_clusters = b'"VideoClusters"' in path.read_bytes()[:500]
-        other = ' (these are video clusters, for pretraining)' if is_clusters else ''
-        raise ValueError(
-            f'{path} is not a COCO file with images, annotations and categories{other}: {_REMEDY}.'
-        ) from error
-    return found
+def _no_file(path: Path) -> FileNotFoundError:
+    folder = path.parents[1]
+    inside = ', '.join(sorted(entry.name for entry in folder.iterdir())[:6]) if folder.is_dir() else 'no such folder'
+    return FileNotFoundError(
+        f'{path} does not exist (expected images/ and annotations/ in {folder}, found: {inside}): {_REMEDY}.'
+    )

@@ -1,1 +1,1 @@
-"""Measures of a representation."""
+"""Evaluation of pretrained representations."""

@@ -1,4 +1,4 @@
-"""Backbones by what a user calls them on a command line: a checkpoint's path, with or without a name, or ``random``."""
+"""Backbones as named on the command line: a checkpoint's path, with or without a name, or ``random``."""
 
 import re
 from collections import Counter
@@ -17,9 +17,9 @@ from uscl_plugin.weights.input_metadata import INPUT_KEYS, file_source, resolve_
 from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 from uscl_plugin.weights.resnet_state import RESNET_DEPTHS, backbone_state, infer_resnet_depth
 
-# What torchvision's and timm's ImageNet ResNets were trained with, for values of 0..255.
+# Input of torchvision's and timm's ImageNet ResNets, for values of 0..255.
 IMAGENET_INPUT = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'channel_order': 'rgb'}
-# What the pretraining configs of this package use, so that trained and untrained networks see the same.
+# Input of this package's pretraining configs, so that trained and untrained networks get the same.
 UNTRAINED_INPUT = {'mean': [127.5] * 3, 'std': [63.75] * 3, 'channel_order': 'rgb'}
 
 
@@ -28,12 +28,12 @@ class PretrainedBackbone:
     """A backbone with the input it expects.
 
     Attributes:
-        name: For rows of tables and panels of figures.
+        name: Display name for table rows and figure panels.
         network: MMPretrain's ResNet in evaluation mode on the CPU: (B, 3, H, W) → a tuple of one (B, C, H/32, W/32).
         depth: 18, 34, 50, 101 or 152.
-        mean: Three values in [0, 255] to subtract, in the channel order that the network gets.
+        mean: Three values in [0, 255] to subtract, in the network's channel order.
         std: Three values above 0 to divide by.
-        to_rgb: Whether the network gets red, green, blue; else blue, green, red.
+        to_rgb: Whether the network expects RGB; otherwise BGR.
         source: ``{'file': name, 'sha256': digest}``, or ``{'file': 'random', 'seed': seed}``.
     """
 
@@ -47,25 +47,27 @@ class PretrainedBackbone:
 
 
 def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = None) -> PretrainedBackbone:
-    """Load the backbone of a checkpoint, or make one that was never trained.
+    """Load the backbone of a checkpoint, or build an untrained one.
 
-    A torchvision state dict with ``fc.weight`` of 1,000 rows says nothing about its input and is taken to be ImageNet's
-    (:data:`IMAGENET_INPUT`), but for what ``given`` says. An untrained network takes :data:`UNTRAINED_INPUT` likewise.
+    A torchvision state dict with a 1,000-row ``fc.weight`` does not state its input and is assumed to be trained on
+    ImageNet (:data:`IMAGENET_INPUT`), except for what ``given`` states. An untrained network uses
+    :data:`UNTRAINED_INPUT` in the same way.
 
     Args:
         spec: ``PATH`` or ``NAME=PATH`` of a checkpoint that :func:`~uscl_plugin.weights.resnet_state.backbone_state`
             understands; or ``random`` (ResNet-18), ``random34``, …
-        seed: Of the untrained weights, which are torchvision's initialisation in distribution. The global generator
-            stays as it was.
-        given: ``mean``, ``std``, ``channel_order`` for checkpoints that do not say, see
+        seed: Seed of the untrained weights, which follow torchvision's initialisation. The global generator is not
+            affected.
+        given: ``mean``, ``std``, ``channel_order`` for checkpoints that do not state them, see
             :func:`~uscl_plugin.weights.input_metadata.resolve_input`.
 
     Returns:
         The network, loaded strictly, with its input settings.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        CheckpointError: It is not readable, has no plain ResNet, or its input is unknown or contradicts ``given``.
+        FileNotFoundError: The file does not exist.
+        CheckpointError: The file is not readable, contains no plain ResNet, or its input is unknown or contradicts
+            ``given``.
     """
     (name,) = unique_names([spec])
     _, path = split_spec(spec)
@@ -88,41 +90,41 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
             known = IMAGENET_INPUT | known
         settled = resolve_input(path, stored, known)
         source = file_source(path)
-    network.eval()  # MMPretrain's returns nothing
+    network.eval()  # a separate call, because MMPretrain's eval() returns None
     to_rgb = settled['channel_order'] == 'rgb'
     return PretrainedBackbone(name, network, depth, settled['mean'], settled['std'], to_rgb, source)
 
 
 def build_resnet(depth: int) -> ResNet:
-    """MMPretrain's ResNet whose residual branches start at 1, as torchvision's do; its own default starts them at 0.
+    """MMPretrain's ResNet with residual branches that start at 1, as in torchvision; by default they start at 0.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
 
     Returns:
-        (B, 3, H, W) → a tuple of one (B, C, H/32, W/32); weights as its constructor leaves them.
+        (B, 3, H, W) → a tuple of one (B, C, H/32, W/32); weights as initialised by the constructor.
     """
     return ResNet(depth, out_indices=(3,), zero_init_residual=False)
 
 
 def write_backbone(path: str | Path, backbone: PretrainedBackbone) -> None:
-    """Write a backbone in MMPretrain's names with the input it expects, for configs to start from."""
+    """Write a backbone with MMPretrain's names and the input it expects, for configs to start from."""
     meta = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': 'rgb' if backbone.to_rgb else 'bgr'}
     state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
     write_checkpoint(path, state, meta | {'source': backbone.source})
 
 
 def unique_names(specs: Sequence[str]) -> list[str]:
-    """Names of the rows of a table of backbones.
+    """Row names for a table of backbones.
 
     Args:
         specs: As in :func:`load_backbone`.
 
     Returns:
-        The given names, else the files' stems, preceded by as many folders as it takes to tell equal ones apart.
+        The given names, otherwise file stems, preceded by as many folders as needed to make them unique.
 
     Raises:
-        ValueError: One name is given twice, or one file.
+        ValueError: A name or a file is given twice.
 
     >>> unique_names(['random', 'a/epoch_9.pth', 'b/epoch_9.pth', 'ours=b/epoch_8.pth'])
     ['random', 'a/epoch_9', 'b/epoch_9', 'ours']
@@ -140,13 +142,13 @@ def unique_names(specs: Sequence[str]) -> list[str]:
             return names
         longer = [k for k in clashing if used[k] < len(parts[k])]
         if not longer:
-            raise ValueError(f'Two backbones are called {names[clashing[0]]!r}: write NAME=PATH, with another name.')
+            raise ValueError(f'Two backbones are named {names[clashing[0]]!r}: write NAME=PATH with another name.')
         for k in longer:
             used[k] += 1
 
 
 def split_spec(spec: str) -> tuple[str | None, str]:
-    """Divide ``NAME=PATH`` into both; a path alone has the name None, even if an '=' is in one of its folders.
+    """Split ``NAME=PATH``; a plain path has the name None, even if one of its folders contains '='.
 
     >>> split_spec('ours=a/b.pth'), split_spec('lr/x=1/b.pth')
     (('ours', 'a/b.pth'), (None, 'lr/x=1/b.pth'))
@@ -176,6 +178,6 @@ def _untrained(depth: int, seed: int) -> nn.Module:
 
 
 def _is_imagenet(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint has torchvision's names and ImageNet's number of classes."""
+    """Whether a checkpoint has torchvision's names and the number of ImageNet classes."""
     state = checkpoint.get('state_dict', checkpoint)
     return 'conv1.weight' in state and len(state.get('fc.weight', ())) == 1000

@@ -1,4 +1,4 @@
-"""The finished folds of an evaluation on disk, so that none is run twice."""
+"""Finished folds of an evaluation on disk, so that none is run twice."""
 
 import json
 import re
@@ -28,17 +28,17 @@ def folder_of(method: str) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One fold of one method with one seed, in a folder of its own.
+    """One fold of one method with one seed, in its own folder.
 
     Attributes:
-        folder: Where its files lie: a file of predictions a selection, ``cell.json``, and perhaps ``model.pth``.
+        folder: Folder of its files: a predictions file per selection, ``cell.json``, and possibly ``model.pth``.
     """
 
     folder: Path
 
     @classmethod
     def at(cls, out: Path, method: str, seed: int, fold: int) -> 'Cell':
-        """The cell's place below an output folder."""
+        """The cell's location in an output folder."""
         return cls(out / 'cells' / folder_of(method) / f'seed{seed}' / f'fold{fold}')
 
     @property
@@ -50,7 +50,7 @@ class Cell:
         """Write the predictions, and ``cell.json`` last: a cell without it is unfinished.
 
         Returns:
-            What was written there.
+            The contents of ``cell.json``.
         """
         for selection, found in predictions.items():
             found.save(self.folder / f'{selection}.npz')
@@ -59,16 +59,16 @@ class Cell:
         return content
 
     def load(self, fingerprint: Mapping[str, Any]) -> tuple[dict, dict[str, Predictions]] | None:
-        """What was saved with a finished cell, and its predictions by selection.
+        """Load a finished cell: what was saved, and its predictions by selection.
 
         Args:
-            fingerprint: What its results depend on.
+            fingerprint: What the results depend on.
 
         Returns:
-            None if it is unfinished, or files of it are gone or cut off.
+            None if the cell is unfinished, or some of its files are missing or truncated.
 
         Raises:
-            ValueError: It was finished with another fingerprint.
+            ValueError: The cell was finished with another fingerprint.
         """
         try:
             facts = json.loads((self.folder / _FACTS).read_text(encoding='utf-8'))
@@ -80,7 +80,7 @@ class Cell:
         if found != json.loads(json.dumps(fingerprint)):
             other = sorted(key for key in {*fingerprint, *found} if found.get(key) != fingerprint.get(key))
             raise ValueError(
-                f'{self.folder} holds results of another {", ".join(other)}: give another --out, or another NAME=PATH, '
+                f'{self.folder} contains results for different {", ".join(other)}: choose another --out or NAME=PATH, '
                 f'or delete that folder.'
             )
         try:

@@ -1,4 +1,4 @@
-"""A fine-tuned classifier, rebuilt from its checkpoint alone, and what it says about a clip."""
+"""A fine-tuned classifier, rebuilt from its checkpoint only, and its predictions for clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,11 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from uscl.clips import open_clip
+from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_preparation import prepare_clip
 from uscl.clips.frame_resize import resize_frame
 from uscl.core.config_literals import config_literals
+from uscl.core.errors import ClipError
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
@@ -22,12 +24,12 @@ from uscl_plugin.weights.strict_loading import load_strictly
 
 @dataclass(frozen=True)
 class FrameClassifier:
-    """A classifier of frames with the input that it expects.
+    """A frame classifier with the input that it expects.
 
     Attributes:
         model: MMPretrain's ``ImageClassifier`` in evaluation mode.
         classes: Names of the C classes.
-        size: Side of the input in pixels.
+        size: Side length of the input in pixels.
     """
 
     model: nn.Module
@@ -38,11 +40,11 @@ class FrameClassifier:
         """Class probabilities of frames.
 
         Args:
-            frames: N arrays (H, W, 3) uint8; red, green, blue; of any size.
-            batch_size: Frames a forward pass.
+            frames: N arrays (H, W, 3) uint8, RGB, of any size.
+            batch_size: Frames per forward pass.
 
         Returns:
-            (N, C) float64, rows sum to 1.
+            (N, C) float64; rows sum to 1.
         """
         found = []
         for start in range(0, len(frames), batch_size):
@@ -55,22 +57,25 @@ class FrameClassifier:
                 found.append(self.model(inputs).softmax(dim=1).double().cpu().numpy())
         return np.concatenate(found)
 
-    def predict_clip(self, path: str | Path, fps: float = 3.0, size: int = 256) -> dict[str, Any]:
+    def predict_clip(
+        self, path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES
+    ) -> dict[str, Any]:
         """Predict the class of a clip by the mean of its frames' probabilities.
 
         Args:
             path: See :func:`read_clip`.
-            fps: Frames to use in a second of a video or a DICOM file.
-            size: Largest shorter side of a frame in pixels; best what the training data were converted with.
+            fps: Frames to use per second of a video or DICOM file.
+            size: Maximum length of a frame's shorter side in pixels; ideally as in the conversion of the training data.
+            min_frames: Minimum number of frames to use from a short clip; ideally as in that conversion.
 
         Returns:
-            ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (how
-            many) and ``agreement`` (share of the frames that alone would give the same class).
+            ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (their
+            number) and ``agreement`` (fraction of the frames that individually give the same class).
 
         Raises:
-            ClipError: It does not exist, or cannot be read.
+            ClipError: The clip does not exist or cannot be read.
         """
-        frames = self.probabilities(read_clip(path, fps, size))
+        frames = self.probabilities(read_clip(path, fps, size, min_frames))
         mean = frames.mean(axis=0)
         return {
             'clip': str(path),
@@ -82,23 +87,23 @@ class FrameClassifier:
 
 
 def load_classifier(path: str | Path) -> FrameClassifier:
-    """Rebuild a classifier from a checkpoint that a run of MMEngine, or ``tools/evaluate.py``, has written.
+    """Rebuild a classifier from a checkpoint written by an MMEngine run or ``tools/evaluate.py``.
 
-    The configuration in it is read as literals and nothing of the file is executed.
+    Its config is read as literals, and nothing in the file is executed.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        CheckpointError: It is not readable, has no classifier or does not name its classes, or its weights do not fit
-            its configuration.
+        FileNotFoundError: The file does not exist.
+        CheckpointError: The file is not readable, has no classifier or no class names, or its weights do not fit its
+            config.
     """
     checkpoint = load_plain_checkpoint(path)
     meta = checkpoint_meta(checkpoint)
     cfg = config_literals(str(meta.get('cfg', '')), ('model', 'test_dataloader', 'val_dataloader'))
     classes = (meta.get('dataset_meta') or {}).get('classes')
     model = cfg.get('model')
-    remedy = 'pass a model.pth of tools/evaluate.py, or a checkpoint that a config of configs/pocus has trained'
+    remedy = 'pass a model.pth of tools/evaluate.py, or a checkpoint trained with a config of configs/pocus'
     if not isinstance(model, dict) or model.get('type') != 'ImageClassifier' or not classes:
-        raise CheckpointError(f'{path} holds no classifier (a pretrained backbone has no classes): {remedy}.')
+        raise CheckpointError(f'{path} contains no classifier (a pretrained backbone has no classes): {remedy}.')
     backbone = model.get('backbone')
     if isinstance(backbone, dict):
         backbone.pop('init_cfg', None)  # the weights are in the checkpoint
@@ -108,25 +113,30 @@ def load_classifier(path: str | Path) -> FrameClassifier:
         network = MODELS.build(model)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).split('\n')[0]
-        raise CheckpointError(f'{path} holds a configuration that cannot be built ({reason}): {remedy}.') from error
+        raise CheckpointError(f'{path} contains a config that cannot be built ({reason}): {remedy}.') from error
     load_strictly(network, checkpoint, path, remedy)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     return FrameClassifier(network.to(device).eval(), list(classes), size)
 
 
-def read_clip(path: str | Path, fps: float = 3.0, size: int = 256) -> list[np.ndarray]:
-    """Frames of a video, a DICOM file, a folder of images or a single image, as the converters store them.
+def read_clip(path: str | Path, fps: float = 3.0, size: int = 256, min_frames: int = MIN_FRAMES) -> list[np.ndarray]:
+    """Frames of a clip of any kind, as the converters store them.
 
     Args:
         path: See :func:`uscl.clips.open_clip`.
-        fps: Frames to keep in a second of a video or a DICOM file.
-        size: Largest shorter side of a frame in pixels.
+        fps: Frames to keep per second, where the clip has a clock; above 0.
+        size: Maximum length of a frame's shorter side in pixels.
+        min_frames: Minimum number of frames to keep from a short clip.
 
     Returns:
-        Arrays (H, W, 3) uint8; red, green, blue; grey throughout if the whole clip is.
+        Arrays (H, W, 3) uint8, RGB; all grey if the whole clip is.
 
     Raises:
-        ClipError: It does not exist, or cannot be read.
+        ClipError: The clip does not exist or cannot be read.
     """
-    frames = prepare_clip(open_clip(path, fps), size)
+    clip = open_clip(path, fps, min_frames)
+    try:
+        frames = prepare_clip(clip, size)
+    except ValueError as error:
+        raise ClipError(path, str(error)) from error
     return [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in frames]

@@ -1,4 +1,4 @@
-"""Judge backbones by cross-validation: every fold of every checkpoint and seed once, going on where it stopped."""
+"""Evaluate backbones by cross-validation: each fold of each checkpoint and seed once, resuming where it stopped."""
 
 import json
 import os
@@ -29,32 +29,32 @@ from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
 
 CONFIGS = SHIPPED_CONFIGS / 'pocus'
-# What the classifiers whose test predictions are shown have been trained on, which is not the same.
+# Training data of the classifiers whose test predictions are shown; it differs between protocols.
 TRAINED_ON = {
-    True: 'Every classifier is fitted to the whole training part, the inner validation part included.',
+    True: 'Every classifier is fitted to the whole training part, including the inner validation part.',
     False: 'All choices are epochs of one run, trained without the inner validation part; the paper has none '
     '(--val-fraction 0).',
 }
 
 
 class CrossValidation:
-    """Runs what is not finished and collects all predictions.
+    """Runs all unfinished folds and collects all predictions.
 
     Args:
-        options: What to do.
-        report: Called with a line on every finished cell.
+        options: Options of the evaluation.
+        report: Called with a line for each finished cell.
         seeds: Seeds to run; None: 0 to ``options.seeds`` - 1.
 
     Attributes:
         classes: Names of the classes.
-        warnings: What a reader of the results should know.
-        leak: In what way patients are on both sides; empty if they are not.
+        warnings: Warnings for readers of the results.
+        leak: How patients are on both sides; empty if they are not.
         cells: Facts of every cell, for ``metrics.json``.
-        backbones: Method → what its backbone makes of the frames, with the first seed; complete after :meth:`run`.
+        backbones: Method → what its backbone uses, measured with the first seed; complete after :meth:`run`.
 
     Raises:
-        FileNotFoundError: Checkpoint or data are not there.
-        ValueError: Data, folds, checkpoints or earlier results do not fit what was asked for.
+        FileNotFoundError: A checkpoint or the data are missing.
+        ValueError: Data, folds, checkpoints or earlier results do not fit the options.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class CrossValidation:
         self.annotations = read_annotations(self.annotation_file)
         entries = self.annotations['data_list']
         labels = {entry['label'] for entry in entries}
-        # Classes that no video has would only be columns of nothing.
+        # Classes without videos would only be empty columns.
         self.classes = [name for name in self.annotations['metainfo']['classes'] if name in labels]
         self.warnings: list[str] = []
         self.cells: list[dict] = []
@@ -76,7 +76,7 @@ class CrossValidation:
         self.methods = dict(zip(unique_names(options.checkpoints), options.checkpoints, strict=True))
         if len({folder_of(method) for method in self.methods}) < len(self.methods):
             raise ValueError(
-                f'The names {", ".join(self.methods)} need the same folder: write NAME=PATH, with other names.'
+                f'The names {", ".join(self.methods)} would use the same folder: write NAME=PATH with other names.'
             )
         self.leak = find_leak(options, self.annotations['metainfo'], self.annotation_file.parent)
         if self.leak and not options.allow_leak:
@@ -89,12 +89,12 @@ class CrossValidation:
         """Run every unfinished cell.
 
         Returns:
-            Method → selection → seed → predictions of the test frames of all folds.
+            Method → selection → seed → predictions for the test frames of all folds.
         """
         for seed, folds in self.folds.items():
             path = self._fold_file(seed)
             if path.is_file() and read_folds(path).folds != folds.folds:
-                raise ValueError(f'{path} holds other folds, of results that are here already: give another --out.')
+                raise ValueError(f'{path} contains other folds, from earlier results: choose another --out.')
             write_folds(path, folds)
         pooled: dict[str, dict[str, dict[int, Predictions]]] = {}
         for method, spec in self.methods.items():
@@ -119,7 +119,7 @@ class CrossValidation:
             where = f'{method}, seed {seed}, fold {number + 1} of {len(folds.folds)}'
             if (finished := cell.load(fingerprint)) is not None:
                 facts, predictions = finished
-                self.report(f'{where}: finished already')
+                self.report(f'{where}: already finished')
                 if facts['model'] and not cell.model.is_file():
                     self.warnings.append(
                         f'{cell.model} was deleted: the predictions of this fold are kept and used; delete its folder '
@@ -149,7 +149,7 @@ class CrossValidation:
             yield predictions
 
     def _measure(self, method: str, backbone: PretrainedBackbone) -> None:
-        """Look at what the backbone uses, on frames from all over the data."""
+        """Measure what the backbone uses, on frames from all over the data."""
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
         dataset = frame_dataset(self.options, pipeline=[dict(type='LoadFrame')], test_mode=True)
         frames = (dataset[k]['img'] for k in spread_evenly(len(dataset)))
@@ -173,7 +173,7 @@ class CrossValidation:
         return finetune_fold(self._config(backbone, seed, fold, checkpoint), cell.folder)
 
     def _write_backbone(self, method: str, backbone: PretrainedBackbone, seed: int) -> Path:
-        """The file that runs start from, in MMPretrain's names; written once, and anew by a new process."""
+        """Write the weights that runs start from, with MMPretrain's names; once per process."""
         name = folder_of(method) + (f'_seed{seed}' if 'seed' in backbone.source else '')
         path = (self.out / 'backbones' / f'{name}.pth').resolve()
         if path not in self._written:
@@ -201,7 +201,7 @@ class CrossValidation:
         return self.out / 'folds' / f'seed{seed}.json'
 
     def _fingerprint(self, folds: Folds, number: int, seed: int) -> dict:
-        """What a cell depends on, besides its checkpoint."""
+        """What a cell's results depend on, besides its checkpoint."""
         options = self.options
         shared: dict[str, Any] = {
             'data': self._data,
@@ -222,7 +222,7 @@ class CrossValidation:
 
     @cached_property
     def _config_digest(self) -> str:
-        """Of what the results depend on: loading by another number of processes gives the same."""
+        """Digest of the settings that affect results; the number of loading processes does not."""
         cfg = self._base_config()
         for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
             for key in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):

@@ -1,4 +1,4 @@
-"""One whole evaluation: cross-validate backbones, summarise, and write the numbers, the table and the page."""
+"""Run a whole evaluation: cross-validate backbones, summarise, and write the numbers, the table and the page."""
 
 import json
 import sys
@@ -24,24 +24,24 @@ LEAK = '{}: these figures are inflated by leakage.'
 
 
 def evaluate(options: EvaluationOptions, command: str = '', report: Callable[[str], None] = print) -> dict[str, Any]:
-    """Judge backbones; warnings go to stderr.
+    """Evaluate backbones; warnings go to stderr.
 
     Args:
-        options: What to do; ``options.out`` gets ``metrics.json``, ``table.md``, ``report.html``, the folds
-            and all predictions.
-        command: The command line, to print on the page.
-        report: Called with a line on every finished cell.
+        options: Options of the evaluation; ``options.out`` receives ``metrics.json``, ``table.md``, ``report.html``,
+            the folds and all predictions.
+        command: The command line, to show on the page.
+        report: Called with a line for each finished cell.
 
     Returns:
         The numbers, see :func:`~uscl.stats.evaluation_summary.summarise`.
 
     Raises:
-        FileNotFoundError: Checkpoint or data are not there.
-        ValueError: Data, folds, checkpoints or earlier results do not fit what was asked for, or there is a leak.
+        FileNotFoundError: A checkpoint or the data are missing.
+        ValueError: Data, folds, checkpoints or earlier results do not fit the options, or there is leakage.
     """
     began = time.perf_counter()
     init_default_scope('mmpretrain')
-    if not MMLogger.check_instance_created('evaluate'):  # else MMEngine lists the initialisation of every weight
+    if not MMLogger.check_instance_created('evaluate'):  # otherwise MMEngine logs the initialisation of every weight
         MMLogger.get_instance('evaluate', log_level='ERROR')
     only_plain_checkpoints()
     validation = CrossValidation(options, report)

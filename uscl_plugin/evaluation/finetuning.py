@@ -1,4 +1,4 @@
-"""Train a classifier on one fold with MMEngine, and keep what it predicts at the epochs that matter."""
+"""Train a classifier on one fold with MMEngine, keeping its predictions at the selected epochs."""
 
 import os
 import shutil
@@ -27,12 +27,12 @@ LAST = 'last'
 
 @dataclass
 class FoldOutcome:
-    """What a fold gave.
+    """The result of a fold.
 
     Attributes:
-        predictions: Selection → predictions of the test frames.
-        chosen: Selection → the epoch, from 1.
-        curve: One dict an epoch: ``epoch`` and the frame accuracy of ``val`` and ``test``.
+        predictions: Selection → predictions for the test frames.
+        chosen: Selection → selected epoch, from 1.
+        curve: One dict per epoch: ``epoch`` and the frame accuracies of ``val`` and ``test``.
     """
 
     predictions: dict[str, Predictions] = field(default_factory=dict)
@@ -41,13 +41,13 @@ class FoldOutcome:
 
 
 class SelectionHook(Hook):
-    """Keeps the test predictions of the best epoch by the test part, of the last, and of the best by ``val``.
+    """Keeps the test predictions of three epochs: best on the test part, last, and best on ``val``.
 
-    Epochs are compared by frame accuracy, ties by cross-entropy, further ties by time (the first). The weights of the
-    epoch chosen on ``val`` (of the last, where there is no ``val``) go to ``model.pth`` in the work folder.
+    Epochs are compared by frame accuracy, then by cross-entropy, then by time (earliest first). The weights of the
+    epoch selected on ``val`` (or of the last one if there is no ``val``) are saved as ``model.pth`` in the work folder.
 
     Args:
-        outcome: Filled while the run goes on.
+        outcome: Filled during the run.
     """
 
     priority = 'LOW'
@@ -57,7 +57,7 @@ class SelectionHook(Hook):
         self._best: dict[str, tuple[float, float]] = {}
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Compare the epoch that was just evaluated; with several parts, the metric has them by name."""
+        """Compare the epoch just evaluated; with several parts, the metric reports them by name."""
         by_side = runner.val_loop.evaluator.metrics[0].predictions
         test, outcome = by_side['test'], self.outcome
         quality = {side: selection_quality(found.probabilities, found.labels) for side, found in by_side.items()}
@@ -71,7 +71,7 @@ class SelectionHook(Hook):
                     self._save(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Without inner validation, the last epoch's weights are kept."""
+        """Save the last epoch's weights if there is no inner validation."""
         if 'inner-val' not in self.outcome.chosen:
             self._save(runner)
 
@@ -81,7 +81,7 @@ class SelectionHook(Hook):
             MODEL,
             save_optimizer=False,
             save_param_scheduler=False,
-            meta=dict(epoch=runner.epoch, iter=runner.iter),  # of its own accord MMEngine would count one more
+            meta=dict(epoch=runner.epoch, iter=runner.iter),  # otherwise MMEngine would count one more
         )
 
 
@@ -90,26 +90,26 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
 
     Args:
         cfg: The config.
-        work_dir: Gets ``model.pth`` and ``config.py``, which every tool of the host takes.
+        work_dir: Receives ``model.pth`` and ``config.py``, which every tool of the host accepts.
 
     Returns:
-        Predictions and what was chosen.
+        Predictions and selected epochs.
 
     Raises:
-        ValueError: Training diverged.
+        ValueError: The training diverged.
     """
     work_dir = Path(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
     cfg.dump(work_dir / 'config.py')
     cfg = deepcopy(cfg)
-    cfg.default_hooks.checkpoint = None  # the chosen epoch alone is kept, by SelectionHook
+    cfg.default_hooks.checkpoint = None  # SelectionHook keeps only the selected epoch
     cfg.default_hooks.logger = None
     cfg.visualizer = dict(type='UniversalVisualizer', vis_backends=[])
     cfg.log_level = 'ERROR'
-    # The backbone is measured once, not in every fold, where nobody would read it.
+    # The backbone is measured once; measurements in every fold would go unread.
     remove_hook(cfg, 'BackboneHealthHook')
-    cfg.work_dir = str(work_dir / f'run-{os.getpid()}')  # another process may be at the same fold
-    cfg.experiment_name = f'{work_dir.name}-{time.monotonic_ns()}'  # MMEngine keeps one runner a name
+    cfg.work_dir = str(work_dir / f'run-{os.getpid()}')  # another process may be running the same fold
+    cfg.experiment_name = f'{work_dir.name}-{time.monotonic_ns()}'  # MMEngine keeps one runner per name
     outcome = FoldOutcome()
     runner = Runner.from_cfg(cfg)
     runner.register_hook(SelectionHook(outcome))
@@ -123,7 +123,7 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
 
 
 def _stop_workers(runner: Runner) -> None:
-    """End persistent workers now: left to the garbage collector during the next fold, each takes five seconds."""
+    """Stop persistent workers now: if left to the garbage collector during the next fold, each takes five seconds."""
     for loop in (runner._train_loop, runner._val_loop):
         iterator = getattr(getattr(loop, 'dataloader', None), '_iterator', None)
         if iterator is not None and hasattr(iterator, '_shutdown_workers'):
@@ -139,17 +139,17 @@ def fold_config(
     seed: int,
     options: EvaluationOptions,
 ) -> Config:
-    """A config of ``configs/pocus`` for one fold: evaluated on the test and the inner validation part every epoch.
+    """Adapt a config of ``configs/pocus`` to one fold, evaluated on test and inner validation parts every epoch.
 
     Args:
         cfg: The config to start from.
-        data: Settings of all data sets: ``fold_file``, ``fold``, ``classes``.
-        sides: Which of ``train``, ``val``, ``test`` hold anything.
-        backbone: States depth and input.
-        checkpoint: Its weights in MMPretrain's names, to start from.
-        seed: Of the run.
-        options: Of the evaluation; of those, epochs and ``batch_norm`` (see :class:`~uscl_plugin.hooks.FreezeHook`)
-            of None are the config's.
+        data: Settings of all datasets: ``fold_file``, ``fold``, ``classes``.
+        sides: Which of ``train``, ``val``, ``test`` are not empty.
+        backbone: Backbone, which defines depth and input.
+        checkpoint: Its weights, with MMPretrain's names.
+        seed: Seed of the run.
+        options: Options of the evaluation; epochs and ``batch_norm`` (see :class:`~uscl_plugin.hooks.FreezeHook`)
+            of None keep the config's.
 
     Returns:
         A new config.

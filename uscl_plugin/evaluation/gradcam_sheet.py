@@ -1,4 +1,4 @@
-"""A sheet of class activation maps: one row an image, one column a classifier."""
+"""A sheet of class activation maps: one row per image, one column per classifier."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,24 +21,22 @@ _HEAT = 'plasma'
 def read_images(
     sources: Sequence[str | Path], per_folder: int, skipped: Callable[[str], None], size: int = 256
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Read videos, DICOM files, images and folders of images, as :func:`~.classifier.read_clip` does.
+    """Read videos, DICOM files, images and image folders, like :func:`~.classifier.read_clip`.
 
     Args:
-        sources: Paths. Of a folder, ``per_folder`` images at most are taken, evenly spaced in natural order, each for
-            itself; of a video or a DICOM file the middle one of the frames that a prediction is made from.
-        per_folder: At least 1.
-        skipped: Called with a sentence on each file that cannot be read, which is then left out.
-        size: Largest shorter side of a frame in pixels.
+        sources: Paths. A folder contributes at most ``per_folder`` images, evenly spaced in natural order; a video or a
+            DICOM file contributes the middle one of the frames used for prediction.
+        per_folder: Maximum number of images per folder, at least 1.
+        skipped: Called with a sentence for each file that cannot be read and is skipped.
+        size: Maximum length of a frame's shorter side in pixels.
 
     Yields:
-        Name and (H, W, 3) uint8; blue, green, red.
+        Name and (H, W, 3) uint8, BGR.
     """
     for source in map(Path, sources):
         try:
             if source.is_dir():
                 files = FrameFolder(source).list_files()
-                if not files:
-                    raise ClipError(source, 'the folder holds no image: give one that directly holds images')
                 chosen = spread_evenly(len(files), per_folder)
                 yield from read_images([files[k] for k in chosen], per_folder, skipped, size)
             else:
@@ -55,10 +53,10 @@ def heat_sheet(
     target: str | None = None,
     method: str = 'gradcam',
 ) -> Figure:
-    """Draw each image and, for each classifier, the map of a class over it, with the prediction above.
+    """Draw each image and, for each classifier, the map of a class on top, with the prediction above it.
 
     Args:
-        images: From :func:`read_images`.
+        images: Images from :func:`read_images`.
         classifiers: Name → classifier.
         target: Class to map, by name or index; None maps what each classifier predicts.
         method: One of :data:`~uscl_plugin.evaluation.gradcam.METHODS`.
@@ -67,10 +65,10 @@ def heat_sheet(
         The figure.
 
     Raises:
-        ValueError: There is no image, or a classifier has no class ``target``.
+        ValueError: There are no images, or a classifier has no class ``target``.
     """
     if not images:
-        raise ValueError('There is no image to show.')
+        raise ValueError('There are no images to show.')
     targets = {name: None if target is None else c.find_class(target) for name, c in classifiers.items()}
     columns = 1 + len(classifiers)
     width = 2.3 * columns
@@ -88,22 +86,22 @@ def heat_sheet(
                 panels[0].imshow(picture)
                 panels[0].set_title('image' if row == 0 else '', fontsize=9.5, color=DARK)
             axes.imshow(picture)
-            # The stronger the less transparent, so that the anatomy stays visible where nothing was found.
+            # More heat is more opaque, so that the anatomy stays visible where nothing was found.
             extent = (-0.5, picture.shape[1] - 0.5, picture.shape[0] - 0.5, -0.5)
             axes.imshow(found.heat, cmap=_HEAT, alpha=0.15 + 0.5 * found.heat, vmin=0, vmax=1, extent=extent)
             best = int(found.probabilities.argmax())
             text = f'{classifier.classes[best]} {found.probabilities[best]:.2f}'
             axes.set_title(f'{shorten(name, 30)}\n{text}' if row == 0 else text, fontsize=9.5, color=DARK)
-            note = '' if found.heat.any() else 'empty map'  # nothing speaks for the class
+            note = '' if found.heat.any() else 'empty map'  # no evidence for the class
             if found.target != best:
                 note = f'{note or "map"} of {classifier.classes[found.target]} {found.probabilities[found.target]:.2f}'
             write_below(axes, note, DARK)
-    pad = 0.35 / figure.get_figheight()  # for the last row's line below its images
+    pad = 0.35 / figure.get_figheight()  # for the line below the last row of images
     bar = figure.colorbar(
         ScalarMappable(cmap=_HEAT), ax=list(cells.flat), location='bottom', shrink=0.5, aspect=40, pad=pad
     )
     bar.set_ticks([0, 1], labels=['least', 'most'])
     bar.ax.tick_params(colors=DARK, labelsize=8.5, length=0)
-    bar.set_label('evidence for the class, scaled in each map', fontsize=8.5, color=DARK, labelpad=-8)
+    bar.set_label('evidence for the class, scaled per map', fontsize=8.5, color=DARK, labelpad=-8)
     bar.ax.spines['outline'].set_edgecolor(GREY)
     return figure

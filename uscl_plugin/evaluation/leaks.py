@@ -1,4 +1,4 @@
-"""In what ways an evaluation would test on patients that the network has seen."""
+"""Ways in which an evaluation would test on patients that the network has seen."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,26 +14,26 @@ from .options import EvaluationOptions
 
 
 def find_leak(options: EvaluationOptions, metainfo: Mapping[str, Any], data: Path) -> str:
-    """Say how patients would be on both sides.
+    """Describe how patients would be on both sides.
 
     Args:
-        options: What was asked for.
-        metainfo: Of the data's annotation.
+        options: Options of the evaluation.
+        metainfo: The annotation's ``metainfo``.
         data: The data folder.
 
     Returns:
-        A clause without capital and full stop; empty if nothing is known of a leak.
+        A clause without capital letter or full stop; empty if no leak is known.
 
     Raises:
-        ValueError: The data do not know their patients and videos, and folds of our own were asked for.
+        ValueError: The data lack patients and videos, and other folds than theirs were requested.
     """
     if metainfo.get('grouping') == 'unknown':
-        leak = 'nobody knows which frames are of one video or patient, so they may be on both sides'
+        leak = 'it is unknown which frames share a video or patient, so they may be on both sides'
         if options.folds != 'official':
-            raise ValueError(f'{data}: {leak}: take the folds that came with the data, --folds official.')
+            raise ValueError(f'{data}: {leak}: use the folds that came with the data, --folds official.')
         return leak
     if options.folds == 'official':
-        return 'the folds came with the data, and need not keep patients together'
+        return 'the folds came with the data and may not keep patients together'
     if options.folds != 'split' and options.group_by == 'video':
         return 'videos of one patient are on both sides'
     found = [pretraining_leak(split_spec(spec)[1], data, options.folds) for spec in options.checkpoints]
@@ -41,13 +41,13 @@ def find_leak(options: EvaluationOptions, metainfo: Mapping[str, Any], data: Pat
 
 
 def equal_clips_leak(data: Path, folds: str) -> str:
-    """Which labelled clips are one file, by what the converter stored of its source, and may be on both sides.
+    """Which labelled clips have the same source file, according to the annotation, and may be on both sides.
 
     Altered copies are found by ``tools/analysis/check_dataset.py``.
 
     Args:
         data: The data folder.
-        folds: The folds that were asked for: ``'split'`` parts the clips by that column, others part patients.
+        folds: Requested folds: ``'split'`` separates clips by that column, others by patient.
     """
     first: dict[str, tuple[str, str]] = {}
     for entry in read_annotations(data / 'annotations.json')['data_list']:
@@ -63,15 +63,15 @@ def equal_clips_leak(data: Path, folds: str) -> str:
 
 
 def pretraining_leak(checkpoint: str, data: Path, folds: str) -> str:
-    """How a checkpoint has seen the patients that it would be tested on, as far as its metadata say.
+    """How a checkpoint has seen patients that it would be tested on, as far as its metadata show.
 
-    A checkpoint of a run on the same data folder has, unless the split that it was trained on is not the one tested.
-    Exported backbones do not say what they were trained on.
+    A checkpoint trained on the same data folder has seen them, unless it was trained on a split other than the tested
+    one. Exported backbones do not state their training data.
 
     Args:
-        checkpoint: Its path; anything but a file has seen nothing.
+        checkpoint: Path of the checkpoint; anything that is not a file has seen nothing.
         data: The data folder.
-        folds: The folds that were asked for.
+        folds: Requested folds.
     """
     if not Path(checkpoint).is_file():
         return ''

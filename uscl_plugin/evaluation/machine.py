@@ -1,4 +1,4 @@
-"""On what figures were made: the device, and the versions of what computes."""
+"""The machine that made the results: its device and package versions."""
 
 import platform
 from typing import Any
@@ -14,7 +14,7 @@ from uscl.version import __version__
 
 
 def machine_facts() -> dict[str, Any]:
-    """``device`` (its name) and ``versions`` (package → version), to be written beside results."""
+    """``device`` (its name) and ``versions`` (package → version), to store with results."""
     cpu = f'CPU, {torch.get_num_threads()} threads'
     versions = {'uscl_plugin': __version__, 'python': platform.python_version()}
     versions |= {package.__name__: package.__version__ for package in (mmpretrain, mmengine, torch, torchvision)}

@@ -1,4 +1,4 @@
-"""What an evaluation was asked for."""
+"""Options of an evaluation."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -16,26 +16,26 @@ Protocol = Literal['finetune3', 'finetune', 'linear', 'knn']
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(InputOptions):
-    """What ``tools/evaluate.py`` was asked for.
+    """Options of ``tools/evaluate.py``.
 
     Attributes:
         checkpoints: PATH, NAME=PATH or random.
-        data: Folder that a converter wrote.
-        out: Folder for the results.
-        folds: Number, 'split' (the index's column) or 'official'.
-        seeds: Runs with seeds 0 to N-1.
-        protocol: What is trained: the last three layers (finetune3), all (finetune), or a probe of the features.
-        size: Side of the input in pixels.
-        epochs: Length of fine-tuning (default: the config's, 100).
-        frames_per_video: At most so many, spread evenly.
-        val_fraction: Of each training part, for inner-val; in [0, 1), 0 for none.
-        group_by: What the folds keep together; video is a leak.
-        allow_leak: Evaluate although patients are on both sides.
-        batch_norm: Of frozen layers (default: the config's).
-        config: Fine-tuning config in place of the one in configs/pocus.
+        data: Folder written by a converter.
+        out: Output folder.
+        folds: Number of folds, 'split' (the index's column) or 'official'.
+        seeds: Number of seeds N; runs use seeds 0 to N-1.
+        protocol: What is trained: the last three layers (finetune3), everything (finetune), or a probe on the features.
+        size: Side length of the input in pixels.
+        epochs: Number of fine-tuning epochs (default: the config's, 100).
+        frames_per_video: Maximum number of frames per video, evenly spaced.
+        val_fraction: Fraction of each training part used for inner-val, in [0, 1); 0 for none.
+        group_by: What the folds keep together; video causes leakage.
+        allow_leak: Evaluate even if patients are on both sides.
+        batch_norm: Batch norm mode of frozen layers (default: the config's).
+        config: Fine-tuning config to use instead of the one in configs/pocus.
         cfg_options: Changes to that config.
         keep_models: Keep the trained classifiers; with --no-models they are deleted.
-        resamples: Of patients, for the intervals.
+        resamples: Number of resamples of patients for the intervals.
     """
 
     checkpoints: Annotated[list[str], Arg('CHECKPOINT', positional=True)]
@@ -60,4 +60,4 @@ class EvaluationOptions(InputOptions):
         fine_tuning = ('epochs', 'batch_norm', 'config', 'cfg_options')
         idle = fine_tuning if self.protocol in PROBES else ('batch_norm',) if self.protocol == 'finetune' else ()
         if given := [option_name(type(self), name) for name in idle if getattr(self, name)]:
-            raise ValueError(f'{", ".join(given)} would change nothing with --protocol {self.protocol}: leave it out.')
+            raise ValueError(f'{", ".join(given)} has no effect with --protocol {self.protocol}: remove it.')

@@ -18,7 +18,7 @@ def untrained_backbone(cfg: Config, seed: int = 0) -> nn.Module:
 
     Args:
         cfg: A pretraining config.
-        seed: Of the weights. The global generator is left as it was.
+        seed: Seed of the weights. The global generator is not affected.
     """
     backbone = copy.deepcopy(dict(cfg.model.backbone))
     init = backbone.get('init_cfg') or []
@@ -36,7 +36,7 @@ def trained_backbone(cfg: Config, checkpoint: str | Path) -> nn.Module:
 
     Args:
         cfg: The config that the checkpoint was trained with.
-        checkpoint: A file of plain tensors; nothing in it is executed.
+        checkpoint: Path of a checkpoint; nothing in it is executed.
 
     Raises:
         CheckpointError: The file is not readable, or its backbone has other tensors than the config's.

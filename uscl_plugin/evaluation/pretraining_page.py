@@ -1,4 +1,4 @@
-"""What the page of the pretraining report shows; its text is in ``uscl/reports/templates/pretraining.html``."""
+"""Contents of the pretraining report's page; its text is in ``uscl/reports/templates/pretraining.html``."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ from uscl_plugin.measures.representation import Evaluation
 from .report_options import ReportOptions
 from .spg_examples import mixes_first, spg_rows
 
-MAX_MAP_FRAMES = 4_000  # t-SNE of more takes minutes and shows nothing else
+MAX_MAP_FRAMES = 4_000  # t-SNE of more takes minutes and shows nothing new
 NAMES = {'before': 'Untrained', 'after': 'Pretrained'}
 
 
@@ -35,10 +35,10 @@ def write_pretraining_page(
 
     Args:
         cfg: The pretraining config.
-        options: What was asked for, and the file.
+        options: Options of the report, with the output file.
         found: The frames.
-        evaluations: Of the network ``'before'`` and ``'after'`` pretraining.
-        facts: Numbers and circumstances, see :func:`~uscl_plugin.evaluation.pretraining_report.report_pretraining`.
+        evaluations: Evaluations of the network ``'before'`` and ``'after'`` pretraining.
+        facts: Numbers and context, see :func:`~uscl_plugin.evaluation.pretraining_report.report_pretraining`.
         began: ``time.perf_counter()`` at the start.
     """
     epoch = '' if facts['epoch'] is None else f', after {facts["epoch"]} epochs'
@@ -73,7 +73,7 @@ def _measures(before: dict, after: dict) -> list[list[str]]:
     both = (before, after)
     shares = [f'{percent(m["retrieval"])} ({m["num_correct"]:.6g} of {m["num_queries"]})' for m in both]
     return [
-        ['Nearest frame is of the own video (retrieval@1)', *shares, percent(after['chance'])],
+        ['Nearest frame is from the same video (retrieval@1)', *shares, percent(after['chance'])],
         ['AUROC, all frames', *(number(m['auroc']) for m in both), '0.500'],
         ['AUROC, held-out frames only', *(number(m['held_out_auroc']) for m in both), '0.500'],
         ['Mean similarity, same video', *(number(m['intra_mean']) for m in both), ''],
@@ -106,7 +106,7 @@ def _map(found: FrameSet, evaluations: dict[str, Evaluation], seed: int) -> dict
     few = len(found.video_ids) <= MAX_NAMED
     return {
         'drawing': feature_maps(maps, found.video[shown], found.query[shown], found.video_ids, found.classes),
-        'colour': 'video' if few else 'class' if any(found.classes) else 'video, without a list of the many videos',
+        'colour': 'video' if few else 'class' if any(found.classes) else 'video (too many to list)',
         'shown': len(shown),
     }
 

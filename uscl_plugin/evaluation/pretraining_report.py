@@ -1,4 +1,4 @@
-"""One page that shows what a backbone learned in pretraining, and the same numbers as JSON."""
+"""A page that shows what a backbone learned in pretraining, and the same numbers as JSON."""
 
 import json
 import math
@@ -26,19 +26,19 @@ from .report_options import ReportOptions
 
 
 def report_pretraining(options: ReportOptions, command: str = '') -> dict:
-    """Evaluate a backbone before and after pretraining and write the page and its numbers.
+    """Evaluate a backbone before and after pretraining, and write the page and its numbers.
 
-    ``init_default_scope('mmpretrain')`` should have been called.
+    ``init_default_scope('mmpretrain')`` must have been called.
 
     Args:
         options: See :class:`ReportOptions`.
-        command: The command line, to print on the page.
+        command: The command line, to show on the page.
 
     Returns:
-        The numbers, as written; NaN is null.
+        The numbers as written; NaN becomes null.
 
     Raises:
-        FileNotFoundError: Config, checkpoint or data are not there.
+        FileNotFoundError: The config, the checkpoint or the data are missing.
         ValueError: They do not fit together.
     """
     began = time.perf_counter()
@@ -102,7 +102,7 @@ def _facts(
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON has no NaN; what is undefined is null."""
+    """Replace NaN, which JSON lacks, with null."""
     if isinstance(value, dict):
         return {key: _without_nan(item) for key, item in value.items()}
     if isinstance(value, float | np.floating):

@@ -1,4 +1,4 @@
-"""Features of all labelled frames, extracted once and kept, and the probes on them."""
+"""Features of all labelled frames, extracted once and stored, and the probes on them."""
 
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,15 @@ from .probes import as_linear_layer, run_probe
 
 
 class ProbeFeatures:
-    """The features of one backbone on a data set, in ``OUT/features/NAME_seedS.npz`` (``features``, ``paths``, …).
+    """The features of one backbone on a dataset, in ``OUT/features/NAME_seedS.npz`` (``features``, ``paths``, …).
 
     Args:
         out: Output folder.
         method: Name of the backbone.
-        seed: Of the evaluation.
-        options: Data, size, protocol.
-        identity: What tells this backbone from others.
-        data: What tells these frames from others.
+        seed: Seed of the evaluation.
+        options: Options: data, size, protocol.
+        identity: Text that identifies this backbone.
+        data: Text that identifies these frames.
     """
 
     def __init__(self, out: Path, method: str, seed: int, options: EvaluationOptions, identity: str, data: str) -> None:
@@ -45,7 +45,7 @@ class ProbeFeatures:
         self._frames: Predictions
 
     def probe(self, backbone: PretrainedBackbone, folds: Folds, number: int, cfg: Config, cell: Cell) -> FoldOutcome:
-        """Run the probe of the options on one fold; a linear one is kept as a classifier, ``model.pth``."""
+        """Run the selected probe on one fold; a linear one is saved as a classifier, ``model.pth``."""
         if self._features is None:
             self._frames = list_frames(self.options)
             self._features = self._load() if self._is_current() else self._extract(backbone)
@@ -79,7 +79,7 @@ class ProbeFeatures:
         if wrong := np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist():
             raise ValueError(
                 f'the features of {len(wrong)} frames are not finite, first {self._frames.paths[wrong[0]]}: the '
-                f'checkpoint diverged, take an earlier one.'
+                f'checkpoint diverged, use an earlier one.'
             )
         arrays = {name: getattr(self._frames, name) for name in ('labels', 'videos', 'groups', 'paths')}
 
@@ -96,7 +96,7 @@ class ProbeFeatures:
                 return str(arrays['fingerprint']) == self._fingerprint() and np.array_equal(
                     arrays['paths'], self._frames.paths
                 )
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # none, or cut off
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # missing or truncated
             return False
 
     def _load(self) -> np.ndarray:
@@ -109,7 +109,7 @@ class ProbeFeatures:
 
 
 def frame_dataset(options: EvaluationOptions, **settings: Any) -> VideoFrameDataset:
-    """The labelled frames of the data, as far as they are evaluated."""
+    """The labelled frames of the data that are evaluated."""
     from mmpretrain.registry import DATASETS
 
     config = dict(type=VideoFrameDataset, data_root=options.data, frames_per_video=options.frames_per_video)

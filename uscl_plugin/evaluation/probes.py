@@ -1,4 +1,4 @@
-"""Linear and nearest-neighbour probes on features that were extracted once (scikit-learn)."""
+"""Linear and nearest-neighbour probes on features extracted once (scikit-learn)."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,17 +15,17 @@ from sklearn.preprocessing import StandardScaler
 
 from uscl.stats.predictions import Predictions
 
-FIXED = 'fixed'  # selection: one setting for all, chosen beforehand
+FIXED = 'fixed'  # selection: one setting for all, chosen in advance
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A classifier of features with one setting.
+    """A classifier on features with one setting.
 
     Attributes:
         settings: Values to choose from.
-        fixed: The value to take where nothing is chosen.
-        make: Builds the classifier from a value and the number of frames to fit.
+        fixed: Value to use if nothing is selected.
+        make: Builds the classifier from a value and the number of training frames.
     """
 
     settings: Sequence[float]
@@ -42,8 +42,8 @@ def _neighbours(count: float, num_frames: int) -> Any:
 
 
 PROBES = {
-    # Multinomial logistic regression on standardised features; the setting is C, the
-    # inverse of the L2 penalty, 1 by scikit-learn's default.
+    # Multinomial logistic regression on standardised features; the setting is C, the inverse of the L2 penalty, 1 by
+    # default in scikit-learn.
     'linear': Probe((1e-4, 1e-3, 1e-2, 1e-1, 1.0), 1.0, _linear),
     # k nearest frames by cosine similarity, weighted by the inverse of their distance; the setting is k.
     'knn': Probe((1, 5, 20, 50), 20, _neighbours),
@@ -55,9 +55,9 @@ class ProbeResult:
     """What a probe predicts for a test part.
 
     Attributes:
-        predictions: Selection → predictions of the test frames.
-        settings: Selection → the setting that was taken.
-        classifier: The classifier of the most honest selection, fitted.
+        predictions: Selection → predictions for the test frames.
+        settings: Selection → selected setting.
+        classifier: The fitted classifier of the most honest selection.
     """
 
     predictions: dict[str, Predictions]
@@ -66,20 +66,20 @@ class ProbeResult:
 
 
 def run_probe(kind: str, features: np.ndarray, frames: Predictions, sides: np.ndarray) -> ProbeResult:
-    """Fit a probe to one fold, with its setting chosen in three ways.
+    """Fit a probe to one fold, with its setting selected in three ways.
 
     - ``best-on-test``: the setting with the highest accuracy on the test frames (optimistic);
-    - ``fixed``: the setting that was decided beforehand;
-    - ``inner-val``: the setting with the highest accuracy on the inner validation frames, ties broken by their
-      cross-entropy; only if there are any.
+    - ``fixed``: the setting chosen in advance;
+    - ``inner-val``: the setting with the highest accuracy on the inner validation frames, ties broken by cross-entropy;
+      only if there are such frames.
 
     The classifiers whose test predictions are returned are fitted to the training and inner validation parts together.
 
     Args:
         kind: One of :data:`PROBES`.
-        features: (N, C) finite.
+        features: (N, C), finite.
         frames: N rows; their probabilities only give the number of classes.
-        sides: (N,) ``'train'``, ``'val'`` or ``'test'``; other rows are left out.
+        sides: (N,) ``'train'``, ``'val'`` or ``'test'``; other rows are ignored.
 
     Returns:
         The result.
@@ -108,7 +108,7 @@ def run_probe(kind: str, features: np.ndarray, frames: Predictions, sides: np.nd
 
 def _fit(probe: Probe, setting: float, features: np.ndarray, labels: np.ndarray) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore', ConvergenceWarning)  # the largest C separate the frames; nothing to converge to
+        warnings.simplefilter('ignore', ConvergenceWarning)  # the largest C separate the frames, so there is no optimum
         return probe.make(setting, len(features)).fit(features.astype(np.float64), labels)
 
 
@@ -120,7 +120,7 @@ def _scores(classifier: Any, features: np.ndarray, num_classes: int) -> np.ndarr
 
 
 def selection_quality(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """What settings and epochs are compared by: frame accuracy, then the negative cross-entropy of the labels.
+    """Sort key for settings and epochs: frame accuracy, then the negative cross-entropy of the labels.
 
     Args:
         scores: (N, C) probabilities.
@@ -133,10 +133,10 @@ def selection_quality(scores: np.ndarray, labels: np.ndarray) -> tuple[float, fl
 
 
 def as_linear_layer(classifier: Any, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weight (C, D) and bias (C,) of a linear layer whose softmax is what a fitted linear probe predicts.
+    """Weight (C, D) and bias (C,) of a linear layer whose softmax equals the predictions of a fitted linear probe.
 
-    With standardisation ``z = (x - m) / s`` and scores ``z w + b``: weight ``w / s``, bias ``b - (w / s) m``. Two
-    classes have one logit in scikit-learn, here shared out as ± half of it. Classes that were not seen get -1e4.
+    With standardisation ``z = (x - m) / s`` and scores ``z w + b``: weight ``w / s``, bias ``b - (w / s) m``. For two
+    classes scikit-learn has one logit, which is split here into ± half of it. Unseen classes get -1e4.
     """
     scaler, regression = classifier.named_steps['standardscaler'], classifier.named_steps['logisticregression']
     weight = regression.coef_ / scaler.scale_

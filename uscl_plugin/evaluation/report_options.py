@@ -1,4 +1,4 @@
-"""What a pretraining report was asked for."""
+"""Options of a pretraining report."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,17 +8,17 @@ from uscl.core.options import Arg
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What ``tools/analysis/report_pretraining.py`` was asked for.
+    """Options of ``tools/analysis/report_pretraining.py``.
 
     Attributes:
         config: Pretraining config.
-        checkpoint: Its checkpoint, WORK_DIR/epoch_N.pth; logs are looked for beside it.
+        checkpoint: Its checkpoint, WORK_DIR/epoch_N.pth; logs are searched for next to it.
         out: Page to write.
-        json: File for the numbers (default: as --out, with .json).
-        data_root: Folder of other data with annotations.json.
-        split: Other split of the annotation, or 'all'.
-        seed: Of the untrained network, the map, the subsampling of pairs and the draws of the examples.
-        triplets: Videos in the sheet of positive pairs.
+        json: File for the numbers (default: like --out, with .json).
+        data_root: Folder with other data, containing annotations.json.
+        split: Another split of the annotation, or 'all'.
+        seed: Seed of the untrained network, the map, the sampling of pairs and the draws of the examples.
+        triplets: Number of videos in the figure of positive pairs.
     """
 
     config: Annotated[str, Arg(positional=True)]

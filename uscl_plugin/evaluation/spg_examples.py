@@ -1,4 +1,4 @@
-"""Examples of sample pair generation (SPG), made by the data set's own pipeline."""
+"""Examples of sample pair generation (SPG), made by the dataset's own pipeline."""
 
 from typing import Any
 
@@ -18,20 +18,19 @@ from uscl_plugin.models.data_preprocessors import make_views
 def spg_rows(
     cfg: Config, count: int, seed: int = 0, data_root: str | None = None, split: str | None = None, epoch: int = 0
 ) -> list[dict]:
-    """Run the training pipeline on some videos and keep what went in and what came out.
+    """Run the training pipeline on some videos and keep its inputs and outputs.
 
     Args:
         cfg: A pretraining config.
-        count: Videos to show, spread evenly over the data set; all if it has fewer.
+        count: Number of videos to show, evenly spaced over the dataset; all if it has fewer.
         seed: Run seed of the draws.
-        data_root: Folder to use instead of the config's; None keeps it.
-        split: Split to use instead, ``'all'`` for every video; None keeps it.
-        epoch: Whose draws, from 0.
+        data_root: Folder to use instead of the config's; None keeps the config's.
+        split: Split to use instead, ``'all'`` for every video; None keeps the config's.
+        epoch: Epoch of the draws, from 0.
 
     Returns:
-        Rows for :func:`~uscl.reports.figures.triplet_sheet`; empty if the pipeline draws more than three
-        frames, makes more than two views, or does not record ``frame_inds``. A pipeline that records no ``mix_ratios``
-        mixes nothing.
+        Rows for :func:`~uscl.reports.figures.triplet_sheet`; empty if the pipeline draws more than three frames, makes
+        more than two views, or does not record ``frame_inds``. A pipeline that records no ``mix_ratios`` does not mix.
     """
     changes: dict[str, Any] = {} if data_root is None else {'label_fraction': 0.0}
     dataset = DATASETS.build(dataset_config(cfg, data_root, split, **changes))
@@ -59,14 +58,14 @@ def spg_rows(
 
 
 def mixes_first(cfg: Config) -> bool:
-    """Whether the pipeline mixes frames before it augments them (the paper) or after (the released code)."""
+    """Whether the pipeline mixes frames before augmenting them (the paper) or after (the released code)."""
     steps = [step['type'] for step in dataset_pipeline(cfg.train_dataloader.dataset)]
     augment = steps.index('TransformBroadcaster') if 'TransformBroadcaster' in steps else len(steps)
     return 'DrawViews' in steps or 'MixFrames' in steps[:augment]
 
 
 def _made_views(item: dict) -> list[Tensor]:
-    """The views of an item, each (3, S, S) in [0, 255]; made here where that is left to the model."""
+    """The views of an item, each (3, S, S) in [0, 255]; computed here if the pipeline leaves that to the model."""
     inputs = [item['inputs']] if isinstance(item['inputs'], Tensor) else item['inputs']
     if not isinstance(inputs[0], PlannedView):
         return inputs
@@ -75,5 +74,5 @@ def _made_views(item: dict) -> list[Tensor]:
 
 
 def _as_image(view: Tensor) -> np.ndarray:
-    """(3, S, S) in [0, 255], blue, green, red → (S, S, 3) uint8, red, green, blue."""
+    """(3, S, S) in [0, 255], BGR → (S, S, 3) uint8, RGB."""
     return view.detach().float().round().clamp(0, 255).byte().permute(1, 2, 0).numpy()[..., ::-1]

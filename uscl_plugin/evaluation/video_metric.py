@@ -1,4 +1,4 @@
-"""Measures of a frame classifier by frame and by video, inside MMEngine's loops."""
+"""Metrics of a frame classifier by frame and by video, inside MMEngine's loops."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from uscl.stats.predictions import Predictions
 
 @METRICS.register_module()
 class VideoClassificationMetric(BaseMetric):
-    """Accuracy, balanced accuracy, macro F1 and macro AUROC of frames, and of videos by the mean of their frames.
+    """Accuracy, balanced accuracy, macro F1 and macro AUROC of frames, and of videos by averaging their frames.
 
-    Logged as ``frame/accuracy``, ``video/accuracy``, …; with the side in front (``test/frame/accuracy``) where the data
-    set holds several. Samples need ``video_id``, ``patient_id``, ``frame`` and ``split``, which
-    :class:`VideoFrameDataset` gives them: name these in the ``meta_keys`` of ``PackInputs``.
+    Logged as ``frame/accuracy``, ``video/accuracy``, …; prefixed by the side (``test/frame/accuracy``) if the dataset
+    contains several. Samples need ``video_id``, ``patient_id``, ``frame`` and ``split``, which
+    :class:`VideoFrameDataset` provides: list them in the ``meta_keys`` of ``PackInputs``.
 
     Args:
-        collect_device: Where results of several processes are gathered, ``'cpu'`` or ``'gpu'``, as in MMEngine.
-        prefix: Of the measures' names, as in MMEngine.
+        collect_device: Where results from several processes are gathered, ``'cpu'`` or ``'gpu'``, as in MMEngine.
+        prefix: Prefix of the metric names, as in MMEngine.
 
     Attributes:
-        predictions: After an evaluation, side → :class:`~uscl.stats.predictions.Predictions` of its frames.
+        predictions: Side → :class:`~uscl.stats.predictions.Predictions` of its frames, set by each evaluation.
     """
 
     def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
@@ -35,11 +35,11 @@ class VideoClassificationMetric(BaseMetric):
         self.predictions: dict[str, Predictions] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep the scores of a batch."""
+        """Store the scores of a batch."""
         for sample in data_samples:
             if 'video_id' not in sample:
                 raise ValueError(
-                    'VideoClassificationMetric needs to know the video of a frame: use VideoFrameDataset, and name '
+                    'VideoClassificationMetric needs the video of each frame: use VideoFrameDataset, and list '
                     'video_id, patient_id, frame and split in the meta_keys of PackInputs.'
                 )
             self.results.append(
@@ -54,7 +54,7 @@ class VideoClassificationMetric(BaseMetric):
             )
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Compute all measures of every side."""
+        """Compute all metrics for every side."""
         by_side: dict[str, list[dict]] = defaultdict(list)
         for result in results:
             by_side[result['side']].append(result)

@@ -1,4 +1,4 @@
-"""Make sure that a pretrained backbone has arrived, and sees what it was trained on."""
+"""Check that a pretrained backbone was loaded, and that its input matches its training."""
 
 from typing import Any
 
@@ -18,18 +18,18 @@ from uscl_plugin.weights.resnet_state import backbone_state
 
 @HOOKS.register_module()
 class BackboneCheckHook(Hook):
-    """Counts the backbone's tensors that ``init_cfg=dict(type='Pretrained', …)`` loaded, and stops if any is missing.
+    """Counts the backbone tensors loaded by ``init_cfg=dict(type='Pretrained', …)``, and stops if any is missing.
 
-    MMEngine only logs what does not fit, and trains from random weights then. Where the checkpoint's metadata say
-    mean, standard deviation and channel order of its input, those of the model's preprocessor are compared, too.
-    Checkpoints of MMPretrain, of ``export_backbone.py`` and of torchvision are understood. Nothing is done without
-    such an ``init_cfg``, in a resumed run, and in one that starts from a whole model (``load_from``), which is said.
+    MMEngine only logs tensors that do not fit and then trains from random weights. If the checkpoint's metadata state
+    mean, standard deviation and channel order of its input, they are compared with the model's preprocessor, too.
+    Checkpoints of MMPretrain, ``export_backbone.py`` and torchvision are supported. The hook does nothing without such
+    an ``init_cfg``, in a resumed run, and in a run that starts from a whole model (``load_from``), which is logged.
 
     Args:
         check_input: Compare mean, standard deviation and channel order.
 
     Raises:
-        CheckpointError: Tensors did not arrive, are left over, or the input differs; names them.
+        CheckpointError: Tensors were not loaded or are left over, or the input differs; the message names them.
     """
 
     def __init__(self, check_input: bool = True) -> None:
@@ -41,32 +41,32 @@ class BackboneCheckHook(Hook):
         if path is None or runner.epoch > 0 or runner.iter > 0:
             return
         if runner._load_from:
-            runner.logger.warning(f'load_from replaces the backbone of {path}, which is therefore not compared.')
+            runner.logger.warning(f'load_from replaces the backbone from {path}, so it is not checked.')
             return
         model = bare_model(runner)
         checkpoint = load_plain_checkpoint(path)
         wanted = backbone_state(checkpoint)
         arrived = count_arrived(model.backbone, wanted)
-        runner.logger.info(f'{path}: all {arrived} tensors of the backbone have arrived.')
+        runner.logger.info(f'{path}: all {arrived} tensors of the backbone were loaded.')
         if self.check_input and not check_input(path, checkpoint.get('meta') or {}, model.data_preprocessor):
-            runner.logger.warning(f'{path} does not say how its input was normalised: not compared.')
+            runner.logger.warning(f'{path} does not state how its input was normalised: not checked.')
 
 
 def pretrained_path(cfg: Config) -> str | None:
-    """The checkpoint that a config initialises its backbone from, if any."""
+    """The checkpoint from which a config initialises its backbone, if any."""
     init = cfg.model.get('backbone', {}).get('init_cfg') or []
     steps = [init] if isinstance(init, dict) else init
     return next((step['checkpoint'] for step in steps if step.get('type') == 'Pretrained'), None)
 
 
 def count_arrived(backbone: nn.Module, wanted: dict[str, torch.Tensor]) -> int:
-    """Number of the backbone's tensors, all of which must be equal to those of a checkpoint.
+    """Count the backbone's tensors, requiring all of them to equal those of a checkpoint.
 
     Raises:
-        CheckpointError: A tensor is missing in the checkpoint or differs, or one of the checkpoint has no place.
+        CheckpointError: A tensor is missing from the checkpoint or differs, or the checkpoint has an extra one.
     """
     state = backbone.state_dict()
-    # Older files lack the counters, which batch norm needs for a cumulative average only.
+    # Older files lack the counters, which batch norm only needs for a cumulative average.
     missing = [name for name in state if name not in wanted and not name.endswith('num_batches_tracked')]
     left_over = [name for name in wanted if name not in state]
     differing = [
@@ -79,8 +79,8 @@ def count_arrived(backbone: nn.Module, wanted: dict[str, torch.Tensor]) -> int:
             f'{len(names)} {kind} ({", ".join(names[:2])}{", …" if len(names) > 2 else ""})'
             for kind, names in (
                 ('not in the checkpoint', missing),
-                ('of the checkpoint have no place', left_over),
-                ('did not arrive', differing),
+                ('in the checkpoint but not in the model', left_over),
+                ('not loaded', differing),
             )
             if names
         ]
@@ -92,19 +92,19 @@ def count_arrived(backbone: nn.Module, wanted: dict[str, torch.Tensor]) -> int:
 
 
 def check_input(path: str, meta: dict, preprocessor: Any) -> bool:
-    """Compare a model's preprocessor with what a checkpoint says of its input.
+    """Compare a model's preprocessor with the input stated in a checkpoint.
 
     Returns:
-        Whether it says anything; otherwise nothing is compared.
+        Whether the checkpoint states its input; otherwise nothing is compared.
 
     Raises:
-        CheckpointError: They differ; says both.
+        CheckpointError: They differ; the message has both.
     """
     stored = stored_metadata(meta)
     if any(key not in stored for key in INPUT_KEYS) or not hasattr(preprocessor, 'mean'):
         return False
     wanted = resolve_input(path, stored, {})
-    # MMPretrain's preprocessor says to_rgb, MMEngine's (and MMDetection's) _channel_conversion.
+    # MMPretrain's preprocessor has to_rgb, MMEngine's (and MMDetection's) has _channel_conversion.
     to_rgb = getattr(preprocessor, 'to_rgb', getattr(preprocessor, '_channel_conversion', False))
     found = {
         'mean': [float(value) for value in preprocessor.mean.flatten()],
@@ -119,7 +119,7 @@ def check_input(path: str, meta: dict, preprocessor: Any) -> bool:
         )
         if not same:
             raise CheckpointError(
-                f'{path} was trained with {key} {wanted[key]}, the model normalises with {found[key]}: set '
+                f'{path} was trained with {key} {wanted[key]}, but the model normalises with {found[key]}: set '
                 f'data_preprocessor to mean={wanted["mean"]}, std={wanted["std"]} and '
                 f'{"RGB" if wanted["channel_order"] == "rgb" else "BGR"} order.'
             )

@@ -1,4 +1,4 @@
-"""Refuse a checkpoint whose classes are not those of the data."""
+"""Reject a checkpoint whose classes differ from those of the data."""
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -7,16 +7,16 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class ClassCheckHook(Hook):
-    """Compares the class names that a checkpoint was trained with to those of the data, when it is loaded.
+    """Compares the class names of a checkpoint with those of the data when it is loaded.
 
-    A checkpoint that names no classes (a pretrained backbone) passes.
+    A checkpoint without class names (a pretrained backbone) passes.
 
     Raises:
-        ValueError: They differ in names, number or order; names both.
+        ValueError: They differ in names, number or order; the message names both.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare."""
+        """Compare the class names."""
         trained = (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes')
         dataset = next(
             (
@@ -29,7 +29,7 @@ class ClassCheckHook(Hook):
         classes = getattr(dataset, 'metainfo', {}).get('classes')
         if trained and classes and tuple(trained) != tuple(classes):
             raise ValueError(
-                f'the checkpoint knows the classes {", ".join(trained)}, the data have {", ".join(classes)}: '
-                f'set classes or label_map of the data set so that they agree, in this order, or take the checkpoint '
-                f'that was trained on these classes.'
+                f'the checkpoint has the classes {", ".join(trained)}, but the data have {", ".join(classes)}: '
+                f'set classes or label_map of the dataset so that they agree, in this order, or use a checkpoint '
+                f'trained on these classes.'
             )

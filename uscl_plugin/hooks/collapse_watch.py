@@ -1,4 +1,4 @@
-"""Say when a representation has collapsed: all inputs give the same direction."""
+"""Detect a collapsed representation: all inputs give the same direction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,34 +6,34 @@ from dataclasses import dataclass, field
 
 @dataclass
 class CollapseWatch:
-    """Looks at measurements of :class:`ContrastiveMonitorHook` for a collapse that stays.
+    """Watches measurements of :class:`ContrastiveMonitorHook` for a persistent collapse.
 
-    Signs are a ``spread`` of the representation below ``min_spread`` (SimSiam, Chen and He, CVPR 2021, Sec. 4.1: 0 is
-    collapse; here the standard deviation is times √C), and projections of which even negative pairs have a mean cosine
-    above ``max_similarity``. The second is seen first: batch norm spreads what is left of differences, so that a
-    network that had collapsed (learning rate 1, loss at the logarithm of the number of candidates) kept a spread far
-    above 0. A representation that uses few of its dimensions, but not one alone, is not noticed.
+    The signs are a ``spread`` of the representation below ``min_spread`` (SimSiam, Chen and He, CVPR 2021, Sec. 4.1: 0
+    is collapse; here the standard deviation is multiplied by √C), and projections in which even negative pairs have a
+    mean cosine above ``max_similarity``. The second usually appears first: batch norm amplifies the remaining
+    differences, so that a collapsed network (learning rate 1, loss at the logarithm of the number of candidates) kept a
+    spread far above 0. A representation that uses few of its dimensions, but more than one, is not detected.
 
     Attributes:
-        min_spread: Runs of USCL and SimCLR on lung clips were at 0.38 to 0.64 all the time (means of ten steps).
-        max_similarity: Of the projections of negative pairs. These runs started at 0.85 at most, and fell to 0.
-        checks: Measurements in a row that show a sign before it is reported.
+        min_spread: Runs of USCL and SimCLR on lung clips always stayed between 0.38 and 0.64 (means of ten steps).
+        max_similarity: Limit for projections of negative pairs. These runs started at 0.85 at most, and fell to 0.
+        checks: Number of consecutive measurements that must show a sign before it is reported.
     """
 
     min_spread: float = 0.05
     max_similarity: float = 0.9
     checks: int = 100
-    _signs: dict[str, tuple[int, int]] = field(default_factory=dict)  # name → since which step, how often
+    _signs: dict[str, tuple[int, int]] = field(default_factory=dict)  # name → first step, number of times
 
     def update(self, values: Mapping[str, float], step: int) -> str | None:
-        """Take a measurement.
+        """Process a measurement.
 
         Args:
             values: ``spread`` and ``negative_similarity``; either may be missing.
-            step: Of the run, counted from 1.
+            step: Step of the run, from 1.
 
         Returns:
-            What to report; None if nothing is wrong, or it was reported already.
+            The message to report; None if nothing is wrong, or it has already been reported.
         """
         found = {
             'spread': values.get('spread', 1.0) < self.min_spread,
@@ -59,8 +59,8 @@ class CollapseWatch:
             f'{self.max_similarity}'
         )
         return (
-            f'{what}, since step {since} ({self.checks} measurements). The network gives nearly the same for every '
-            f'input, and longer training rarely helps: take a lower learning rate (optim_wrapper.optimizer.lr), a '
+            f'{what}, since step {since} ({self.checks} measurements). The network gives nearly the same output for '
+            f'every input, and longer training rarely helps: use a lower learning rate (optim_wrapper.optimizer.lr), a '
             f'longer warm-up or less weight decay, check that images differ (tools/visualization/browse_pairs.py), and '
-            f'start from a checkpoint of before.'
+            f'start from an earlier checkpoint.'
         )

@@ -1,4 +1,4 @@
-"""Watch the pairs of contrastive pretraining, step by step."""
+"""Monitor the pairs of contrastive pretraining, step by step."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,42 +28,42 @@ _QUEUE_VIDEOS = 'contrastive_monitor_queue_videos'  # in the message hub
 
 
 class CollapseError(RuntimeError):
-    """The network gives nearly the same for every input; the message says since when."""
+    """The network gives nearly the same output for every input; the message states since when."""
 
 
 @HOOKS.register_module()
 class ContrastiveMonitorHook(Hook):
-    """Log what a contrastive loss does to its pairs, beside the losses. For :class:`USCL`, SimCLR and MoCo.
+    """Log how a contrastive loss affects its pairs, along with the losses. For :class:`USCL`, SimCLR and MoCo.
 
     ``positive_similarity`` and ``negative_similarity`` are mean cosine similarities of the projections of positive and
-    negative pairs. ``spread`` says whether the representation collapses (0) or uses all its directions (towards 1), see
-    :func:`uscl_plugin.measures.pair_similarity.spread`. ``similarity_conflict`` is the share of negative pairs that
-    come from the same video, in [0, 1]: exactly 0 with one pair a video. It is left out where data samples have no
+    negative pairs. ``spread`` shows whether the representation collapses (0) or uses all its directions (towards 1),
+    see :func:`uscl_plugin.measures.pair_similarity.spread`. ``similarity_conflict`` is the fraction of negative pairs
+    that come from the same video, in [0, 1]: exactly 0 with one pair per video. It is omitted if data samples have no
     ``video_id`` (list it in the ``meta_keys`` of PackInputs).
 
-    In USCL and SimCLR, a negative pair is two views of different items of the batch. In MoCo, it is a query with a key
-    that was in the queue before the step; random initial entries are of no video, and count without conflict. Keys
-    of a queue that came with ``load_from`` count so, too; a resumed run knows the videos of its queue.
+    In USCL and SimCLR, a negative pair is two views of different items in the batch. In MoCo, it is a query and a key
+    that was in the queue before the step. Random initial entries belong to no video and count as no conflict, as do the
+    keys of a queue loaded with ``load_from``; a resumed run knows the videos in its queue.
 
-    Each rank looks at its own batch, and the main one logs: with several GPUs, negatives of other ranks are not among
-    those of USCL and SimCLR. MoCo's queue holds the keys of all ranks.
+    Each rank measures its own batch, and the main rank logs: with several GPUs, negatives from other ranks are not
+    included for USCL and SimCLR. MoCo's queue holds the keys of all ranks.
 
-    The log line has the values of its own step. For means over its window, as losses have, extend ``mean_pattern`` of
+    The log line shows the values of its own step. For means over its window, as for losses, extend ``mean_pattern`` of
     the ``log_processor``: ``mean_pattern=r'.*(loss|time|data_time|grad_norm|similarity|spread).*'``.
 
-    A collapse that stays is reported once, with since when and what to do; see :class:`CollapseWatch`.
+    A persistent collapse is reported once, with its first step and the remedy; see :class:`CollapseWatch`.
 
     Args:
-        interval: Iterations between measurements. In lines in between, the last values are repeated. 0 turns it off.
-        on_collapse: 'warn', or 'stop' to end the run (all processes of it).
-        collapse: Settings of :class:`CollapseWatch`, if others than its own.
+        interval: Iterations between measurements. Log lines in between repeat the last values. 0 disables the hook.
+        on_collapse: 'warn', or 'stop' to end the run (in all processes).
+        collapse: Settings of :class:`CollapseWatch` that differ from the defaults.
 
     Raises:
         ValueError: ``interval`` is negative, ``on_collapse`` is another word, or the model is none of the three.
         CollapseError: The run collapsed, with ``on_collapse='stop'``.
     """
 
-    priority = 'NORMAL'  # ahead of LoggerHook, which reads the values in the same step
+    priority = 'NORMAL'  # before LoggerHook, which reads the values in the same step
 
     def __init__(self, interval: int = 1, on_collapse: str = 'warn', collapse: dict | None = None) -> None:
         if interval < 0:
@@ -80,7 +80,7 @@ class ContrastiveMonitorHook(Hook):
         self._queue: _Queue | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse models whose pairs are not known, and start to listen to backbone and neck."""
+        """Reject models with unknown pairs, and start listening to backbone and neck."""
         if not self.interval:
             return
         model = bare_model(runner)
@@ -101,12 +101,12 @@ class ContrastiveMonitorHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Measure the pairs of the step and hand the values to the logger."""
+        """Measure the pairs of the step and pass the values to the logger."""
         videos = video_ids(data_batch)
         if self._is_watching and self._features is not None and self._projections is not None:
             values, conflict = self._measure(self._features, self._projections, videos)
             names, tensors = list(values), torch.stack(list(values.values()))
-            found = dict(zip(names, tensors.tolist(), strict=True))  # one copy from the GPU, not one a value
+            found = dict(zip(names, tensors.tolist(), strict=True))  # one copy from the GPU, not one per value
             if conflict is not None:
                 found['similarity_conflict'] = conflict
             for name, value in found.items():
@@ -117,13 +117,13 @@ class ContrastiveMonitorHook(Hook):
         self._is_watching, self._features, self._projections = False, None, None
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the model as it was."""
+        """Remove the hooks from the model."""
         for handle in self._handles:
             handle.remove()
         self._handles, self._queue = [], None
 
     def _report_collapse(self, runner: Runner, message: str | None) -> None:
-        if self.on_collapse == 'stop':  # together, or those that see none would wait for the others
+        if self.on_collapse == 'stop':  # all ranks together, or the others would wait forever
             messages = [text for text in all_gather_object(message) if text]
             if messages:
                 raise CollapseError(messages[0])
@@ -142,7 +142,7 @@ class ContrastiveMonitorHook(Hook):
         else:
             first, second = (projections[0::2], projections[1::2]) if self._is_interleaved else projections.chunk(2)
             values['positive_similarity'] = paired_similarity(first, second)
-            if len(first) > 1:  # else the negatives are those of other ranks
+            if len(first) > 1:  # otherwise all negatives are on other ranks
                 values['negative_similarity'] = batch_negative_similarity(first, second)
                 conflict = None if videos is None else batch_conflict(videos)
         if len(features) > 1:
@@ -150,7 +150,7 @@ class ContrastiveMonitorHook(Hook):
         return values, conflict
 
     def _keep_features(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
-        if self._is_watching and module.training and torch.is_grad_enabled():  # not while others evaluate
+        if self._is_watching and module.training and torch.is_grad_enabled():  # not during evaluation
             maps = _last(outputs).detach()  # (N, C, h, w) or (N, C)
             self._features = maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps
 
@@ -160,14 +160,14 @@ class ContrastiveMonitorHook(Hook):
 
 
 class _Queue:
-    """MoCo's queue: what it held before a step, the keys that the step added, and the videos of all keys."""
+    """MoCo's queue: its contents before a step, the keys that the step added, and the videos of all keys."""
 
     def __init__(self, runner: Runner, model: Any) -> None:
         self._model = model
-        stored = runner.message_hub.get_info(_QUEUE_VIDEOS)  # saved with checkpoints, so that it survives a resume
+        stored = runner.message_hub.get_info(_QUEUE_VIDEOS)  # saved in checkpoints, so that resumed runs have it
         length = model.queue.shape[1]
         self.videos: list[str | None] = stored if stored and len(stored) == length else [None] * length
-        runner.message_hub.update_info(_QUEUE_VIDEOS, self.videos)  # this very list: it follows the steps
+        runner.message_hub.update_info(_QUEUE_VIDEOS, self.videos)  # the same list object, so updates are saved
 
     def before_step(self, is_measured: bool) -> None:
         self._start = int(self._model.queue_ptr)
@@ -175,37 +175,37 @@ class _Queue:
             self.direction = self._model.queue.mean(dim=1)  # MoCo's keys have length 1
 
     def own_keys(self, size: int) -> Tensor:
-        """(N, D): the step's keys of this rank, in the order of its batch; ranks follow each other in the queue."""
+        """(N, D), the step's keys from this rank, in batch order; the queue holds the ranks one after another."""
         start = self._start + get_rank() * size
         return self._model.queue[:, start : start + size].T
 
     def after_step(self, videos: list[str] | None) -> None:
-        """Note whose keys the step put into the queue."""
+        """Record the videos of the keys that the step put into the queue."""
         added = (int(self._model.queue_ptr) - self._start) % len(self.videos) or len(self.videos)
         mine: Sequence[str | None] = videos or [None] * (added // get_world_size())
         self.videos[self._start : self._start + added] = [video for part in all_gather_object(mine) for video in part]
 
 
 def video_ids(data_batch: Any) -> list[str] | None:
-    """The videos of a batch's N items; None if any item does not know its own."""
+    """The videos of a batch's N items; None if it is unknown for any item."""
     samples: Sequence = data_batch.get('data_samples') or [] if isinstance(data_batch, dict) else []
     found = [sample.get('video_id') for sample in samples]
     return found if found and None not in found else None
 
 
 def _is_interleaved(model: Any) -> bool:
-    """Whether the projections of a batch are view 1 and 2 of item 1, of item 2, …, and not all views 1 first.
+    """Whether a batch's projections are ordered view 1 and 2 of item 1, of item 2, …, instead of all views 1 first.
 
     Raises:
-        ValueError: How the model makes its pairs is unknown.
+        ValueError: It is unknown how the model makes its pairs.
     """
-    from mmpretrain.models.selfsup import MoCo, SimCLR  # here: hooks are there for MMDetection, too
+    from mmpretrain.models.selfsup import MoCo, SimCLR  # here, because hooks also serve MMDetection
 
     from uscl_plugin.models.uscl import USCL
 
     if not isinstance(model, USCL | SimCLR | MoCo) or model.neck is None:
         raise ValueError(
-            f'ContrastiveMonitorHook knows the pairs of USCL, SimCLR and MoCo with a neck, not those of '
+            f'ContrastiveMonitorHook supports USCL, SimCLR and MoCo with a neck, not '
             f'{type(model).__name__}: set its interval to 0.'
         )
     return isinstance(model, SimCLR)

@@ -1,4 +1,4 @@
-"""Stop at the first loss that is no number, before it spoils the weights."""
+"""Stop at the first loss that is NaN or infinite, before it damages the weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,29 +17,30 @@ from .saved_step import model_tensors, not_finite, random_state, save_step
 
 
 class NonFiniteError(FloatingPointError):
-    """A loss, or a weight, is NaN or infinite; the message has the videos and what to do."""
+    """A loss or a weight is NaN or infinite; the message has the videos and the remedy."""
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Ends the run at a loss that is NaN or infinite, names the videos of the batch, and keeps the step for a replay.
+    """Stops the run at a NaN or infinite loss, names the videos in the batch, and saves the step for a replay.
 
-    The loss is looked at between forward and backward pass, so weights, optimiser and accumulated gradients stay those
-    of the step before. Each process saves ``WORK_DIR/non_finite/epoch<E>_iter<I>_rank<R>.pth`` with its batch, the
-    model and the random numbers before the step, for ``tools/analysis/replay_batch.py``. With several processes, all
-    end alike, whichever has the loss. In mixed precision, gradients that are not finite are left to the scaler.
+    The loss is checked between forward and backward pass, so weights, optimiser and accumulated gradients keep the
+    state of the previous step. Each process saves its batch, the model and the random state before the step in
+    ``WORK_DIR/non_finite/epoch<E>_iter<I>_rank<R>.pth``, for ``tools/analysis/replay_batch.py``. With several
+    processes, all of them stop, whichever has the loss. In mixed precision, non-finite gradients are left to the
+    scaler.
 
-    Weights can go bad at a finite loss, too, by a gradient that is infinite. They are looked at after each epoch and
-    before a checkpoint is saved, so that none replaces a good one.
+    Infinite gradients can also damage the weights at a finite loss. The weights are therefore checked after each epoch
+    and before a checkpoint is saved, so that no bad checkpoint replaces a good one.
 
-    It waits for the forward pass in every step, of which the losses of this package do so themselves, and copies
-    whatever the optimiser does not train, as a forward pass may change it (batch-norm statistics, MoCo's key encoder).
+    The hook waits for the forward pass in every step, as this package's losses do anyway, and copies everything that
+    the optimiser does not train, since a forward pass may change it (batch-norm statistics, MoCo's key encoder).
 
     Raises:
-        NonFiniteError: As described; names losses, epoch, iteration, videos and files.
+        NonFiniteError: As described; the message names losses, epoch, iteration, videos and files.
     """
 
-    priority = 'VERY_HIGH'  # before a hook that saves or evaluates
+    priority = 'VERY_HIGH'  # before hooks that save or evaluate
 
     def __init__(self) -> None:
         self._batch: Any = None
@@ -48,7 +49,7 @@ class FiniteLossHook(Hook):
         self._batch_idx = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Look at the losses where the model adds them up, which all models of MMEngine do before the optimiser."""
+        """Check the losses where the model adds them up, which all MMEngine models do before the optimiser."""
         model = bare_model(runner)
         parse = model.parse_losses
 
@@ -60,7 +61,7 @@ class FiniteLossHook(Hook):
         model.parse_losses = parse_and_check
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Keep what the step will change: its random numbers, and what a forward pass writes to the model."""
+        """Save what the step will change: the random state, and what a forward pass writes to the model."""
         self._batch, self._batch_idx = data_batch, batch_idx
         self._random = random_state()
         changing = {
@@ -69,25 +70,25 @@ class FiniteLossHook(Hook):
         self._before = {name: tensor.detach().clone() for name, tensor in changing.items()}
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Look at the weights on all processes, before anything is made of them."""
+        """Check the weights on all processes, before they are used."""
         bad = not_finite(bare_model(runner).state_dict())
         if any(all_gather_object(bool(bad))):
             raise NonFiniteError(self._weights_message(runner, bad))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse to save weights that are not finite."""
+        """Refuse to save non-finite weights."""
         if bad := not_finite(checkpoint['state_dict']):
             raise NonFiniteError(self._weights_message(runner, bad))
 
     def after_train(self, runner: Runner) -> None:
-        """Leave the model as it was."""
+        """Restore the model."""
         vars(bare_model(runner)).pop('parse_losses', None)
         self._batch, self._before = None, {}
 
     def _check_losses(self, runner: Runner, total: Tensor, values: Mapping[str, Tensor]) -> None:
         total = torch.as_tensor(total).detach()
         is_bad = (~torch.isfinite(total)).int().reshape(1)
-        all_reduce(is_bad, op='max')  # all processes stop at the same step, or those left would wait for ever
+        all_reduce(is_bad, op='max')  # all processes must stop at the same step, or the others would wait forever
         if not is_bad.item():
             return
         bad = {name: float(value.detach()) for name, value in values.items() if 'loss' in name}
@@ -119,7 +120,7 @@ class FiniteLossHook(Hook):
         }
         try:
             save_step(path, self._batch, bare_model(runner), self._before, facts)
-        except Exception as error:  # such as torch's RuntimeError on a full disk: nothing may hide the loss
+        except Exception as error:  # such as torch's RuntimeError on a full disk; still report the loss
             return f'nowhere ({error})'
         return str(path)
 
@@ -134,30 +135,30 @@ class FiniteLossHook(Hook):
         )
         weights = not_finite(dict(bare_model(runner).named_parameters()))
         spoilt = (
-            f' The weights were not finite before this step ({weights[0]}): the step before it did it.'
+            f' The weights were not finite before this step ({weights[0]}): the previous step caused this.'
             if weights
             else ''
         )
         config = Path(runner.work_dir) / Path(runner.cfg.filename or 'CONFIG.py').name
         first = next((rank for rank in ranks if rank['losses']), ranks[0])
         return (
-            f'{losses} at epoch {runner.epoch + 1}, step {self._batch_idx + 1} of it, for the batch of '
-            f'{batches}.{spoilt} The weights were not changed by it, and checkpoints are those of before. The step is '
-            f'saved as {", ".join(rank["file"] for rank in ranks)}: see where it comes from with '
+            f'{losses} at epoch {runner.epoch + 1}, step {self._batch_idx + 1}, in the batch of '
+            f'{batches}.{spoilt} The step did not change the weights, and earlier checkpoints are not affected. It was '
+            f'saved as {", ".join(rank["file"] for rank in ranks)}: find the cause with '
             f'python tools/analysis/replay_batch.py {config} {first["file"]}'
         )
 
     def _weights_message(self, runner: Runner, bad: list[str]) -> str:
-        named = f'{len(bad)} tensors ({bad[0]}, …)' if bad else 'Tensors of another process'
+        named = f'{len(bad)} tensors ({bad[0]}, …)' if bad else 'Tensors in another process'
         return (
-            f'{named} of the model are not finite at epoch {runner.epoch + 1}, step {self._batch_idx + 1} of it, '
-            f'though every loss was: a gradient was not. The last batch was {", ".join(batch_names(self._batch))}. '
-            f'Nothing was saved of it: take a lower learning rate or optim_wrapper.clip_grad, and --resume.'
+            f'{named} of the model are not finite at epoch {runner.epoch + 1}, step {self._batch_idx + 1}, '
+            f'although every loss was: a gradient was not. The last batch was {", ".join(batch_names(self._batch))}. '
+            f'They were not saved: use a lower learning rate or optim_wrapper.clip_grad, and --resume.'
         )
 
 
 def batch_names(data_batch: Any) -> list[str]:
-    """Which N items a batch has: their videos, or where those are not known images, or places in the data set."""
+    """Names of a batch's N items: their videos, otherwise their images, otherwise their dataset indices."""
     samples = (data_batch.get('data_samples') if isinstance(data_batch, dict) else None) or []
     for key in ('video_id', 'img_path', 'sample_idx'):
         found = [sample.get(key) for sample in samples]

@@ -1,4 +1,4 @@
-"""Train a part of a network only."""
+"""Train only part of a network."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ BATCH_NORM = ('released', 'frozen')
 
 @HOOKS.register_module()
 class FreezeHook(Hook):
-    """Freezes every parameter but those below some modules, in any model of any host.
+    """Freezes all parameters except those in given modules, in any model of any host.
 
-    Frozen parameters get no gradient, which costs nothing to compute below the first trained layer. With several
-    GPUs, set ``find_unused_parameters = True`` in the config.
+    Frozen parameters get no gradients, which saves the backward pass below the first trained layer. With several GPUs,
+    set ``find_unused_parameters = True`` in the config.
 
     Args:
-        trainable: Names of modules or parameters of the model that go on learning, such as ``'backbone.layer4.1'``.
-        batch_norm: What frozen batch norms do with their running statistics: ``'released'`` lets them move and
-            normalises by the batch, as the authors' code does; ``'frozen'`` keeps them and normalises by them.
+        trainable: Names of modules or parameters to keep training, such as ``'backbone.layer4.1'``.
+        batch_norm: How frozen batch norms use their running statistics: ``'released'`` updates them and normalises by
+            batch, as the authors' code does; ``'frozen'`` keeps them and normalises with them.
 
     Raises:
-        ValueError: A name fits no parameter, or ``batch_norm`` is another word.
+        ValueError: A name matches no parameter, or ``batch_norm`` is another word.
     """
 
     def __init__(self, trainable: Sequence[str], batch_norm: str = 'released') -> None:
@@ -37,14 +37,14 @@ class FreezeHook(Hook):
         self._frozen_norms: list[nn.Module] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Freeze, once weights are initialised, loaded or resumed."""
+        """Freeze, after weights are initialised, loaded or resumed."""
         model = bare_model(runner)
         names = [name for name, _ in model.named_parameters()]
         for wanted in self.trainable:
             if not any(_is_below(name, wanted) for name in names):
                 groups = sorted({'.'.join(name.split('.')[:2]) for name in names})
                 raise ValueError(
-                    f'FreezeHook: the model has no {wanted!r}, but {", ".join(groups)}: correct trainable.'
+                    f'FreezeHook: the model has no {wanted!r}, only {", ".join(groups)}: correct trainable.'
                 )
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(any(_is_below(name, wanted) for wanted in self.trainable))
@@ -57,7 +57,7 @@ class FreezeHook(Hook):
         ]
         runner.logger.info(
             f'Training {", ".join(self.trainable)}: {trained:,} of {total:,} parameters; the statistics of '
-            f'{len(self._frozen_norms)} frozen batch norms {"move" if self.batch_norm == "released" else "stay"}.'
+            f'{len(self._frozen_norms)} frozen batch norms {"update" if self.batch_norm == "released" else "stay"}.'
         )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:

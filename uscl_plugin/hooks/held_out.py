@@ -1,4 +1,4 @@
-"""Watch a pretraining run on videos that it does not train on."""
+"""Monitor a pretraining run on videos that it does not train on."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,17 +19,17 @@ BETTER = {'contrastive': min, 'auroc': max, 'gap': max, 'retrieval': max}
 
 @HOOKS.register_module()
 class HeldOutHook(Hook):
-    """Report contrastive loss and cluster cohesion on held-out videos. Off unless ``data_root`` is set.
+    """Report contrastive loss and cluster cohesion on held-out videos. Disabled unless ``data_root`` is set.
 
-    Logged as ``held_out/contrastive`` (NT-Xent of pairs drawn alike every time), and over the videos' frames, of which
-    the last quarter of each are queries: ``held_out/gap`` (mean cosine similarity within minus between videos),
+    Logged as ``held_out/contrastive`` (NT-Xent of the same pairs every time), and on the videos' frames, the last
+    quarter of each being queries: ``held_out/gap`` (mean cosine similarity within minus between videos),
     ``held_out/auroc`` and ``held_out/retrieval`` (see :class:`uscl.stats.cohesion.Cohesion`).
 
     Args:
-        data_root: Folder of a converter; the training data's own is the usual choice.
-        split: Split to take of it, None for all.
+        data_root: Folder written by a converter; usually that of the training data.
+        split: Split to use; None for all videos.
         interval: Epochs between reports; the last epoch is always reported.
-        save_best: False, or one of the four names above: then ``best_held_out_<name>.pth`` holds the best epoch so far.
+        save_best: False, or one of the four names above, to keep the best epoch so far in ``best_held_out_<name>.pth``.
 
     Raises:
         ValueError: ``save_best`` is another name, or the model is not :class:`USCL`, whose pairs are known.
@@ -53,9 +53,7 @@ class HeldOutHook(Hook):
         from uscl_plugin.models.uscl import USCL
 
         if not isinstance(model := bare_model(runner), USCL):
-            raise ValueError(
-                f'HeldOutHook measures pairs of USCL, not of {type(model).__name__}: set its data_root to None.'
-            )
+            raise ValueError(f'HeldOutHook supports only USCL, not {type(model).__name__}: set its data_root to None.')
 
         split = 'all' if self.split is None else self.split
         self._frames = collect_frames(runner.cfg, self.data_root, split)
@@ -65,8 +63,8 @@ class HeldOutHook(Hook):
         self._collate = _collate_function(runner.cfg.train_dataloader)
         if len(self._dataset) < 2:
             raise ValueError(
-                f'HeldOutHook: split {split!r} of {self.data_root} holds {len(self._dataset)} video, but one pair has '
-                f'no negatives: hold more videos back, or set data_root=None to train without held-out reports.'
+                f'HeldOutHook: split {split!r} of {self.data_root} has {len(self._dataset)} video, but one pair has '
+                f'no negatives: hold out more videos, or set data_root=None to train without held-out reports.'
             )
 
     def after_train_epoch(self, runner: Runner) -> None:
@@ -103,7 +101,7 @@ class HeldOutHook(Hook):
     def _contrastive(self, model: Any, batch_size: int) -> float:
         from uscl_plugin.models.losses import LightlyNTXentLoss
 
-        # Only this rank computes, so nothing may be gathered from the others.
+        # Only this rank computes, so nothing may be gathered from others.
         loss = LightlyNTXentLoss(model.head.loss_contrastive.temperature, gather_distributed=False)
         sampler = PairBatchSampler(SequentialSampler(self._dataset), batch_size)
         total, count = 0.0, 0
@@ -116,7 +114,7 @@ class HeldOutHook(Hook):
         return total / count
 
     def _keep_best(self, runner: Runner, value: float) -> None:
-        best = runner.message_hub.get_info('held_out_best')  # saved with checkpoints, so that it survives a resume
+        best = runner.message_hub.get_info('held_out_best')  # saved in checkpoints, so that resumed runs have it
         if best is not None and BETTER[str(self.save_best)](value, best) != value:
             return
         runner.message_hub.update_info('held_out_best', value)
@@ -125,7 +123,7 @@ class HeldOutHook(Hook):
 
 
 def _collate_function(loader: dict) -> Callable[[Sequence], Any]:
-    """How a data loader's config puts batches together; views that are tensors need stacking where it says nothing."""
+    """The collate function in a data loader's config; views that are tensors need stacking if none is given."""
     settings = dict(loader.get('collate_fn') or {'type': 'default_collate'})
     kind = settings.pop('type')
     return partial(FUNCTIONS.get(kind) if isinstance(kind, str) else kind, **settings)

@@ -1,4 +1,4 @@
-"""The hooks that a config names, in ``default_hooks`` and in ``custom_hooks``."""
+"""The hooks in a config's ``default_hooks`` and ``custom_hooks``."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,10 +7,10 @@ from mmengine.config import Config
 
 
 def hook_settings(cfg: Config, kind: str) -> Iterator[dict[str, Any]]:
-    """Settings of the hooks of one type, wherever a config has them; changing them changes the config.
+    """Settings of the hooks of one type, wherever they are in a config; changing them changes the config.
 
     Args:
-        cfg: Of a run.
+        cfg: Config of a run.
         kind: The hook's type, such as ``'FreezeHook'``.
     """
     for hook in [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]:
@@ -19,10 +19,10 @@ def hook_settings(cfg: Config, kind: str) -> Iterator[dict[str, Any]]:
 
 
 def remove_hook(cfg: Config, kind: str) -> None:
-    """Take the hooks of one type out of a config, in place.
+    """Remove the hooks of one type from a config, in place.
 
     Args:
-        cfg: Of a run.
+        cfg: Config of a run.
         kind: The hook's type.
     """
     named = cfg.get('default_hooks') or {}
@@ -33,4 +33,4 @@ def remove_hook(cfg: Config, kind: str) -> None:
 
 
 def _is_a(hook: Any, kind: str) -> bool:
-    return isinstance(hook, dict) and hook.get('type') == kind  # others: None, or a hook that is built
+    return isinstance(hook, dict) and hook.get('type') == kind  # others are None or hooks already built

@@ -1,4 +1,4 @@
-"""Show in TensorBoard what the network is fed: some pairs of a batch, as pictures."""
+"""Show the network's input in TensorBoard: some pairs of a batch, as pictures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,22 +23,22 @@ def denormalise(view: Tensor, preprocessor: Any) -> Tensor:
     """Undo the normalisation of a data preprocessor.
 
     Args:
-        view: (N, 3, H, W), normalised, in the order of the channels that the network gets.
-        preprocessor: With ``mean`` and ``std``, each (3, 1, 1); one without them has not normalised.
+        view: (N, 3, H, W), normalised, in the network's channel order.
+        preprocessor: Data preprocessor with ``mean`` and ``std``, each (3, 1, 1); without them, nothing was normalised.
 
     Returns:
-        (N, 3, H, W) uint8 on the CPU: red, green, blue.
+        (N, 3, H, W) uint8 on the CPU, RGB.
     """
     view = view.detach().float()
     if hasattr(preprocessor, 'mean'):
         view = view * preprocessor.std + preprocessor.mean
-    # MMPretrain's preprocessor says to_rgb, MMEngine's _channel_conversion.
+    # MMPretrain's preprocessor has to_rgb, MMEngine's has _channel_conversion.
     is_rgb = getattr(preprocessor, 'to_rgb', getattr(preprocessor, '_channel_conversion', False))
     return (view if is_rgb else view.flip(1)).round().clamp(0, 255).byte().cpu()
 
 
 def view_sheet(views: Sequence[Tensor]) -> Tensor:
-    """Lay out views: a column for each item, a row for each view.
+    """Lay out views: one column per item, one row per view.
 
     Args:
         views: V tensors (N, 3, H, W) uint8.
@@ -58,21 +58,21 @@ def view_sheet(views: Sequence[Tensor]) -> Tensor:
 
 @HOOKS.register_module()
 class PairPictureHook(Hook):
-    """Write the first pairs of an epoch's first batch as one picture, ``positive_pairs``: view 1 above view 2.
+    """Write the first pairs of an epoch's first batch as one picture, ``positive_pairs``, with view 1 above view 2.
 
-    What is shown is what the model's data preprocessor hands to the network, with the normalisation undone; nothing is
-    drawn anew, and the run is not changed. The log names the videos. A model of one view has one row.
+    It shows what the model's data preprocessor passes to the network, with the normalisation undone. Nothing is drawn
+    again, and the run is not affected. The log names the videos. A model with one view gets one row.
 
-    The pictures are those of patients. They go only to the backends that are named here, by default those that write
-    into the work directory, and not to a server that a run may report its figures to.
+    The pictures show patient data. They are only sent to the backends listed here, by default those that write into the
+    work directory, and not to a server to which a run may report its metrics.
 
     Args:
-        interval: Epochs between pictures, beside the first epoch; 0 turns it off.
-        num_pairs: Pairs in a picture.
-        backends: Types of the visualizer's backends that get it.
+        interval: Epochs between pictures, besides the first epoch; 0 disables the hook.
+        num_pairs: Pairs per picture.
+        backends: Types of the visualizer backends that receive the picture.
 
     Raises:
-        ValueError: ``interval`` is negative, or ``num_pairs`` below 1.
+        ValueError: ``interval`` is negative, or ``num_pairs`` is below 1.
     """
 
     def __init__(

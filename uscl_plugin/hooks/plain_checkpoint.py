@@ -1,4 +1,4 @@
-"""Checkpoints that load everywhere without executing pickled code; no others are loaded, nor damaged ones resumed."""
+"""Checkpoints that load everywhere without executing pickled code; other or damaged ones are rejected."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,34 +19,34 @@ from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, loads_o
 from uscl_plugin.weights.plain_types import to_plain
 from uscl_plugin.weights.run_checkpoints import check_resumable, newest_checkpoint, none_whole, remove_leftovers
 
-_LOCKS: dict[str, ExitStack] = {}  # of this process, by work folder
+_LOCKS: dict[str, ExitStack] = {}  # held by this process, by work folder
 
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Make every checkpoint of the run plain, let it read no others, and keep other runs out of its work folder.
+    """Make every checkpoint of the run plain, load no others, and keep other runs out of its work folder.
 
-    **Saving.** MMEngine keeps the smoothed log values as pickled objects, which ``torch.load`` refuses since version
-    2.6, so that mmengine 0.10.7 cannot resume from its own checkpoints there. Those histories are dropped (after
-    resuming, smoothed log values start anew); weights, optimiser, schedulers and the run's state (``runtime_info``) are
-    kept, as tensors and plain Python types.
+    **Saving.** MMEngine stores smoothed log values as pickled objects, which ``torch.load`` rejects since version 2.6,
+    so that mmengine 0.10.7 cannot resume from its own checkpoints there. Those histories are dropped (after resuming,
+    log smoothing starts again); weights, optimiser, schedulers and the run's state (``runtime_info``) are kept, as
+    tensors and plain Python types.
 
-    **Loading.** MMEngine falls back to executing what a pickle asks for. Before the runner reads anything, the files of
+    **Loading.** MMEngine falls back to executing pickled code. Before the runner reads anything, the files in
     ``load_from``, ``resume`` and every ``init_cfg=dict(type='Pretrained', …)`` are checked, and pickled code is
-    forbidden to the whole process; see :func:`~uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for a file
+    forbidden in the whole process; see :func:`~uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for files
     that you trust.
 
-    **Resuming** without a path (``--resume``) starts from the newest checkpoint that is whole, says which newer ones it
-    skips and why, and stops where none of them is whole. Under several processes the first one chooses for all.
+    **Resuming** without a path (``--resume``) starts from the newest undamaged checkpoint, logs which newer ones it
+    skips and why, and stops if all are damaged. With several processes, the first one chooses for all.
 
-    **Alone in the work folder.** From its start to its end a training holds the lock of its work folder, see
-    :func:`uscl.core.folder_lock.lock_folder`; a test does not. A training of the same process that was interrupted
-    keeps nobody of this process out.
+    **Exclusive work folder.** A training run locks its work folder from start to end, see
+    :func:`uscl.core.folder_lock.lock_folder`; a test run does not. An interrupted training run in the same process does
+    not block later ones.
 
     Raises:
-        FolderInUseError: Another process trains into the work folder.
-        CheckpointError: A file carries code or is damaged; names it.
-        FileNotFoundError: It does not exist.
+        FolderInUseError: Another process is training in the work folder.
+        CheckpointError: A file contains code or is damaged; the message names it.
+        FileNotFoundError: A file does not exist.
     """
 
     priority = 'LOWEST'  # after every hook that adds to the checkpoint
@@ -55,16 +55,18 @@ class PlainCheckpointHook(Hook):
         self._reported: set[str] = set()
 
     def before_run(self, runner: Runner) -> None:
-        """Lock the work folder, choose the checkpoint to resume from, check whatever the runner is about to load."""
-        if isinstance(runner._train_loop, BaseLoop):  # built by Runner.train alone
+        """Lock the work folder, choose the checkpoint to resume from, and check everything the runner will load."""
+        if isinstance(runner._train_loop, BaseLoop):  # only built by Runner.train
             _lock_work_dir(runner)
         only_plain_checkpoints()
         checked = None
         if runner._resume and runner._load_from is None and not any(map(_is_remote, _checkpoint_hooks(runner))):
             runner._load_from = checked = _newest_of_all(runner)
             if runner._load_from is None:
-                runner._resume = False  # else MMEngine would follow last_checkpoint, whatever it names
-                runner.logger.warning(f'{runner.work_dir} has no checkpoint to resume from: the run starts anew.')
+                runner._resume = False  # otherwise MMEngine would follow last_checkpoint blindly
+                runner.logger.warning(
+                    f'{runner.work_dir} has no checkpoint to resume from: the run starts from scratch.'
+                )
         if loads_only_plain():
             for path in _local_files(runner):
                 if path != checked:
@@ -73,20 +75,20 @@ class PlainCheckpointHook(Hook):
         for hook in _checkpoint_hooks(runner):
             if hook.max_keep_ckpts == 1:
                 runner.logger.warning(
-                    'max_keep_ckpts=1: MMEngine deletes the only checkpoint before it writes the next, so a run that '
-                    'is killed between the two has none: keep 2.'
+                    'max_keep_ckpts=1: MMEngine deletes the only checkpoint before it writes the next, so a run '
+                    'killed in between has none: keep 2.'
                 )
 
     def after_run(self, runner: Runner) -> None:
-        """Leave the work folder to others."""
+        """Release the work folder."""
         _LOCKS.pop(runner.work_dir, ExitStack()).close()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make ``checkpoint`` plain, in place; the runner's own objects are not changed.
 
         Args:
-            runner: Its logger says, once for every place, what else had to be left out.
-            checkpoint: What is about to be saved.
+            runner: Its logger reports, once per place, what else had to be left out.
+            checkpoint: The checkpoint about to be saved.
         """
 
         def report(where: str, value: Any) -> None:
@@ -102,14 +104,14 @@ class PlainCheckpointHook(Hook):
 
 
 def _lock_work_dir(runner: Runner) -> None:
-    """Take the work folder on the first process; where it is taken, all processes stop."""
+    """Lock the work folder in the first process; if it is in use, all processes stop."""
     failure: list[str | None] = [None]
     if is_main_process():
-        _LOCKS.pop(runner.work_dir, ExitStack()).close()  # of an interrupted run, which has not come to after_run
+        _LOCKS.pop(runner.work_dir, ExitStack()).close()  # left by an interrupted run that never reached after_run
         lock = _LOCKS[runner.work_dir] = ExitStack()
         try:
             lock.enter_context(lock_folder(runner.work_dir, 'training', runner.logger.warning))
-        except FolderInUseError as error:  # the other processes wait for an answer
+        except FolderInUseError as error:  # the other processes are waiting for an answer
             failure = [str(error)]
     broadcast_object_list(failure)
     if failure[0] is not None:
@@ -117,7 +119,7 @@ def _lock_work_dir(runner: Runner) -> None:
 
 
 def _without_orphans(message_hub: dict) -> dict:
-    """Drop ``resumed_keys`` whose value was dropped: MMEngine would warn about each of them on resuming."""
+    """Drop ``resumed_keys`` whose value was dropped, since MMEngine would warn about each of them on resuming."""
     scalars, info = message_hub.get('log_scalars', {}), message_hub.get('runtime_info', {})
     resumed = {
         key: value for key, value in message_hub.get('resumed_keys', {}).items() if key in scalars or key in info
@@ -131,16 +133,16 @@ def _checkpoint_hooks(runner: Runner) -> list[CheckpointHook]:
 
 
 def _is_remote(hook: CheckpointHook) -> bool:
-    return '://' in str(hook.out_dir)  # where MMEngine finds its way by itself
+    return '://' in str(hook.out_dir)  # left to MMEngine
 
 
 def _newest_of_all(runner: Runner) -> str | None:
-    """The checkpoint that all processes resume from; None where the run has none yet."""
+    """The checkpoint from which all processes resume; None if the run has none yet."""
     choice: list[tuple[str | None, str | None]] = [(None, None)]  # path, error
     if is_main_process():
         try:
             choice = [_newest(runner)]
-        except OSError as failure:  # the other processes wait for an answer
+        except OSError as failure:  # the other processes are waiting for an answer
             choice = [(None, str(failure))]
     broadcast_object_list(choice)
     path, error = choice[0]
@@ -152,14 +154,14 @@ def _newest_of_all(runner: Runner) -> str | None:
 def _newest(runner: Runner) -> tuple[str | None, str | None]:
     all_skipped = []
     for hook in _checkpoint_hooks(runner):
-        # As MMEngine does it in before_train, which comes later.
+        # As MMEngine does in before_train, which comes later.
         folder = runner.work_dir
         if hook.out_dir not in (None, runner.work_dir):
             folder = str(Path(hook.out_dir, Path(runner.work_dir).name))
         remove_leftovers(folder, hook.filename_tmpl)
         path, skipped = newest_checkpoint(folder, hook.filename_tmpl)
         for reason in skipped:
-            runner.logger.warning(f'skipped for resuming: {reason}')
+            runner.logger.warning(f'skipped on resuming: {reason}')
         if path is not None:
             return str(path), None
         all_skipped += skipped
@@ -167,7 +169,7 @@ def _newest(runner: Runner) -> tuple[str | None, str | None]:
 
 
 def _local_files(runner: Runner) -> Iterator[str]:
-    """Files that the runner will load; addresses such as ``https://…`` are MMEngine's."""
+    """Local files that the runner will load; addresses such as ``https://…`` are left to MMEngine."""
     paths = [runner._load_from]
     for module in bare_model(runner).modules():
         steps = getattr(module, 'init_cfg', None) or []

@@ -1,4 +1,4 @@
-"""Checkpoints that know what they were trained on."""
+"""Store in checkpoints what they were trained on."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ from uscl_plugin.weights.provenance import describe_run
 class ProvenanceHook(Hook):
     """Write the backbone's config, its input, and digests of the training data into every checkpoint.
 
-    They are ``meta['uscl']``, see :func:`uscl_plugin.weights.provenance.describe_run`, and exports keep them.
+    They are in ``meta['uscl']``, see :func:`uscl_plugin.weights.provenance.describe_run`, and exports keep them.
     """
 
     def __init__(self) -> None:
         self._facts: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Look at config and data once; the data are read for it, but no frame is."""
-        if is_main_process():  # the one that saves
+        """Collect them once from config and data; this reads the annotation but no frames."""
+        if is_main_process():  # the process that saves
             self._facts = describe_run(runner.cfg, runner.train_dataloader.dataset)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add it."""
+        """Add them to the checkpoint."""
         if self._facts is not None:
             checkpoint['meta']['uscl'] = self._facts

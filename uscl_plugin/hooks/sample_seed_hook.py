@@ -1,4 +1,4 @@
-"""Make the random numbers of an epoch depend on the run's seed and the epoch, not on what was drawn before."""
+"""Make the random numbers of an epoch depend on the run's seed and the epoch, not on earlier draws."""
 
 import random
 
@@ -14,16 +14,16 @@ from uscl.core.sample_seed import sample_seed
 
 @HOOKS.register_module()
 class SampleSeedHook(Hook):
-    """Makes the draws of a :class:`VideoClusterDataset` depend on (run seed, epoch, video) alone.
+    """Makes the draws of a :class:`VideoClusterDataset` depend only on (run seed, epoch, video).
 
-    What is drawn outside of samples (dropout, proposals that a detector samples) starts every epoch from (run seed,
-    epoch, rank). So a resumed run needs no stored random state to draw as one that was never stopped.
+    Draws outside of samples (dropout, proposals sampled by a detector) start every epoch from (run seed, epoch, rank).
+    A resumed run therefore draws the same numbers as an uninterrupted one, without stored random state.
 
-    Data sets inside wrappers (``dataset``, ``datasets``) are reached, too. Give the run a seed
-    (``randomness=dict(seed=0)``), or each run draws its own.
+    Datasets inside wrappers (``dataset``, ``datasets``) are included. Set the seed of the run
+    (``randomness=dict(seed=0)``), otherwise each run draws different numbers.
 
     Raises:
-        ValueError: Training does not go by epochs, or no data set listens.
+        ValueError: Training is not by epochs, or no dataset accepts the epoch.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -33,8 +33,8 @@ class SampleSeedHook(Hook):
         datasets = list(_listeners(runner.train_dataloader.dataset))
         if not datasets:
             raise ValueError(
-                f'SampleSeedHook found no data set with set_epoch in '
-                f'{type(runner.train_dataloader.dataset).__name__}: leave the hook out of the config.'
+                f'SampleSeedHook found no dataset with set_epoch in '
+                f'{type(runner.train_dataloader.dataset).__name__}: remove the hook from the config.'
             )
         for dataset in datasets:
             dataset.set_epoch(runner.epoch, run_seed=int(runner.seed))

@@ -1,4 +1,4 @@
-"""Keep a training step as a file: the batch, the model before the step, and the random numbers."""
+"""Save a training step to a file: the batch, the model before the step, and the random state."""
 
 import random
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ ELEMENT = '__data_element__'
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name, those that a checkpoint does not hold among them."""
+    """Parameters and buffers by name, including those that are not saved in checkpoints."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}
 
 
 def not_finite(tensors: Mapping[str, Any]) -> list[str]:
-    """Names of the floating-point tensors with a NaN or an infinity; one look at the GPU for all."""
+    """Names of floating-point tensors with a NaN or an infinity, with a single transfer from the GPU."""
     floats = {
         k: v.detach() for k, v in tensors.items() if isinstance(v, Tensor) and v.is_floating_point() and v.numel()
     }
@@ -45,10 +45,10 @@ def save_step(path: Path, batch: Any, model: nn.Module, before: Mapping[str, Ten
 
     Args:
         path: The file.
-        batch: What the data loader gave.
-        model: As it was before the step, but for ``before``.
-        before: Tensors of the model that the step has changed already, as they were.
-        facts: Whatever else :func:`replay` needs (``random``, ``amp``) or a reader wants.
+        batch: Output of the data loader.
+        model: The model as before the step, except for ``before``.
+        before: Tensors of the model that the step has already changed, with their earlier values.
+        facts: Anything else that :func:`replay` needs (``random``, ``amp``) or a reader wants.
     """
     left_out: list[str] = []
     content = {
@@ -64,7 +64,7 @@ def save_step(path: Path, batch: Any, model: nn.Module, before: Mapping[str, Ten
 
 
 def _plain_elements(value: Any) -> Any:
-    """The same nesting with data samples as dicts, which name their class."""
+    """The same nesting, with data samples as dicts that name their class."""
     if isinstance(value, BaseDataElement):
         kind = f'{type(value).__module__}.{type(value).__qualname__}'
         fields = {name: _plain_elements(entry) for name, entry in value.items()}

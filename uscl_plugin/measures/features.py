@@ -1,4 +1,4 @@
-"""Frames in, features out: the pooled last feature map of a backbone, and which frames are held out."""
+"""Features of frames: the pooled last feature map of a backbone."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,24 +22,24 @@ def extract_features(
 ) -> np.ndarray:
     """Global average of a backbone's last feature map, for every frame.
 
-    Runs in evaluation mode on the device of the backbone's parameters, and leaves every submodule in the mode in which
-    it was. Frames are taken from the iterable a batch at a time, so they need not fit in memory together.
+    Runs in evaluation mode on the device of the backbone's parameters, and restores the mode of every submodule. Frames
+    are taken from the iterable one batch at a time, so they need not fit in memory together.
 
     Args:
         backbone: Maps (B, 3, size, size) float32 to a tensor (B, C, H, W) or (B, C), or to a sequence of tensors of
-            which the last is used, as MMPretrain's backbones do.
-        frames: (H, W, 3) uint8, channels in the order blue, green, red, of any and differing sizes.
-        size: Side in pixels to which frames are resized, as in training; the aspect ratio is not kept.
-        mean: Three values in [0, 255] to subtract, in the channel order that the network gets.
+            which the last is used, like MMPretrain's backbones.
+        frames: (H, W, 3) uint8, BGR, of any and differing sizes.
+        size: Side length in pixels to which frames are resized, as in training; the aspect ratio is not kept.
+        mean: Three values in [0, 255] to subtract, in the network's channel order.
         std: Three values above 0 to divide by.
-        to_rgb: Whether the network gets red, green, blue.
-        batch_size: Frames a forward pass.
+        to_rgb: Whether the network expects RGB.
+        batch_size: Frames per forward pass.
 
     Returns:
         (N, C) float32.
 
     Raises:
-        ValueError: There is no frame, or one is not (H, W, 3) uint8.
+        ValueError: There are no frames, or one is not (H, W, 3) uint8.
     """
     weight = next(backbone.parameters(), torch.empty(0))
     shift = torch.tensor(mean, dtype=torch.float32, device=weight.device).view(-1, 1, 1)
@@ -51,7 +51,7 @@ def extract_features(
             inputs = torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).float()
             features.append(pool(backbone((inputs - shift) / scale)).float().cpu())
     if not features:
-        raise ValueError('There is no frame to take features of.')
+        raise ValueError('There are no frames to extract features from.')
     return torch.cat(features).numpy()
 
 
@@ -81,6 +81,6 @@ def _prepare(frame: np.ndarray, size: int, to_rgb: bool) -> np.ndarray:
 
 
 def pool(output: Tensor | Sequence[Tensor]) -> Tensor:
-    """Global average of a backbone's last feature map, (N, C, …) to (N, C); what is pooled already stays."""
+    """Global average of a backbone's last feature map, (N, C, …) to (N, C); pooled features are returned unchanged."""
     last = output if torch.is_tensor(output) else output[-1]
     return last.flatten(2).mean(dim=2) if last.ndim > 2 else last

@@ -1,4 +1,4 @@
-"""The features of a backbone, and how well frames of one video keep together in them."""
+"""The features of a backbone, and how well they keep the frames of one video together."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from uscl_plugin.measures.features import extract_features
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One network on a :class:`FrameSet`.
+    """Evaluation of one network on a :class:`FrameSet`.
 
     Attributes:
         features: (N, C) float32.
-        cohesion: Of all frames, with retrieval of the held-out ones.
-        held_out: Of the held-out frames among themselves, without retrieval; None if there are none.
+        cohesion: Cohesion over all frames, with retrieval of the held-out ones.
+        held_out: Cohesion among the held-out frames, without retrieval; None if there are none.
     """
 
     features: np.ndarray
@@ -44,13 +44,13 @@ def evaluate_backbone(backbone: nn.Module, frames: Iterable[np.ndarray], found: 
     """Extract the features of frames and measure their cohesion.
 
     Args:
-        backbone: The network, on the device to use.
+        backbone: The network, on its device.
         frames: The N frames of ``found``, see :meth:`~uscl_plugin.datasets.frame_set.FrameSet.read`.
-        found: Their videos and which are held out.
-        cfg: States input size and normalisation.
+        found: Their videos, and which frames are held out.
+        cfg: Config with input size and normalisation.
 
     Returns:
-        Features and measures.
+        Features and metrics.
     """
     features = extract_features(backbone, frames, **input_settings(cfg))
     own = found.query

@@ -1,7 +1,7 @@
-"""How much of each residual stage comes from its branches? Where they are shut, their layers do nothing.
+"""How much of each residual stage comes from its branches? Layers in closed branches do nothing.
 
-A residual block gives ``shortcut + branch``. Many networks start with branches at 0 or nearly so
-(``zero_init_residual`` of ResNets, layer scale of ConvNeXt and ViT), and a short run may never open them.
+A residual block computes ``shortcut + branch``. Many networks start with branches at or near 0 (``zero_init_residual``
+of ResNets, layer scale of ConvNeXt and ViT), and a short run may never open them.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _ADDITIONS = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
-# What makes a path deeper. Composite operations are seen whole in inference mode, else as those they consist of.
+# Operations that make a path deeper. Composite ones appear whole in inference mode, otherwise as their parts.
 _LEARNT = (
     *('convolution', '_convolution', 'conv1d', 'conv2d', 'conv3d', 'conv_transpose2d', 'deform_conv2d'),
     *('linear', 'matmul', 'einsum', 'mm', 'bmm', 'addmm', 'baddbmm', 'scaled_dot_product_attention'),
@@ -27,37 +27,39 @@ _LEARNT = (
 
 @dataclass
 class _Stage:
-    modules: list[str] = field(default_factory=list)  # in which it adds
-    shares: list[float] = field(default_factory=list)  # of all additions of all batches
+    modules: list[str] = field(default_factory=list)  # modules that perform its additions
+    shares: list[float] = field(default_factory=list)  # one per addition and batch
 
 
 class BranchWatch(TorchDispatchMode):
-    """Measures the residual additions of a network in every forward pass within a ``with`` block.
+    """Measures the residual additions in every forward pass of a network within a ``with`` block.
 
-    No class of layer is assumed. An addition is residual if both operands depend on the input and have one shape, and
-    one has more convolutions, linear layers and products of matrices behind it than the other. That one is the branch;
-    the other is the shortcut, which may have a convolution of its own. So branches of pooling alone are not seen.
+    No layer class is assumed. An addition is residual if both operands depend on the input and have the same shape, and
+    one has more convolutions, linear layers and matrix products behind it than the other. That one is the branch; the
+    other is the shortcut, which may contain a convolution. Branches with pooling only are therefore not detected.
 
-    The share of the branch is rms(branch) / (rms(branch) + rms(shortcut)), of both less their mean over the batch: what
-    is the same for all images, such as the bias of a shut branch, does not count. A batch of one image has no share.
+    The share of the branch is rms(branch) / (rms(branch) + rms(shortcut)), with the mean over the batch subtracted from
+    both: anything equal for all images, such as the bias of a closed branch, does not count. A single image has no
+    share.
 
     Args:
-        network: Called with a batch of images (N, …) first, with gradients off and in evaluation mode.
+        network: The network; call it with a batch of images (N, …) as first argument, without gradients, in evaluation
+            mode.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self._network = network
-        self._stages: dict[tuple[int, ...], _Stage] = {}  # by the shape of an image's map
-        self._depths = WeakTensorKeyDictionary()  # of all tensors that depend on the input
+        self._stages: dict[tuple[int, ...], _Stage] = {}  # by the shape of an image's feature map
+        self._depths = WeakTensorKeyDictionary()  # depths of all tensors that depend on the input
         self._handles: list[RemovableHandle] = []
-        self._running: list[str] = []  # names of modules, the innermost last
+        self._running: list[str] = []  # names of running modules, innermost last
 
     def shares(self) -> dict[str, float]:
         """Stage → mean share of the branches in its additions, in [0, 1]; empty for a network without any.
 
-        A stage is all additions of one shape. Its name is what the names of the modules that add have in common; stages
-        of one name are one (attention on (N, H, W, C) and MLP on (N, L, C) in Swin).
+        A stage is all additions of one shape. Its name is the common part of the names of the adding modules; stages
+        with the same name are merged (attention on (N, H, W, C) and MLP on (N, L, C) in Swin).
         """
         found: dict[str, list[float]] = {}
         for stage in self._stages.values():
@@ -65,20 +67,20 @@ class BranchWatch(TorchDispatchMode):
         return {name: sum(shares) / len(shares) for name, shares in found.items()}
 
     def __enter__(self) -> 'BranchWatch':
-        """Listen to the network."""
+        """Start listening to the network."""
         for name, module in self._network.named_modules():
             self._handles += [
                 module.register_forward_pre_hook(self._enter_module(name)),
                 module.register_forward_hook(self._leave_module),
             ]
         self._had_fast_path = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)  # it would add inside of one operation
+        torch.backends.mha.set_fastpath_enabled(False)  # it would hide additions inside a single operation
         return super().__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the network as it was."""
+        """Restore the network."""
         super().__exit__(kind, error, trace)
         torch.backends.mha.set_fastpath_enabled(self._had_fast_path)
         for handle in self._handles:
@@ -89,13 +91,13 @@ class BranchWatch(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Run an operation; what it gives is as deep as its deepest input, or deeper."""
+        """Run an operation; its output is as deep as its deepest input, or deeper."""
         kwargs = kwargs or {}
         leaves = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         known = [self._depths[leaf] for leaf in leaves if leaf in self._depths]
         if len(known) == 2 and func in _ADDITIONS and not kwargs and known[0] != known[1]:
             branch, shortcut = args if known[0] > known[1] else args[::-1]
-            self._measure(branch, shortcut)  # now: add_ overwrites one of them
+            self._measure(branch, shortcut)  # now, because add_ overwrites one of them
         output = func(*args, **kwargs)
         if known:
             depth = max(known) + (func.overloadpacket.__name__ in _LEARNT)
@@ -119,7 +121,7 @@ class BranchWatch(TorchDispatchMode):
         if branch.shape != shortcut.shape or branch.ndim < 3 or len(branch) < 2 or not branch.is_floating_point():
             return
         sizes = [(part.float() - part.float().mean(dim=0)).square().mean().sqrt().item() for part in (branch, shortcut)]
-        if not sum(sizes) > 0:  # all images have the same
+        if not sum(sizes) > 0:  # equal for all images
             return
         stage = self._stages.setdefault(tuple(branch.shape[1:]), _Stage())
         stage.modules.append(self._running[-1])
@@ -127,7 +129,7 @@ class BranchWatch(TorchDispatchMode):
 
 
 def _common_name(names: Sequence[str]) -> str:
-    """What dotted names have in common from the start; else the first and the last.
+    """The common beginning of dotted names; otherwise the first and the last.
 
     >>> _common_name(['layer1.0', 'layer1.1']), _common_name(['layer2', 'layer3', 'layer4']), _common_name([''])
     ('layer1', 'layer2-layer4', 'network')

@@ -1,4 +1,4 @@
-"""The algorithm, its head and its loss, and the methods it is compared with, registered with MMPretrain."""
+"""The algorithm with its head and loss, and the methods that it is compared with, registered with MMPretrain."""
 
 from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
 from .data_preprocessors import SPGDataPreprocessor

@@ -16,16 +16,16 @@ _SMALL_MAP = 8
 class USCL(BaseSelfSupervisor):
     """Ultrasound semi-supervised contrastive learning (Chen et al., MICCAI 2021).
 
-    Both views of all videos go through the backbone in one pass, so batch norm sees them together and moves its
-    statistics once a step. ``mode='tensor'`` gives the backbone's features.
+    Both views of all videos go through the backbone in one pass, so that batch norm sees them together and updates its
+    statistics once per step. ``mode='tensor'`` returns the backbone's features.
 
     Args:
-        backbone: Config of a backbone that returns a tuple, the last entry being (N, C, H, W) or (N, C).
-        neck: Config of the projection, called with a one-tuple and returning one.
+        backbone: Config of a backbone that returns a tuple whose last entry is (N, C, H, W) or (N, C).
+        neck: Config of the projection, called with and returning a one-tuple.
         head: Config of the head, usually :class:`USCLHead`.
-        data_preprocessor: Config; :class:`mmpretrain.models.SelfSupDataPreprocessor` if it names no type.
-        channels_last: Lay images out as NHWC, but on a CPU not the maps of at most 8 px, which changes no result beyond
-            rounding; a step takes about a fifth less time there. Only for backbones of images (N, C, H, W).
+        data_preprocessor: Config; without a type, :class:`mmpretrain.models.SelfSupDataPreprocessor`.
+        channels_last: Store images as NHWC, except maps of at most 8 px on a CPU. This changes results only by
+            rounding, and a step takes about a fifth less time there. Only for backbones on images (N, C, H, W).
         pretrained: Checkpoint to start from.
         init_cfg: Initialisation of MMEngine's modules.
     """
@@ -87,7 +87,7 @@ class USCL(BaseSelfSupervisor):
 
 
 def _lay_out_small_maps(stage: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """Forward pre-hook: NCHW for small maps on a CPU."""
+    """Forward pre-hook: use NCHW for small maps on a CPU."""
     if not inputs or not isinstance(images := inputs[0], Tensor) or images.ndim != 4 or images.device.type != 'cpu':
         return None
     return (images.contiguous(), *inputs[1:]) if max(images.shape[2:]) <= _SMALL_MAP else None

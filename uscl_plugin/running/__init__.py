@@ -1,1 +1,1 @@
-"""Run the hosts: their tools, several processes, a step once more."""
+"""Run the hosts: their tools, several processes, and the replay of a step."""

@@ -1,4 +1,4 @@
-"""Run a training step again that was kept as a file."""
+"""Run a saved training step again."""
 
 import importlib
 import random
@@ -18,18 +18,18 @@ from torch.utils._pytree import tree_leaves
 from uscl_plugin.hooks.saved_step import ELEMENT, KIND, model_tensors, not_finite
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
-_PACKAGES = ('mmengine.', 'mmpretrain.', 'mmdet.')  # whose data elements a file may name
+_PACKAGES = ('mmengine.', 'mmpretrain.', 'mmdet.')  # packages whose data elements a file may name
 
 
 @dataclass
 class Replay:
-    """What a step gave when it was run again.
+    """Result of running a step again.
 
     Attributes:
         losses: Name → value.
-        first: Name and kind of the first module whose output was not finite, in the order in which modules finish.
+        first: Name and kind of the first module with a non-finite output, in the order in which modules finish.
         bad_weights: Parameters and buffers that were not finite before the step.
-        bad_gradients: Parameters whose gradient is not finite; empty if a loss is not.
+        bad_gradients: Parameters with a non-finite gradient; empty if a loss is not finite.
     """
 
     losses: dict[str, float]
@@ -39,7 +39,7 @@ class Replay:
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
-    """Continue from what :func:`random_state` gave, also after it was saved."""
+    """Restore a state from :func:`random_state`, also after it was saved."""
     random.setstate(state['python'])
     name, keys, *rest = state['numpy']
     np.random.set_state((name, np.asarray(keys), *rest))
@@ -49,33 +49,33 @@ def set_random_state(state: Mapping[str, Any]) -> None:
 
 
 def load_step(path: Path) -> dict:
-    """Read what :func:`save_step` wrote; nothing in it is executed.
+    """Read a file written by :func:`save_step`; nothing in it is executed.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is of another kind, or parts of its batch could not be kept.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is of another kind, or parts of its batch could not be saved.
     """
     saved = load_plain_checkpoint(path)
     if saved.get('kind') != KIND:
         raise ValueError(
-            f'{path} holds no training step: pass a file that FiniteLossHook wrote, in WORK_DIR/non_finite.'
+            f'{path} contains no training step: pass a file written by FiniteLossHook, in WORK_DIR/non_finite.'
         )
     if lost := [name for name in saved['left_out'] if name.startswith("checkpoint['batch']")]:
         raise ValueError(
-            f'{path} cannot be run again, since a file of tensors does not hold {lost[0]}: look at its images.'
+            f'{path} cannot be run again, because {lost[0]} cannot be saved as tensors: inspect its images.'
         )
     return saved
 
 
 def replay(model_cfg: dict, saved: Mapping[str, Any], device: str = 'cpu') -> Replay:
-    """Run the forward pass of a saved step again; if its losses are finite, the backward pass, too.
+    """Run the forward pass of a saved step again and, if its losses are finite, the backward pass.
 
-    Negatives and labels of other processes are not there: with several of them, values differ from the run's.
+    Negatives and labels of other processes are not available: with several processes, values differ from the run's.
 
     Args:
         model_cfg: The ``model`` of the run's config.
-        saved: From :func:`load_step`.
-        device: Where to run; mixed precision is used on CUDA only.
+        saved: Output of :func:`load_step`.
+        device: Device to run on; mixed precision is only used on CUDA.
 
     Raises:
         ValueError: The config builds another model.
@@ -114,19 +114,19 @@ def _load(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     own = model_tensors(model)
     if differing := sorted(own.keys() ^ state.keys()):
         raise ValueError(
-            f'the config builds another model than the one that was saved, {differing[0]} is in one alone: pass the '
+            f'the config builds another model than the saved one, {differing[0]} is in only one of them: pass the '
             f'config of the run, which is in its work folder.'
         )
     parameters = dict(model.named_parameters())
     for name, value in state.items():
         if name in parameters and parameters[name].shape != value.shape:
             raise ValueError(
-                f'the config builds another model than the one that was saved, {name} has the shape '
+                f'the config builds another model than the saved one, {name} has the shape '
                 f'{tuple(parameters[name].shape)} instead of {tuple(value.shape)}: pass the config of the run.'
             )
         if name in parameters:
             parameters[name].data.copy_(value)
-        else:  # a buffer may have grown with the training set
+        else:  # the size of a buffer may depend on the training set
             module, _, leaf = name.rpartition('.')
             setattr(model.get_submodule(module), leaf, value.clone())
 
@@ -136,7 +136,7 @@ def _elements(value: Any) -> Any:
         module, _, name = value[ELEMENT].rpartition('.')
         kind = getattr(importlib.import_module(module), name, None) if module.startswith(_PACKAGES) else None
         if not isinstance(kind, type) or not issubclass(kind, BaseDataElement):
-            raise ValueError(f'{value[ELEMENT]} is no data sample of MMEngine, MMPretrain or MMDetection.')
+            raise ValueError(f'{value[ELEMENT]} is not a data sample of MMEngine, MMPretrain or MMDetection.')
         element = kind(metainfo=_elements(value['metainfo']))
         for name, entry in value['fields'].items():
             element.set_field(_elements(entry), name, dtype=None)

@@ -1,4 +1,4 @@
-"""Run a host's packaged tool (training, testing) on a config of this package."""
+"""Run a host's packaged tool (training, testing) with a config of this package."""
 
 import importlib
 import importlib.util
@@ -13,7 +13,7 @@ from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 from .launch import LaunchError, process_group
 
-# Import name of a host, which is also its default_scope, to the extra and package that bring it.
+# Import name of a host, which is also its default_scope → the extra and package that provide it.
 HOSTS = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
 USAGE = {
     'train': 'usage: train.py CONFIG [options of the host]',
@@ -28,40 +28,40 @@ class HostToolError(ValueError):
 
 
 def find_config(argv: list[str]) -> Path | None:
-    """The config among the arguments of a host's tool: the first that is no option and is named like one."""
+    """The config among the arguments of a host's tool: the first non-option with a config's suffix."""
     candidates = (arg for arg in argv if not arg.startswith('-') and '=' not in arg)
     return next((Path(arg) for arg in candidates if arg.endswith(_CONFIG_SUFFIXES)), None)
 
 
 def config_needs(config: Path) -> tuple[str, bool]:
-    """The host that a config is for, and whether it asks for the stand-in for mmcv's compiled ops.
+    """The host that a config is for, and whether it requests the replacement for mmcv's compiled ops.
 
     Raises:
-        FileNotFoundError: There is no such config.
-        HostToolError: Its ``default_scope`` is not a host's.
+        FileNotFoundError: The config does not exist.
+        HostToolError: Its ``default_scope`` is not a host.
     """
     if not config.is_file():
         raise FileNotFoundError(f'{config} does not exist: pass one of the files under configs/.')
-    # Reading a setting needs none of the modules that the config imports for a run.
+    # Reading a setting does not need the modules that the config imports for a run.
     cfg = Config.fromfile(config, import_custom_modules=False)
     scope = cfg.get('default_scope')
     if scope not in HOSTS:
         raise HostToolError(
             f'{config} has default_scope {scope!r}, expected one of {", ".join(HOSTS)}: inherit from a '
-            f'default_runtime of this package, or set it.'
+            f'default_runtime of this package, or set default_scope.'
         )
     return scope, STAND_IN in (cfg.get('custom_imports') or {}).get('imports', [])
 
 
 def host_tool(scope: str, tool: str) -> Path:
-    """Path of the tool that a host installs with itself.
+    """Path of a tool installed with a host.
 
     Args:
         scope: 'mmpretrain' or 'mmdet'.
         tool: 'train' or 'test'.
 
     Raises:
-        HostToolError: The host is not installed, or without its tools.
+        HostToolError: The host is not installed, or is installed without its tools.
     """
     spec = importlib.util.find_spec(scope)  # does not import it
     if spec is None or not spec.submodule_search_locations:
@@ -70,27 +70,27 @@ def host_tool(scope: str, tool: str) -> Path:
     if not path.is_file():
         raise HostToolError(
             f'{scope} is installed without its tools, {path} does not exist: install its wheel, or run '
-            f'tools/{tool}.py of your clone of it.'
+            f'tools/{tool}.py in your clone of it.'
         )
     return path
 
 
 def run_host_tool(tool: str, argv: list[str]) -> int:
-    """Run the tool of the host that the config names, in this process and with its arguments.
+    """Run the tool of the host named by the config, in this process and with its arguments.
 
-    With ``--launcher`` on a machine that has a CPU only, it starts the process group, see
-    :func:`uscl_plugin.running.launch.process_group`; arguments are otherwise unchanged.
+    With ``--launcher`` on a CPU-only machine, it starts the process group, see
+    :func:`uscl_plugin.running.launch.process_group`; the arguments are otherwise unchanged.
 
-    Checkpoints load without executing pickled code, whatever the host asks for; see
-    :func:`uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for one that you trust.
+    Checkpoints load without executing pickled code, whatever the host requests; see
+    :func:`uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for checkpoints that you trust.
 
     Args:
         tool: 'train' or 'test'.
-        argv: The arguments, without the program's name.
+        argv: The arguments, without the program name.
 
     Returns:
-        The exit status: 0, or 1 with one line on standard error if nothing could be run. Whatever the tool raises,
-        ``SystemExit`` among it, passes through.
+        The exit status: 0, or 1 with one line on standard error if nothing could be run. Exceptions of the tool,
+        including ``SystemExit``, are passed on.
     """
     config = find_config(argv)
     if config is None and {'-h', '--help'} & set(argv):
@@ -106,9 +106,9 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
         except (FileNotFoundError, HostToolError, LaunchError) as error:
             print(f'error: {error}', file=sys.stderr)
             return 1
-        if needs_stand_in:  # before the tool: MMDetection's imports what needs the ops before it reads the config
+        if needs_stand_in:  # first, because MMDetection's tool imports the ops before it reads the config
             importlib.import_module(STAND_IN)
-        # The hosts load `load_from`, `--resume` and `init_cfg` checkpoints, and would run pickled code in them.
+        # The hosts load `load_from`, `--resume` and `init_cfg` checkpoints, and would execute pickled code in them.
         only_plain_checkpoints()
         before, sys.argv = sys.argv, [str(path), *argv]
         try:

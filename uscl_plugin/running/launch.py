@@ -1,4 +1,4 @@
-"""Training on several processes without a GPU, which MMEngine's launchers take for granted."""
+"""Train on several processes without a GPU, which MMEngine's launchers require."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from torch import distributed as torch_dist
 
-# Launcher to the variables that MMEngine reads for it, and to the command that sets them.
+# Launcher → the variables that MMEngine reads for it, and the command that sets them.
 LAUNCHERS = {
     'pytorch': (('RANK', 'WORLD_SIZE', 'LOCAL_RANK'), 'torchrun --nproc_per_node 2 tools/train.py CONFIG'),
     'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'srun --ntasks 2 python tools/train.py CONFIG'),
@@ -26,21 +26,21 @@ class LaunchError(ValueError):
 
 @contextmanager
 def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
-    """Let the processes that a launcher started find each other, where MMEngine cannot.
+    """Connect the processes started by a launcher where MMEngine cannot.
 
-    MMEngine's launchers choose a CUDA device before they start the process group, and its runner gives the wrapped
-    model one; the runner leaves both as they are where they exist already. So, on a machine that has a CPU only, this
-    starts the group with gloo, adds a wrapper without device to the tool's options, and ends the group afterwards.
-    No option is changed with a GPU, without a launcher, or where a process group exists.
+    MMEngine's launchers select a CUDA device before they start the process group, and its runner gives one to the
+    wrapped model; the runner keeps both if they exist already. On a CPU-only machine, this therefore starts the group
+    with gloo, adds a wrapper without a device to the tool's options, and destroys the group afterwards. No option is
+    changed with a GPU, without a launcher, or if a process group exists.
 
     Args:
         config: The config file of the run.
         argv: The arguments of a host's tool. Their ``--cfg-options`` count like the config's own settings, of which
             ``env_cfg.dist_cfg`` (``backend``, ``timeout`` in seconds), ``model_wrapper_cfg`` and
-            ``find_unused_parameters`` are kept to.
+            ``find_unused_parameters`` are respected.
 
     Yields:
-        The arguments to run the tool with.
+        The arguments with which to run the tool.
 
     Raises:
         LaunchError: The launcher's environment variables are missing, or the run needs a GPU.
@@ -49,7 +49,7 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
     check_launch(launcher, os.environ)
     if launcher != 'none' and get_device() == 'mps':
         raise LaunchError(
-            '--launcher needs CUDA or a CPU, and this is an Apple GPU: leave it out to train in one process.'
+            '--launcher needs CUDA or a CPU, and this is an Apple GPU: remove it to train in one process.'
         )
     if launcher == 'none' or torch_dist.is_initialized() or get_device() != 'cpu':
         yield argv
@@ -73,10 +73,10 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
 
 
 def check_launch(launcher: str, environ: Mapping[str, str]) -> None:
-    """Refuse a launch that would end in a lookup error, or in several runs that know nothing of each other.
+    """Reject a launch that would end in a lookup error, or in several unconnected runs.
 
     Args:
-        launcher: 'none', or what ``--launcher`` names.
+        launcher: 'none', or the value of ``--launcher``.
         environ: The environment variables.
 
     Raises:
@@ -85,7 +85,7 @@ def check_launch(launcher: str, environ: Mapping[str, str]) -> None:
     world_size = environ.get('WORLD_SIZE', '1')
     if launcher == 'none' and 'TORCHELASTIC_RUN_ID' in environ and world_size != '1':
         raise LaunchError(
-            f'torchrun started {world_size} processes, but without --launcher each would train a model of its own into '
+            f'torchrun started {world_size} processes, but without --launcher each would train a separate model in '
             f'the same folder: add --launcher pytorch.'
         )
     names, command = LAUNCHERS.get(launcher, ((), ''))
@@ -93,28 +93,28 @@ def check_launch(launcher: str, environ: Mapping[str, str]) -> None:
     if missing:
         raise LaunchError(
             f'--launcher {launcher} found no {", ".join(missing)} in the environment: start the run with '
-            f'{command} --launcher {launcher}, or leave --launcher out to train in one process.'
+            f'{command} --launcher {launcher}, or remove --launcher to train in one process.'
         )
 
 
 def cpu_wrapper_options(cfg: Config) -> list[str]:
-    """Options that give the runner a model wrapper without device, and otherwise its own default.
+    """Options that give the runner a model wrapper without a device, and otherwise its defaults.
 
     Args:
-        cfg: The config of the run, options merged.
+        cfg: Config of the run, with options merged.
 
     Returns:
-        Arguments of ``--cfg-options``; none for a wrapper of another kind, or one whose devices are set.
+        Arguments for ``--cfg-options``; none for a wrapper of another kind, or one whose devices are set.
 
     Raises:
-        LaunchError: The run asks for synchronised batch norm, which PyTorch has for GPUs only.
+        LaunchError: The run requests synchronised batch norm, which PyTorch only supports on GPUs.
     """
     if cfg.get('sync_bn') is not None:
         raise LaunchError(
-            f'sync_bn={cfg.sync_bn!r} needs GPUs, as PyTorch synchronises no batch norm on a CPU: leave it out.'
+            f'sync_bn={cfg.sync_bn!r} needs GPUs, because PyTorch cannot synchronise batch norm on a CPU: remove it.'
         )
     wrapper = cfg.get('model_wrapper_cfg')
-    if wrapper is None:  # what the runner does where there is a GPU, device aside
+    if wrapper is None:  # the runner's default with a GPU, except for the device
         wrapper_options = {
             'type': _WRAPPER,
             'broadcast_buffers': False,
@@ -129,13 +129,13 @@ def cpu_wrapper_options(cfg: Config) -> list[str]:
 
 
 def slurm_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Slurm's variables in the names that torch.distributed reads; the first node is where the processes meet.
+    """Slurm's variables under the names that torch.distributed reads; the processes meet at the first node.
 
     Args:
-        environ: The environment variables. MASTER_ADDR and MASTER_PORT (29500 if unset) are kept to.
+        environ: The environment variables. MASTER_ADDR and MASTER_PORT (29500 if unset) are respected.
 
     Raises:
-        LaunchError: Neither MASTER_ADDR is set nor does Slurm's ``scontrol`` name the nodes.
+        LaunchError: MASTER_ADDR is not set, and Slurm's ``scontrol`` does not list the nodes.
     """
     address = environ.get('MASTER_ADDR')
     if address is None:
@@ -147,7 +147,7 @@ def slurm_environment(environ: Mapping[str, str]) -> dict[str, str]:
             address = listed[0]
         except (OSError, subprocess.CalledProcessError, IndexError) as error:
             raise LaunchError(
-                f'scontrol does not name the nodes of {nodes!r} ({error}): set MASTER_ADDR to the name of the first.'
+                f'scontrol does not list the nodes of {nodes!r} ({error}): set MASTER_ADDR to the first node.'
             ) from error
     return {
         'RANK': environ['SLURM_PROCID'],
@@ -159,7 +159,7 @@ def slurm_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _launch_options(argv: list[str]) -> tuple[str, dict]:
-    """Launcher and ``--cfg-options`` among the arguments of a host's tool, read as that does."""
+    """Launcher and ``--cfg-options`` among the arguments of a host's tool, parsed as the tool does."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--launcher', default='none')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})

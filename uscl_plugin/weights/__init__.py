@@ -1,1 +1,1 @@
-"""Checkpoints: read without executing anything, recognised, written, taken to other libraries and back."""
+"""Checkpoints: read without executing code, recognise, write, export to other libraries and import from them."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, for MMEngine's ``backend_args``."""
+"""Atomic file writing for MMEngine's ``backend_args``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +11,14 @@ from uscl.core.atomic_files import write_atomically
 
 @register_backend('atomic')
 class AtomicLocalBackend(LocalBackend):
-    """Local files, written under a temporary name, flushed to the disk, then renamed.
+    """Local files, written under a temporary name, flushed to disk, then renamed.
 
-    MMEngine's own backend opens the final name and writes into it: a process that is killed then, or a disk that is
-    full, leaves a checkpoint that does not load, in the place of one that did. For checkpoints:
-    ``default_hooks=dict(checkpoint=dict(type='CheckpointHook', backend_args=dict(backend='atomic')))``.
+    MMEngine's own backend opens the final name and writes into it: if the process is killed or the disk is full, a
+    broken checkpoint replaces a good one. For checkpoints: ``default_hooks=dict(checkpoint=dict(type='CheckpointHook',
+    backend_args=dict(backend='atomic')))``.
 
     Raises:
-        OSError: Nothing could be written, such as on a full disk; the file that was there is untouched.
+        OSError: Nothing could be written, for example on a full disk; the existing file is unchanged.
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
@@ -35,7 +35,7 @@ class AtomicLocalBackend(LocalBackend):
         except OSError as error:
             raise OSError(
                 error.errno,
-                f'{error.strerror}: nothing was written and earlier files are whole; free space or check the rights of '
-                f'the folder, and start the run again with --resume',
+                f'{error.strerror}: nothing was written and earlier files are intact; free space or check rights of '
+                f'the folder, then start the run again with --resume',
                 str(filepath),
             ) from error

@@ -1,4 +1,4 @@
-"""Take the backbone out of a checkpoint, in the form that other libraries load."""
+"""Export the backbone of a checkpoint in formats that other libraries load."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,26 +25,27 @@ SUFFIXES = ('.pth', '.pt', '.safetensors')
 
 
 def export_backbone(source: str | Path, out: str | Path, target: str, given: Mapping[str, Any] | None = None) -> str:
-    """Write the backbone of ``source`` to ``out``, all of it or nothing.
+    """Write the backbone of ``source`` to ``out``, completely or not at all.
 
     OpenMMLab's libraries get ``{'meta', 'state_dict'}`` with ``backbone.`` names (``init_cfg`` with
-    ``prefix='backbone.'``), torchvision and timm a flat state dict; the flat one has no room for metadata, which goes
-    to ``OUT.json``. With a ``.safetensors`` suffix tensors have the same names, metadata is in the header. ``onnx`` and
-    ``hub``: see :func:`.onnx_export.write_onnx` and :func:`.hub_folder.write_hub_folder`.
+    ``prefix='backbone.'``); torchvision and timm get a flat state dict, whose metadata go to ``OUT.json``. With the
+    suffix ``.safetensors``, tensors have the same names and metadata are in the header. For ``onnx`` and ``hub``, see
+    :func:`.onnx_export.write_onnx` and :func:`.hub_folder.write_hub_folder`.
 
     Args:
         source: A checkpoint of a torchvision-shaped ResNet, see :func:`.resnet_state.find_backbone`.
-        out: ``.pth``, ``.pt`` or ``.safetensors``; ``.onnx``; for ``hub`` a folder that is not there, or empty.
+        out: ``.pth``, ``.pt`` or ``.safetensors``; ``.onnx``; for ``hub`` a folder that does not exist or is empty.
         target: One of :data:`TARGETS`.
         given: Mean, std and channel order, see :func:`.input_metadata.resolve_input`; ``license`` and ``data``.
 
     Returns:
-        What went where, for people, several lines.
+        A report of several lines for the user.
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        CheckpointError: It has no such backbone, or a tensor too many or too few; its input is unknown or contradicts
-            ``given``; ``out`` has another suffix or is ``source``; a package is missing. Nothing was written.
+        CheckpointError: ``source`` has no such backbone, or extra or missing tensors; its input is unknown or
+            contradicts ``given``; ``out`` has another suffix or is ``source``; a package is missing. Nothing was
+            written.
     """
     if target not in TARGETS:
         raise CheckpointError(f'target should be one of {", ".join(TARGETS)}, got {target!r}.')
@@ -86,10 +87,10 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
 
 
 def find_resnet(source: str | Path, checkpoint: Mapping, prefix: str | None = None) -> tuple[FoundBackbone, int]:
-    """The backbone of a checkpoint and its depth.
+    """The ResNet backbone of a checkpoint, and its depth.
 
     Raises:
-        CheckpointError: There is none, or it is no whole torchvision ResNet; names ``source``.
+        CheckpointError: There is none, or it is not a complete torchvision ResNet; the message names ``source``.
     """
     try:
         found = find_backbone(checkpoint, prefix)
@@ -99,14 +100,14 @@ def find_resnet(source: str | Path, checkpoint: Mapping, prefix: str | None = No
 
 
 def as_rgb(state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict]:
-    """The same function of the image for a network that is fed red, green, blue.
+    """Convert to the equivalent network with RGB input.
 
     Args:
         state: Torchvision's names to tensors; ``conv1.weight`` is (C, 3, 7, 7).
         meta: With ``channel_order``, ``mean`` and ``std``.
 
     Returns:
-        Both; input channels, mean and std are reversed if the order was bgr.
+        Both; input channels, mean and std are reversed if the order was BGR.
     """
     if meta['channel_order'] == 'rgb':
         return dict(state), dict(meta)
@@ -118,7 +119,7 @@ def as_rgb(state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> tuple[
 
 
 def check_output(source: str | Path, out: str | Path, target: str | None = None) -> None:
-    """Refuse an output that could not be written, before any work is done.
+    """Reject an output that could not be written, before any work is done.
 
     Raises:
         CheckpointError: ``out`` has an unknown suffix, is a folder (for ``hub``: a file, or not empty), or is
@@ -127,19 +128,19 @@ def check_output(source: str | Path, out: str | Path, target: str | None = None)
     out = Path(out)
     if target == 'hub':
         if out.is_file() or (out.is_dir() and any(out.iterdir())):
-            raise CheckpointError(f'{out} is there already: pass a folder that is new or empty.')
+            raise CheckpointError(f'{out} already exists: pass a new or empty folder.')
         return
     suffixes = ('.onnx',) if target == 'onnx' else SUFFIXES
     if out.suffix not in suffixes:
-        raise CheckpointError(f'{out} should end with one of {", ".join(suffixes)}, which says the format.')
+        raise CheckpointError(f'{out} should end with one of {", ".join(suffixes)}, which sets the format.')
     if out.is_dir():
         raise CheckpointError(f'{out} is a folder: pass the name of the file to write.')
     if out.resolve() == Path(source).resolve():
-        raise CheckpointError(f'{out} is the checkpoint itself: pass another name, it would be lost.')
+        raise CheckpointError(f'{out} is the checkpoint itself, which would be overwritten: pass another name.')
 
 
 def left_behind(checkpoint: Mapping, found: FoundBackbone) -> str:
-    """Counts of the tensors that were not taken, by first name in the state dict or by entry of the checkpoint."""
+    """Counts of tensors that were not exported, by first name in the state dict or by checkpoint entry."""
     counts = dict(found.left)
     if isinstance(checkpoint.get('state_dict'), Mapping):
         others = {str(name): tree_leaves(value) for name, value in checkpoint.items() if name != 'state_dict'}

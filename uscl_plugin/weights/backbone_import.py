@@ -1,4 +1,4 @@
-"""Read the ResNet of another library's checkpoint into this package's names."""
+"""Import the ResNet of another library's checkpoint under this package's names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,22 +18,22 @@ UNKNOWN_INPUT = {'input': 'unknown input normalisation'}
 def import_backbone(
     source: str | Path, out: str | Path, given: Mapping[str, Any] | None = None, prefix: str | None = None
 ) -> str:
-    """Convert the backbone of any layout that is recognised; it is loaded without executing pickled code.
+    """Convert the backbone of any recognised layout, loading it without executing pickled code.
 
     Args:
         source: A checkpoint with a torchvision-shaped ResNet, see :func:`.resnet_state.find_backbone`.
-        out: ``.pth``, ``.pt`` or ``.safetensors``; gets ``backbone.*``.
-        given: ``mean``, ``std``, ``channel_order``, ``method``, ``license``, ``data``. With nothing known of the input,
-            the metadata say so, and whoever uses the file is asked for it.
-        prefix: Of the backbone's names, where there are several; None to recognise it.
+        out: ``.pth``, ``.pt`` or ``.safetensors``; receives ``backbone.*``.
+        given: ``mean``, ``std``, ``channel_order``, ``method``, ``license``, ``data``. If nothing is known about the
+            input, the metadata say so, and tools that use the file ask for it.
+        prefix: Prefix of the backbone's names, if there are several backbones; None to recognise it.
 
     Returns:
-        What came in and what was left, for people, several lines.
+        A report of several lines for the user.
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        CheckpointError: It has no such backbone or several, a tensor too many or too few, or the input is half known
-            or contradicts ``given``. Nothing was written.
+        CheckpointError: The file has no such backbone or several, extra or missing tensors, or the input is partly
+            known or contradicts ``given``. Nothing was written.
     """
     check_output(source, out)
     checkpoint = load_plain_checkpoint(source)
@@ -61,6 +61,6 @@ def import_backbone(
             f'{out}: {len(found.state)} backbone tensors (resnet{depth}, {meta["method"]}) named "{found.prefix}…"',
             f'input: {expects}',
             f'left behind: {left_behind(checkpoint, found)}',
-            *([f'{found.choice}: --prefix takes another'] if found.choice else []),
+            *([f'{found.choice}: --prefix selects another'] if found.choice else []),
         ]
     )

@@ -1,4 +1,4 @@
-"""The error of whatever reads, converts or writes a checkpoint."""
+"""The error for reading, converting and writing checkpoints."""
 
 
 class CheckpointError(ValueError):

@@ -16,16 +16,16 @@ from .input_metadata import file_source
 def write_checkpoint(
     out: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any], *, flat: bool = False
 ) -> None:
-    """Write tensors and metadata under a temporary name, then rename.
+    """Write tensors and metadata atomically.
 
     Args:
         out: ``.safetensors`` (metadata as strings in the header) or another suffix (``torch.save``).
-        state: Names to tensors of any memory format; each gets storage of its own.
+        state: Names to tensors of any memory format; each gets its own storage.
         meta: Plain values.
         flat: Save the bare state dict, and ``meta`` as JSON in ``OUT.json``.
     """
     out = Path(out)
-    # A fresh contiguous copy: a view would carry its whole storage along, and safetensors takes neither views nor
+    # A fresh contiguous copy: a view would save its whole storage, and safetensors accepts neither views nor
     # channels-last.
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
     if out.suffix == '.safetensors':
@@ -33,7 +33,7 @@ def write_checkpoint(
         write_atomically(out, lambda path: save_file(tensors, path, metadata=header))
     elif flat:
         write_atomically(out, lambda path: torch.save(tensors, path))
-        # The digest ties the two files together, should one of them be moved or replaced.
+        # The digest links the two files, in case one of them is moved or replaced.
         sidecar = {**meta, 'weights': file_source(out)}
         text = json.dumps(sidecar, indent=1) + '\n'
         write_text(out.with_name(f'{out.name}.json'), text)
@@ -42,5 +42,5 @@ def write_checkpoint(
 
 
 def as_strings(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Metadata for formats that take strings only: other values are JSON."""
+    """Metadata for formats that only store strings: other values become JSON."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in meta.items()}

@@ -1,4 +1,4 @@
-"""Write a backbone as the folder that timm reads and model hubs show: weights, config.json, model card."""
+"""Write a backbone as a folder that timm reads and model hubs show: weights, config.json, model card."""
 
 import json
 import os
@@ -19,15 +19,15 @@ from .input_metadata import NOT_STATED, file_source
 
 
 def write_hub_folder(folder: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> list[str]:
-    """Write ``model.safetensors``, ``config.json`` and ``README.md``, all or nothing; nothing is sent anywhere.
+    """Write ``model.safetensors``, ``config.json`` and ``README.md``, all or nothing; nothing is uploaded.
 
     Args:
-        folder: New or empty.
-        state: Torchvision's names (which are timm's) to tensors, for RGB.
-        meta: Of :func:`.backbone_export.export_backbone`.
+        folder: A new or empty folder.
+        state: Torchvision's names (the same as timm's) to tensors, for RGB.
+        meta: Metadata from :func:`.backbone_export.export_backbone`.
 
     Returns:
-        What is in it, for people.
+        A description of the folder for the user.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def write_hub_folder(folder: str | Path, state: Mapping[str, torch.Tensor], meta
         sources = [file_source(temporary / name) for name in ('model.safetensors', 'config.json')]
         write_text(temporary / 'README.md', model_card(folder.name, meta, sources))
         if folder.is_dir():
-            folder.rmdir()  # it is empty, and Windows renames onto no folder
+            folder.rmdir()  # it is empty, and Windows cannot rename onto a folder
         temporary.replace(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -47,7 +47,7 @@ def write_hub_folder(folder: str | Path, state: Mapping[str, torch.Tensor], meta
 
 
 def timm_config(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What timm reads: architecture and preprocessing, mean and std of [0, 1] as timm has them."""
+    """Settings for timm: architecture and preprocessing, with mean and std for [0, 1]."""
     unit = {key: [value / 255 for value in meta[key]] for key in ('mean', 'std')}
     return {
         'architecture': meta['architecture'],
@@ -59,7 +59,7 @@ def timm_config(meta: Mapping[str, Any]) -> dict[str, Any]:
             'fixed_input_size': False,
             'interpolation': 'bilinear',
             'crop_pct': 1.0,
-            'crop_mode': 'squash',  # the whole frame to a square, as in training
+            'crop_mode': 'squash',  # squash the whole frame to a square, as in training
             **unit,
             'num_classes': 0,
             'pool_size': [7, 7],
@@ -72,12 +72,12 @@ def timm_config(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_card(folder: str, meta: Mapping[str, Any], sources: list[dict[str, str]]) -> str:
-    """The model card, with metadata as model hubs read them. A licence that is no identifier is 'other', by its name.
+    """The model card, with metadata for model hubs. A licence that is no identifier becomes 'other' with a name.
 
     Args:
-        folder: Its name, for the code that loads it.
+        folder: Name of the folder, for the code that loads it.
         meta: See :func:`write_hub_folder`.
-        sources: Names and SHA-256 of the files beside it.
+        sources: Names and SHA-256 of the other files in the folder.
 
     Raises:
         CheckpointError: huggingface_hub is missing.

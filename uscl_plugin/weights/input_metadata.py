@@ -1,4 +1,4 @@
-"""What a backbone expects as input and where it comes from: the metadata of a converted checkpoint."""
+"""Metadata of a converted checkpoint: the input that the backbone expects, and its origin."""
 
 import contextlib
 import json
@@ -16,19 +16,19 @@ from .checkpoint_error import CheckpointError
 
 CHANNEL_ORDERS = ('rgb', 'bgr')
 INPUT_KEYS = ('mean', 'std', 'channel_order')
-# What only people know; converters carry it on.
+# Known only to people; converters keep it.
 ORIGIN_KEYS = ('method', 'license', 'data')
 NOT_STATED = 'not stated'
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
-    """What a checkpoint's network takes, for checkpoints that do not say; those that do must agree.
+    """Input of a checkpoint's network, for checkpoints that do not state it; those that do must agree.
 
     Attributes:
-        mean: 1 or 3 numbers of 0..255, for checkpoints that do not say.
-        std: 1 or 3 numbers of 0..255, for checkpoints that do not say.
-        channel_order: Of the network's input, for checkpoints that do not say.
+        mean: 1 or 3 numbers for values of 0..255, for checkpoints that do not state it.
+        std: 1 or 3 numbers for values of 0..255, for checkpoints that do not state it.
+        channel_order: Channel order of the network's input, for checkpoints that do not state it.
     """
 
     mean: Annotated[list[float] | None, Arg('X')] = None
@@ -36,17 +36,17 @@ class InputOptions:
     channel_order: Literal['rgb', 'bgr'] | None = None
 
     def given_input(self) -> dict[str, Any]:
-        """The three by name, None where not given, see :func:`resolve_input`."""
+        """The three values by name, None if not given, see :func:`resolve_input`."""
         return {key: getattr(self, key) for key in INPUT_KEYS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class OriginOptions:
-    """What only people know of weights.
+    """Facts about weights that only people know.
 
     Attributes:
-        license: Licence of the weights, such as cc-by-4.0; goes into the file.
-        data: Public name of the data that they were trained on; goes into the file.
+        license: Licence of the weights, such as cc-by-4.0; stored in the file.
+        data: Public name of the training data; stored in the file.
     """
 
     license: Annotated[str | None, Arg('ID')] = None
@@ -54,22 +54,22 @@ class OriginOptions:
 
 
 def origin(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:
-    """Method, licence and data as the command line says, else as the checkpoint says, else that nobody said."""
+    """Method, licence and data: from the command line, otherwise from the checkpoint, otherwise 'not stated'."""
     unsaid = {'method': 'unknown', 'license': NOT_STATED, 'data': NOT_STATED}
     return {key: ' '.join(str(given.get(key) or stored.get(key) or unsaid[key]).split()) for key in ORIGIN_KEYS}
 
 
 def file_source(path: str | Path) -> dict[str, str]:
-    """Name and SHA-256 of a file; not its folder, which is nobody else's business."""
+    """Name and SHA-256 of a file, without its folder, which may be private."""
     return {'file': Path(path).name, 'sha256': file_digest(path)}
 
 
 def stored_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Method and input of a checkpoint, as far as its ``meta`` tells.
+    """Method and input of a checkpoint, as far as its ``meta`` states them.
 
     Args:
-        meta: Of a converted checkpoint (own entries, JSON strings in safetensors) or of a training run (``cfg``, the
-            text of its config).
+        meta: ``meta`` of a converted checkpoint (separate entries, JSON strings in safetensors) or of a training run
+            (``cfg``, the text of its config).
 
     Returns:
         Any of ``method``, ``license``, ``data``, ``mean``, ``std`` (as stored), ``channel_order``.
@@ -80,28 +80,28 @@ def stored_metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
         if meta.get(key) is not None:
             stored[key] = meta[key]
             if key in ('mean', 'std') and isinstance(meta[key], str):
-                with contextlib.suppress(ValueError):  # resolve_input says what is wrong with it
+                with contextlib.suppress(ValueError):  # resolve_input reports what is wrong with it
                     stored[key] = json.loads(meta[key])
     return {key: value for key, value in stored.items() if value is not None}
 
 
 def model_input(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Method and input by the config of a run.
+    """Method and input according to the config of a run.
 
     Args:
-        config: With ``model`` and, where the model has none of its own, ``data_preprocessor``.
+        config: Config with ``model`` and, if the model has no preprocessor of its own, ``data_preprocessor``.
 
     Returns:
-        Any of ``method`` (the model's type), ``mean``, ``std``, ``channel_order``, as the config has them.
+        Any of ``method`` (the model's type), ``mean``, ``std``, ``channel_order``, as given in the config.
     """
     model = config['model'] if isinstance(config.get('model'), Mapping) else {}
-    # MMPretrain takes the model's own, and the one at the top level only where the model has none.
+    # MMPretrain uses the model's own, and the top-level one only if the model has none.
     preprocessor = model.get('data_preprocessor') or config.get('data_preprocessor')
     found: dict[str, Any] = {}
     if isinstance(model.get('type'), str):
         found['method'] = model['type'].split('.')[-1]
     if isinstance(preprocessor, Mapping) and preprocessor.get('mean') is not None:
-        # MMPretrain says to_rgb, MMEngine and MMDetection bgr_to_rgb; frames are read as BGR.
+        # MMPretrain uses to_rgb, MMEngine and MMDetection bgr_to_rgb; frames are read as BGR.
         rgb = preprocessor.get('to_rgb', preprocessor.get('bgr_to_rgb', False))
         found |= {
             'mean': preprocessor['mean'],
@@ -112,32 +112,32 @@ def model_input(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve_input(path: str | Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settle mean, standard deviation and channel order from the checkpoint and the command line.
+    """Determine mean, standard deviation and channel order from the checkpoint and the command line.
 
     Args:
-        path: Of the checkpoint, for messages.
+        path: Path of the checkpoint, for messages.
         stored: See :func:`stored_metadata`.
-        given: ``mean``, ``std`` (1 or 3 numbers, of 0..255 values), ``channel_order``; ``None`` where not given.
+        given: ``mean``, ``std`` (1 or 3 numbers, for values of 0..255), ``channel_order``; ``None`` if not given.
 
     Returns:
         ``{'mean': 3 floats, 'std': 3 floats, 'channel_order': 'rgb' or 'bgr'}``.
 
     Raises:
-        CheckpointError: One is unknown, both sources say different things, or a value makes no sense.
+        CheckpointError: A value is unknown or invalid, or both sources disagree.
     """
     known = [{key: _checked(path, key, source.get(key)) for key in INPUT_KEYS} for source in (stored, given)]
     for key in INPUT_KEYS:
         ours, theirs = (source[key] for source in known)
         if ours is not None and theirs is not None and not _equal(ours, theirs):
             raise CheckpointError(
-                f'{path} was trained with {key} {ours}, which {_option(key)} {theirs} contradicts: '
-                f'leave the option out, or pass the checkpoint that you mean.'
+                f'{path} was trained with {key} {ours}, which contradicts {_option(key)} {theirs}: '
+                f'remove the option, or pass the right checkpoint.'
             )
     settled = {key: known[0][key] if known[0][key] is not None else known[1][key] for key in INPUT_KEYS}
     if unknown := [key for key in INPUT_KEYS if settled[key] is None]:
         raise CheckpointError(
-            f'{path} does not say {", ".join(unknown)} of its training input: pass --mean --std --channel-order '
-            f'(mean and std of 0..255 values).'
+            f'{path} does not state {", ".join(unknown)} of its training input: pass --mean --std --channel-order '
+            f'(mean and std for values of 0..255).'
         )
     return settled
 
@@ -155,7 +155,7 @@ def _checked(path: str | Path, key: str, value: Any) -> Any:
         raise CheckpointError(f'{path}: {key} should be 1 or 3 numbers, got {value!r}: pass --{key}.')
     if key == 'std' and min(numbers) < 1:
         raise CheckpointError(
-            f'{path}: std {value!r} is below 1, so it is not of 0..255 values: multiply mean and std by 255.'
+            f'{path}: std {value!r} is below 1, so it is not for values of 0..255: multiply mean and std by 255.'
         )
     return numbers if len(numbers) == 3 else numbers * 3
 

@@ -1,4 +1,4 @@
-"""Read the checkpoint that the USCL authors released into this package's names."""
+"""Import the checkpoint released by the USCL authors under this package's names."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,30 +18,30 @@ from .resnet_state import CHILDREN, infer_resnet_depth
 
 LINEARS = {'l1': 'neck.mlp.0', 'l2': 'neck.mlp.2', 'fc': 'head.classifier'}
 CLASSIFIERS = ('projection', 'none')
-# Released code: mean 0.5 and standard deviation 0.25 of [0, 1], images read as RGB.
+# Released code: mean 0.5 and standard deviation 0.25 for [0, 1], images read as RGB.
 INPUT = {'mean': [127.5] * 3, 'std': [63.75] * 3, 'channel_order': 'rgb', 'input_range': [0, 255]}
 
 State = dict[str, torch.Tensor]
 
 
 def import_official(source: str | Path, out: str | Path, classifier: str = 'projection') -> str:
-    """Convert a released checkpoint; it is loaded without executing pickled code.
+    """Convert a released checkpoint, loading it without executing pickled code.
 
     Args:
-        source: A state dict of ``features.N…``, ``l1``, ``l2`` (projection), ``fc`` (classifier of the projection, any
-            class count), ``fc1``, ``fc2`` (not in the released forward); names may begin with ``module.``. All but
-            ``features`` may be absent.
-        out: ``.pth``, ``.pt`` or ``.safetensors``; gets ``backbone.*``, ``neck.mlp.{0,2}.*`` (``MoCoV2Neck``) and
+        source: A state dict with ``features.N…``, ``l1``, ``l2`` (projection), ``fc`` (classifier on the projection,
+            any number of classes), ``fc1``, ``fc2`` (unused in the released forward pass); names may begin with
+            ``module.``. All but ``features`` are optional.
+        out: ``.pth``, ``.pt`` or ``.safetensors``; receives ``backbone.*``, ``neck.mlp.{0,2}.*`` (``MoCoV2Neck``) and
             ``head.classifier.*`` (``USCLHead`` with ``cls_input='projection'``).
-        classifier: 'projection', or 'none' to leave ``fc`` out.
+        classifier: 'projection', or 'none' to leave out ``fc``.
 
     Returns:
-        What became of every group, for people, several lines.
+        A report of several lines for the user, one per group.
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        CheckpointError: It has another layout, a backbone tensor too many or too few, half a head, or heads that do
-            not fit one another. Nothing was written.
+        CheckpointError: The layout is another one, backbone tensors are extra or missing, a head is incomplete, or
+            heads do not fit together. Nothing was written.
     """
     check_output(source, out)
     if classifier not in CLASSIFIERS:
@@ -64,7 +64,7 @@ def convert_official(state: Mapping[str, torch.Tensor], classifier: str) -> tupl
         classifier: See :func:`import_official`.
 
     Returns:
-        The tensors under this package's names, metadata, and a line for every group: imported, absent or ignored.
+        The tensors under this package's names, metadata, and one line per group: imported, absent or ignored.
 
     Raises:
         CheckpointError: See :func:`import_official`.
@@ -75,9 +75,11 @@ def convert_official(state: Mapping[str, torch.Tensor], classifier: str) -> tupl
     depth = infer_resnet_depth(backbone)
     linears = {name: _linear(state, name) for name in LINEARS}
     if bool(linears['l1']) != bool(linears['l2']):
-        raise CheckpointError('only one of l1 and l2 is there, half a projection: get the whole checkpoint.')
+        raise CheckpointError(
+            'only one of l1 and l2 is present, so the projection is incomplete: get the whole checkpoint.'
+        )
     imported = [name for name in LINEARS if linears[name]]
-    if 'fc' in imported and (classifier == 'none' or 'l2' not in imported):  # it sees the projection: useless without
+    if 'fc' in imported and (classifier == 'none' or 'l2' not in imported):  # it needs the projection as input
         imported.remove('fc')
     _check_widths(512 if depth < 50 else 2048, {name: linears[name] for name in imported})
 
@@ -107,7 +109,7 @@ def _state_dict(checkpoint: Mapping) -> State:
 
 
 def _torchvision_name(name: str) -> str:
-    """A name that is not in the layout stays as it is and so is found left over."""
+    """Map a name to torchvision's; a name outside the layout is kept, and later reported as left over."""
     _, child, *rest = name.split('.')
     return '.'.join([CHILDREN[child], *rest]) if child in CHILDREN else name
 
@@ -121,12 +123,12 @@ def _linear(state: Mapping[str, torch.Tensor], name: str) -> State:
 
 
 def _check_widths(width: int, linears: Mapping[str, State]) -> None:
-    """Every layer has to take what the one before gives."""
+    """Check that every layer accepts the output of the previous one."""
     for name, linear in linears.items():
         outputs, inputs = linear['weight'].shape
         if inputs != width or linear['bias'].shape != (outputs,):
             raise CheckpointError(
                 f'{name} has weight {tuple(linear["weight"].shape)} and bias {tuple(linear["bias"].shape)}, but should '
-                f'take {width} numbers: the heads are not those of the released layout.'
+                f'take {width} inputs: the heads do not have the released layout.'
             )
         width = outputs

@@ -22,7 +22,7 @@ TOLERANCE = 1e-5
 
 
 class BackboneOutputs(nn.Module):
-    """A torchvision ResNet without its classifier: (N, 3, H, W) → (N, C) averaged, then the maps of four stages."""
+    """A torchvision ResNet without its classifier: (N, 3, H, W) → pooled (N, C), then the maps of the four stages."""
 
     def __init__(self, network: torchvision.models.ResNet) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ def write_onnx(out: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping
     Args:
         out: The file to write.
         state: Torchvision's names to tensors.
-        meta: Goes into ``metadata_props``; ``architecture`` and the input are read from it.
+        meta: Stored in ``metadata_props``; also provides ``architecture`` and the input.
 
     Returns:
-        What was checked, for people.
+        A description of the checks for the user.
 
     Raises:
-        CheckpointError: onnx or onnxruntime is missing, or the file gives other features than PyTorch; nothing was
+        CheckpointError: onnx or onnxruntime is missing, or the file's features differ from PyTorch's; nothing was
             written.
     """
     try:
@@ -75,28 +75,28 @@ def write_onnx(out: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping
     largest = _largest_error(onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider']), network)
     if not largest <= 1:
         raise CheckpointError(
-            f'{out}: ONNX Runtime gives other features than PyTorch ({largest:.1f} times the tolerance, {TOLERANCE}): '
+            f'{out}: ONNX Runtime and PyTorch features differ ({largest:.1f} times the tolerance, {TOLERANCE}): '
             f'try another version of torch or onnxruntime.'
         )
     write_atomically(out, lambda path: path.write_bytes(content))
-    return [f'checked in ONNX Runtime: all outputs equal to PyTorch within {TOLERANCE}; batch, height, width are free']
+    return [f'checked in ONNX Runtime: all outputs equal to PyTorch within {TOLERANCE}; dynamic batch, height, width']
 
 
 def _trace(network: nn.Module, path: Path) -> None:
     axes: dict[str, dict[int, str]] = {'image': {0: 'N', 2: 'H', 3: 'W'}, 'features': {0: 'N'}}
     axes |= {name: {0: 'N', 2: f'H{step}', 3: f'W{step}'} for name, step in zip(STAGES, (4, 8, 16, 32), strict=True)}
     options: dict[str, Any] = {'input_names': ['image'], 'output_names': ['features', *STAGES], 'dynamic_axes': axes}
-    # The exporter of torch.export came with torch 2.5 and needs ten times as long; this one is in all that we support.
+    # The torch.export exporter arrived in torch 2.5 and takes ten times as long; all supported versions have this one.
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
         options['dynamo'] = False
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # that there is a newer one
+        warnings.simplefilter('ignore')  # about the newer exporter
         torch.onnx.export(network, (torch.zeros(2, 3, 64, 64),), str(path), opset_version=OPSET, **options)
 
 
 @torch.no_grad()
 def _largest_error(session: Any, network: nn.Module) -> float:
-    """Largest difference of all outputs over two inputs, in units of the tolerance (relative above 1)."""
+    """Largest difference over all outputs for two inputs, in units of the tolerance (relative above 1)."""
     generator = torch.Generator().manual_seed(0)
     errors = []
     for shape in ((1, 3, 64, 64), (3, 3, 65, 97)):

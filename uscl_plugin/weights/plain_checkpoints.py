@@ -1,4 +1,4 @@
-"""Read checkpoints without ever executing what a pickle asks for."""
+"""Read checkpoints without ever executing pickled code."""
 
 import os
 import pickle
@@ -16,16 +16,16 @@ from .checkpoint_error import CheckpointError
 
 
 def only_plain_checkpoints() -> None:
-    """Let ``torch.load`` execute no pickled code in this process, whatever MMEngine or a host asks it for.
+    """Prevent ``torch.load`` from executing pickled code in this process, whatever MMEngine or a host requests.
 
-    For a checkpoint that you trust and that does not load so (MMEngine's own with its log histories), set the
+    For a checkpoint that you trust and that does not load otherwise (MMEngine's own with log histories), set the
     environment variable ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0`` beforehand, and with mmengine 0.10.7 also
-    ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1``; resume from it by its path.
+    ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1``; then resume from its path.
     """
     opposite = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
     if opposite in os.environ and 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ:
-        warnings.warn(  # torch refuses to load anything with both
-            f'{opposite} is ignored: no pickled code is executed here. For a file that you trust, set '
+        warnings.warn(  # torch refuses to load anything if both are set
+            f'{opposite} is ignored: pickled code is never executed here. For a file that you trust, set '
             f'TORCH_FORCE_WEIGHTS_ONLY_LOAD=0 as well.',
             stacklevel=2,
         )
@@ -34,46 +34,46 @@ def only_plain_checkpoints() -> None:
 
 
 def loads_only_plain() -> bool:
-    """Whether :func:`only_plain_checkpoints` holds, or was overruled by whoever trusts a file."""
+    """Whether :func:`only_plain_checkpoints` is in force and was not overruled for a trusted file."""
     return os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0').lower() in ('1', 'y', 'yes', 'true')
 
 
 def load_plain_checkpoint(path: str | Path) -> dict:
-    """Read a checkpoint on the CPU; nothing that it contains is executed, and there is no fallback that would.
+    """Read a checkpoint on the CPU; nothing in it is executed, and there is no unsafe fallback.
 
     Args:
-        path: ``.safetensors`` by suffix, anything else as ``torch.save`` writes it.
+        path: ``.safetensors`` by suffix; anything else as written by ``torch.save``.
 
     Returns:
-        The dict that was saved; for safetensors ``{'state_dict': tensors, 'meta': the header's strings}``.
+        The saved dict; for safetensors ``{'state_dict': tensors, 'meta': the header's strings}``.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        CheckpointError: The file is empty, cut off, of another kind, does not fit into memory, or asks for code; names
-            ``path``.
+        FileNotFoundError: The file does not exist.
+        CheckpointError: The file is empty, truncated, of another kind, does not fit into memory, or contains code; the
+            message names ``path``.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist: check the path of the checkpoint.')
-    with path.open('rb') as file:  # a file that may not be read raises here, under its own name
+    with path.open('rb') as file:  # an unreadable file raises here, with its name
         if not file.read(1):
             raise CheckpointError(f'{path} is empty (0 bytes): copy or download it again.')
     try:
         checkpoint = _load_safetensors(path) if path.suffix == '.safetensors' else _load_pickled(path)
-    except MemoryError as error:  # also where a few damaged bytes claim that gigabytes follow
+    except MemoryError as error:  # also if damaged bytes claim a size of gigabytes
         raise CheckpointError(
-            f'{path} asks for more memory than there is: copy or download it again, or use a machine that has more.'
+            f'{path} needs more memory than is available: copy or download it again, or use a machine with more.'
         ) from error
-    except Exception as error:  # the kinds of damage have nothing in common, not even OSError is one's own
+    except Exception as error:  # damage raises unrelated exceptions, even OSError
         if refused := _refused_global(path, error):
             raise CheckpointError(_refusal(path, refused)) from error
         reason = type(error).__name__ + ': ' + str(error).split('\n')[0].split('. ')[0][:120]
         raise CheckpointError(
-            f'{path} is not a checkpoint, or is cut off ({reason}): copy or download it again, or check the path.'
+            f'{path} is not a checkpoint, or is truncated ({reason}): copy or download it again, or check the path.'
         ) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(
-            f'{path} holds a {type(checkpoint).__name__}, not a dict: save a state dict or a checkpoint with one.'
+            f'{path} contains a {type(checkpoint).__name__}, not a dict: save a state dict or a checkpoint with one.'
         )
     return checkpoint
 
@@ -86,8 +86,8 @@ def checkpoint_meta(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _load_pickled(path: Path) -> Any:
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Detected pickle protocol')  # what follows is an error with a better text
-        # Explicit, so that no default of this or another version of torch, nor of a wrapper around it, decides.
+        warnings.filterwarnings('ignore', 'Detected pickle protocol')  # an error with a better message follows
+        # Explicit, so that no default of this or another torch version, or of a wrapper around it, applies.
         return torch.load(path, map_location='cpu', weights_only=True)
 
 
@@ -100,12 +100,13 @@ def _load_safetensors(path: Path) -> dict:
 
 
 def _refused_global(path: Path, error: Exception) -> str | None:
-    """The name that a pickle wanted to import, or None if the trouble is another."""
+    """The name that a pickle tried to import, or None if the problem is another."""
     if not isinstance(error, pickle.UnpicklingError):
         return None
     if match := re.search(r'GLOBAL (\S+)', str(error)):
         return match[1]
-    # Outside a zip archive, torch stops at the first opcode of a newer protocol: list the opcodes, without running any.
+    # Outside a zip archive, torch stops at the first opcode of a newer protocol: list the opcodes without executing
+    # them.
     strings: list[str] = []
     try:
         with path.open('rb') as file:
@@ -115,14 +116,12 @@ def _refused_global(path: Path, error: Exception) -> str | None:
                 if isinstance(argument, str):
                     strings.append(argument)
     except Exception:
-        return None  # not a pickle at all
+        return None  # not a pickle
     return None
 
 
 def _refusal(path: Path, refused: str) -> str:
-    remedy = 'get it again as plain tensors (a state dict, or safetensors) from someone you trust'
+    remedy = 'get it as plain tensors (a state dict, or safetensors) from a trusted source'
     if refused.startswith(('mmengine.', 'numpy.')):
-        remedy = (
-            "save it again from a run that has default_hooks=dict(plain_checkpoint=dict(type='PlainCheckpointHook'))"
-        )
-    return f'{path} carries pickled code and was refused at "{refused}", nothing of it was run: {remedy}.'
+        remedy = "save it again from a run with default_hooks=dict(plain_checkpoint=dict(type='PlainCheckpointHook'))"
+    return f'{path} contains pickled code and was rejected at "{refused}"; none of it was executed: {remedy}.'

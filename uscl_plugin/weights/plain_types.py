@@ -1,4 +1,4 @@
-"""Plain checkpoints: only tensors and Python's own types, so that ``torch.load(weights_only=True)`` reads them."""
+"""Plain checkpoints: only tensors and built-in Python types, so that ``torch.load(weights_only=True)`` reads them."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-# What `weights_only=True` accepts beside tensors and containers, with no further setting.
+# Types that `weights_only=True` accepts without further settings, besides tensors and containers.
 _PLAIN_TYPES = (type(None), bool, int, float, complex, str, bytes, torch.dtype)
 _DROPPED = object()
 
@@ -19,20 +19,20 @@ Unknown = Callable[[str, Any], None]
 def to_plain(obj: Any, unknown: Unknown | None = None) -> Any:
     """Copy a checkpoint into tensors and plain Python types; tensors keep their storage.
 
-    NumPy scalars become Python scalars and NumPy arrays tensors (lists where torch has no such type); paths and
-    devices become strings, dict-likes dicts (an ``OrderedDict`` stays one, with a state dict's ``_metadata``),
-    named tuples tuples, deques lists. MMEngine's ``HistoryBuffer`` is dropped: only its pickle could restore it.
+    NumPy scalars become Python scalars, and NumPy arrays become tensors (lists if torch lacks the type); paths and
+    devices become strings, mappings dicts (an ``OrderedDict`` stays one, with a state dict's ``_metadata``), named
+    tuples tuples, and deques lists. MMEngine's ``HistoryBuffer`` is dropped, because only its pickle could restore it.
 
     Args:
-        obj: Any nesting of the above.
-        unknown: Called with the place and the value of whatever has no plain form, which is then dropped (``None``
-            in a sequence); without it that is an error.
+        obj: Any nesting of these types.
+        unknown: Called with the place and value of anything without a plain form, which is then dropped (``None`` in a
+            sequence); if not given, that is an error.
 
     Returns:
         The plain copy; ``None`` if ``obj`` itself is dropped.
 
     Raises:
-        TypeError: Something has no plain form and ``unknown`` is not given; names the place.
+        TypeError: Something has no plain form and ``unknown`` is not given; the message names the place.
 
     >>> to_plain({'lr': np.float64(0.5), 'sizes': (np.int64(2), 3)})
     {'lr': 0.5, 'sizes': (2, 3)}
@@ -57,7 +57,7 @@ def _plain(obj: Any, where: str, unknown: Unknown) -> Any:
         return obj.detach().as_subclass(torch.Tensor)  # a Parameter would need its class in the pickle
     if isinstance(obj, np.ndarray):
         return _plain_array(obj, where, unknown)
-    if isinstance(obj, np.generic):  # before float: np.float64 is one
+    if isinstance(obj, np.generic):  # before float, because np.float64 is a float
         value = obj.item()
         return float(value) if isinstance(value, np.longdouble) else _plain(value, where, unknown)
     if isinstance(obj, Mapping):
@@ -68,7 +68,7 @@ def _plain(obj: Any, where: str, unknown: Unknown) -> Any:
         return tuple(plain) if isinstance(obj, tuple) else plain
     if isinstance(obj, set | frozenset):
         return {_plain(item, where, unknown) for item in obj} - {_DROPPED}
-    if isinstance(obj, str):  # subclasses, such as members of a string enum, whose str() is another text
+    if isinstance(obj, str):  # including subclasses such as string enums, whose str() differs
         return str.__str__(obj)
     if isinstance(obj, int | float):
         return int(obj) if isinstance(obj, int) else float(obj)
@@ -80,8 +80,8 @@ def _plain(obj: Any, where: str, unknown: Unknown) -> Any:
 
 def _plain_array(array: np.ndarray, where: str, unknown: Unknown) -> Any:
     try:
-        return torch.from_numpy(array.copy())  # a copy: views and negative strides have no tensor
-    except (TypeError, ValueError):  # strings, objects, another byte order
+        return torch.from_numpy(array.copy())  # a copy, because torch rejects read-only arrays and negative strides
+    except (TypeError, ValueError):  # strings, objects, foreign byte order
         return _plain(array.tolist(), where, unknown)
 
 
@@ -92,7 +92,7 @@ def _plain_mapping(mapping: Mapping, where: str, unknown: Unknown) -> dict:
         plain_value = _plain(value, f'{where}[{key!r}]', unknown)
         if plain_key is not _DROPPED and plain_value is not _DROPPED:
             plain[plain_key] = plain_value
-    # Module.load_state_dict reads the version of every submodule's format from this attribute.
+    # Module.load_state_dict reads the format version of every submodule from this attribute.
     if isinstance(mapping, OrderedDict) and isinstance(getattr(mapping, '_metadata', None), Mapping):
         plain._metadata = _plain_mapping(mapping._metadata, f'{where}._metadata', unknown)  # type: ignore[attr-defined]
     return plain

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its making, ``meta['uscl']``: its backbone, its input, and what it was trained on."""
+"""Provenance of a checkpoint, ``meta['uscl']``: its backbone, its input, and its training data."""
 
 import contextlib
 import json
@@ -18,22 +18,22 @@ VERSION = 1
 
 
 def describe_run(cfg: Config, dataset: Any) -> dict[str, Any]:
-    """What the checkpoints of a run say of it, as plain values.
+    """Provenance stored in the checkpoints of a run, as plain values.
 
     .. code-block:: none
 
         {"version": 1, "package": "0.1.0",
          "backbone": {"type": "ResNet", "depth": 18, …},          # its config, without init_cfg
-         "input": {"size": 224, "mean": […], "std": […], "channels": "rgb"},   # of 0..255
+         "input": {"size": 224, "mean": […], "std": […], "channels": "rgb"},   # for values of 0..255
          "settings": {"fps": 3.0, "size": 256, …},                 # of the conversion
          "data_digest": "9f86…",                                   # of the data folder
-         "seen": {"sha256s": […], "signatures": null, "patients": null}}       # of the videos that are trained on
+         "seen": {"sha256s": […], "signatures": null, "patients": null}}       # of the training videos
 
-    What is not known is null: folders that no converter wrote have no settings, digest and sources.
+    Unknown values are null: folders not written by a converter have no settings, digest and sources.
 
     Args:
-        cfg: Of the run.
-        dataset: That it trains on; wrappers such as ``ConcatDataset`` are looked into.
+        cfg: Config of the run.
+        dataset: Training dataset; wrappers such as ``ConcatDataset`` are unwrapped.
     """
     model = cfg.get('model') or {}
     backbone = model.get('backbone') if isinstance(model, Mapping) else None
@@ -66,7 +66,7 @@ def describe_run(cfg: Config, dataset: Any) -> dict[str, Any]:
 
 
 def kept_provenance(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """``{'uscl': …}`` of a checkpoint's ``meta``, in safetensors as JSON; empty if it has none."""
+    """``{'uscl': …}`` from a checkpoint's ``meta`` (JSON in safetensors); empty if there is none."""
     stored = meta.get('uscl')
     if isinstance(stored, str):
         with contextlib.suppress(ValueError):
@@ -75,7 +75,7 @@ def kept_provenance(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parts(dataset: Any) -> Iterator[Any]:
-    """The data sets in a wrapper, or the data set."""
+    """The datasets in a wrapper, or the dataset itself."""
     inner = getattr(dataset, 'datasets', None) or ([dataset.dataset] if hasattr(dataset, 'dataset') else None)
     if inner is None:
         yield dataset

@@ -1,4 +1,4 @@
-"""Recognise the ResNet in a state dict, whichever library named its tensors."""
+"""Recognise the ResNet in a state dict, regardless of which library named its tensors."""
 
 import re
 import warnings
@@ -14,13 +14,13 @@ from .checkpoint_error import CheckpointError
 from .strict_loading import differences, in_words
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152)
-# nn.Sequential over the children of torchvision's or timm's ResNet (released USCL code, Lightly's examples): 2, 3 and
-# 8 (ReLU and the two poolings) have no tensors.
+# nn.Sequential over the children of torchvision's or timm's ResNet (released USCL code, Lightly's examples): 2, 3 and 8
+# (ReLU and the two poolings) have no tensors.
 CHILDREN = {'0': 'conv1', '1': 'bn1', '4': 'layer1', '5': 'layer2', '6': 'layer3', '7': 'layer4'}
-# What is attached to a backbone under its own prefix, behind the pooling, by torchvision, timm, MoCo, SwAV and others.
+# Modules after the pooling that torchvision, timm, MoCo, SwAV and others attach under the backbone's prefix.
 HEADS = ('fc', 'head', 'projection_head', 'prediction_head', 'projector', 'predictor', 'prototypes', 'classifier')
 STAGE = re.compile(r'(?P<prefix>(?:[^.]+\.)*?)(?:layer[1-4]|(?P<child>[4-7]))\.0\.conv1\.weight')
-# An average over training steps of the network that was trained: MoCo's key, BYOL's target, DINO's teacher.
+# Averages of the trained network over training steps: MoCo's key encoder, BYOL's target, DINO's teacher.
 AVERAGED = re.compile(r'(^|[._])(momentum|ema|target|teacher|key|k)([._]|$)')
 
 State = OrderedDict[str, torch.Tensor]
@@ -28,13 +28,13 @@ State = OrderedDict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class FoundBackbone:
-    """A backbone and what lies around it.
+    """A backbone and its surroundings in a checkpoint.
 
     Attributes:
-        state: Torchvision's names to tensors; what is not torchvision's keeps the name it has behind the prefix.
-        prefix: Of the backbone's names in the checkpoint.
+        state: Torchvision's names to tensors; other tensors keep their name after the prefix.
+        prefix: Prefix of the backbone's names in the checkpoint.
         passed_over: Prefixes of further backbones.
-        left: What else is there: first name (or prefix of a further backbone) to number of tensors.
+        left: Other contents: first name (or prefix of a further backbone) to number of tensors.
     """
 
     state: State
@@ -44,21 +44,21 @@ class FoundBackbone:
 
     @property
     def choice(self) -> str | None:
-        """One sentence about the choice between several backbones, or None if there was none."""
+        """One sentence about the choice between several backbones, or None if there is only one."""
         if not self.passed_over:
             return None
         others = ' and '.join(f'"{prefix}"' for prefix in self.passed_over)
-        return f'of several backbones "{self.prefix}" was taken and {others} passed over'
+        return f'of several backbones "{self.prefix}" was used and {others} ignored'
 
 
 def backbone_state(checkpoint: Mapping, prefix: str | None = None) -> State:
     """Torchvision's names to the tensors of the backbone in a checkpoint, see :func:`find_backbone`.
 
-    Warns of a choice between several backbones, unless the one taken is called ``backbone``.
+    Warns if it chooses between several backbones, unless the chosen one is called ``backbone``.
     """
     found = find_backbone(checkpoint, prefix)
     if found.choice and found.prefix != 'backbone.':
-        warnings.warn(f'{found.choice}: import_backbone.py has --prefix for another.', stacklevel=2)
+        warnings.warn(f'{found.choice}: use import_backbone.py --prefix for another.', stacklevel=2)
     return found.state
 
 
@@ -66,20 +66,20 @@ def find_backbone(checkpoint: Mapping, prefix: str | None = None) -> FoundBackbo
     """Find the backbone's tensors in a checkpoint.
 
     A ResNet is recognised by its stages under any prefix, with torchvision's names or those of an ``nn.Sequential``
-    over its children (:data:`CHILDREN`). Of several, those that are an average of another (MoCo's key encoder, a target
-    or a teacher) are passed over, and of those that are left ``backbone.`` is taken.
+    over its children (:data:`CHILDREN`). Of several, averages of another one (MoCo's key encoder, a target or a
+    teacher) are ignored, and ``backbone.`` is preferred among the rest.
 
     Args:
-        checkpoint: With a ``state_dict``, or a state dict, or nested dicts of tensors. With bare names, and whatever
-            the prefix of a recognised ResNet, :data:`HEADS` are no part of the backbone.
-        prefix: Of the backbone's names, such as ``backbone.``; None to recognise it.
+        checkpoint: A dict with a ``state_dict``, a state dict, or nested dicts of tensors. With bare names, and for any
+            prefix of a recognised ResNet, :data:`HEADS` do not belong to the backbone.
+        prefix: Prefix of the backbone's names, such as ``backbone.``; None to recognise it.
 
     Returns:
-        The backbone, among it whatever else bears its prefix. Counters of batch norm that old files lack, such as
-        torchvision's first ImageNet weights, are 0: no result depends on them.
+        The backbone, including anything else with its prefix. Batch norm counters missing from old files, such as
+        torchvision's first ImageNet weights, are set to 0, because no result depends on them.
 
     Raises:
-        CheckpointError: No backbone is in it, or several that differ.
+        CheckpointError: The checkpoint has no backbone, or several that differ.
     """
     tensors = _tensors(checkpoint)
     networks = _networks(tensors)
@@ -88,7 +88,7 @@ def find_backbone(checkpoint: Mapping, prefix: str | None = None) -> FoundBackbo
         others = [other for other in networks if other != prefix]
     elif networks:
         prefix, others = _choose(tensors, networks)
-    else:  # whatever it is: the comparison with a ResNet will say what is wrong with it
+    else:  # of unknown kind; the comparison with a ResNet will report what is wrong
         prefix = 'backbone.' if any(name.startswith('backbone.') for name in tensors) else ''
         others = []
     own = [name for name in tensors if name.startswith(prefix) and not (not prefix and _group(name, others) in others)]
@@ -100,25 +100,26 @@ def find_backbone(checkpoint: Mapping, prefix: str | None = None) -> FoundBackbo
             f'"conv1.weight"; top-level names are {groups[:8] or "none"}: pass a checkpoint of USCL or of a ResNet.'
         )
     state: State = OrderedDict((new, tensors[name]) for name, new in renamed.items())
-    for name in [name for name in state if name.endswith('.running_mean')]:  # files of before torch 0.4.1 lack these
+    for name in [name for name in state if name.endswith('.running_mean')]:  # files from before torch 0.4.1 lack these
         state.setdefault(f'{name.removesuffix("running_mean")}num_batches_tracked', torch.tensor(0))
     left = Counter(_group(name, [*others, prefix]) for name in tensors if name not in renamed)
     return FoundBackbone(state, prefix, tuple(others), dict(left))
 
 
 def _torchvision_names(names: Iterable[str], prefix: str, numbered: bool | None) -> dict[str, str]:
-    """Names in the checkpoint to torchvision's; those of heads are left out.
+    """Map names in the checkpoint to torchvision's, leaving out those of heads.
 
     Args:
-        names: All with the prefix.
-        prefix: Of the backbone.
+        names: All names with the prefix.
+        prefix: Prefix of the backbone.
         numbered: Whether its children are numbered; None if it was not recognised as a ResNet.
     """
     renamed = {}
     for name in names:
         first, dot, rest = name.removeprefix(prefix).partition('.')
         if numbered:
-            # Words are the names of heads beside the numbered children; an unknown number stays and is found left over.
+            # Words are names of heads next to the numbered children; an unknown number is kept, and later reported as
+            # left over.
             if first.isdigit():
                 renamed[name] = CHILDREN[first] + dot + rest if first in CHILDREN else name
         elif first not in HEADS or (numbered is None and prefix):
@@ -127,7 +128,7 @@ def _torchvision_names(names: Iterable[str], prefix: str, numbered: bool | None)
 
 
 def _tensors(checkpoint: Mapping) -> dict[str, torch.Tensor]:
-    """Names to tensors: those of ``state_dict``, or of all dicts in the checkpoint, joined by dots."""
+    """Names to tensors: those in ``state_dict``, or in all dicts of the checkpoint, joined by dots."""
     state = checkpoint.get('state_dict', checkpoint)
     return dict(_flat(state)) if isinstance(state, Mapping) else {}
 
@@ -147,10 +148,10 @@ def _networks(tensors: Mapping[str, torch.Tensor]) -> dict[str, bool]:
         prefix: numbered
         for prefix, numbered in found.items()
         if not numbered or f'{prefix}0.weight' in tensors or f'{prefix}1.weight' in tensors
-        # A network within another is a part of that; but everything lies within a bare one.
+        # A network within another belongs to it, except that everything lies within a bare one.
         if not any(prefix != other and prefix.startswith(other) for other in found if other)
     }
-    # Where there is a backbone of another kind, no ResNet beside it stands in for it.
+    # If there is a backbone of another kind, no ResNet next to it may replace it.
     other_kind = any(name.startswith('backbone.') for name in tensors) and not any(
         prefix.startswith('backbone.') for prefix in networks
     )
@@ -158,7 +159,7 @@ def _networks(tensors: Mapping[str, torch.Tensor]) -> dict[str, bool]:
 
 
 def _choose(tensors: Mapping[str, torch.Tensor], networks: Mapping[str, bool]) -> tuple[str, list[str]]:
-    """The prefix of the backbone, and those of the networks that were passed over."""
+    """The prefix of the backbone, and those of the ignored networks."""
     trained = [prefix for prefix in networks if not AVERAGED.search(prefix)] or list(networks)
     if 'backbone.' in trained:
         chosen = 'backbone.'
@@ -167,9 +168,9 @@ def _choose(tensors: Mapping[str, torch.Tensor], networks: Mapping[str, bool]) -
     else:
         listed = ', '.join(f'"{prefix}"' for prefix in trained)
         raise CheckpointError(
-            f'There are {len(trained)} backbones ({listed}): say which with import_backbone.py --prefix.'
+            f'There are {len(trained)} backbones ({listed}): choose one with import_backbone.py --prefix.'
         )
-    # The same tensors under two names (MoCo's encoder_q.0 and backbone) are no choice.
+    # The same tensors under two names (MoCo's encoder_q.0 and backbone) are not a choice.
     return chosen, [other for other in networks if other != chosen and not _same(tensors, chosen, other)]
 
 
@@ -183,7 +184,7 @@ def _same(tensors: Mapping[str, torch.Tensor], prefix: str, other: str) -> bool:
 
 
 def _group(name: str, prefixes: Iterable[str]) -> str:
-    """The prefix that a name has, with the next word if that is a head's; else its first word."""
+    """The prefix of a name, with the next word if that is a head's; otherwise its first word."""
     prefix = next((prefix for prefix in prefixes if prefix and name.startswith(prefix)), '')
     first = name.removeprefix(prefix).partition('.')[0]
     return prefix + first if first in HEADS or not prefix else prefix
@@ -191,14 +192,14 @@ def _group(name: str, prefixes: Iterable[str]) -> str:
 
 @lru_cache
 def resnet_shapes(depth: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision's ``resnet{depth}`` without ``fc``, buffers included; no memory is taken."""
+    """Names and shapes of torchvision's ``resnet{depth}`` without ``fc``, including buffers; allocates no memory."""
     with torch.device('meta'):
         model = getattr(torchvision.models, f'resnet{depth}')()
     return {name: tuple(value.shape) for name, value in model.state_dict().items() if not name.startswith('fc.')}
 
 
 def infer_resnet_depth(state: Mapping[str, torch.Tensor]) -> int:
-    """Depth of the torchvision ResNet whose names and shapes ``state`` has, exactly.
+    """Depth of the torchvision ResNet whose names and shapes exactly match ``state``.
 
     Args:
         state: Bare names to tensors, without ``fc``.
@@ -207,7 +208,7 @@ def infer_resnet_depth(state: Mapping[str, torch.Tensor]) -> int:
         18, 34, 50, 101 or 152.
 
     Raises:
-        CheckpointError: It is none of them; says what differs from the nearest.
+        CheckpointError: None matches; the message lists the differences from the closest.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     against = {depth: differences(shapes, resnet_shapes(depth)) for depth in RESNET_DEPTHS}
@@ -215,6 +216,6 @@ def infer_resnet_depth(state: Mapping[str, torch.Tensor]) -> int:
     if not any(against[depth].values()):
         return depth
     raise CheckpointError(
-        f'The backbone is not a torchvision ResNet (18, 34, 50, 101 or 152); against resnet{depth}, the nearest: '
+        f'The backbone is not a torchvision ResNet (18, 34, 50, 101 or 152); the closest is resnet{depth}: '
         f'{in_words(against[depth])}; convert such a backbone by hand, or pass the checkpoint of a plain ResNet.'
     )

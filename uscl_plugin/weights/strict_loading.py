@@ -1,4 +1,4 @@
-"""Fill a network with the tensors of a checkpoint, all of both, or say what differs."""
+"""Load a checkpoint into a network, requiring all tensors to match, or report the differences."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,20 +8,21 @@ from torch import Tensor, nn
 
 from .checkpoint_error import CheckpointError
 
-_NAMED = 3  # tensors that a message names of each kind
+_NAMED = 3  # tensors that a message names per kind
 
 
 def load_strictly(network: nn.Module, checkpoint: Mapping[str, Any], path: str | Path, remedy: str) -> None:
-    """Fill a network with a state dict that has exactly its names and shapes.
+    """Load a state dict that has exactly the network's names and shapes.
 
     Args:
-        network: What to fill; stays as it is if the state dict does not fit.
-        checkpoint: With a ``state_dict``, or a state dict.
-        path: Of the checkpoint, for the message.
+        network: The network; unchanged if the state dict does not fit.
+        checkpoint: A dict with a ``state_dict``, or a state dict.
+        path: Path of the checkpoint, for the message.
         remedy: What to do if it does not fit, as the end of a sentence.
 
     Raises:
-        CheckpointError: Tensors are missing, left over or of another shape; says how many, and names the first.
+        CheckpointError: Tensors are missing, left over or of another shape; the message counts them and names the
+            first.
     """
     state = checkpoint.get('state_dict', checkpoint)
     state = state if isinstance(state, Mapping) else {}
@@ -53,7 +54,7 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[s
 
 
 def in_words(found: Mapping[str, list[str]]) -> str:
-    """How many differ in which way, and the first of them.
+    """The number of differences of each kind, and the first of them.
 
     >>> in_words({'missing': ['a', 'b', 'c', 'd'], 'left over': [], 'of another shape': ['e (2,) instead of (3,)']})
     '4 missing (a, b, c, …); 1 of another shape (e (2,) instead of (3,))'

@@ -1,8 +1,8 @@
-# Lesions in breast ultrasound as tools/dataset_converters/lesions_to_coco.py writes them: one category, `lesion`.
+# Lesions in breast ultrasound, converted by tools/dataset_converters/lesions_to_coco.py: one category, `lesion`.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='Resize', scale=(1333, 800), keep_ratio=True),  # MMDetection's; the paper names no size
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),  # MMDetection's; the paper does not state a size
     dict(type='RandomFlip', prob=0.5),  # the only augmentation; the authors' later work
     dict(type='PackDetInputs'),
 ]
@@ -24,7 +24,7 @@ train_dataloader = dict(
         ann_file='annotations/train.json',
         data_prefix=dict(img='images/'),
         metainfo=dict(classes=('lesion',)),
-        filter_cfg=dict(filter_empty_gt=False),  # images without a lesion are trained on, as negatives
+        filter_cfg=dict(filter_empty_gt=False),  # images without lesions are used for training, as negatives
         pipeline=train_pipeline,
     ),
 )

@@ -1,17 +1,17 @@
-# Frames of lung clips as tools/dataset_converters/pocus.py (or videos_to_clusters.py) writes them, three classes.
-# The folds are made by tools/evaluate.py, grouped by patient; MMPretrain's tools take them from `fold_file`.
+# Frames of lung clips, converted by tools/dataset_converters/pocus.py (or videos_to_clusters.py), three classes.
+# tools/evaluate.py makes the patient-wise folds; MMPretrain's tools read them from `fold_file`.
 _meta_keys = ('sample_idx', 'img_path', 'frame', 'video_id', 'patient_id', 'split')
 
 train_pipeline = [  # released code, eval_pretrained_model.py
-    dict(type='LoadFrame'),  # from the frame store, or the image file
-    dict(  # its window is drawn on the frame as squashed to a square
+    dict(type='LoadFrame'),  # from the frame store or an image file
+    dict(  # the window is drawn on the frame squashed to a square
         type='AntialiasedRandomResizedCrop', scale=224, crop_ratio_range=(0.8, 1.0), aspect_ratio_range=(0.8, 1.25)
     ),
     dict(type='RandomFlip', prob=0.5, direction='horizontal'),
     dict(type='PackInputs', meta_keys=_meta_keys),
 ]
 test_pipeline = [
-    dict(type='LoadFrame'),  # from the frame store, or the image file
+    dict(type='LoadFrame'),  # from the frame store or an image file
     dict(type='AntialiasedResize', scale=224),
     dict(type='PackInputs', meta_keys=_meta_keys),
 ]

@@ -1,7 +1,7 @@
 # Sample pair generation as in the paper: three frames in time order, mix, then augment each view.
-# The paper names crop, flip, rotation and jitter (Sec. 4); their ranges are the released code's.
+# The paper mentions crop, flip, rotation and jitter (Sec. 4); their ranges are the released code's.
 spg_crop_and_flip = [
-    dict(  # its window is drawn on the frame as squashed to a square, as the released code does
+    dict(  # the window is drawn on the frame squashed to a square, as the released code does
         type='AntialiasedRandomResizedCrop',
         scale=224,  # Sec. 4
         crop_ratio_range=(0.8, 1.0),
@@ -31,8 +31,8 @@ spg_pipeline = [
         type='MixFrames',
         alpha=0.5,  # ξ ~ Beta(0.5, 0.5), Sec. 3
         beta=0.5,
-        shared_ratio=False,  # ξ1 and ξ2 are drawn apart, Sec. 3
-        out_dtype='uint8',  # ColorJitter takes nothing else
+        shared_ratio=False,  # ξ1 and ξ2 are drawn independently, Sec. 3
+        out_dtype='uint8',  # the only type that ColorJitter takes
     ),
     dict(
         type='TransformBroadcaster',  # each view gets its own random numbers

@@ -1,15 +1,15 @@
-# Sample pair generation as in the paper, as spg_paper.py has it, in two halves: workers only load three frames and draw
-# the random numbers; SPGDataPreprocessor mixes and augments a whole batch on the model's device, GPU or CPU.
-device_spg_pipeline = [  # another name, so that a config that has spg_pipeline can have both as bases
+# Sample pair generation as in the paper and spg_paper.py, in two halves: workers only load three frames and draw the
+# random numbers; SPGDataPreprocessor mixes and augments a whole batch on the model's device, GPU or CPU.
+device_spg_pipeline = [  # another name, so that a config can inherit from both files
     dict(type='SampleVideoFrames', num_frames=3),  # Sec. 3
-    dict(type='LoadVideoFrames', color_type='unchanged'),  # grey stays at one channel until it is normalised
+    dict(type='LoadVideoFrames', color_type='unchanged'),  # grey frames keep one channel until normalisation
     dict(
-        type='DrawViews',  # each view gets its own random numbers: those that spg_paper.py would draw
+        type='DrawViews',  # each view gets its own random numbers, the same as with spg_paper.py
         scale=224,
         alpha=0.5,  # ξ ~ Beta(0.5, 0.5), Sec. 3
         beta=0.5,
-        shared_ratio=False,  # ξ1 and ξ2 are drawn apart, Sec. 3
-        # The paper names crop, flip, rotation and jitter (Sec. 4); their ranges are the released code's.
+        shared_ratio=False,  # ξ1 and ξ2 are drawn independently, Sec. 3
+        # The paper mentions crop, flip, rotation and jitter (Sec. 4); their ranges are the released code's.
         crop_ratio_range=(0.8, 1.0),
         aspect_ratio_range=(0.8, 1.25),
         flip_prob=0.5,

@@ -1,5 +1,5 @@
 # Sample pair generation as in the released code: three frames, augment each, then mix with one ratio.
-# (There the frame drawn second is the anchor, whatever its time; here the anchor stays the frame in the middle.)
+# (There the frame drawn second is the anchor, whatever its time; here the anchor is still the middle frame.)
 spg_pipeline = [
     dict(type='SampleVideoFrames', num_frames=3),
     dict(type='LoadVideoFrames', color_type='color'),
@@ -8,8 +8,8 @@ spg_pipeline = [
         mapping=dict(img='imgs'),
         auto_remap=True,
         share_random_params=False,
-        transforms=[  # released code, dataset_wrapper; its rotation is switched off
-            dict(type='AntialiasedResize', scale=224),  # so that the crop's pixels are resized twice, as they are there
+        transforms=[  # released code, dataset_wrapper; its rotation is disabled
+            dict(type='AntialiasedResize', scale=224),  # so that the crop is resized twice, as in the released code
             dict(
                 type='AntialiasedRandomResizedCrop',
                 scale=224,

@@ -1,4 +1,4 @@
-# The backbone of everything that MMPretrain trains here.
+# The backbone of all MMPretrain models here.
 model = dict(
     backbone=dict(
         type='ResNet',
@@ -6,8 +6,8 @@ model = dict(
         out_indices=(3,),
         norm_cfg=dict(type='BN'),
         norm_eval=False,
-        # Residual branches start at 1, as torchvision's and the released code's do. MMPretrain's default starts them at
-        # 0, and Adam at 3e-4 opens them by at most 3e-4 a step: a short run would train no residual network.
+        # Residual branches start at 1, as in torchvision and the released code. MMPretrain's default starts them at 0,
+        # and Adam at 3e-4 opens them by at most 3e-4 per step: a short run would not train a residual network.
         zero_init_residual=False,
     ),
 )

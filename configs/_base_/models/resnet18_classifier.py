@@ -2,11 +2,11 @@ _base_ = './resnet18.py'
 
 model = dict(
     type='ImageClassifier',
-    data_preprocessor=dict(  # what USCL backbones are pretrained with; released code, eval_pretrained_model.py
+    data_preprocessor=dict(  # as in USCL pretraining; released code, eval_pretrained_model.py
         type='ClsDataPreprocessor',
         num_classes=3,
-        mean=[127.5, 127.5, 127.5],  # 0.5 of [0, 1]
-        std=[63.75, 63.75, 63.75],  # 0.25 of [0, 1]
+        mean=[127.5, 127.5, 127.5],  # 0.5 for [0, 1]
+        std=[63.75, 63.75, 63.75],  # 0.25 for [0, 1]
         to_rgb=True,
     ),
     neck=dict(type='GlobalAveragePooling'),

@@ -4,8 +4,8 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=35, norm_type=2),  # see below
 )
 param_scheduler = [
-    # As MMDetection warms up, but in 100 iterations for so few images. Without it and the clipping the mask loss
-    # exploded: short runs ended in NaN.
+    # Like MMDetection's warm-up, but in 100 iterations because there are few images. Without it and without
+    # gradient clipping the mask loss exploded: short runs ended in NaN.
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=100),
     dict(type='MultiStepLR', begin=0, end=30, by_epoch=True, milestones=[10, 20], gamma=0.1),  # the authors' later work
 ]

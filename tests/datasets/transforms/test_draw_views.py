@@ -106,7 +106,7 @@ def test_shared_ratio_and_what_is_switched_off():
 
 def test_frames_that_cannot_be_used():
     for imgs in ([], frames(4), [frames(1)[0], frames(1, (5, 6))[0]]):
-        with pytest.raises(ValueError, match=r"one to three frames of one size, got .* for video 'v7'"):
+        with pytest.raises(ValueError, match=r"DrawViews .*'v7'"):
             DrawViews(8)(dict(imgs=imgs, video_id='v7'))
     for settings in (dict(scale=0), dict(scale=(1, 2, 3)), dict(flip_prob=2), dict(degrees=-1), dict(alpha=0)):
         with pytest.raises(ValueError, match=r'should'):
@@ -129,11 +129,11 @@ def test_a_ragged_batch_in_one_tensor():
 
 
 def test_collate_functions_refuse_what_is_not_theirs():
-    with pytest.raises(TypeError, match=r"DrawViews and PackFrames, got \['inputs'\].*default_collate"):
+    with pytest.raises(TypeError, match=r"PackFrames.*\['inputs'\].*default_collate"):
         collate_frames([dict(inputs=[torch.zeros(3, 4, 4)])])
     with pytest.raises(TypeError, match=r'collate_frames\.PlannedView'):
         default_collate([item(3), item(3)])
-    with pytest.raises(ValueError, match=r"'v1' has no view_params: put DrawViews"):
+    with pytest.raises(ValueError, match=r"'v1' .*view_params.*DrawViews"):
         PackFrames()(dict(imgs=frames(1), video_id='v1'))
 
 

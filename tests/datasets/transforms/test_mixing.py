@@ -62,7 +62,7 @@ def test_two_frames_are_the_pair_and_one_is_used_twice(dtype):
 
 @pytest.mark.parametrize('imgs', [[], IMGS + IMGS[:1], [IMGS[0], IMGS[1][:4], IMGS[2]]])
 def test_wrong_frames_are_refused(imgs):
-    with pytest.raises(ValueError, match=r"one to three frames of one size, got .* 'v3'.*SampleVideoFrames"):
+    with pytest.raises(ValueError, match=r"MixFrames .*'v3'.*SampleVideoFrames"):
         MixFrames()(dict(imgs=imgs, video_id='v3'))
 
 

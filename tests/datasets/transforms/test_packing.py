@@ -60,7 +60,7 @@ def test_only_the_keys_asked_for_are_kept():
     'img', [np.zeros((4, 4, 3)), [np.zeros((4, 4))], [np.zeros((4, 4, 3)), np.zeros((3, 4, 4))]], ids=str
 )
 def test_what_are_no_views_is_refused(img):
-    with pytest.raises(ValueError, match=r"PackViews takes a list of views of shape \(H, W, 3\), got .* 'v7'.*MixFram"):
+    with pytest.raises(ValueError, match=r"PackViews .*'v7'.*MixFrames"):
         PackViews()(dict(img=img, video_id='v7'))
 
 

@@ -64,7 +64,7 @@ def test_wrong_settings_and_a_model_that_was_told_nothing(build, samples, name):
             build(name, **settings)
     model = build(name)
     views = [torch.randn(2, 3, 32, 32)] * model.num_views
-    with pytest.raises(ValueError, match=r'does not know its training set: add .*dict\(type=.TrainingSetHook'):
+    with pytest.raises(ValueError, match=r'dict\(type=.TrainingSetHook'):
         model.loss(views, samples([0, 1]))
-    with pytest.raises(ValueError, match=r'none of the 5 training samples has a label.*label_fraction'):
+    with pytest.raises(ValueError, match=r'5 training samples .*label_fraction'):
         model.start_training(5, 0)

@@ -74,10 +74,10 @@ def test_labels_count_and_belong_to_their_images(on_logits, samples, name):
 def test_wrong_labels_and_views_are_refused(build, samples, name):
     model = start(build(name))
     views = [torch.randn(2, 3, 32, 32)] * model.num_views
-    with pytest.raises(ValueError, match=r'has label 3, but model.head.num_classes is 3: set num_classes'):
+    with pytest.raises(ValueError, match=r'label 3, .*model.head.num_classes'):
         model.loss(views, samples([0, 3]))
     for wrong in ([*views, views[0]], [views[0][0]] * model.num_views):
-        with pytest.raises(ValueError, match=rf'takes {model.num_views} view.*MultiView'):
+        with pytest.raises(ValueError, match=rf'{model.num_views} view.*MultiView'):
             model.loss(wrong, samples([0, 1]))
-    with pytest.raises(ValueError, match=r'got a list of 2: set collate_fn=.*default_collate'):
+    with pytest.raises(ValueError, match=r'list of 2: .*default_collate'):
         model.predict([torch.randn(3, 32, 32)] * 2)

@@ -102,9 +102,7 @@ def test_without_labels_the_loss_is_an_exact_zero_with_a_graph():
 @pytest.mark.parametrize('label', [3, 12, -2])
 def test_a_label_outside_num_classes_names_video_and_remedy(label):
     head = build(num_classes=3, in_channels=5)
-    with pytest.raises(
-        ValueError, match=rf"video 'v1' has label {label}, but model.head.num_classes is 3: set num_classes"
-    ):
+    with pytest.raises(ValueError, match=rf"video 'v1' .*{label}, .*model.head.num_classes"):
         head.loss(torch.randn(4, 5), torch.randn(4, 4), samples([0, label]))
 
 

@@ -67,7 +67,7 @@ def test_half_precision_is_computed_in_float32():
 
 @pytest.mark.parametrize('shapes', [((1, 8), (1, 8)), ((4, 8), (3, 8)), ((4, 8, 1), (4, 8, 1))])
 def test_inputs_without_negatives_or_of_other_shapes_are_refused(shapes):
-    with pytest.raises(ValueError, match=r'one pair has no negatives.*PairBatchSampler|expected two tensors'):
+    with pytest.raises(ValueError, match=r'PairBatchSampler|\(N, C\)'):
         build()(*(torch.randn(shape) for shape in shapes))
 
 

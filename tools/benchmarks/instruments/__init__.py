@@ -1,1 +1,1 @@
-"""What the scripts of ``tools/benchmarks`` measure and break: speed, kills, damaged files."""
+"""Shared code of ``tools/benchmarks``: measuring speed, killing runs, damaging files."""

@@ -1,4 +1,4 @@
-"""Time what a pretraining config says."""
+"""Time the training defined by a pretraining config."""
 
 import copy
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ from .workload import CountedBatches, Workload
 
 
 class AsPrepared(nn.Module):
-    """Stands in for a data preprocessor where batches have been through it."""
+    """Replaces a data preprocessor for batches that have already been through it."""
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Return ``data`` as it is."""
+        """Return ``data`` unchanged."""
         return data
 
 
@@ -36,26 +36,26 @@ def benchmark_config(
     workers: int | None = None,
     options: dict | None = None,
 ) -> Config:
-    """Point a pretraining config at the data to be timed on.
+    """Adapt a pretraining config to the benchmark data.
 
-    All videos are used and keep their labels, whatever classes and splits the config has for its own data.
+    All videos are used and keep their labels, regardless of the config's classes and splits.
 
     Args:
-        path: Of the config.
-        data_root: Folder that a converter wrote.
-        size: Side of a view in pixels.
-        batch_size: Videos in a batch.
-        workers: Processes that load; None keeps the config's.
-        options: Changes to the config, made last.
+        path: Path of the config.
+        data_root: Folder written by a converter.
+        size: Side length of a view in pixels.
+        batch_size: Videos per batch.
+        workers: Number of loading processes; None keeps the config's.
+        options: Changes to the config, applied last.
 
     Raises:
-        ValueError: The config trains on another type of data.
+        ValueError: The config trains on another type of dataset.
     """
     cfg = Config.fromfile(path)
     loader: Any = cfg.get('train_dataloader') or {}
     dataset: Any = loader.get('dataset') or {}
     if dataset.get('type') != 'VideoClusterDataset':
-        raise ValueError(f'{path} should train on a VideoClusterDataset, not wrapped, got {dataset.get("type")!r}.')
+        raise ValueError(f'{path} should train on an unwrapped VideoClusterDataset, got {dataset.get("type")!r}.')
     dataset.update(data_root=str(data_root), split=None, label_map=None, classes=None, filter_cfg=None)
     dataset.update(label_fraction=1.0, data_fraction=1.0)
     loader.batch_size = batch_size
@@ -72,17 +72,17 @@ def benchmark_config(
 class ConfigWorkload(Workload):
     """The loader, preprocessor, model and optimiser of a config, built as MMEngine's runner builds them.
 
-    Hooks are left out. The loader's order is replaced by :class:`CountedBatches`, everything else of it stays.
+    Hooks are left out. The loader's order is replaced by :class:`CountedBatches`; everything else is unchanged.
 
     Args:
         cfg: See :func:`benchmark_config`.
-        name: As reports show it.
-        device: Of the network.
-        seed: Of weights and draws.
+        name: Display name.
+        device: Device of the network.
+        seed: Seed of weights and draws.
 
     Attributes:
-        view_size: Height and width in pixels of what the network gets.
-        makes_views: Whether views are made by the data preprocessor rather than by the loader.
+        view_size: Height and width in pixels of the network's input.
+        makes_views: Whether the data preprocessor makes the views, instead of the loader.
     """
 
     def __init__(self, cfg: Config, name: str, device: torch.device, seed: int = 0) -> None:
@@ -100,7 +100,7 @@ class ConfigWorkload(Workload):
         model = MODELS.build(cfg.model)
         model.init_weights()
         self._model = model.to(device).train()
-        if hasattr(model, 'start_training'):  # what its hook does in a run
+        if hasattr(model, 'start_training'):  # done by its hook in a real run
             model.start_training(len(self._videos), 1)
         self._optim = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
         self._preprocessor = model.data_preprocessor
@@ -113,11 +113,11 @@ class ConfigWorkload(Workload):
         self.views, self.view_size = len(views), tuple(views[0].shape[-2:])
 
     def video_ids(self) -> list[str]:
-        """The videos that are trained on."""
+        """The training videos."""
         return [self._videos.get_data_info(i)['video_id'] for i in range(len(self._videos))]
 
     def batches(self, count: int, one_core: bool = False) -> Iterable[Any]:
-        """See :class:`Workload`; every pass is an epoch with draws of its own."""
+        """See :class:`Workload`; every pass is an epoch with new draws."""
         loader = self._single if one_core else self._loader
         loader.batch_sampler.count = count  # type: ignore[union-attr]
         self._epoch += 1
@@ -135,7 +135,7 @@ class ConfigWorkload(Workload):
         self._run(batches, self._preprocessor)
 
     def train_prepared(self, batches: Iterable[Any]) -> None:
-        """Train on batches that the data preprocessor has been applied to."""
+        """Train on batches that have been through the data preprocessor."""
         self._run(batches, AsPrepared())
 
     def _run(self, batches: Iterable[Any], preprocessor: nn.Module) -> None:
@@ -143,12 +143,12 @@ class ConfigWorkload(Workload):
         self._model.data_preprocessor = preprocessor
         for batch in batches:
             for value in self._model.train_step(batch, self._optim).values():
-                value.item()  # as MMEngine's runner does in every step, which waits for the device
+                value.item()  # MMEngine's runner does this in every step, which waits for the device
         self._model.data_preprocessor = self._preprocessor
 
 
 def _build_loader(loader: dict, seed: int) -> DataLoader:
     loader = {key: value for key, value in loader.items() if key not in ('drop_last', 'shuffle')}
-    # The order and the number of the batches are the benchmark's; a sampler of the same length has no part in it.
+    # The benchmark sets the order and number of batches; a sampler of the same length would have no effect.
     loader |= {'sampler': {'type': 'DefaultSampler', 'shuffle': False}, 'batch_sampler': {'type': CountedBatches}}
     return Runner.build_dataloader(loader, seed=seed)

@@ -1,7 +1,7 @@
-"""Whole files, damaged in ways that find what a reader takes for granted: strategies of Hypothesis.
+"""Hypothesis strategies that damage files in ways that reveal what a reader takes for granted.
 
-All take whole files of one kind, of which one is damaged each time. What is drawn does not depend on the file, so that
-strategies are built once: places in it are numbers of which the remainder counts.
+Every strategy takes valid files of one kind and damages one of them at a time. Draws do not depend on the file, so that
+strategies are built only once: a place in a file is a number modulo its length.
 """
 
 import csv
@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 Draw = Callable[[st.SearchStrategy], Any]
 Files = Sequence[bytes]
-Edits = Sequence[tuple[int, int, Callable[[bytes, Files], bytes]]]  # where, how long, what comes in its place
+Edits = Sequence[tuple[int, int, Callable[[bytes, Files], bytes]]]  # place, length, replacement
 
-DECOY = 'canary'  # part of the names of files that no reader has any business with
+DECOY = 'canary'  # part of the names of files that no reader may touch
 _PATHS = (f'../{DECOY}.png', f'/{DECOY}.png', f'..\\{DECOY}.png', f'C:\\{DECOY}.png', f'a/../../{DECOY}.png', '.', '/')
 _TEXTS = ('', ' ', '\x00', '\ud800', 'ﷺ' * 50, '\u202eabc', 'é', 'NaN', 'x' * 200_000, '-1', '1e999', '0' * 5000)
 _NUMBERS = (0, -1, 1, 2**31, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, float('inf'), float('nan'))
@@ -52,7 +52,7 @@ _PERHAPS_EDITS: st.SearchStrategy[Edits] = st.just(()) | _EDITS
 
 
 def damaged_bytes(files: Files) -> st.SearchStrategy[bytes]:
-    """Some changes: bytes flipped, replaced, cut off, deleted, doubled, swapped, spliced with another file."""
+    """Make a few changes to bytes: flip, replace, truncate, delete, duplicate, swap, splice with another file."""
     return st.builds(_edit, st.sampled_from(files), _EDITS, st.just(files))
 
 
@@ -74,9 +74,9 @@ def _rest(data: bytes, place: int) -> bytes:
 
 @st.composite
 def damaged_json(draw: Draw, files: Files) -> bytes:
-    """Other values, keys and structure of a JSON file, or other bytes.
+    """Change values, keys and structure of a JSON file, and perhaps its bytes.
 
-    The result may have keys twice, numbers and texts that no JSON file should have, and lists in lists in lists.
+    The result may have duplicate keys, numbers and strings that are invalid in JSON, and deeply nested lists.
     """
     document = [json.loads(files[draw(_PLACE) % len(files)])]
     for _ in range(draw(_FEW)):
@@ -84,14 +84,14 @@ def damaged_json(draw: Draw, files: Files) -> bytes:
             _change_node(draw, nodes)
     text = json.dumps(document[0] if document else None, ensure_ascii=draw(st.booleans()))
     keys = list(re.finditer(r'\{("[^"]*": )', text))
-    if keys and draw(_FEW) == 3:  # a key twice, or a value that overflows the stack
+    if keys and draw(_FEW) == 3:  # a duplicate key, perhaps with a value that overflows the stack
         key = keys[draw(_PLACE) % len(keys)]
         text = f'{text[: key.end()]}{draw(_VALUE.map(json.dumps) | _NESTED)}, {key[1]}{text[key.end() :]}'
     return _edit(text.encode('utf-8', errors='surrogatepass'), draw(_PERHAPS_EDITS), files)
 
 
 def _nodes(holder: Any) -> list[tuple[Any, Any]]:
-    """All (holder, key) pairs of a document; the documents are small."""
+    """All (holder, key) pairs of a small document."""
     keys = list(holder) if isinstance(holder, dict) else range(len(holder)) if isinstance(holder, list) else []
     found = [(holder, key) for key in keys]
     return found + [pair for key in keys for pair in _nodes(holder[key])]
@@ -114,7 +114,7 @@ def _change_node(draw: Draw, nodes: Sequence[tuple[Any, Any]]) -> None:
 
 @st.composite
 def damaged_csv(draw: Draw, files: Files) -> bytes:
-    """Other cells, rows, columns, quotes, separators and encodings of a CSV file, or other bytes."""
+    """Change cells, rows, columns, quotes, separators and encoding of a CSV file, and perhaps its bytes."""
     rows = list(csv.reader(io.StringIO(files[draw(_PLACE) % len(files)].decode())))
     for _ in range(draw(_FEW)):
         at, of_row, cells, columns, kept = draw(_ROW_EDIT)
@@ -123,14 +123,14 @@ def damaged_csv(draw: Draw, files: Files) -> bytes:
         start = of_row % (len(row) + 1)
         rows[at : at + kept] = [row[:start] + cells + row[start + columns :]] if kept < 2 else []
     text = io.StringIO()
-    # Python 3.10 does not write the character 0: another one is written in its place.
+    # Python 3.10 does not write the null character: write a placeholder and replace it.
     rows = [[cell.replace('\0', '\ue000') for cell in row] for row in rows]
     csv.writer(text, delimiter=draw(_SEPARATOR), quoting=draw(_QUOTING)).writerows(rows)
     content = text.getvalue().replace('\ue000', '\0').encode(draw(_ENCODING), errors='replace')
     return _edit(content, draw(_PERHAPS_EDITS), files)
 
 
-# Row, column, what comes there, in place of how many cells; in front of that row, in its place, or two rows less.
+# Row, column, new cells, number of old cells; then 0 to insert the row, 1 to replace it, 2 to delete two rows.
 _CELL = (_SCALAR | st.sampled_from(('"', 'a"b', '\r', ',,', '\n'))).map(str)
 _ROW_EDIT = st.tuples(_PLACE, _PLACE, st.lists(_CELL, max_size=2), st.integers(0, 2), st.integers(0, 2))
 _SEPARATOR, _QUOTING = st.sampled_from(',,,;\t'), st.sampled_from((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
@@ -138,7 +138,7 @@ _ENCODING = st.sampled_from(('utf-8', 'utf-8', 'utf-8', 'utf-8-sig', 'utf-16', '
 
 
 def damaged_png(files: Files) -> st.SearchStrategy[bytes]:
-    """Other bytes of a PNG file; every other time its checksums fit, so that a decoder goes on to what is wrong."""
+    """Damage a PNG file; every other time its checksums are corrected, so that decoders get past them."""
     return damaged_bytes(files) | damaged_bytes(files).map(_with_checksums)
 
 
@@ -154,7 +154,7 @@ def _with_checksums(content: bytes) -> bytes:
 
 
 def damaged_zip(files: Files) -> st.SearchStrategy[bytes]:
-    """Other bytes of a file, or, if it is a zip archive, of one file in it, after which the archive is whole again."""
+    """Damage a zip archive as a whole, or one file in an archive that is otherwise valid."""
     archives = [file for file in files if zipfile.is_zipfile(io.BytesIO(file))]
     inner = st.builds(_edit_archive, st.sampled_from(archives), _PLACE, _EDITS, st.integers(0, 9))
     return damaged_bytes(files) | inner
@@ -175,7 +175,7 @@ def _edit_archive(content: bytes, place: int, edits: Edits, decoy: int) -> bytes
 
 @st.composite
 def damaged_safetensors(draw: Draw, files: Files) -> bytes:
-    """Other bytes of a safetensors file, or another structure of its JSON header, whose length then fits."""
+    """Damage the JSON header of a safetensors file, with the length corrected, and perhaps any bytes."""
     content = files[draw(_PLACE) % len(files)]
     length = struct.unpack('<Q', content[:8])[0]
     header = draw(damaged_json([content[8 : 8 + length]]))

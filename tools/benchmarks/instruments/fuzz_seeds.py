@@ -1,4 +1,4 @@
-"""Small whole files, made here, of every kind that is read; fuzzing damages them."""
+"""Small valid files of every kind that is read, generated here to be damaged by fuzzing."""
 
 import io
 import os
@@ -20,7 +20,7 @@ SIZE = 32  # pixels
 
 
 def moving_square(count: int = 6) -> np.ndarray:
-    """(count, 32, 32, 3), uint8: a bright square that moves."""
+    """(count, 32, 32, 3), uint8: a moving bright square."""
     frames = np.random.default_rng(0).integers(0, 60, (count, SIZE, SIZE, 3), np.uint8)
     for index, frame in enumerate(frames):
         frame[8:16, index * 3 : index * 3 + 12] = 220
@@ -40,7 +40,7 @@ def clip(path: Path, codec: str, pixels: str) -> bytes:
 
 
 def picture(mode: str, suffix: str) -> bytes:
-    """An image of a mode of Pillow."""
+    """An image in a Pillow mode."""
     image = Image.fromarray(moving_square(1)[0])
     if mode == 'I;16':
         image = Image.fromarray(np.asarray(image.convert('L')).astype(np.uint16) << 8)
@@ -57,7 +57,7 @@ def encode(image: Image.Image, suffix: str) -> bytes:
 
 
 def dicom(is_implicit: bool, as_jpeg: bool) -> bytes:
-    """Four grey frames; without compression in implicit or explicit little endian."""
+    """Four grey frames; uncompressed files are implicit or explicit little endian."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.encaps import encapsulate
     from pydicom.uid import UID, generate_uid
@@ -83,7 +83,7 @@ def dicom(is_implicit: bool, as_jpeg: bool) -> bytes:
 
 
 class _Planted:
-    """A pickle of this would run code, if anybody let it."""
+    """Its pickle would run code if anything unpickled it."""
 
     def __init__(self, function: Callable, *arguments: Any) -> None:
         self.call = function, arguments
@@ -93,7 +93,7 @@ class _Planted:
 
 
 def planted() -> list[Any]:
-    """Objects whose pickles ask for code to be run."""
+    """Objects whose pickles try to run code."""
     return [_Planted(os.system, f'touch {DECOY}'), _Planted(open, DECOY, 'w'), _Planted(os.remove, DECOY)]
 
 
@@ -110,7 +110,7 @@ def dataset(root: Path) -> tuple[list[dict], dict[str, bytes]]:
 
 
 def unfinished_store(root: Path) -> dict[str, bytes]:
-    """The store of a run that died after two videos: a shard and its journal, and no index."""
+    """The store of a run interrupted after two videos: a shard and its journal, without an index."""
     with StoreWriter(root, 'ab') as store:
         for name in 'ab':
             store.add(name, moving_square(3), {})

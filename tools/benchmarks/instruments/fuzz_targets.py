@@ -1,4 +1,4 @@
-"""The readers that are fuzzed: for each its errors, and small whole files, made here, that are then damaged."""
+"""The fuzzed readers, each with its documented errors and small valid files to damage."""
 
 import importlib.util
 import pickle
@@ -15,7 +15,7 @@ from uscl.clips import open_clip
 from uscl.clips.discovery import find_sources
 from uscl.clips.source_index import read_index
 from uscl.convert.lesions.class_lists import read_class_lists
-from uscl.convert.lesions.masks import read_binary_mask, read_colour_mask
+from uscl.convert.lesions.masks import read_colour_mask, read_mask
 from uscl.convert.pocus.pocus_clone import read_table
 from uscl.convert.pocus.pocus_folds import read_fold
 from uscl.core.errors import ClipError, SourceError
@@ -32,7 +32,7 @@ from .damaged_files import damaged_bytes, damaged_csv, damaged_json, damaged_png
 from .fuzz_seeds import SIZE, clip, dataset, dicom, encode, picture, planted, unfinished_store
 from .fuzzing import Reader
 
-# Suffix of a reader's inputs: (suffix, codec, pixel format) of its seeds.
+# Suffix of a reader's inputs: (suffix, codec, pixel format) of its seed files.
 CLIPS = {
     '.mp4': (('.mp4', 'libx264', 'yuv420p'), ('.mov', 'mpeg4', 'yuv420p'), ('.mov', 'mjpeg', 'yuvj420p')),
     '.avi': (('.avi', 'mpeg4', 'yuv420p'), ('.avi', 'mjpeg', 'yuvj420p'), ('.avi', 'rawvideo', 'yuv420p')),
@@ -42,15 +42,15 @@ CLIPS = {
 }
 PICTURES = {'.png': ('1', 'L', 'P', 'RGB', 'RGBA', 'I;16'), '.jpg': ('L', 'RGB'), '.bmp': ('L', 'P', 'RGB')}
 PICTURES['.tif'] = ('1', 'L', 'RGB', 'I;16', 'F')
-_LARGEST_CLIP = 200_000  # bytes: of the demo's clips, those that are read quickly
+_LARGEST_CLIP = 200_000  # bytes; only demo clips that are read quickly
 
 
 def make_readers(folder: Path, demo_clips: Sequence[Path] = ()) -> list[Reader]:
-    """All readers with their seeds.
+    """All readers with their seed files.
 
     Args:
-        folder: Where files may be written, to be read back as seeds.
-        demo_clips: Real clips; small ones become seeds, too.
+        folder: Folder for temporary files that become seeds.
+        demo_clips: Real clips; small ones also become seeds.
     """
     readers = [_clip_reader(suffix, folder, demo_clips) for suffix in CLIPS]
     readers += [_folder_reader(suffix) for suffix in PICTURES]
@@ -93,7 +93,7 @@ def _dicom_reader() -> Reader:
 
 def _masks() -> Reader:
     def read(path: Path) -> None:
-        read_binary_mask(path, 16)
+        read_mask(path, 16)
         read_colour_mask(path, 16)
 
     mask = np.zeros((SIZE, SIZE, 3), np.uint8)
@@ -104,7 +104,7 @@ def _masks() -> Reader:
 
 def _tables() -> list[Reader]:
     def check_index(path: Path) -> None:
-        for row in read_index(path):
+        for row in read_index(path, path.parent)[0]:
             _expect_inside(path.parent, row['path'])
         find_sources(path.parent)
 
@@ -152,7 +152,7 @@ def _checkpoints(folder: Path) -> list[Reader]:
 
 
 def _dataset_files(folder: Path) -> list[Reader]:
-    """What the converters write: annotation, folds, frame store."""
+    """Files written by the converters: annotation, folds, frame store."""
     entries, around = dataset(folder / 'data')
     annotations = around.pop('annotations.json')
     folds = [{'train': ['a'], 'val': [], 'test': ['b']}, {'train': ['b'], 'val': [], 'test': ['a']}]
@@ -178,19 +178,19 @@ def _dataset_files(folder: Path) -> list[Reader]:
         }
         found = set(damaged_videos(root))
         if is_shard and found != changed:
-            raise AssertionError(f'the checksums name {sorted(found)}, changed were {sorted(changed)}')
+            raise AssertionError(f'the checksums report {sorted(found)}, but {sorted(changed)} were changed')
 
     def check_journal(path: Path) -> None:
         with StoreWriter(path.parents[1], ()) as store:
             store.commit()
         if damaged := damaged_videos(path.parents[1]):
-            raise AssertionError(f'taken up although damaged: {damaged}')
+            raise AssertionError(f'recovered although damaged: {damaged}')
 
     def read_and_check_folds(path: Path) -> None:
         found = read_folds(path)
         try:
             check_folds(found, [{**entry, 'label': 'covid'} for entry in entries])
-        except ValueError as error:  # speaks of folds and data: whoever calls it knows the files
+        except ValueError as error:  # about folds and data; the caller knows the files
             raise ValueError(f'{path}: {error}') from error
 
     documented = (ValueError, FileNotFoundError)
@@ -213,4 +213,4 @@ def _dataset_files(folder: Path) -> list[Reader]:
 
 def _expect_inside(root: Path, name: str) -> None:
     if not (root / name).resolve().is_relative_to(root.resolve()):
-        raise AssertionError(f'{name!r} leads out of the folder')
+        raise AssertionError(f'{name!r} leads outside the folder')

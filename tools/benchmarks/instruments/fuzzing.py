@@ -1,4 +1,4 @@
-"""Feed readers with damaged files, in a process of their own that may die of it."""
+"""Feed damaged files to readers in a process of their own, which may crash."""
 
 import math
 import multiprocessing
@@ -24,29 +24,29 @@ from hypothesis.strategies import SearchStrategy
 
 from .damaged_files import DECOY
 
-_STALLED = 12  # times the limit of CPU seconds may pass on the clock: machines are shared
-_ADDRESSES = 4  # times the limit of memory may be reserved; what is reserved need not be used
-# Inputs that are drawn together, no two of them alike; some 10 ms each.
+_STALLED = 12  # wall-clock limit as a multiple of the CPU limit, since machines are shared
+_ADDRESSES = 4  # address space limit as a multiple of the memory limit
+# Inputs that are drawn together, all different; some 10 ms each.
 _DRAWN = settings(
     max_examples=20, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
-# What reading never needs, as Python's audit hooks call it.
-_OWN_FILES = {'os.remove', 'os.rename'}  # of files elsewhere
+# Operations that reading never needs, as named by Python's audit hooks.
+_OWN_FILES = {'os.remove', 'os.rename'}  # allowed in the folder of the input
 _FORBIDDEN = {*_OWN_FILES, 'os.system', 'os.exec', 'os.posix_spawn', 'subprocess.Popen', 'socket.connect'}
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What is fuzzed.
+    """A target of fuzzing.
 
     Attributes:
-        name: Of the row in the table.
-        file: Where an input is written, relative to a folder of its own; readers may look at the suffix.
-        seeds: Whole files, which are then damaged.
-        damaged: How: what inputs there may be of these files.
-        read: Gets the path of an input and reads all of it; may return anything.
-        errors: What it raises, as it documents, for what cannot be read. The message should name the file.
-        around: Contents of other files that it needs, by their path relative to the folder.
+        name: Name of the row in the table.
+        file: Path of an input, relative to its own folder; readers may use the suffix.
+        seeds: Valid files to damage.
+        damaged: Makes the strategy of inputs from these files.
+        read: Receives the path of an input and reads all of it; may return anything.
+        errors: Documented errors for unreadable input. The message should name the file.
+        around: Contents of other required files, by path relative to the folder.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Reader:
     around: Mapping[str, bytes] = field(default_factory=dict)
 
     def inputs(self, seed: int) -> Iterator[bytes]:
-        """Damaged files without end; the same for the same ``seed``, seed files and version of Hypothesis."""
+        """Endless damaged files; deterministic for the same ``seed``, seed files and version of Hypothesis."""
         return chain.from_iterable(dict.fromkeys(self._draw(f'{seed}/{self.name}/{batch}')) for batch in count())
 
     def _draw(self, seed: str) -> list[bytes]:
@@ -76,16 +76,16 @@ class Reader:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an input.
+    """Result for one input.
 
     Attributes:
         reader: Name of the reader.
-        number: Of the input.
-        kind: 'fine', 'refused', or a finding: 'error' (an exception that is not documented), 'unnamed' (a message
-            without the file), 'memory', 'executed' (it ran code or touched other files), 'hang', 'crash'.
-        detail: The error.
+        number: Number of the input.
+        kind: 'fine', 'refused', or a finding: 'error' (an undocumented exception), 'unnamed' (a message without the
+            file), 'memory', 'executed' (it ran code or touched other files), 'hang', 'crash'.
+        detail: Text of the error.
         seconds: CPU time.
-        memory: Most memory in MB that was used beyond what the process had.
+        memory: Peak memory in MB, beyond what the process used before.
     """
 
     reader: str
@@ -97,7 +97,7 @@ class Outcome:
 
     @property
     def is_finding(self) -> bool:
-        """Whether something is to be mended."""
+        """Whether there is something to fix."""
         return self.kind not in ('fine', 'refused')
 
 
@@ -107,17 +107,17 @@ def fuzz(
     """Read damaged files.
 
     Args:
-        readers: Every one gets as many inputs as the others, in turns.
-        inputs: Of all readers together.
-        seed: Of the damage.
-        seconds: CPU time after which reading one input is a hang; a clock stops it after twelve times that.
-        memory: MB that reading one input may take.
+        readers: Readers, each of which gets the same number of inputs, in turn.
+        inputs: Number of inputs over all readers.
+        seed: Seed of the damage.
+        seconds: CPU time after which reading an input counts as a hang; the wall-clock limit is twelve times that.
+        memory: MB allowed for reading one input.
 
     Yields:
-        What came of every input, and the input.
+        The result for every input, and the input.
     """
     context = multiprocessing.get_context('fork')
-    drawn = [reader.inputs(seed) for reader in readers]  # here: what is drawn depends on the modules of a process
+    drawn = [reader.inputs(seed) for reader in readers]  # in this process: draws depend on the imported modules
     process: Any = None
     with tempfile.TemporaryDirectory(prefix='fuzz-') as folder:
         for index in range(inputs):
@@ -152,7 +152,7 @@ def _death(reader: str, number: int, exit_code: int, seconds: float) -> Outcome:
 
 
 def _serve(connection: Connection, readers: Sequence[Reader], folder: Path, seconds: float, memory: int) -> None:
-    """Read what the main process sends, until it sends None."""
+    """Read the inputs sent by the main process, until it sends None."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
@@ -167,7 +167,7 @@ def _serve(connection: Connection, readers: Sequence[Reader], folder: Path, seco
     while task := connection.recv():
         index, number, content = task
         path = _place(home / readers[index].name, readers[index], content)
-        signal.setitimer(signal.ITIMER_PROF, seconds)  # by default their signals end the process
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # by default, these signals end the process
         signal.setitimer(signal.ITIMER_REAL, _STALLED * seconds)
         outcome = _read_one(readers[index], number, path, seen, memory)
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -176,8 +176,8 @@ def _serve(connection: Connection, readers: Sequence[Reader], folder: Path, seco
 
 
 def _place(folder: Path, reader: Reader, content: bytes) -> Path:
-    """Write an input and what belongs to it."""
-    shutil.rmtree(folder, ignore_errors=True)  # a reader may have taken up what lay there
+    """Write an input and the files that belong to it."""
+    shutil.rmtree(folder, ignore_errors=True)  # a reader may have changed the other files
     for name, part in {**reader.around, reader.file: content}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(part)
@@ -196,7 +196,7 @@ def _read_one(reader: Reader, number: int, path: Path, seen: list[str], memory: 
             kind = 'unnamed'
     except MemoryError as error:
         kind, detail = 'memory', f'MemoryError: {error}'
-    except BaseException as error:  # pyo3's panics are no Exception, either
+    except BaseException as error:  # including pyo3's panics, which are not an Exception
         kind, detail = 'error', f'{type(error).__name__}: {error}'
     spent, most = time.process_time() - start, _status('VmHWM') - before
     if seen:
@@ -207,7 +207,7 @@ def _read_one(reader: Reader, number: int, path: Path, seen: list[str], memory: 
 
 
 def _watch(home: Path) -> list[str]:
-    """Note in the list that is returned whatever this process does that reading the files in a folder does not need."""
+    """Record, in the returned list, everything this process does that reading the files in a folder does not need."""
     seen: list[str] = []
 
     def note(event: str, arguments: tuple) -> None:
@@ -222,7 +222,7 @@ def _watch(home: Path) -> list[str]:
 
 
 def _status(key: str, reset: bool = False) -> float:
-    """A line of this process's status in MB; ``reset`` lets its peak start anew."""
+    """A line of this process's status in MB; ``reset`` resets the peak."""
     if reset:
         Path('/proc/self/clear_refs').write_text('5')
     for line in Path('/proc/self/status').read_text().splitlines():

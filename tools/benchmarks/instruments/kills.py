@@ -1,4 +1,4 @@
-"""Kill a training at random moments, resume it every time, and see whether anything is lost."""
+"""Kill a training run at random moments, resume it each time, and check that nothing is lost."""
 
 import contextlib
 import math
@@ -26,15 +26,15 @@ _POLL = 0.001  # seconds
 
 @dataclass
 class KillRecord:
-    """One life of the training.
+    """One life of the training run, from start to kill.
 
     Attributes:
-        seconds: How long it lived.
-        while_saving: A checkpoint was being written when it was killed.
-        truncated: The newest checkpoint was cut off afterwards, as by a failing disk.
-        expected: Epoch of the newest checkpoint that loaded when it started; None: there was none.
-        resumed: Epoch that it said it resumed from; None: it was killed before, or started anew.
-        memory: Most memory of the process, in MB.
+        seconds: How long it ran.
+        while_saving: Whether it was killed while writing a checkpoint.
+        truncated: Whether the newest checkpoint was then truncated, as by a failing disk.
+        expected: Epoch of the newest loadable checkpoint at its start; None if there was none.
+        resumed: Epoch from which it reported to resume; None if it was killed earlier or started from scratch.
+        memory: Peak memory of the process, in MB.
     """
 
     seconds: float
@@ -50,8 +50,8 @@ class KillReport:
     """All lives, and how the last one ended.
 
     Attributes:
-        lives: Those that were killed.
-        differences: Names of whatever the last checkpoint has otherwise than that of an undisturbed run.
+        lives: The lives that ended with a kill.
+        differences: Entries in which the last checkpoint differs from that of an undisturbed run.
     """
 
     lives: list[KillRecord] = field(default_factory=list)
@@ -59,7 +59,7 @@ class KillReport:
 
     @property
     def wrong(self) -> list[KillRecord]:
-        """Lives that did not start from the newest checkpoint that loaded."""
+        """Lives that did not start from the newest loadable checkpoint."""
         return [life for life in self.lives if life.resumed is not None and life.resumed != (life.expected or 0)]
 
 
@@ -71,24 +71,24 @@ def kill_until(
     seed: int = 0,
     report: Callable[[KillRecord], Any] = lambda life: None,
 ) -> KillReport:
-    """Train, kill with SIGKILL, resume, until it is enough; then let it finish.
+    """Train, kill with SIGKILL and resume repeatedly; then let the run finish.
 
-    The first life ends when it has a checkpoint; later ones at a random moment within twice that time, every second one
-    while it writes a checkpoint. Each training is a fork of this process, so that it needs no time for imports.
+    The first life ends when it has a checkpoint; later ones end at a random moment within twice that time, every second
+    one while writing a checkpoint. Each life is a fork of this process, so it needs no time for imports.
 
     Args:
-        arguments: Of ``tools/train.py``, without ``--work-dir`` and ``--resume``.
-        work_dir: Of the run.
-        is_enough: Asked after each kill. A training that finishes by itself ends it, too.
-        truncate: Share of the kills after which the newest checkpoint is cut off at a random byte.
-        seed: Of the moments.
+        arguments: Arguments of ``tools/train.py``, without ``--work-dir`` and ``--resume``.
+        work_dir: Work directory of the run.
+        is_enough: Called after each kill; true stops killing. A run that finishes by itself also stops it.
+        truncate: Fraction of kills after which the newest checkpoint is truncated at a random byte.
+        seed: Seed of the random moments.
         report: Called with each life.
 
     Returns:
-        The lives; :func:`differences` compares how two runs ended.
+        The lives; use :func:`differences` to compare how two runs ended.
 
     Raises:
-        RuntimeError: The training failed by itself; its output is in ``work_dir/output.txt``.
+        RuntimeError: The run failed by itself; its output is in ``work_dir/output.txt``.
     """
     work_dir = Path(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -124,20 +124,20 @@ def kill_until(
 
 
 def differences(work_dir: str | Path, other: str | Path) -> list[str]:
-    """Where the last checkpoints of two runs differ: weights, optimiser, schedules, averages, counts of steps.
+    """Where the last checkpoints of two runs differ: weights, optimiser, schedules, averages, step counts.
 
     Args:
-        work_dir: Of one run.
-        other: Of the other.
+        work_dir: Work directory of one run.
+        other: Work directory of the other.
 
     Returns:
-        Paths of the entries; none if the runs ended the same, to the last bit.
+        Paths of the differing entries; none if the runs ended identically, to the last bit.
     """
     found = []
     for folder in (work_dir, other):
         path, _ = newest_checkpoint(folder)
         if path is None:
-            raise FileNotFoundError(f'{folder} has no checkpoint that loads: let the run finish.')
+            raise FileNotFoundError(f'{folder} has no loadable checkpoint: let the run finish.')
         checkpoint = load_plain_checkpoint(path)
         meta = checkpoint.pop('meta')
         checkpoint.pop('message_hub')  # log values and times
@@ -149,16 +149,16 @@ def differences(work_dir: str | Path, other: str | Path) -> list[str]:
 
 
 def _start(arguments: list[str], work_dir: Path) -> Any:
-    (work_dir / 'output.txt').unlink(missing_ok=True)  # of the life before
-    # Not daemonic: the training starts workers of its own.
+    (work_dir / 'output.txt').unlink(missing_ok=True)  # from the previous life
+    # Not daemonic, because the training run starts workers.
     process = multiprocessing.get_context('fork').Process(target=_train, args=(arguments, work_dir))
     process.start()
     return process
 
 
 def _train(arguments: list[str], work_dir: Path) -> None:
-    os.setsid()  # one group with its workers, which are to die with it
-    output = (work_dir / 'output.txt').open('w', buffering=1)  # stays open: whatever ends the process writes to it
+    os.setsid()  # one process group with its workers, which must die with it
+    output = (work_dir / 'output.txt').open('w', buffering=1)  # stays open until the process ends
     sys.stdout = sys.stderr = output
     os.dup2(output.fileno(), 1)
     os.dup2(output.fileno(), 2)
@@ -167,7 +167,7 @@ def _train(arguments: list[str], work_dir: Path) -> None:
 
 
 def _live(process: Any, until: float, glimpsed: Callable[[], bool]) -> None:
-    """Wait until a time, until something is seen, or until the process has ended."""
+    """Wait until a time, an event, or the end of the process."""
     while process.is_alive() and time.monotonic() < until and not glimpsed():
         time.sleep(_POLL)
 
@@ -179,7 +179,7 @@ def _exists(folder: Path, pattern: str) -> bool:
 def _kill(process: Any) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):  # before it had a group of its own
+    with contextlib.suppress(ProcessLookupError):  # not yet in its own group
         os.kill(process.pid, signal.SIGKILL)
     process.join()
 
@@ -191,7 +191,7 @@ def _check(process: Any, work_dir: Path) -> None:
 
 
 def _cut_off_newest(work_dir: Path, rng: random.Random) -> bool:
-    """Cut off the newest checkpoint, if another one loads."""
+    """Truncate the newest checkpoint, if another one loads."""
     newest, skipped = newest_checkpoint(work_dir)
     if newest is None or len(numbered_checkpoints(work_dir)) - len(skipped) < 2:
         return False
@@ -220,7 +220,7 @@ def _peak_memory(pid: int) -> float:
 
 
 def leaves(value: Any, where: str = '') -> Iterator[tuple[str, Any]]:
-    """Paths to everything in nested dicts and sequences, with what is there."""
+    """Paths to all leaves of nested dicts and sequences, with their values."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from leaves(item, f'{where}/{key}')

@@ -1,4 +1,4 @@
-"""Training losses of variants of one run, over several seeds each."""
+"""Training losses of several variants of a run, over several seeds each."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ Curve = tuple[np.ndarray, np.ndarray]  # iterations, values
 
 
 def loss_comparison(variants: Mapping[str, Sequence[Curve]], title: str) -> Figure:
-    """Mean loss of each variant over its seeds, and the range of the seeds of the first.
+    """Mean loss of each variant over its seeds, and the range over seeds of the first variant.
 
     Args:
-        variants: Name → a curve a seed, all with the same iterations.
-        title: Says what was trained.
+        variants: Name → one curve per seed, all with the same iterations.
+        title: States what was trained.
     """
     figure = new_figure(8, 3.6)
     axes = figure.subplots()
@@ -35,8 +35,8 @@ def final_losses(curves: Sequence[Curve], share: float = 0.1) -> np.ndarray:
     """Mean loss over the last part of each curve.
 
     Args:
-        curves: One a seed.
-        share: Of the curve, in (0, 1].
+        curves: One curve per seed.
+        share: Fraction of the curve, in (0, 1].
 
     Returns:
         (seeds,) float64.

@@ -1,4 +1,4 @@
-"""Import the authors' released code from a clone of it, for this process and without a trace in others' imports."""
+"""Import the authors' released code from a clone, isolated from other imports of this process."""
 
 import contextlib
 import importlib
@@ -21,18 +21,18 @@ REPOSITORY = 'github.com/983632847/USCL'
 FOLDER = 'train_USCL'
 _DATA = 'data_aug.dataset_wrapper_Ultrasound_Video_Mixup'
 _FILES = ('simclr.py', 'config.yaml', f'{_DATA.replace(".", "/")}.py', 'models/resnet_simclr.py', 'loss/nt_xent.py')
-_PACKAGES = ('simclr', 'data_aug', 'models', 'loss')  # its top-level names, which others may have, too
+_PACKAGES = ('simclr', 'data_aug', 'models', 'loss')  # its top-level names, which may clash with others
 
 
 @dataclass(frozen=True)
 class ReleasedCode:
-    """What is used of a clone.
+    """The parts of a clone that are used.
 
     Attributes:
-        simclr: Its module with the training loop.
-        data: Its module with the data set and the augmentations.
-        config: Its ``config.yaml``.
-        commit: Of the clone; None if git does not know.
+        simclr: Module with the training loop.
+        data: Module with the dataset and the augmentations.
+        config: Contents of its ``config.yaml``.
+        commit: Commit of the clone; None if unknown to git.
     """
 
     simclr: ModuleType
@@ -48,30 +48,32 @@ def import_released(clone: str | Path) -> ReleasedCode:
         clone: The folder that holds ``train_USCL``.
 
     Returns:
-        Its modules; ``sys.path``, ``sys.modules`` and the global generators are as before.
+        Its modules; ``sys.path``, ``sys.modules`` and the global generators are restored.
 
     Raises:
-        ValueError: It is no such clone, or the code cannot be imported.
+        ValueError: The folder is not such a clone, or the code cannot be imported.
     """
     folder = Path(clone).expanduser() / FOLDER
     missing = [name for name in _FILES if not (folder / name).is_file()]
     if missing:
         raise ValueError(
-            f'{clone} is no clone of the authors\' code, it has no {FOLDER}/{missing[0]}: run "git clone '
-            f'https://{REPOSITORY}" and pass the folder that this makes.'
+            f'{clone} is not a clone of the authors\' code, it has no {FOLDER}/{missing[0]}: run "git clone '
+            f'https://{REPOSITORY}" and pass the resulting folder.'
         )
     try:
         with _isolated(folder), quiet():
             simclr, data = importlib.import_module('simclr'), importlib.import_module(_DATA)
     except ImportError as error:
-        raise ValueError(f'{folder} cannot be imported ({error}): install what it needs beside uscl_plugin.') from error
+        raise ValueError(
+            f'{folder} cannot be imported ({error}): install its requirements next to uscl_plugin.'
+        ) from error
     config = yaml.safe_load((folder / 'config.yaml').read_text(encoding='utf-8'))
     return ReleasedCode(simclr, data, config, _commit_of(folder))
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop what the released code prints and what newer libraries warn about it."""
+    """Drop what the released code prints, and warnings of newer libraries about it."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
         yield
@@ -83,7 +85,7 @@ def _isolated(folder: Path) -> Iterator[None]:
         return [name for name in sys.modules if name.split('.')[0] in _PACKAGES]
 
     path, others = sys.path[:], {name: sys.modules.pop(name) for name in named()}
-    state = random.getstate(), np.random.get_state(), torch.get_rng_state()  # the released modules seed on import
+    state = random.getstate(), np.random.get_state(), torch.get_rng_state()  # the released modules set seeds on import
     sys.path.insert(0, str(folder.resolve()))
     try:
         yield

@@ -1,4 +1,4 @@
-"""Time the authors' released code: its data set, augmentations, model, loss and training loop, as they are."""
+"""Time the authors' released code: its dataset, augmentations, model, loss and training loop, unchanged."""
 
 import math
 from collections import defaultdict
@@ -16,11 +16,11 @@ from .released_code import ReleasedCode, quiet
 from .workload import CountedBatches, Workload
 
 JPEG_QUALITY = 95
-# What had to be changed, for reports. Everything else runs as released.
+# Unavoidable changes, for reports. Everything else runs as released.
 ADAPTED = (
-    f'frames: JPEG files (quality {JPEG_QUALITY}) with the pixels and size of ours, one folder a video',
+    f'frames: JPEG files (quality {JPEG_QUALITY}) with the pixels and size of ours, one folder per video',
     "labels: all 0 (the code reads them from columns 35 to 38 of its authors' paths)",
-    'order of videos: as many full batches as are timed, instead of epochs of 80 % of the videos',
+    'order of videos: as many full batches as timed, instead of epochs over 80 % of the videos',
     "epochs of one loop: 1; no validation, no saved checkpoint (the code writes to its authors' home folder)",
     'printed lines are dropped',
 )
@@ -31,11 +31,11 @@ class ReleasedWorkload(Workload):
 
     Args:
         code: See :func:`.released_code.import_released`.
-        frames: Folder of folders of frames, see :func:`write_jpeg_folders`.
-        size: Side of a view in pixels.
-        batch_size: Videos in a batch.
-        device: Of the network; the code takes a CUDA device where there is one.
-        workers: Processes that load; None takes its config's.
+        frames: Folder with one subfolder of frames per video, see :func:`write_jpeg_folders`.
+        size: Side length of a view in pixels.
+        batch_size: Videos per batch.
+        device: Device of the network; the code uses a CUDA device if there is one.
+        workers: Number of loading processes; None takes its config's.
     """
 
     name = 'released'
@@ -63,7 +63,7 @@ class ReleasedWorkload(Workload):
 
     @property
     def precision(self) -> str:
-        """What its loop computes in: half precision needs apex, without which it goes on in single precision."""
+        """Precision of its loop: half precision needs apex; without it, it uses single precision."""
         has_apex = self._code.simclr.apex_support and self._config['fp16_precision']
         return 'apex O2' if has_apex else 'float32'
 
@@ -79,12 +79,12 @@ class ReleasedWorkload(Workload):
         return [first.to(self.device), first_label, second.to(self.device), second_label, *frames]
 
     def train(self, batches: Iterable[Any]) -> None:
-        """Run the authors' own ``SimCLR.train`` on the batches, for one epoch, with a new model."""
+        """Run the authors' own ``SimCLR.train`` on the batches for one epoch, with a new model."""
         simclr: Any = self._code.simclr
 
         class Training(simclr.SimCLR):
             def _validate(self, model: Any, valid_loader: Any) -> float:
-                return math.inf  # never better than before, so nothing is saved
+                return math.inf  # never an improvement, so nothing is saved
 
         class Data:
             @staticmethod
@@ -94,22 +94,22 @@ class ReleasedWorkload(Workload):
         save, simclr._save_config_file = simclr._save_config_file, lambda folder: None
         try:
             with quiet():
-                Training(Data, self._config, 0.2, 0).train()  # λ = 0.2, its default
+                Training(Data, self._config, 0.2, 0).train()  # λ = 0.2, the default
         finally:
             simclr._save_config_file = save
 
     def train_prepared(self, batches: Iterable[Any]) -> None:
-        """The same loop: what is on the device stays there."""
+        """The same loop: data already on the device stay there."""
         self.train(batches)
 
 
 def write_jpeg_folders(data_root: str | Path, video_ids: Collection[str], out: Path) -> Path:
-    """Write the frames of a dataset folder as the released code reads them: ``OUT/VIDEO/000000.jpg``.
+    """Write the frames of a data folder as the released code reads them: ``OUT/VIDEO/000000.jpg``.
 
     Args:
-        data_root: Folder that a converter wrote.
+        data_root: Folder written by a converter.
         video_ids: The videos to write.
-        out: Folder to make.
+        out: Folder to create.
 
     Returns:
         The folder.

@@ -1,4 +1,4 @@
-"""Median and range of repeated measurements, and of ratios of measurements that were taken side by side."""
+"""Median and range of repeated measurements, and of ratios of measurements taken side by side."""
 
 import statistics
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ class Spread:
     """Repeated measurements of one quantity.
 
     Attributes:
-        median: Of all.
-        min: The smallest.
-        max: The largest.
-        values: All, in the order in which they were taken.
+        median: Median of all values.
+        min: Smallest value.
+        max: Largest value.
+        values: All values, in the order in which they were measured.
     """
 
     median: float
@@ -28,11 +28,11 @@ class Spread:
 
 
 def paired_ratios(numerators: Sequence[float], denominators: Sequence[float]) -> Spread:
-    """Ratio of what was measured side by side, repeat by repeat: what slows both of a pair cancels.
+    """Ratios of measurements taken side by side, repeat by repeat: disturbances that affect both cancel.
 
     Args:
         numerators: R measurements.
-        denominators: The R measurements that were taken beside them.
+        denominators: The R measurements taken next to them.
 
     Returns:
         The R ratios; their median is not the ratio of the medians.

@@ -1,4 +1,4 @@
-"""Time loader, network and both together, of several workloads in turn."""
+"""Time the loader, the network and both together, for several workloads in turn."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +14,8 @@ from .spread import Spread, paired_ratios
 from .timed_batches import TimedBatches, synchronise
 from .workload import Workload
 
-# What is timed, by its key in reports. Views are ready for the network when the preprocessor has had them; the figures
-# on one core load in this process, with one thread, however many workers there are otherwise.
+# Timed quantities by their key in reports. Views are ready for the network after the preprocessor; figures on one core
+# are loaded in this process with one thread, regardless of the number of workers otherwise.
 FIGURES = {
     'loader': 'loader',
     'loader_preprocessor': 'loader + preprocessor',
@@ -28,15 +28,16 @@ FIGURES = {
 
 @dataclass
 class Throughput:
-    """The figures of one workload, R repeats each.
+    """Measurements of one workload, R repeats each.
 
     Attributes:
-        views: Of a video.
-        videos_per_second: By key of :data:`FIGURES`.
-        batches: How many were timed in each repeat, by key of :data:`FIGURES`.
-        seconds: That they took, likewise.
-        waiting_share: Share of the end-to-end time in which the network waited.
-        peak_memory: Bytes on the CUDA device in the end-to-end loop, with what other workloads keep there; else None.
+        views: Views per video.
+        videos_per_second: Throughput by key of :data:`FIGURES`.
+        batches: Number of batches timed in each repeat, by key of :data:`FIGURES`.
+        seconds: Duration of each repeat, by key of :data:`FIGURES`.
+        waiting_share: Fraction of the end-to-end time in which the network waited.
+        peak_memory: Bytes on the CUDA device in the end-to-end loop, including other workloads' memory; None without
+            CUDA.
     """
 
     views: int
@@ -48,12 +49,12 @@ class Throughput:
 
     @property
     def efficiency(self) -> Spread:
-        """End to end, as a share of the network alone: 1 where it never waits."""
+        """End-to-end throughput as a fraction of the network's alone: 1 if it never waits."""
         return paired_ratios(self.videos_per_second['end_to_end'], self.videos_per_second['network'])
 
 
 def ratios(found: Throughput, baseline: Throughput) -> dict[str, Spread]:
-    """Videos a second of one workload over those of another that was timed in turn with it, by key."""
+    """Videos per second of one workload relative to another timed in turn with it, by key."""
     return {
         key: paired_ratios(found.videos_per_second[key], baseline.videos_per_second[key])
         for key in FIGURES
@@ -68,21 +69,21 @@ def measure_throughput(
     min_seconds: float = 2.0,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Throughput]:
-    """Time all workloads alternately; the order is turned round after every repeat.
+    """Time all workloads alternately; the order is reversed after every repeat.
 
-    A measurement is one pass of a loader over a set number of batches, whole rounds of its workers, from the first
-    request to the last batch (or step): what is loaded in it is used in it. Waiting for the first batch is part of it,
+    A measurement is one pass of a loader over a fixed number of batches, in whole rounds of its workers, from the first
+    request to the last batch (or step): everything loaded in it is used in it. It includes waiting for the first batch,
     as at the start of every epoch of a run.
 
     Args:
-        workloads: With different names.
-        repeats: Measurements of each figure.
-        min_batches: In a measurement, at least.
-        min_seconds: That a measurement takes, about, at least.
-        report: Called with a line on the progress.
+        workloads: Workloads with different names.
+        repeats: Number of measurements of each figure.
+        min_batches: Minimum number of batches in a measurement.
+        min_seconds: Approximate minimum duration of a measurement.
+        report: Called with progress messages.
 
     Returns:
-        The figures by name.
+        The measurements by workload name.
     """
     found = {workload.name: Throughput(workload.views) for workload in workloads}
     timers = [timer for workload in workloads for timer in _timers(workload, found[workload.name])]
@@ -101,13 +102,13 @@ def measure_throughput(
 
 
 class _Timer:
-    """One figure of one workload."""
+    """Timer of one figure for one workload."""
 
     def __init__(self, key: str, workload: Workload, result: Throughput, run: Callable[[int], float]) -> None:
         self.key, self.workload, self.result, self.run = key, workload, result, run
 
     def warm_up(self, min_batches: int, min_seconds: float) -> None:
-        """Run twice, and choose from the second how many batches to time."""
+        """Run twice, and choose from the second run how many batches to time."""
         workers = 0 if self.key.endswith('one_core') or self.key == 'network' else self.workload.workers
         round_ = max(1, workers)
         first = 1 if self.key in ('network', 'end_to_end') else round_
@@ -153,7 +154,7 @@ def _timers(workload: Workload, result: Throughput) -> Iterator[_Timer]:
 
 
 def _load(workload: Workload, count: int, prepare: bool, one_core: bool) -> float:
-    """Seconds that ``count`` batches take."""
+    """Seconds to load ``count`` batches."""
     with _one_thread() if one_core else nullcontext():
         start = time.perf_counter()
         for batch in workload.batches(count, one_core):

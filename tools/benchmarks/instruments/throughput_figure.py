@@ -1,4 +1,4 @@
-"""Bars of how fast loading, the network and both together are."""
+"""Bar chart of the speed of loading, of the network and of both together."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +10,19 @@ from matplotlib.ticker import MaxNLocator
 from uscl.reports.figures import DARK, METHOD_STYLES, new_figure, tidy
 
 _PANELS = {
-    'loader': 'Loader alone',
+    'loader': 'Loader only',
     'loader_preprocessor': 'Loader + preprocessor',
-    'network': 'Network alone',
+    'network': 'Network only',
     'end_to_end': 'End to end',
 }
 
 
 def throughput_figure(result: Mapping[str, Any], title: str) -> Figure:
-    """One panel a figure, with its own axis from 0, and one bar a workload: median, and range of the repeats.
+    """One panel per figure, with its own axis from 0, and one bar per workload: median, and range of the repeats.
 
     Args:
         result: See :func:`.report.to_plain`.
-        title: Says what was timed on what.
+        title: States what was timed on which data.
 
     Returns:
         The figure.
@@ -39,7 +39,7 @@ def throughput_figure(result: Mapping[str, Any], title: str) -> Figure:
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_yticks([])
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        tidy(axes, panel, 'Videos a second: median and range' if position >= 2 else '', grid='x')
+        tidy(axes, panel, 'Videos per second: median and range' if position >= 2 else '', grid='x')
     handles = figure.axes[0].patches
     figure.legend(handles, names, loc='outside lower center', ncols=min(len(names), 2), frameon=False, fontsize=9)
     return figure

@@ -1,4 +1,4 @@
-"""What was measured, as plain values for JSON and as a table."""
+"""Measurements as plain values for JSON and as a table."""
 
 import os
 import platform
@@ -27,16 +27,16 @@ def machine_facts(device: torch.device) -> dict[str, Any]:
 
 
 def to_plain(found: Mapping[str, Throughput], baseline: str | None) -> dict[str, Any]:
-    """All figures as dicts, lists and numbers.
+    """All measurements as dicts, lists and numbers.
 
     Args:
-        found: By name of the workload.
-        baseline: The one that the others are compared with; None: there is nothing to compare.
+        found: Measurements by workload name.
+        baseline: Workload to compare the others with; None for no comparison.
 
     Returns:
-        ``figures`` by name and key of :data:`.throughput.FIGURES`, with ``videos_per_second``, ``views_per_second``
-        and ``seconds`` (each with median, min, max and values) and ``batches``; ``ratios`` by name, ``ratio_KEY`` →
-        spread of the paired ratios of videos a second, above 1 where the workload is faster than the baseline.
+        ``figures`` by name and key of :data:`.throughput.FIGURES`, with ``videos_per_second``, ``views_per_second`` and
+        ``seconds`` (each with median, min, max and values) and ``batches``; ``ratios`` by name, ``ratio_KEY`` → spread
+        of the paired ratios of videos per second, above 1 if the workload is faster than the baseline.
     """
     figures: dict[str, Any] = {}
     for name, result in found.items():
@@ -54,7 +54,7 @@ def to_plain(found: Mapping[str, Throughput], baseline: str | None) -> dict[str,
 
 
 def figures_table(result: Mapping[str, Any]) -> Table:
-    """A table, median (min to max), from what :func:`to_plain` gave: one line a figure and workload."""
+    """A table, median (min to max), from the output of :func:`to_plain`: one row per figure and workload."""
     figures, baseline = result['figures'], result['baseline']
     table = Table()
     table.add_column('')
@@ -79,7 +79,7 @@ def figures_table(result: Mapping[str, Any]) -> Table:
 
 
 def named_configs(arguments: Sequence[str]) -> dict[str, str]:
-    """Configs by name, from ``NAME=CONFIG`` or ``CONFIG``, whose file gives the name.
+    """Configs by name, from ``NAME=CONFIG`` or ``CONFIG``, whose file name is the name.
 
     Raises:
         ValueError: Two have the same name.
@@ -93,7 +93,7 @@ def named_configs(arguments: Sequence[str]) -> dict[str, str]:
         pairs.append((name, path) if separator else (Path(argument).stem, argument))
     names = [name for name, _ in pairs]
     if twice := sorted({name for name in [*names, 'released'] if [*names, 'released'].count(name) > 1}):
-        raise ValueError(f'two workloads are named {twice[0]!r}: give one another name, as in --config NAME=CONFIG.')
+        raise ValueError(f'two workloads are named {twice[0]!r}: rename one, as in --config NAME=CONFIG.')
     return dict(pairs)
 
 

@@ -1,4 +1,4 @@
-"""Measure how long a training loop takes, and how much of it the network waits for its next batch."""
+"""Measure how long a training loop takes, and how long the network waits for its next batch."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -8,27 +8,27 @@ import torch
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
 
 
 class TimedBatches:
-    """An iterable of batches that times whatever loop goes through it.
+    """An iterable of batches that times the loop iterating over it.
 
-    The clock runs from the loop's first request to its last, when the device is done. Waiting is, on a CPU, the time
-    that requests take. A CUDA device runs behind the loop, so there it is the time that the device has nothing to do,
-    between the end of one step and the start of the next, by events in its stream.
+    The clock runs from the loop's first request until the device has finished after the last. On a CPU, waiting is the
+    time that requests take. A CUDA device lags behind the loop, so there it is the idle time of the device between the
+    end of one step and the start of the next, measured by events in its stream.
 
     Args:
-        batches: To hand on, once.
-        length: How many they are.
-        device: Of the network.
-        warm_up: Batches that the loop gets before, untimed.
+        batches: Batches to pass on, once.
+        length: Number of batches.
+        device: Device of the network.
+        warm_up: Batches that the loop gets first, untimed.
 
     Attributes:
-        seconds: Of the whole loop; 0 before its end.
-        waited: Seconds of them in which the network waited.
+        seconds: Duration of the whole loop; 0 before its end.
+        waited: Seconds of it in which the network waited.
     """
 
     def __init__(self, batches: Iterable[Any], length: int, device: torch.device, warm_up: Iterable[Any] = ()) -> None:
@@ -62,4 +62,4 @@ class TimedBatches:
 
     @staticmethod
     def _between(start: Any, end: Any) -> float:
-        return end - start if isinstance(start, float) else start.elapsed_time(end) / 1000  # CUDA gives milliseconds
+        return end - start if isinstance(start, float) else start.elapsed_time(end) / 1000  # CUDA returns milliseconds

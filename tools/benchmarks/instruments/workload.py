@@ -1,4 +1,4 @@
-"""What can be timed: a loader and a training loop."""
+"""A loader and a training loop that can be timed."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -10,16 +10,16 @@ from torch.utils.data import Sampler
 
 
 class CountedBatches(Sampler):
-    """A batch sampler that gives a set number of full batches, however many videos there are.
+    """A batch sampler that gives a set number of full batches, regardless of the number of videos.
 
-    Every video comes once before any comes again, in an order that is drawn anew each time.
+    Every video occurs once before any occurs again, in an order drawn anew each time.
 
     Args:
-        sampler: Or the data set: only its length, the number of videos, is used.
-        batch_size: Videos in a batch.
+        sampler: A sampler or dataset; only its length, the number of videos, is used.
+        batch_size: Videos per batch.
 
     Attributes:
-        count: Batches that the next pass gives; may be set at any time.
+        count: Number of batches in the next pass; may be set at any time.
     """
 
     def __init__(self, sampler: Any, batch_size: int) -> None:
@@ -37,14 +37,14 @@ class CountedBatches(Sampler):
 
 
 class Workload(ABC):
-    """One way to pretrain, taken apart so that its parts can be timed.
+    """One way to pretrain, split so that its parts can be timed.
 
     Attributes:
-        name: As reports show it.
-        device: Of the network.
-        batch_size: Videos in a batch.
-        workers: Processes that load.
-        views: Of each video that the network sees in a step.
+        name: Display name.
+        device: Device of the network.
+        batch_size: Videos per batch.
+        workers: Number of loading processes.
+        views: Views per video that the network sees in a step.
     """
 
     name: str
@@ -55,16 +55,16 @@ class Workload(ABC):
 
     @abstractmethod
     def batches(self, count: int, one_core: bool = False) -> Iterable[Any]:
-        """``count`` full batches as the loader gives them; ``one_core``: loaded in this process."""
+        """``count`` full batches from the loader; with ``one_core``, loaded in this process."""
 
     @abstractmethod
     def prepare(self, batch: Any) -> Any:
-        """What the loop does to a batch before the network sees it: to the device, augment, normalise."""
+        """What the loop does to a batch before the network: copy to the device, augment, normalise."""
 
     @abstractmethod
     def train(self, batches: Iterable[Any]) -> None:
-        """The training loop on batches as the loader gives them."""
+        """The training loop on batches from the loader."""
 
     @abstractmethod
     def train_prepared(self, batches: Iterable[Any]) -> None:
-        """The training loop on batches that :meth:`prepare` gave."""
+        """The training loop on batches from :meth:`prepare`."""

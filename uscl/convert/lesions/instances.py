@@ -8,8 +8,11 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from uscl.clips.image_opening import is_stack, read_frame
+
 from .lesion_sources import LesionSource
-from .masks import EIGHT_NEIGHBOURS, read_binary_mask, read_colour_mask, read_image
+from .mask_values import EIGHT_NEIGHBOURS
+from .masks import read_colour_mask, read_mask
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class LesionImage:
         height: In pixels.
         lesions: Its instances, mask by mask, in the order of their first pixel in rows.
         specks: Number of components that were too small.
+        repeats: Number of instances that another mask has too, left out.
         label: The source's label, or else the class of its worst instance where masks say it.
+        changes: What a reader other than ours would miss: how it is turned upright, which levels are scaled to 8 bits.
     """
 
     source: LesionSource
@@ -47,34 +52,39 @@ class LesionImage:
     height: int
     lesions: tuple[Lesion, ...]
     specks: int
+    repeats: int
     label: str | None
+    changes: tuple[str, ...] = ()
 
 
 def find_instances(mask: np.ndarray, class_name: str, min_area: int) -> tuple[list[Lesion], int]:
-    """Split a mask into its connected components; pixels that touch at a corner are connected.
+    """Split a mask into its connected components; equal pixels that touch at a corner are connected.
 
     Args:
-        mask: (H, W) bool.
+        mask: (H, W) bool, or numbers of lesions; 0 is background.
         class_name: Their class.
         min_area: Components with fewer pixels are dropped.
 
     Returns:
         The instances, holes and all, and how many were dropped.
     """
-    labels, count = ndimage.label(mask, EIGHT_NEIGHBOURS)
     lesions = []
-    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        inside = labels[rows, columns] == number
-        area = int(inside.sum())
-        if area < min_area:
-            continue
-        whole = np.zeros(mask.shape, dtype=np.uint8, order='F')  # the layout that pycocotools takes
-        whole[rows, columns] = inside
-        rle = coco_mask.encode(whole)
-        rle = {'size': [int(side) for side in rle['size']], 'counts': rle['counts'].decode('ascii')}
-        bbox = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
-        lesions.append(Lesion(class_name, bbox, area, rle))
-    return lesions, count - len(lesions)
+    specks = 0
+    for value in np.unique(mask[mask > 0]):
+        labels, _ = ndimage.label(mask == value, EIGHT_NEIGHBOURS)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
+            inside = labels[rows, columns] == number
+            area = int(inside.sum())
+            if area < min_area:
+                specks += 1
+                continue
+            whole = np.zeros(mask.shape, dtype=np.uint8, order='F')  # the layout that pycocotools takes
+            whole[rows, columns] = inside
+            rle = coco_mask.encode(whole)
+            rle = {'size': [int(side) for side in rle['size']], 'counts': rle['counts'].decode('ascii')}
+            bbox = (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+            lesions.append(Lesion(class_name, bbox, area, rle))
+    return lesions, specks
 
 
 def read_lesions(root: Path, source: LesionSource, coloured: bool, min_area: int) -> LesionImage:
@@ -90,23 +100,32 @@ def read_lesions(root: Path, source: LesionSource, coloured: bool, min_area: int
         ValueError: A file cannot be read, sizes differ, or the mask is not clear; names the file where it is not the
             image.
     """
-    width, height = read_image(root / source.path).size
+    if is_stack(root / source.path):
+        raise ValueError('it has several pages: store the one that its mask is for')
+    try:
+        frame, facts = read_frame(root / source.path)
+    except ValueError as error:
+        raise ValueError(f'{source.path.name} cannot be read ({error}): is it complete?') from error
+    height, width = frame.shape[:2]
     lesions: list[Lesion] = []
-    specks = 0
+    specks = repeats = 0
     for path in source.masks:
         for class_name, mask in _read_masks(root / path, source, coloured, min_area):
             if mask.shape != (height, width):
                 size = f'{mask.shape[1]}x{mask.shape[0]}'
                 raise ValueError(f'it has {width}x{height} pixels and its mask {path.name} {size}: sizes should agree')
             found, dropped = find_instances(mask, class_name, min_area)
-            lesions += found
+            fresh = [lesion for lesion in found if lesion not in lesions]
+            repeats += len(found) - len(fresh)
+            lesions += fresh
             specks += dropped
     if source.label == 'normal' and not coloured and lesions:
         raise ValueError('it is labelled normal, but its mask is not empty: correct the one that is wrong')
     label = source.label
     if label is None and coloured:
         label = max((lesion.class_name for lesion in lesions), default='normal')  # malignant is above benign
-    return LesionImage(source, width, height, tuple(lesions), specks, label)
+    changes = (*facts.get('rescaled', ()), *([facts['turned']] if 'turned' in facts else ()))
+    return LesionImage(source, width, height, tuple(lesions), specks, repeats, label, changes)
 
 
 def _read_masks(path: Path, source: LesionSource, coloured: bool, min_area: int) -> Iterator[tuple[str, np.ndarray]]:
@@ -114,4 +133,4 @@ def _read_masks(path: Path, source: LesionSource, coloured: bool, min_area: int)
         yield from read_colour_mask(path, min_area).items()
     else:
         class_name = source.label if source.label in ('benign', 'malignant') else 'lesion'
-        yield class_name, read_binary_mask(path, min_area)
+        yield class_name, read_mask(path, min_area)

@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 from rich.console import Console
 from rich.progress import track
 
+from uscl.clips.image_opening import read_frame
 from uscl.convert.output_folder import output_folder
 from uscl.core.errors import SourceError
 from uscl.core.options import Arg
 from uscl.core.tables import write_csv
+from uscl.data.png_frames import write_png
 from uscl.version import __version__
 
 from .coco_files import coco_annotations, coco_images, write_coco
@@ -23,6 +25,8 @@ from .lesion_report import print_report
 from .lesion_sources import Skipped, find_lesions, printable
 from .lesion_split import assign_folds, hold_back
 from .overview import remove_overview, write_overview
+
+LARGEST_SHARE = 0.75  # of an image; a mask with more is worth a look
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
             print_report({}, [f'No image of {root} could be read.'], skipped)
             return 1
         held = split_images(images, settings)
-        names = unique_names([image.source.path for image in images])
+        names = unique_names([stored_path(image) for image in images])
         notes = describe(images, names, held, settings)
         copy_images(root, out / 'images', images, names)
         write_annotations(root, out / 'annotations', images, names, held, settings)
@@ -143,6 +147,11 @@ def split_images(images: Sequence[LesionImage], settings: LesionSettings) -> lis
     return ['train'] * len(images)
 
 
+def stored_path(image: LesionImage) -> Path:
+    """Where it would be in the source as it is stored: what is changed becomes a PNG file."""
+    return image.source.path.with_suffix('.png') if image.changes else image.source.path
+
+
 def unique_names(paths: Sequence[Path]) -> list[str]:
     """File names for one folder: a name that occurs twice (in any case) gets its folder's name in front."""
     often = Counter(path.name.casefold() for path in paths)
@@ -156,11 +165,17 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def copy_images(root: Path, folder: Path, images: Sequence[LesionImage], names: Sequence[str]) -> None:
-    """Put the images into a folder as hard links, which need no room, or as copies where links cannot be made."""
+    """Put the images into a folder as hard links, which need no room, or as copies where links cannot be made.
+
+    Those that are turned or scaled to 8 bits are written as PNG files, so that everyone reads the same of them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for image, name in zip(images, names, strict=True):
         source, target = (root / image.source.path).resolve(), folder / name
         target.unlink(missing_ok=True)
+        if image.changes:
+            write_png(target, read_frame(source)[0])
+            continue
         try:
             os.link(source, target)
         except OSError:
@@ -215,12 +230,25 @@ def describe(
     notes = [
         f'renamed {image.source.path.as_posix()} to {name}: another image has its name.'
         for image, name in zip(images, names, strict=True)
-        if image.source.path.name != name
+        if stored_path(image).name != name
     ]
+    if changed := [image for image in images if image.changes]:
+        example = f'{changed[0].source.path.name} ({", ".join(changed[0].changes)})'
+        notes.append(f'{len(changed)} images were written as PNG, upright and with 8 bits, such as {example}.')
     for image in images:
         worst = max((lesion.class_name for lesion in image.lesions), default='normal')
         if settings.kind == 'bus_uclm' and image.label != worst:
             notes.append(f'{image.source.path.name} is labelled {image.label}, but its mask is {worst}: mask kept.')
+    covered = [min(sum(lesion.area for lesion in image.lesions) / (image.width * image.height), 1) for image in images]
+    if most := [k for k, share in enumerate(covered) if share > LARGEST_SHARE]:
+        notes.append(
+            f'WARNING: {len(most)} of {len(images)} images are lesion for the most part, such as '
+            f'{images[most[0]].source.path.as_posix()} ({covered[most[0]]:.0%}): if their masks are inverted, swap '
+            f'black and white, so that lesions are white.'
+        )
+    if repeats := sum(image.repeats for image in images):
+        first = next(image for image in images if image.repeats)
+        notes.append(f'{repeats} lesions are in two masks of an image, such as {first.source.path.name}: kept once.')
     if specks := sum(image.specks for image in images):
         notes.append(f'{specks} specks below {settings.min_area} pixels were dropped.')
     if settings.val is not None:

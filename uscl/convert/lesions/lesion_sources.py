@@ -2,6 +2,8 @@
 
 import os
 import re
+import sys
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uscl.clips.frame_folder import is_frame
-from uscl.clips.source_index import read_index
+from uscl.clips.source_index import find_index, read_index
 from uscl.core.errors import SourceError
 from uscl.core.natural_order import natural_key
 
@@ -74,15 +76,20 @@ def find_lesions(kind: str, root: Path, with_classes: bool) -> tuple[list[Lesion
         else:
             found, more = _add_index(kind, root, found, skipped)
         skipped += more
-    unprintable = [source for source in found if not _is_utf8(source.path)]
-    skipped += [Skipped(printable(source.path), 'its name is not valid UTF-8: rename it') for source in unprintable]
-    found = [source for source in found if source not in unprintable]
+    unprintable = [source.path for source in found if not _is_utf8(source.path)]
+    skipped += [Skipped(printable(path), 'its name is not valid UTF-8: rename it') for path in unprintable]
+    found = [source for source in found if _is_utf8(source.path)]
     return sorted(found, key=lambda source: natural_key(source.path.as_posix())), skipped
 
 
 def printable(path: Path) -> str:
     """The path with '/', with a substitute for bytes that are not UTF-8."""
     return os.fsencode(path.as_posix()).decode('utf-8', errors='replace')
+
+
+def _composed(path: Path) -> str:
+    """The path as an index has it, see :func:`uscl.core.tables.read_csv`."""
+    return unicodedata.normalize('NFC', path.as_posix())
 
 
 def _is_utf8(path: Path) -> bool:
@@ -179,22 +186,28 @@ def _add_classes(root: Path, found: list[LesionSource], with_classes: bool) -> t
 def _add_index(
     kind: str, root: Path, found: list[LesionSource], skipped: list[Skipped]
 ) -> tuple[list[LesionSource], list[Skipped]]:
-    if not (root / 'index.csv').is_file():
+    index = find_index(root)
+    if index is None:
         codes = [_PATIENT_CODE.fullmatch(source.path.stem) if kind == 'bus_uclm' else None for source in found]
         return [
             replace(source, patient_id=code['code'] if code else None)
             for source, code in zip(found, codes, strict=True)
         ], []
-    rows = {row['path']: row for row in read_index(root / 'index.csv')}
+    listed_rows, warnings = read_index(index, root)
+    for warning in warnings:
+        print(f'warning: {warning}', file=sys.stderr)
+    rows = {row['path']: row for row in listed_rows}
     listed, unlisted = [], []
     for source in found:
-        row = rows.get(source.path.as_posix())
+        row = rows.get(_composed(source.path))
         if row is None:
-            reason = 'index.csv does not list it, so its patient is not known: add a row'
+            reason = f'{index.name} does not list it, so its patient is not known: add a row'
             unlisted.append(Skipped(printable(source.path), reason))
             continue
         label = row['label'].lower() if row['label'] else None
         listed.append(replace(source, label=label, patient_id=row['patient_id']))
-    known = {source.path.as_posix() for source in found} | {entry.path for entry in skipped}
-    absent = [Skipped(path, 'missing: index.csv lists it, but there is no such image') for path in rows.keys() - known]
+    known = {_composed(source.path) for source in found} | {entry.path for entry in skipped}
+    absent = [
+        Skipped(path, f'missing: {index.name} lists it, but there is no such image') for path in rows.keys() - known
+    ]
     return listed, unlisted + sorted(absent)

@@ -10,10 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
+from uscl.clips.image_opening import read_frame
 from uscl.core.atomic_files import write_atomically
 
 from .instances import LesionImage
-from .masks import EIGHT_NEIGHBOURS, read_image
+from .mask_values import EIGHT_NEIGHBOURS
 
 COLOURS = {'benign': (86, 205, 233), 'malignant': (255, 140, 40), 'lesion': (250, 225, 80)}  # told apart by all eyes
 COLUMNS, ROWS = 5, 5
@@ -82,7 +83,7 @@ def draw_tile(root: Path, image: LesionImage) -> Image.Image:
     """The image, no larger than a tile, with a line one or two pixels wide just inside every instance."""
     scale = min(TILE[0] / image.width, TILE[1] / image.height)
     size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
-    pixels = np.array(_to_grey_levels(read_image(root / image.source.path)).resize(size, Image.Resampling.LANCZOS))
+    pixels = np.array(Image.fromarray(read_frame(root / image.source.path)[0]).resize(size, Image.Resampling.LANCZOS))
     for lesion in image.lesions:
         # Box filtering, so that not even a lesion of few pixels vanishes.
         whole = Image.fromarray(coco_mask.decode(lesion.rle) * np.uint8(255))
@@ -90,15 +91,6 @@ def draw_tile(root: Path, image: LesionImage) -> Image.Image:
         inside = small >= min(128, small.max())
         pixels[inside & ~ndimage.binary_erosion(inside, EIGHT_NEIGHBOURS)] = COLOURS[lesion.class_name]
     return Image.fromarray(pixels)
-
-
-def _to_grey_levels(image: Image.Image) -> Image.Image:
-    """RGB with 8 bits; deeper ones are stretched, since conversion would clip them."""
-    if image.mode[0] not in 'IF':
-        return image.convert('RGB')
-    levels = np.asarray(image, dtype=np.float64)
-    low, high = levels.min(), levels.max()
-    return Image.fromarray(((levels - low) / max(high - low, 1) * 255).astype(np.uint8)).convert('RGB')
 
 
 @cache

@@ -3,15 +3,18 @@
 Classes and patients are in its table, ``dataset_metadata.csv``, which names clips without suffix.
 """
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from uscl.clips.clip_reader import CLIP_SUFFIXES
-from uscl.clips.discovery import VideoSource, find_root, walk_sources
+from uscl.clips.discovery import find_root, walk_sources
+from uscl.clips.ignored_file import IgnoredFile
+from uscl.clips.media_suffixes import CLIP_SUFFIXES
+from uscl.clips.source_findings import SourceFindings
+from uscl.clips.video_source import VideoSource
 from uscl.core.errors import SourceError
+from uscl.core.tables import read_csv
 
 CLASSES = ('covid', 'pneumonia', 'regular')
 VIDEOS, TABLE = 'pocus_videos', 'dataset_metadata.csv'
@@ -50,8 +53,12 @@ class ClipRow:
 
 
 def find_clips(
-    src: str | Path, out: str | Path | None = None, probe: str = 'all', viral: str = 'skip'
-) -> tuple[list[VideoSource], list[str]]:
+    src: str | Path,
+    out: str | Path | None = None,
+    probe: str = 'all',
+    viral: str = 'skip',
+    follow_links: bool = False,
+) -> SourceFindings:
     """List the clips of a clone with class and patient; those that cannot be used carry a problem.
 
     The table's label is the class. The prefix of the file's name (Cov, Pneu, Reg, Vir) has to agree with it, and
@@ -62,10 +69,10 @@ def find_clips(
         out: Where the result goes; left out of the walk.
         probe: 'all', or 'convex' or 'linear' to leave out clips of the other.
         viral: 'skip', or 'pneumonia' to count viral pneumonia as that class.
+        follow_links: Follow symbolic links that lead out of it.
 
     Returns:
-        The clips (ids are relative to the folder of ``pocus_videos``), and remarks on how clips and table differ, a
-        line each.
+        The clips (ids are relative to the folder of ``pocus_videos``), and warnings of how clips and table differ.
 
     Raises:
         SourceError: No such folder or table, no clip, or a table without the columns.
@@ -77,7 +84,8 @@ def find_clips(
             f'{src} holds neither {VIDEOS}/ with {TABLE} nor covid_data1.pkl to covid_data5.pkl: give a clone of '
             f'covid19_ultrasound, or the folder of the five files.'
         )
-    found = [source for source in walk_sources(root / VIDEOS, out) if source.problem or not source.path.is_dir()]
+    walked = walk_sources(root / VIDEOS, out, follow_links)
+    found = [source for source in walked.sources if source.problem or not source.path.is_dir()]
     if not found:
         raise SourceError(f'no clip found in {root / VIDEOS}: nothing could be read.', exit_code=1)
     rows = read_table(root / TABLE)
@@ -97,24 +105,21 @@ def find_clips(
         (f'clips that match no single row of {TABLE} (class by the prefix, patient unknown)', unmatched),
         (f'clips that {TABLE} places in {VIDEOS}, but are not there', absent),
     )
-    return clips, [f'{what}: {", ".join(names)}' for what, names in remarks if names]
+    stills = [IgnoredFile(s.video_id, 'folder of images, not clips') for s in walked.sources if s not in found]
+    ignored = [replace(file, path=f'{VIDEOS}/{file.path}') for file in (*walked.ignored, *stills)]
+    return SourceFindings(clips, ignored, [f'{what}: {", ".join(names)}' for what, names in remarks if names])
 
 
 def read_table(path: Path) -> list[ClipRow]:
     """Read the rows about clips; those about still images are left out.
 
     Raises:
-        SourceError: Not a CSV file in UTF-8, or a column is missing.
+        SourceError: Not a CSV file, or a column is missing.
     """
-    try:
-        with path.open(encoding='utf-8-sig', newline='') as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
-            rows = [(reader.line_num, {key: (row.get(key) or '').strip() for key in _COLUMNS}) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f'{path} is not a CSV file in UTF-8 ({error}): take it from the clone again.') from error
-    if missing:
+    (_, header), *rows = read_csv(path) or [(0, [])]
+    if missing := [name for name in _COLUMNS if name not in header]:
         raise SourceError(f'{path} lacks the column {", ".join(missing)}: take it from the clone again.')
+    named = [(number, dict.fromkeys(_COLUMNS, '') | dict(zip(header, cells, strict=False))) for number, cells in rows]
     return [
         ClipRow(
             number,
@@ -124,7 +129,7 @@ def read_table(path: Path) -> list[ClipRow]:
             row['Probe'].casefold(),
             row['InThisRepo'].casefold() == 'yes' and VIDEOS in row['Current location'].casefold().split('/'),
         )
-        for number, row in rows
+        for number, row in named
         if row['Type'].casefold() == 'video'
     ]
 

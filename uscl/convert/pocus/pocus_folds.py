@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from uscl.clips.discovery import VideoSource, find_root
+from uscl.clips.discovery import find_root
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.clips.video_source import VideoSource
 from uscl.convert.output_folder import output_folder
 from uscl.convert.videos.conversion_report import print_report, print_store
 from uscl.convert.videos.frame_decoding import StoreSettings
@@ -193,7 +194,8 @@ def count_leaked(record: dict) -> int:
         record: ``'label:digest'`` of every image of ``'train'`` and ``'test'``.
     """
     pixels = {side: [image.partition(':')[2] for image in record[side]] for side in SIDES}
-    return sum(image in set(pixels['train']) for image in pixels['test'])
+    train = set(pixels['train'])
+    return sum(image in train for image in pixels['test'])
 
 
 def _print_folds(records: Sequence[dict]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from uscl.clips.dicom_header import is_dicom, read_elements, value_of
-from uscl.clips.discovery import VideoSource
+from uscl.clips.video_source import VideoSource
 from uscl.core.errors import ClipError
 
 from .pseudonyms import Pseudonyms

@@ -1,12 +1,13 @@
 """The converter's options about whose videos they are."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from uscl.clips.discovery import VideoSource
+from uscl.clips.ignored_file import UNKNOWN
+from uscl.clips.source_findings import SourceFindings
+from uscl.core.loose_names import look_alikes
 from uscl.core.options import Arg
 
 from .patients import protect_sources
@@ -61,19 +62,35 @@ class PrivacyOptions:
         }
         return {name: True for name, is_used in used.items() if is_used}
 
-    def protect(self, sources: Sequence[VideoSource], out: str | Path) -> list[VideoSource]:
+    def protect(self, found: SourceFindings, out: str | Path, dry_run: bool = False) -> SourceFindings:
         """Settle patient and video ids of what goes to ``out``; tells on stderr what the user should know.
+
+        Ids as they were found are compared with each other, and a warning on those that look alike is added.
+
+        Args:
+            found: As found.
+            out: The dataset folder.
+            dry_run: Make no salt file.
 
         Raises:
             SourceError: There is no salt, or it cannot be used.
         """
         pseudonyms = None
         if self.hash_patients or self.hash_names:
-            salt, note = read_salt(self.salt_file, out)
+            salt, note = read_salt(self.salt_file, out, dry_run)
             pseudonyms = Pseudonyms(salt)
             if note:
                 print(f'note: {note}', file=sys.stderr)
-        protected, warnings = protect_sources(sources, pseudonyms, self.hash_patients, self.hash_names)
+        protected, warnings = protect_sources(found.sources, pseudonyms, self.hash_patients, self.hash_names)
         for warning in warnings:
             print(f'warning: {warning}', file=sys.stderr)
-        return protected
+        ignored = list(found.ignored)
+        if self.hash_names and pseudonyms is not None:  # a suffix that is not known may be a part of a name
+            kinds = [UNKNOWN if file.kind[0] == '.' and not file.remedy else file.kind for file in ignored]
+            ignored = [
+                replace(file, path=pseudonyms.video(file.path), kind=kind)
+                for file, kind in zip(ignored, kinds, strict=True)
+            ]
+        labels, patients = ([getattr(s, key) for s in found.sources] for key in ('label', 'patient_id'))
+        alike = look_alikes(labels, patients, named=not self.hash_patients)
+        return SourceFindings(protected, ignored, [*found.warnings, *alike])

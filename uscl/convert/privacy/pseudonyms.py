@@ -7,8 +7,7 @@ import secrets
 import unicodedata
 from pathlib import Path, PurePosixPath
 
-from uscl.clips.clip_reader import CLIP_SUFFIXES
-from uscl.clips.dicom_header import DICOM_SUFFIXES
+from uscl.clips.media_suffixes import READ_SUFFIXES
 from uscl.core.errors import SourceError
 
 SALT_VARIABLE = 'USCL_SALT'
@@ -35,21 +34,22 @@ class Pseudonyms:
         return f'p-{self._digest("patient", unicodedata.normalize("NFC", patient_id).strip())}'
 
     def video(self, video_id: str) -> str:
-        """``v-``, 16 hexadecimal digits, and the suffix if it is one of a clip or of DICOM."""
+        """``v-``, 16 hexadecimal digits, and the suffix if files are read by it."""
         suffix = PurePosixPath(video_id).suffix.lower()
-        return f'v-{self._digest("video", video_id)}{suffix if suffix in CLIP_SUFFIXES | DICOM_SUFFIXES else ""}'
+        return f'v-{self._digest("video", video_id)}{suffix if suffix in READ_SUFFIXES else ""}'
 
     def _digest(self, kind: str, text: str) -> str:
         message = f'{kind}\0{text}'.encode()
         return hmac.new(self._salt, message, hashlib.sha256).hexdigest()[:_LENGTH]
 
 
-def read_salt(file: str | Path | None, out: str | Path) -> tuple[bytes, str | None]:
+def read_salt(file: str | Path | None, out: str | Path, dry_run: bool = False) -> tuple[bytes, str | None]:
     """The salt from a file, else from the environment; a file that does not exist is made.
 
     Args:
         file: The salt file; None takes the variable ``USCL_SALT``.
         out: The dataset folder, in which the salt must not lie.
+        dry_run: Take a salt for this once in place of making a file.
 
     Returns:
         The salt, and something to tell the user.
@@ -69,6 +69,8 @@ def read_salt(file: str | Path | None, out: str | Path) -> tuple[bytes, str | No
             f'--salt-file {path} lies in the dataset folder, with which it would be given away: keep it elsewhere.'
         )
     try:
+        if not path.exists() and dry_run:
+            return secrets.token_bytes(32), None
         if not path.exists():
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, 'w') as stream:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.core.options import Arg
 
 from .frame_decoding import ColorMode
@@ -20,6 +21,8 @@ class ConverterOptions:
         keep_images: Also write frames as PNG files, to look at.
         workers: Processes (default: one for every core).
         seed: Another seed gives another split.
+        follow_links: Follow symbolic links that lead out of SRC.
+        dry_run: Only look at the first frame of every clip: report, and write OUT/overview.html.
     """
 
     src: Annotated[str, Arg('SRC', positional=True)]
@@ -29,6 +32,8 @@ class ConverterOptions:
     keep_images: bool = False
     workers: Annotated[int | None, Arg('N', at_least=1)] = None
     seed: int = 0
+    follow_links: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +42,10 @@ class ClipOptions(ConverterOptions):
 
     Attributes:
         fps: Frames kept in a second.
+        min_frames: Fewest frames kept of a short clip, evenly spaced, or all if it has no more.
         val_fraction: Hold this share back as split val, by patient where known.
     """
 
     fps: Annotated[float, Arg(above=0)] = 3.0
+    min_frames: Annotated[int, Arg('N', at_least=1)] = MIN_FRAMES
     val_fraction: Annotated[float | None, Arg('F', at_least=0, below=1)] = None

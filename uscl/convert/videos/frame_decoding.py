@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, shrink, to_grey
-from uscl.clips.readers import open_clip
+from uscl.clips.readers import is_kept_whole, open_clip
+from uscl.clips.stack_file import stack_files, stack_suffix
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.digest import digest, file_digest
 from uscl.core.errors import ClipError
@@ -18,7 +20,7 @@ from uscl.data.frame_store import StoredVideo
 from uscl.data.png_frames import frame_name, write_png
 from uscl.data.store_writer import append_shape
 
-CONVERTER_VERSION = 2  # raise when the same source and settings give other frames: all videos are then redone
+CONVERTER_VERSION = 3  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 ColorMode = Literal['auto', 'gray', 'color']
 
@@ -28,20 +30,22 @@ class StoreSettings:
     """What the stored frames depend on besides the source.
 
     Attributes:
-        fps: Frames to keep in a second of a clip; folders of frames are kept whole.
+        fps: Frames to keep in a second of a clip; images and folders of them are kept whole.
         size: Largest shorter side in pixels.
         color: 'gray', 'color', or 'auto': gray if every frame of the video is.
         mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
+        min_frames: Fewest frames to keep of a short clip, see :func:`uscl.clips.open_clip`.
     """
 
     fps: float = 3.0
     size: int = 256
     color: ColorMode = 'auto'
     mask_tolerance: int | None = None
+    min_frames: int = MIN_FRAMES
 
     def of(self, source: Path) -> dict[str, Any]:
         """Those that matter for a source, as plain values."""
-        return asdict(self) | ({'fps': None} if source.is_dir() else {})
+        return asdict(self) | ({'fps': None, 'min_frames': None} if is_kept_whole(source) else {})
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def decode_video(
     """
     mask, decoded = None, None
     if settings.mask_tolerance is not None:
-        mask = find_static(source, open_clip(source, settings.fps), settings.mask_tolerance, open_clip(source))
+        frames = open_clip(source, settings.fps, settings.min_frames)
+        mask = find_static(source, frames, settings.mask_tolerance, open_clip(source))
     if settings.color != 'color':
         decoded = _write_frames(source, raw, settings, mask, images, grey=True)
     if decoded is None:  # a coloured frame came up: start again, so that all frames are of one kind
@@ -121,7 +126,7 @@ def _write_frames(
     if images is not None:
         shutil.rmtree(images, ignore_errors=True)
         images.mkdir(parents=True)
-    reader = open_clip(source, settings.fps)
+    reader = open_clip(source, settings.fps, settings.min_frames)
     shapes: list[list[int]] = []
     with raw.open('wb') as file:
         for number, frame in enumerate(_blanked(reader, mask)):
@@ -141,7 +146,9 @@ def _blanked(frames: Any, mask: StaticMask | None) -> Iterator[np.ndarray]:
 
 
 def _files_of(source: Path) -> list[Path]:
-    return FrameFolder(source).list_files() if source.is_dir() else [source]
+    if source.is_dir():
+        return FrameFolder(source).list_files()
+    return stack_files(source) if stack_suffix(source) else [source]
 
 
 def _size_and_time(source: Path) -> dict[str, int]:

@@ -1,9 +1,12 @@
 """What became of one video of a conversion."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uscl.clips.discovery import VideoSource
+from uscl.clips.video_source import VideoSource
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass
@@ -16,6 +19,7 @@ class Outcome:
         facts: What the converter found out, see :class:`~uscl.convert.videos.frame_decoding.DecodedVideo`.
         reason: Why it was skipped, else None.
         is_new: Whether it was converted now, not found complete.
+        first_frame: RGB, as decoded, of a video that was only looked at.
     """
 
     source: VideoSource
@@ -23,3 +27,4 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
     is_new: bool = False
+    first_frame: 'np.ndarray | None' = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from uscl.clips.discovery import VideoSource
+from uscl.clips.video_source import VideoSource
 from uscl.core.errors import SourceError
 from uscl.data.video_split import split_videos
 

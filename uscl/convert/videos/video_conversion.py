@@ -2,10 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +18,10 @@ from rich.progress import (
 )
 
 from uscl.clips.dicom_header import is_dicom
-from uscl.clips.discovery import VideoSource
+from uscl.clips.ignored_file import TEXT
+from uscl.clips.readers import open_clip
+from uscl.clips.source_findings import SourceFindings
+from uscl.clips.video_source import VideoSource
 from uscl.convert.output_folder import output_folder
 from uscl.convert.privacy.hidden_names import hide_names
 from uscl.core.errors import ClipError, SourceError
@@ -31,22 +34,28 @@ from uscl.data.frame_store import stored_damage
 from uscl.data.png_frames import store_name
 from uscl.data.store_writer import StoreWriter
 
-from .conversion_report import print_masks, print_report, print_store
+from .conversion_report import print_findings, print_masks, print_report, print_store
 from .frame_decoding import MASKED, DecodedVideo, StoreSettings, decode_video, is_current
 from .outcome import Outcome
+
+T = TypeVar('T')
+if TYPE_CHECKING:
+    import numpy as np
 
 IMAGES = 'frames'  # OUT/frames/NAME/000000.png …, with --keep-images
 _CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'
 
 
 def convert_sources(
-    sources: Sequence[VideoSource],
+    found: SourceFindings,
     out: str | Path,
     settings: StoreSettings,
     classes: Sequence[str] | None = None,
     workers: int | None = None,
     keep_images: bool = False,
     remove_others: bool = False,
+    dry_run: bool = False,
+    overview: Callable[[Sequence[Outcome]], None] | None = None,
     **chosen: Any,
 ) -> int:
     """Convert videos into ``store/``, write ``annotations.json`` and ``skipped.csv``, and print a report.
@@ -56,13 +65,15 @@ def convert_sources(
     ``masked/``: a picture for every video, and ``blanked.csv``.
 
     Args:
-        sources: The videos.
+        found: The videos, and what is to be reported beside them.
         out: The dataset folder; made if needed.
         settings: How frames are stored.
-        classes: Class names in order; None takes the sorted labels of ``sources``.
+        classes: Class names in order; None takes the sorted labels of the videos.
         workers: Number of processes; None is one for every core.
         keep_images: Also write the frames of what is converted now as PNG files, to look at.
         remove_others: Remove what is not among the sources also if no video can be read.
+        dry_run: Look at the first frame of every video, report, and store nothing.
+        overview: Called at the end, if at least one video was read, with what became of all of them.
         **chosen: Further options of the conversion, plain values, for ``metainfo.settings`` of the annotation.
 
     Returns:
@@ -72,10 +83,15 @@ def convert_sources(
         SourceError: ``out`` cannot be written, or holds data of an older version.
         FolderInUseError: Another process writes to it.
     """
-    out = Path(out)
+    out, sources = Path(out), found.sources
     refuse_older(out)
     if classes is None:
         classes = sorted({source.label for source in sources if source.label is not None})
+    if dry_run:
+        outcomes = look_at(sources, workers or os.cpu_count() or 1)
+        print_report(outcomes, classes, None)
+        print_findings(found, outcomes)
+        return _finish(outcomes, overview)
     with output_folder(out):
         with open_store(out, (source.video_id for source in sources)) as store:
             outcomes = convert_videos(sources, store, settings, workers or os.cpu_count() or 1, keep_images)
@@ -86,17 +102,19 @@ def convert_sources(
                 write_annotations(out / 'annotations.json', entries, classes, settings=asdict(settings) | chosen)
             index = store.prune(ids) if entries or remove_others else store.index
         skipped = [(outcome.source.video_id, outcome.reason) for outcome in outcomes if outcome.reason is not None]
+        skipped += [(file.path, file.reason) for file in found.ignored if file.kind != TEXT]
         write_csv(out / 'skipped.csv', ('video_id', 'reason'), skipped)
         shares = {o.source.video_id: o.facts['blanked_share'] for o in outcomes if 'blanked_share' in o.facts}
         if entries or remove_others:
             _remove_others(out, ids, shares)
         write_csv(out / MASKED / 'blanked.csv', ('video_id', 'blanked_share'), list(shares.items()))
         print_report(outcomes, classes, out)
+        print_findings(found, outcomes)
         if shares:
             print_masks(shares, out)
         if entries:
             print_store(index, out)
-    return 0 if entries else 1
+        return _finish(outcomes, overview)
 
 
 def open_store(out: Path, names: Iterable[str]) -> StoreWriter:
@@ -161,6 +179,27 @@ def convert_videos(
     return outcomes
 
 
+def look_at(sources: Sequence[VideoSource], workers: int) -> list[Outcome]:
+    """Decode the first frame of every video, with a progress bar on stderr; outcomes in the order of the sources."""
+    outcomes = [Outcome(source, reason=source.problem) for source in sources]
+    fine = [outcome for outcome in outcomes if outcome.reason is None]
+    with Progress(*_columns('looking'), console=Console(stderr=True), auto_refresh=False) as progress:
+        bar = progress.add_task('', total=len(fine))
+        tasks = [outcome.source for outcome in fine]
+        for number, result in run_isolated(_first_frame, tasks, min(workers, max(len(fine), 1))):
+            fine[number].first_frame, fine[number].reason = result or (None, _CRASHED)
+            progress.update(bar, advance=1, refresh=True)
+    return outcomes
+
+
+def _finish(outcomes: Sequence[Outcome], overview: Callable[[Sequence[Outcome]], None] | None) -> int:
+    if all(outcome.reason is not None for outcome in outcomes):
+        return 1
+    if overview is not None:
+        overview(outcomes)
+    return 0
+
+
 def _entry(outcome: Outcome) -> dict[str, Any]:
     """The annotation of a video."""
     source, facts = outcome.source, outcome.facts
@@ -172,8 +211,10 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         'num_frames': outcome.num_frames,
         'source': None if source.is_name_hidden else source.video_id,
         'sha256': facts['source']['sha256'],
-        'fps': facts['settings']['fps'],
-        'assumed': ['frame rate'] if facts.get('frame_rate_assumed') else [],
+        'fps': facts.get('short_clip_fps', facts['settings']['fps']),
+        'assumed': facts.get('assumed', []),
+        'turned': facts.get('turned'),
+        'rescaled': facts.get('rescaled', []),
     }
 
 
@@ -198,8 +239,17 @@ def _columns(title: str) -> tuple[ProgressColumn, ...]:
 def _convert(task: tuple) -> tuple[DecodedVideo | None, str | None]:
     """The decoded video and None, or None and the reason; runs in a worker process."""
     source, raw, settings, picture, images = task
+    return _or_reason(source, lambda: decode_video(source.path, raw, settings, picture, images))
+
+
+def _first_frame(source: VideoSource) -> 'tuple[np.ndarray | None, str | None]':
+    """The frame and None, or None and the reason; runs in a worker process."""
+    return _or_reason(source, lambda: next(iter(open_clip(source.path))))
+
+
+def _or_reason(source: VideoSource, read: Callable[[], T]) -> tuple[T | None, str | None]:
     try:
-        return decode_video(source.path, raw, settings, picture, images), None
+        return read(), None
     except ClipError as error:
         return None, hide_names(error.reason, source.path) if source.is_name_hidden else error.reason
     except OSError:  # the readers report their own; this is the disk that is written to

@@ -1,13 +1,13 @@
-"""Detectors without compiled mmcv: a stand-in for ``mmcv._ext`` on ``torchvision.ops``.
+"""Detectors without compiled mmcv: a replacement for ``mmcv._ext`` based on ``torchvision.ops``.
 
-Importing this package puts the stand-in in place, unless ``mmcv._ext`` can be imported. Three ways switch it on::
+Importing this package installs the replacement, unless ``mmcv._ext`` can be imported. There are three ways to do so::
 
     custom_imports = dict(imports=['uscl_plugin', 'uscl_plugin.compat.mmcv_ops'])  # in a config
     python tools/train.py CONFIG  # and tools/test.py, for such a config
     python -m uscl_plugin.compat.mmcv_ops SCRIPT ARGS…  # any other script
 
-It holds what the FPN detectors and Mask R-CNN of MMDetection need: NMS and average RoIAlign. Every other op raises when
-it is called.
+It provides what MMDetection's FPN detectors and Mask R-CNN need: NMS and average RoIAlign. All other ops raise an error
+when called.
 """
 
 import importlib
@@ -22,10 +22,10 @@ from .late_imports import repeat_failed_imports
 
 
 def install() -> None:
-    """Make ``mmcv._ext`` importable; a second call changes nothing.
+    """Make ``mmcv._ext`` importable; calling it again changes nothing.
 
-    The modules of hosts that were imported without it, with a guard or not at all, are completed. The log says once
-    which ops are in use: of the stand-in at its first use, so that it reaches the log of the run.
+    Host modules that were imported without it, with or without a guard, are completed. Which ops are in use is logged
+    once: for the replacement at its first use, so that it appears in the log of the run.
     """
     try:
         compiled = importlib.import_module('mmcv._ext')
@@ -36,7 +36,7 @@ def install() -> None:
             repeat_failed_imports()
     else:
         if compiled is not ext:
-            print_log('NMS and RoIAlign are those of the compiled mmcv.', logger='current')
+            print_log('NMS and RoIAlign come from the compiled mmcv.', logger='current')
 
 
 install()

@@ -1,4 +1,4 @@
-"""Run a script with the stand-in in place: ``python -m uscl_plugin.compat.mmcv_ops SCRIPT ARGS…``."""
+"""Run a script with the replacement installed: ``python -m uscl_plugin.compat.mmcv_ops SCRIPT ARGS…``."""
 
 import runpy
 import sys
@@ -8,7 +8,7 @@ USAGE = 'usage: python -m uscl_plugin.compat.mmcv_ops SCRIPT [arguments of the s
 
 
 def main(argv: list[str]) -> int:
-    """Run ``argv[0]`` as Python would; the status is 1 or 2, with one line on standard error, if that cannot be."""
+    """Run ``argv[0]`` as Python would; the status is 1 or 2, with one line on standard error, if that is impossible."""
     if not argv or argv[0] in ('-h', '--help'):
         print(USAGE, file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2

@@ -1,8 +1,8 @@
-"""What stands in for mmcv's compiled module ``mmcv._ext``: NMS and average RoIAlign of torchvision.
+"""Replacement for mmcv's compiled module ``mmcv._ext``: NMS and average RoIAlign from torchvision.
 
-The functions have the names and arguments with which ``mmcv.ops`` calls the compiled ones, and this module is what
-``sys.modules['mmcv._ext']`` holds. Any other name is a function that raises, because ``mmcv.ops`` looks all of its
-ops up on import.
+The functions have the names and arguments with which ``mmcv.ops`` calls the compiled ones, and this module is installed
+as ``sys.modules['mmcv._ext']``. Any other name is a function that raises, because ``mmcv.ops`` looks up all of its ops
+on import.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ reason = ''  # why mmcv._ext could not be imported, for the log
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
-    """Indices of the boxes that are kept, by falling score, int64.
+    """Indices of the kept boxes, by decreasing score, int64.
 
     Args:
-        boxes: (N, 4) as x1, y1, x2, y2.
+        boxes: (N, 4), x1, y1, x2, y2.
         scores: (N,).
-        iou_threshold: A box goes if its IoU with a kept one is above this.
+        iou_threshold: A box is dropped if its IoU with a kept one is above this.
         offset: 1 counts pixels, so that a box is x2 - x1 + 1 wide; 0 measures lengths.
     """
     _announce()
@@ -51,23 +51,23 @@ def roi_align_forward(
 
     Args:
         input: Feature map (B, C, H, W).
-        rois: (N, 5) as index in the batch, x1, y1, x2, y2.
-        output: (N, C, aligned_height, aligned_width), is filled.
-        argmax_y: Of the maximum mode only, unused.
-        argmax_x: Of the maximum mode only, unused.
-        aligned_height: Bins.
-        aligned_width: Bins.
-        spatial_scale: Cells of the feature map in one pixel of the boxes.
-        sampling_ratio: Samples a bin and direction; 0 takes as many as the bin has cells.
-        pool_mode: 1, the average.
-        aligned: Whether the centre of the first cell lies at 0.5 (else at 0, as in old detectors).
+        rois: (N, 5), batch index, x1, y1, x2, y2.
+        output: (N, C, aligned_height, aligned_width); overwritten.
+        argmax_y: Only used by max pooling; ignored.
+        argmax_x: Only used by max pooling; ignored.
+        aligned_height: Number of bins vertically.
+        aligned_width: Number of bins horizontally.
+        spatial_scale: Feature map cells per box pixel.
+        sampling_ratio: Samples per bin and direction; 0 takes as many as the bin has cells.
+        pool_mode: 1 for average pooling.
+        aligned: Whether the centre of the first cell is at 0.5 (otherwise at 0, as in old detectors).
 
     Raises:
-        NotImplementedError: ``pool_mode`` is 0, the maximum.
+        NotImplementedError: ``pool_mode`` is 0, max pooling.
     """
     _announce()
     _check_average('roi_align_forward', pool_mode)
-    # Not torchvision.ops.roi_align: with deterministic algorithms on a GPU, that one runs a compiler.
+    # Not torchvision.ops.roi_align, which runs a compiler if deterministic algorithms are enabled on a GPU.
     pooled = torch.ops.torchvision.roi_align(
         _at_least_float(input),
         rois.to(_at_least_float(input).dtype),
@@ -93,15 +93,15 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write the gradient of the feature map into ``grad_input`` (B, C, H, W); see :func:`roi_align_forward`.
+    """Write the feature map's gradient into ``grad_input`` (B, C, H, W); see :func:`roi_align_forward`.
 
     Raises:
-        NotImplementedError: ``pool_mode`` is 0, the maximum.
+        NotImplementedError: ``pool_mode`` is 0, max pooling.
     """
     _check_average('roi_align_backward', pool_mode)
     gradient = _at_least_float(grad_output)
     if torch.are_deterministic_algorithms_enabled():
-        gradient = gradient.cpu()  # the kernel of the GPU adds in any order, and refuses
+        gradient = gradient.cpu()  # the GPU kernel adds in any order and refuses
     rois = rois.to(gradient)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
@@ -118,7 +118,7 @@ def roi_align_backward(
 
 
 def get_compiler_version() -> str:
-    """What reports of the environment show in the place of mmcv's compiler."""
+    """What environment reports show as mmcv's compiler."""
     return 'none (uscl_plugin.compat.mmcv_ops)'
 
 
@@ -126,7 +126,7 @@ get_compiling_cuda_version = get_compiler_version
 
 
 def __getattr__(name: str) -> Callable:
-    """An op that is missing here."""
+    """Placeholder for an op that is not replaced."""
     if name.startswith('__'):
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
@@ -142,26 +142,26 @@ def _check_average(name: str, pool_mode: int) -> None:
 
 
 def _remedy(name: str) -> str:
-    """The sentence about an op that is missing here."""
+    """The message for an op that is not replaced."""
     versions = installed_versions()
     package = 'onedl-mmcv' if 'onedl-mmcv' in versions else 'mmcv'
     version = versions.get(package) or versions.get('mmcv-lite', '')
     first = 'pip uninstall mmcv-lite, ' if 'mmcv-lite' in versions else ''
     return (
-        f"mmcv's op {name} is not among those that uscl_plugin.compat.mmcv_ops replaces (nms, average roi_align): "
+        f"mmcv's op {name} is not replaced by uscl_plugin.compat.mmcv_ops (only nms and average roi_align are): "
         f'install the compiled mmcv, with {first}pip install openmim, mim install {package}=={version}, or build it '
-        f'from its source.'
+        f'from source.'
     )
 
 
 def _at_least_float(tensor: Tensor) -> Tensor:
-    """Half and bfloat16 as float32: not every kernel of torchvision takes them, and the sums are exact enough then."""
+    """Convert half and bfloat16 to float32, which every torchvision kernel accepts and sums accurately."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 @cache
 def _announce() -> None:
     print_log(
-        f'NMS and RoIAlign are those of torchvision (uscl_plugin.compat.mmcv_ops); compiled mmcv: {reason}.',
+        f'NMS and RoIAlign come from torchvision (uscl_plugin.compat.mmcv_ops); compiled mmcv: {reason}.',
         logger='current',
     )

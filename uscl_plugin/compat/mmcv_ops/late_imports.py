@@ -1,8 +1,8 @@
-"""Complete the modules of the hosts that were imported while ``mmcv.ops`` could not be.
+"""Complete the host modules that were imported while ``mmcv.ops`` was not importable.
 
-Their guards (``try: from mmcv.ops import nms; except ImportError: …``) left something in the place of the op, or
-nothing, and packages without a guard failed after some of their modules were loaded. What is loaded has registered its
-classes and cannot be imported anew, so it is completed in place.
+Their guards (``try: from mmcv.ops import nms; except ImportError: …``) left a placeholder or nothing at all instead of
+the op, and packages without a guard failed after some of their modules were loaded. Loaded modules have registered
+their classes and cannot be imported again, so they are completed in place.
 """
 
 import ast
@@ -14,14 +14,14 @@ from pathlib import Path
 from types import ModuleType
 
 HOSTS = 'mm'  # OpenMMLab's packages: mmcv, mmdet, mmpretrain, …
-OPS = ('mmcv.ops', 'mmcv.cnn.bricks.transformer')  # the second hands one of the ops on
+OPS = ('mmcv.ops', 'mmcv.cnn.bricks.transformer')  # the second re-exports one of the ops
 
 
 def repeat_failed_imports() -> None:
-    """Bind what guards of loaded modules left out, then import the packages that failed."""
+    """Bind the ops that guards in loaded modules left out, then import the packages that failed."""
     _bind_ops()
     _finish_packages()
-    # The one guard that is not about mmcv: MMPretrain registers a layer with MMDetection if it can be imported.
+    # The only guard unrelated to mmcv: MMPretrain registers a layer with MMDetection if that can be imported.
     layer = sys.modules.get('mmpretrain.models.utils.res_layer_extra_norm')
     if layer is not None and layer.ResLayerExtraNorm is None:
         importlib.reload(layer)
@@ -30,9 +30,9 @@ def repeat_failed_imports() -> None:
 
 
 def _bind_ops() -> None:
-    """Put the ops in the place of what the guards left, also where another module imported that."""
-    left: list[tuple[object, object]] = []  # what a guard left, the op
-    for _, module in sorted(_host_modules().items()):  # mmcv itself before those that import from it
+    """Replace what the guards left by the ops, also where another module imported it."""
+    left: list[tuple[object, object]] = []  # placeholder left by a guard, the op
+    for _, module in sorted(_host_modules().items()):  # mmcv itself before modules that import from it
         for package, name, bound_to in _guarded_ops(module):
             op = getattr(importlib.import_module(package), name)
             left.append((getattr(module, bound_to, None), op))
@@ -49,7 +49,7 @@ def _host_modules() -> dict[str, ModuleType]:
 
 
 def _guarded_ops(module: ModuleType) -> Iterator[tuple[str, str, str]]:
-    """(package, name, name in the module) of each import from :data:`OPS` in a guard at the top of a module."""
+    """(package, name, name in the module) for each import from :data:`OPS` in a guard at the top level of a module."""
     path = Path(getattr(module, '__file__', None) or '')
     source = path.read_text(encoding='utf-8') if path.suffix == '.py' and path.is_file() else ''
     if 'mmcv' not in source:
@@ -62,9 +62,9 @@ def _guarded_ops(module: ModuleType) -> Iterator[tuple[str, str, str]]:
 
 
 def _finish_packages() -> None:
-    """Import the packages of which only modules are loaded, and make these their attributes, as an import does."""
+    """Import packages of which only submodules are loaded, and set these as attributes, as an import does."""
     parents = {name.rpartition('.')[0] for name in _host_modules()} - {''}
-    with suppress(ImportError):  # as the guards do: an import that fails for another reason says so where it is used
+    with suppress(ImportError):  # like the guards: other import failures surface on use
         for parent in sorted(parents - set(sys.modules)):
             importlib.import_module(parent)
     for name, module in _host_modules().items():

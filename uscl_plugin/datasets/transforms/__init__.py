@@ -1,7 +1,7 @@
-"""Sample pair generation (SPG) as plain mmcv transforms: they need mmengine and mmcv, and no other host.
+"""Sample pair generation (SPG) as plain mmcv transforms, which need mmengine and mmcv but no other host.
 
-Only :class:`AntialiasedRandomResizedCrop`, :class:`DrawViews` and :class:`PackFrames` need MMPretrain, when they are
-made.
+Only :class:`AntialiasedRandomResizedCrop`, :class:`DrawViews` and :class:`PackFrames` need MMPretrain, when
+instantiated.
 """
 
 from .antialiased_crop import AntialiasedRandomResizedCrop

@@ -1,4 +1,4 @@
-"""Crop an image at random and resize the crop, as the released code does, in one step and without aliasing."""
+"""Crop an image at random and resize the crop, as in the released code, but in one step and without aliasing."""
 
 from collections.abc import Sequence
 
@@ -12,27 +12,27 @@ from .antialiased_resize import side_lengths
 
 
 class CropWindow:
-    """Draws crops on an image as squashed to the size of the view, which is what the released code crops from.
+    """Draw crops on the image as squashed to the view's size, which is what the released code crops from.
 
-    On the frame itself, ranges such as its area of 0.8 to 1 with an aspect ratio of 0.8 to 1.25 do not fit a frame of
-    16:9 at all: every draw would fall back to one fixed central crop.
+    On the original frame, ranges such as the area of 0.8 to 1 with an aspect ratio of 0.8 to 1.25 do not fit a 16:9
+    frame at all: every draw would fall back to one fixed centre crop.
 
     Args:
         scale: Height and width of the view.
-        crop_ratio_range: Range of the window's share of the area.
-        aspect_ratio_range: Range of its width over its height, on the squashed image.
+        crop_ratio_range: Range of the window's fraction of the area.
+        aspect_ratio_range: Range of the window's width over its height, on the squashed image.
     """
 
     def __init__(
         self, scale: tuple[int, int], crop_ratio_range: Sequence[float], aspect_ratio_range: Sequence[float]
     ) -> None:
-        from mmpretrain.datasets.transforms import RandomResizedCrop  # the other transforms need no MMPretrain
+        from mmpretrain.datasets.transforms import RandomResizedCrop  # not needed by other transforms
 
         self._crop = RandomResizedCrop(scale, tuple(crop_ratio_range), tuple(aspect_ratio_range))
         self._grid = np.broadcast_to(np.uint8(0), scale)
 
     def draw(self) -> tuple[int, int, int, int]:
-        """Top, left, height and width on the grid of the view, in whole pixels of it."""
+        """Top, left, height and width on the grid of the view, in whole pixels."""
         return self._crop.rand_crop_params(self._grid)
 
     def __repr__(self) -> str:
@@ -41,11 +41,11 @@ class CropWindow:
 
 @TRANSFORMS.register_module()
 class AntialiasedRandomResizedCrop(BaseTransform):
-    """Crop at random and resize the crop by Pillow's bilinear filter; the aspect ratio is not kept.
+    """Crop at random and resize the crop with Pillow's bilinear filter; the aspect ratio is not kept.
 
     The window is drawn as MMPretrain's ``RandomResizedCrop`` would draw it on the image squashed to ``scale``
-    (:class:`CropWindow`), but sampled from the image itself, in one step. Without a crop that is
-    :class:`AntialiasedResize`; with one, it resizes once where the released code does so twice.
+    (:class:`CropWindow`), but sampled from the original image, in one step. Without a crop this equals
+    :class:`AntialiasedResize`; with one, it resizes once where the released code resizes twice.
 
     **Required Keys:**
 
@@ -53,13 +53,13 @@ class AntialiasedRandomResizedCrop(BaseTransform):
 
     **Modified Keys:**
 
-    - img (np.ndarray): of the size ``scale``
+    - img (np.ndarray): resized to ``scale``
     - img_shape (tuple[int, int]): its height and width
 
     Args:
         scale: Side in pixels, or (height, width).
-        crop_ratio_range: Range of the window's share of the area.
-        aspect_ratio_range: Range of the window's width over its height, on the image as squashed to ``scale``.
+        crop_ratio_range: Range of the window's fraction of the area.
+        aspect_ratio_range: Range of the window's width over its height, on the image squashed to ``scale``.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ def side_lengths(scale: int | Sequence[int]) -> tuple[int, int]:
     """Height and width of a view.
 
     Raises:
-        ValueError: It is neither a side nor two.
+        ValueError: The scale is neither one side nor two.
     """
     size = (scale, scale) if isinstance(scale, int) else tuple(scale)
     if len(size) != 2 or min(size) < 1:
@@ -22,10 +22,10 @@ def side_lengths(scale: int | Sequence[int]) -> tuple[int, int]:
 
 @TRANSFORMS.register_module()
 class AntialiasedResize(BaseTransform):
-    """Resize the whole image by Pillow's bilinear filter; the aspect ratio is not kept.
+    """Resize the whole image with Pillow's bilinear filter; the aspect ratio is not kept.
 
-    What mmcv's ``Resize`` is, but that one takes single pixels of what it shrinks. For images without boxes or masks.
-    See :func:`~uscl.clips.frame_resize.resize_frame`.
+    Corresponds to mmcv's ``Resize``, which samples single pixels when shrinking. For images without boxes or masks. See
+    :func:`~uscl.clips.frame_resize.resize_frame`.
 
     **Required Keys:**
 
@@ -33,7 +33,7 @@ class AntialiasedResize(BaseTransform):
 
     **Modified Keys:**
 
-    - img (np.ndarray): of the size ``scale``
+    - img (np.ndarray): resized to ``scale``
     - img_shape (tuple[int, int]): its height and width
 
     Args:

@@ -1,4 +1,4 @@
-"""From the frames of single videos to the tensor of a batch."""
+"""Collate the frames of single videos into the tensor of a batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from . import view_params as columns
 
 @dataclass(frozen=True)
 class PlannedView:
-    """A view that is still to be made: no mapping, sequence or tensor, so that no other collate function takes it.
+    """A view yet to be made. It is not a mapping, sequence or tensor, so that other collate functions reject it.
 
     Attributes:
         frames: One to three frames of a video, (H, W, 1) or (H, W, 3) uint8.
@@ -25,30 +25,30 @@ class PlannedView:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """That of the view in the batch."""
+        """Shape of the view in the batch."""
         height, width = self.params[columns.SIZE]
         return 3, int(height), int(width)
 
 
 @TRANSFORMS.register_module()
 class PackFrames(BaseTransform):
-    """End a pipeline of :class:`DrawViews`; the data loader needs ``collate_fn=dict(type='collate_frames')``.
+    """Final step after :class:`DrawViews`; its data loader needs ``collate_fn=dict(type='collate_frames')``.
 
     **Required Keys:**
 
-    - imgs (list[np.ndarray]): one to three frames, (H, W, 1) or (H, W, 3) uint8, of one height and width
+    - imgs (list[np.ndarray]): one to three frames, (H, W, 1) or (H, W, 3) uint8, all of one size
     - view_params (np.ndarray): (2, 21) float32
     - gt_label (int, optional)
 
     **Added Keys:**
 
     - inputs (list[PlannedView]): the two views, which share the frames
-    - data_samples (mmpretrain.structures.DataSample): label, and as metainfo those of ``meta_keys`` that are there
+    - data_samples (mmpretrain.structures.DataSample): the label, and the available ``meta_keys`` as metainfo
 
-    All other keys are deleted.
+    All other keys are removed.
 
     Args:
-        meta_keys: What to keep of the sample.
+        meta_keys: Keys of the sample to keep.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class PackFrames(BaseTransform):
         self._sample_type = DataSample
 
     def transform(self, results: dict) -> dict:
-        """Replace everything by ``inputs`` and ``data_samples``; see the class."""
+        """Replace everything with ``inputs`` and ``data_samples``; see the class."""
         if 'view_params' not in results:
             raise ValueError(
                 f'video {results.get("video_id", "(no id)")!r} has no view_params: put DrawViews before PackFrames, or '
-                f'end a pipeline that makes its views itself with PackInputs.'
+                f'end a pipeline that makes its own views with PackInputs.'
             )
         sample = self._sample_type()
         for key in self.meta_keys:
@@ -80,36 +80,36 @@ class PackFrames(BaseTransform):
 
 @FUNCTIONS.register_module()
 def collate_frames(data_batch: Sequence[dict]) -> dict:
-    """Put the frames of a batch into one tensor.
+    """Collate the frames of a batch into one tensor.
 
     Args:
         data_batch: B items of :class:`PackFrames`.
 
     Returns:
-        ``inputs`` (B, F, C, H, W) uint8, with the largest number of frames, height and width of the batch, zeros
-        behind each video's own, and C = 1 if all frames are grey; ``view_params`` (B, 2, 21) float32; ``data_samples``,
-        a list of B. Pixels lie in memory as in the frames, channels last.
+        ``inputs`` (B, F, C, H, W) uint8, with the largest number of frames, height and width in the batch, zero-padded,
+        and C = 1 if all frames are grey; ``view_params`` (B, 2, 21) float32; ``data_samples``, a list of B. The memory
+        layout is that of the frames, channels last.
 
     Raises:
-        TypeError: An item is not of PackFrames.
+        TypeError: An item does not come from PackFrames.
     """
     for item in data_batch:
         if not (isinstance(item, dict) and all(isinstance(view, PlannedView) for view in item.get('inputs', [None]))):
             found = sorted(item) if isinstance(item, dict) else type(item).__name__
             raise TypeError(
-                f'collate_frames takes items of DrawViews and PackFrames, got {found} with other inputs: end the '
+                f'collate_frames takes items from DrawViews and PackFrames, got {found} with other inputs: end the '
                 f"pipeline with these two, or use collate_fn=dict(type='default_collate')."
             )
     videos = [item['inputs'][0].frames for item in data_batch]
     shapes = np.array([frame.shape for frames in videos for frame in frames])  # (sum of F, 3)
     height, width, channels = shapes.max(axis=0)
     whole = (len(videos), max(map(len, videos)), height, width, channels)
-    # Zeros are only needed behind smaller videos; where all are alike every pixel is written.
+    # Zeros are only needed as padding for smaller videos; if all have one size, every pixel is written.
     is_ragged = (shapes[:, :2] != (height, width)).any() or len(shapes) < whole[0] * whole[1]
     batch = np.zeros(whole, np.uint8) if is_ragged else np.empty(whole, np.uint8)
     for place, frames in zip(batch, videos, strict=True):
         for target, frame in zip(place, frames, strict=False):
-            target[: frame.shape[0], : frame.shape[1]] = frame  # grey among colour: the same in three channels
+            target[: frame.shape[0], : frame.shape[1]] = frame  # grey among colour: repeated over three channels
     return {
         'inputs': torch.from_numpy(batch).permute(0, 1, 4, 2, 3),
         'view_params': torch.from_numpy(np.stack([[view.params for view in item['inputs']] for item in data_batch])),

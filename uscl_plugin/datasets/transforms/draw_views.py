@@ -1,4 +1,4 @@
-"""Draw all random numbers of both views of a video, and leave the pixels to the model's data preprocessor."""
+"""Draw all random numbers for both views of a video, leaving the pixels to the model's data preprocessor."""
 
 from collections.abc import Sequence
 
@@ -14,38 +14,38 @@ from .mixing import MixFrames
 
 @TRANSFORMS.register_module()
 class DrawViews(BaseTransform):
-    """Draw how two views are made of the frames: mixture, crop, flip, rotation, colour jitter.
+    """Draw how two views are made from the frames: mixing, crop, flip, rotation, colour jitter.
 
-    It stands for ``MixFrames(out_dtype='uint8')`` and, for each view in turn, AntialiasedRandomResizedCrop, mmcv's
-    RandomFlip, MMPretrain's Rotate (uniform in ±degrees) and ColorJitter. Their own methods draw here, in the same
-    order from the same generators: under the same seed, both ways draw the same numbers. No pixel is touched; that is
-    for :class:`~uscl_plugin.models.SPGDataPreprocessor`, a batch at a time.
+    Replaces ``MixFrames(out_dtype='uint8')`` and, for each view in turn, AntialiasedRandomResizedCrop, mmcv's
+    RandomFlip, MMPretrain's Rotate (uniform in ±degrees) and ColorJitter. Their own methods draw the numbers here, in
+    the same order from the same generators, so the same seed gives the same numbers either way. No pixel is touched;
+    :class:`~uscl_plugin.models.SPGDataPreprocessor` processes the pixels, one batch at a time.
 
     **Required Keys:**
 
-    - imgs (list[np.ndarray]): one to three frames in time order, (H, W, 1) or (H, W, 3) uint8, of one height and width
+    - imgs (list[np.ndarray]): one to three frames in time order, (H, W, 1) or (H, W, 3) uint8, all of one size
 
     **Added Keys:**
 
     - view_params (np.ndarray): (2, 21) float32, see :mod:`uscl_plugin.datasets.transforms.view_params`
-    - mix_ratios (tuple[float, ...]): (ξ1, ξ2); empty when nothing is mixed
+    - mix_ratios (tuple[float, ...]): (ξ1, ξ2); empty if nothing is mixed
 
     Args:
-        scale: Side of the views in pixels, or (height, width).
+        scale: Side length of the views in pixels, or (height, width).
         alpha: First parameter of the Beta distribution of the mixing ratios, > 0.
         beta: Second parameter, > 0.
-        shared_ratio: ``False`` draws ξ1 and ξ2 apart (paper), ``True`` uses one for both (released code).
-        crop_ratio_range: Range of the crop's share of the frame's area.
-        aspect_ratio_range: Range of the crop's width over its height, on the frame as squashed to ``scale``.
+        shared_ratio: ``False`` draws ξ1 and ξ2 independently (paper), ``True`` uses one for both (released code).
+        crop_ratio_range: Range of the crop's fraction of the frame's area.
+        aspect_ratio_range: Range of the crop's width over its height, on the frame squashed to ``scale``.
         flip_prob: Probability of a horizontal flip.
-        degrees: Largest angle of the rotation, either way.
+        degrees: Largest rotation angle in either direction.
         brightness: Factor from ``1 - brightness`` to ``1 + brightness``, as in MMPretrain's ColorJitter.
         contrast: Factor from ``1 - contrast`` to ``1 + contrast``.
         saturation: Factor from ``1 - saturation`` to ``1 + saturation``.
-        hue: Largest shift either way, in turns of the colour circle, at most 0.5.
+        hue: Largest shift in either direction, in turns of the colour circle, at most 0.5.
 
     Raises:
-        ValueError: A setting or the number or the sizes of the frames are wrong.
+        ValueError: A setting, or the number or sizes of the frames, is wrong.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DrawViews(BaseTransform):
         saturation: float | Sequence[float] = 0.8,
         hue: float | Sequence[float] = 0.2,
     ) -> None:
-        from mmpretrain.datasets.transforms import ColorJitter, Rotate  # the others need no MMPretrain
+        from mmpretrain.datasets.transforms import ColorJitter, Rotate  # not needed by other transforms
 
         if not 0 <= flip_prob <= 1:
             raise ValueError(f'flip_prob should be in [0, 1], got {flip_prob}.')
@@ -79,10 +79,10 @@ class DrawViews(BaseTransform):
         self.jitter = ColorJitter(brightness, contrast, saturation, hue)
 
     def _sample_params(self, frame: np.ndarray) -> list[float]:
-        """What follows the mixture, drawn in the order in which the transforms would run."""
+        """The draws after mixing, in the order in which the transforms would run."""
         crop = self.crop.draw()
         flip = self.flip._choose_direction() is not None
-        is_still = self.rotate.random_disable()  # never at prob=1, but it draws
+        is_still = self.rotate.random_disable()  # never true at prob=1, but consumes a draw
         angle = self.rotate.random_negative(self.rotate.random_magnitude())
         order, *drawn = self.jitter._rand_params()
         factors = [

@@ -1,4 +1,4 @@
-"""Hand one frame of a video on as an image: the bridge to methods that know no videos."""
+"""Pass one frame of a video on as an image, for methods that do not handle videos."""
 
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
@@ -6,7 +6,7 @@ from mmengine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class FrameAsImage(BaseTransform):
-    """Make the one loaded frame ``img``, so that any pipeline for images can follow.
+    """Store the single loaded frame as ``img``, so that any image pipeline can follow.
 
     **Required Keys:**
 
@@ -14,7 +14,7 @@ class FrameAsImage(BaseTransform):
 
     **Added Keys:**
 
-    - img (np.ndarray): that frame
+    - img (np.ndarray): the frame
     - img_shape, ori_shape (tuple[int, int]): its height and width
 
     Raises:

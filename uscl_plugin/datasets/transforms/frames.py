@@ -22,10 +22,10 @@ class SampleVideoFrames(BaseTransform):
     - frame_inds (np.ndarray): (min(num_frames, n),) int64, strictly increasing positions in ``frames``
 
     Args:
-        num_frames: How many frames to draw. A video that has fewer gives what it has.
+        num_frames: Number of frames to draw; all of them if the video has fewer.
 
     Raises:
-        ValueError: ``num_frames`` is below 1, or the video has no frame.
+        ValueError: ``num_frames`` is below 1, or the video has no frames.
     """
 
     def __init__(self, num_frames: int = 3) -> None:
@@ -40,7 +40,7 @@ class SampleVideoFrames(BaseTransform):
         """Add ``frame_inds``; see the class."""
         num_available = len(results['frames'])
         if num_available == 0:
-            raise ValueError(f'video {results.get("video_id", "(no id)")!r} has no frame to sample from.')
+            raise ValueError(f'video {results.get("video_id", "(no id)")!r} has no frames to sample from.')
         results['frame_inds'] = self._sample_params(num_available)
         return results
 
@@ -59,16 +59,16 @@ class LoadVideoFrames(BaseTransform):
 
     **Added Keys:**
 
-    - imgs (list[np.ndarray]): the frames at ``frame_inds``, each (H, W, 3) uint8, BGR; with 'unchanged' (H, W, 1) where
-      they are stored as grey
+    - imgs (list[np.ndarray]): the frames at ``frame_inds``, each (H, W, 3) uint8, BGR; with 'unchanged' (H, W, 1) if
+      stored as grey
 
     Args:
-        color_type: 'color' keeps colour; 'grayscale' reads grey and repeats it in the three channels; 'unchanged'
-            leaves grey at one channel, and hands arrays on without a copy.
+        color_type: 'color' keeps colour; 'grayscale' reads grey and repeats it over three channels; 'unchanged' keeps
+            grey as one channel and passes arrays through without copying.
 
     Raises:
-        FileNotFoundError: A frame is not there any more.
-        ValueError: A frame is no readable image, or an array of another shape or dtype.
+        FileNotFoundError: A frame no longer exists.
+        ValueError: A frame is not a readable image, or an array of the wrong shape or dtype.
     """
 
     def __init__(self, color_type: str = 'color') -> None:

@@ -1,4 +1,4 @@
-"""Load one frame, from the frame store of its data set or from an image file."""
+"""Load one frame, from the frame store of its dataset or from an image file."""
 
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
@@ -8,12 +8,12 @@ from .frames import LoadVideoFrames
 
 @TRANSFORMS.register_module()
 class LoadFrame(BaseTransform):
-    """What ``LoadImageFromFile`` is for image files, for the frames of a ``VideoFrameDataset``.
+    """Counterpart of ``LoadImageFromFile`` for the frames of a ``VideoFrameDataset``.
 
     **Required Keys:**
 
     - img_path (str): the image file
-    - img (np.ndarray, optional): the frame as it is stored, (H, W) or (H, W, 3) uint8; then no file is read
+    - img (np.ndarray, optional): the stored frame, (H, W) or (H, W, 3) uint8; if present, no file is read
     - video_id (str, optional): for messages
 
     **Added Keys:**
@@ -25,8 +25,8 @@ class LoadFrame(BaseTransform):
         color_type: See :class:`LoadVideoFrames`.
 
     Raises:
-        FileNotFoundError: The file is gone.
-        ValueError: It is no readable image.
+        FileNotFoundError: The file no longer exists.
+        ValueError: The file is not a readable image.
     """
 
     def __init__(self, color_type: str = 'color') -> None:
@@ -37,7 +37,7 @@ class LoadFrame(BaseTransform):
         source = results['img_path'] if results.get('img') is None else results['img']
         one = {'frames': [source], 'frame_inds': [0], 'video_id': results.get('video_id', '(no id)')}
         img = self._load.transform(one)['imgs'][0]
-        results['img'] = img if img.flags.writeable else img.copy()  # a colour frame of the store is read-only
+        results['img'] = img if img.flags.writeable else img.copy()  # colour frames from the store are read-only
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         return results
 

@@ -9,10 +9,10 @@ from uscl.data.spg import draw_ratios, positive_pair
 
 @TRANSFORMS.register_module()
 class MixFrames(BaseTransform):
-    """Make the two views of a video: its first and its third frame, each mixed into the second, the anchor.
+    """Make the two views of a video: its first and third frame, each mixed into the second, the anchor.
 
     ``img = [ξ1·x1 + (1-ξ1)·x2,  ξ2·x3 + (1-ξ2)·x2]`` with ξ ~ Beta(alpha, beta) (Sec. 3 of the paper).
-    Two frames are the pair as they are, one frame is used twice (as in the released code).
+    Two frames form the pair unchanged, and a single frame is used twice (as in the released code).
 
     **Required Keys:**
 
@@ -21,17 +21,16 @@ class MixFrames(BaseTransform):
     **Added Keys:**
 
     - img (list[np.ndarray]): the two views, each (H, W, 3) of dtype ``out_dtype``
-    - mix_ratios (tuple[float, ...]): (ξ1, ξ2); empty when nothing was mixed
+    - mix_ratios (tuple[float, ...]): (ξ1, ξ2); empty if nothing was mixed
 
     Args:
         alpha: First parameter of the Beta distribution, > 0.
         beta: Second parameter, > 0.
-        shared_ratio: ``False`` draws ξ1 and ξ2 apart (paper), ``True`` uses one for both (released code).
-        out_dtype: 'float32', or 'uint8' to round, for pipelines that augment afterwards by transforms that take
-            uint8 only (ColorJitter).
+        shared_ratio: ``False`` draws ξ1 and ξ2 independently (paper), ``True`` uses one for both (released code).
+        out_dtype: 'float32', or 'uint8' to round, for pipelines whose later transforms only take uint8 (ColorJitter).
 
     Raises:
-        ValueError: A setting or the number or the sizes of the frames are wrong.
+        ValueError: A setting, or the number or sizes of the frames, is wrong.
     """
 
     def __init__(
@@ -51,8 +50,8 @@ class MixFrames(BaseTransform):
 
     def _finish(self, view: np.ndarray) -> np.ndarray:
         if self.out_dtype == 'uint8' and view.dtype != np.uint8:
-            return np.rint(view).astype(np.uint8)  # between two frames, so within [0, 255]
-        return view.astype(self.out_dtype)  # astype copies, so that views never share memory with a frame
+            return np.rint(view).astype(np.uint8)  # between two frames, therefore within [0, 255]
+        return view.astype(self.out_dtype)  # astype copies, so views never share memory with a frame
 
     def transform(self, results: dict) -> dict:
         """Add ``img``; see the class."""

@@ -1,4 +1,4 @@
-"""Pack the views of a video for a model: the end of a sample pair generation without MMPretrain's PackInputs."""
+"""Pack the views of a video for a model: the end of sample pair generation without MMPretrain's PackInputs."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement
 
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
-    """Turn views into tensors; for pipelines of MMDetection, whose PackDetInputs takes one image, or of mmcv alone.
+    """Turn views into tensors, for pipelines of MMDetection, whose PackDetInputs takes one image, or of plain mmcv.
 
     **Required Keys:**
 
@@ -19,16 +19,16 @@ class PackViews(BaseTransform):
 
     **Added Keys:**
 
-    - inputs (list[torch.Tensor]): the views, each (3, H, W) of the dtype that it had
-    - data_samples (BaseDataElement): the metainfo holds those of ``meta_keys`` that are there
+    - inputs (list[torch.Tensor]): the views, each (3, H, W) with its original dtype
+    - data_samples (BaseDataElement): its metainfo holds the available ``meta_keys``
 
-    All other keys are deleted.
+    All other keys are removed.
 
     Args:
-        meta_keys: What to keep of the sample.
+        meta_keys: Keys of the sample to keep.
 
     Raises:
-        ValueError: ``img`` is no list of arrays of shape (H, W, 3).
+        ValueError: ``img`` is not a list of arrays of shape (H, W, 3).
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class PackViews(BaseTransform):
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
-        """Replace everything by ``inputs`` and ``data_samples``; see the class."""
+        """Replace everything with ``inputs`` and ``data_samples``; see the class."""
         views = results['img']
         shapes = [np.shape(view) for view in views] if isinstance(views, list) else np.shape(views)
         if not isinstance(views, list) or any(len(shape) != 3 or shape[2] != 3 for shape in shapes):

@@ -1,9 +1,9 @@
-"""The random numbers of one view as a row of a table: what :class:`DrawViews` draws and a model's preprocessor applies.
+"""The random numbers of one view as a table row, drawn by :class:`DrawViews` and applied by a model's preprocessor.
 
-Column by column: weights of the three frames (mixing); top, left, height and width of the crop in pixels of the view,
-on the frame as squashed to it; whether to flip, 0 or 1; angle in degrees, clockwise; the order of the jitter's four
-operations (0 brightness, 1 contrast, 2 saturation, 3 hue), first to last; their four factors, in that numbering; height
-and width of the view in pixels; those of the frame.
+The columns are: weights of the three frames (mixing); top, left, height and width of the crop in pixels of the view, on
+the frame squashed to it; whether to flip, 0 or 1; angle in degrees, clockwise; the order of the four jitter operations
+(0 brightness, 1 contrast, 2 saturation, 3 hue), first to last; their four factors, in that numbering; height and width
+of the view in pixels; those of the frame.
 """
 
 MAX_FRAMES = 3
@@ -18,4 +18,4 @@ FRAME = slice(19, 21)
 NUM_PARAMS = 21
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
-NEUTRAL_FACTORS = (1.0, 1.0, 1.0, 0.0)  # of an operation that is switched off
+NEUTRAL_FACTORS = (1.0, 1.0, 1.0, 0.0)  # factors of disabled operations

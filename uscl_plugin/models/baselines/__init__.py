@@ -1,4 +1,4 @@
-"""Semi-supervised methods that USCL is compared with."""
+"""Semi-supervised methods for comparison with USCL."""
 
 from .fixmatch import FixMatch
 from .pi_model import PiModel

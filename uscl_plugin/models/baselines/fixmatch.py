@@ -1,4 +1,4 @@
-"""FixMatch: the confident class of a weak augmentation is the label of a strong one."""
+"""FixMatch: confident predictions on weakly augmented images are the labels of strongly augmented ones."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from .semi_supervised import SemiSupervisedClassifier
 
 
 def pseudo_label_loss(weak: Tensor, strong: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """``1/(μB) Σ 1(max q ≥ τ) H(argmax q, p)``, q of the weak and p of the strong view (Sohn et al. 2020, Eq. 4).
+    """``1/(μB) Σ 1(max q ≥ τ) H(argmax q, p)``, q from the weak and p from the strong view (Sohn et al. 2020, Eq. 4).
 
     Args:
         weak: (N, K) logits; they get no gradient.
@@ -21,7 +21,7 @@ def pseudo_label_loss(weak: Tensor, strong: Tensor, threshold: float) -> tuple[T
         threshold: τ.
 
     Returns:
-        Scalar, the mean over all N images, and (N,) bool, those above the threshold.
+        Scalar, the mean over all N images, and (N,) bool, true for images above the threshold.
     """
     confidence, pseudo_labels = weak.detach().softmax(1).max(1)
     mask = confidence >= threshold
@@ -32,13 +32,13 @@ def pseudo_label_loss(weak: Tensor, strong: Tensor, threshold: float) -> tuple[T
 class FixMatch(SemiSupervisedClassifier):
     """FixMatch (Sohn et al., NeurIPS 2020).
 
-    ``loss_cls``, the cross-entropy of the weak view, the mean over the labelled images of all ranks, plus
-    ``loss_unlabelled``, λ times :func:`pseudo_label_loss`. In the paper a labelled batch and one of μ = 7 times its
-    size without labels are drawn apart; here one batch holds both in the proportion of the data set, and each image
-    is used without its label, too, as in the authors' code. Labels so rare that most batches have none are seen
-    as often as the other images, not once a step.
+    ``loss_cls`` is the cross-entropy of the weak view, averaged over the labelled images of all ranks;
+    ``loss_unlabelled`` is λ times :func:`pseudo_label_loss`. In the paper a labelled batch and an unlabelled one of μ =
+    7 times its size are drawn separately. Here one batch contains both in the dataset's proportion, and each image is
+    also used without its label, as in the authors' code. If labels are so rare that most batches have none, they are
+    seen as often as other images, not once per step.
 
-    The pipeline makes a weak and a strong view::
+    The pipeline makes one weak and one strong view::
 
         dict(type='MultiView', num_views=[1, 1], transforms=[
             [crop, flip],
@@ -46,12 +46,12 @@ class FixMatch(SemiSupervisedClassifier):
                               magnitude_level=9, magnitude_std=0.5)],
         ])
 
-    The authors evaluate a moving average of the weights: MMEngine's ``EMAHook``, momentum 0.001.
+    The authors evaluate a moving average of the weights: MMEngine's ``EMAHook`` with momentum 0.001.
 
     Args:
-        threshold: τ, the least probability of a pseudo-label, in [0, 1].
+        threshold: τ, the minimum probability of a pseudo-label, in [0, 1].
         unlabelled_weight: λ ≥ 0.
-        **kwargs: Those of :class:`SemiSupervisedClassifier`.
+        **kwargs: Arguments of :class:`SemiSupervisedClassifier`.
 
     Raises:
         ValueError: A setting is out of range.
@@ -73,10 +73,10 @@ class FixMatch(SemiSupervisedClassifier):
 
         Args:
             inputs: The weak and the strong view, each (N, 3, H, W), normalised.
-            data_samples: N samples; ``gt_label`` -1, or none at all, is unlabelled.
+            data_samples: N samples; unlabelled if ``gt_label`` is -1 or missing.
 
         Returns:
-            ``loss_cls``, ``loss_unlabelled``, and ``mask_share``, that of the images with a pseudo-label.
+            ``loss_cls``, ``loss_unlabelled``, and ``mask_share``, the fraction of images with a pseudo-label.
         """
         weak, strong = self.classify(inputs)
         unlabelled, mask = pseudo_label_loss(weak, strong, self.threshold)

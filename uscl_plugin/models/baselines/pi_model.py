@@ -29,16 +29,16 @@ def view_consistency(logits1: Tensor, logits2: Tensor) -> Tensor:
 class PiModel(ConsistencyClassifier):
     """Π-model (Laine & Aila, Temporal Ensembling for Semi-Supervised Learning, ICLR 2017, Sec. 2.1).
 
-    ``loss_cls``, the cross-entropy of the first view of the labelled images over the size of the batch, plus
-    ``loss_consistency``, w(t) times the mean squared difference of both views' predictions. t goes by iterations, as
-    in MMEngine's schedules; the paper's goes by epochs. Needs ``TrainingSetHook``.
+    ``loss_cls`` is the cross-entropy of the first view of the labelled images, divided by the batch size;
+    ``loss_consistency`` is w(t) times the mean squared difference between both views' predictions. t advances by
+    iterations, as in MMEngine's schedules; in the paper, by epochs. Needs ``TrainingSetHook``.
 
-    The pipeline makes two views alike: ``dict(type='MultiView', num_views=2, transforms=[[…]])``.
+    The pipeline makes two views in the same way: ``dict(type='MultiView', num_views=2, transforms=[[…]])``.
 
     Args:
-        w_max: See :class:`ConsistencyClassifier`; the paper's is 100.
-        ramp_up: Share of the run until the weight has its full size; the paper's is 80 of 300 epochs.
-        **kwargs: Those of :class:`SemiSupervisedClassifier`.
+        w_max: See :class:`ConsistencyClassifier`; 100 in the paper.
+        ramp_up: Fraction of the run until the weight reaches its maximum; 80 of 300 epochs in the paper.
+        **kwargs: Arguments of :class:`SemiSupervisedClassifier`.
     """
 
     num_views = 2
@@ -51,10 +51,10 @@ class PiModel(ConsistencyClassifier):
 
         Args:
             inputs: The two views, each (N, 3, H, W), normalised.
-            data_samples: N samples; ``gt_label`` -1, or none at all, is unlabelled.
+            data_samples: N samples; unlabelled if ``gt_label`` is -1 or missing.
 
         Returns:
-            ``loss_cls``, ``loss_consistency``, and the ``consistency_weight`` in it.
+            ``loss_cls``, ``loss_consistency``, and the ``consistency_weight`` used in it.
         """
         first, second = self.classify(inputs)
         weight = self.current_weight()

@@ -1,4 +1,4 @@
-"""What the semi-supervised classifiers share: several views of an image, and labels of which most are missing."""
+"""Base of the semi-supervised classifiers: several views of an image, and labels that are mostly missing."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -13,18 +13,18 @@ from ..heads import batch_labels
 
 
 class SemiSupervisedClassifier(ImageClassifier):
-    """An image classifier whose loss takes views of images of which few are labelled.
+    """An image classifier whose loss takes views of images, few of which are labelled.
 
     ``mode='predict'``, ``mode='tensor'`` and the names in a checkpoint are those of
-    :class:`mmpretrain.models.ImageClassifier`, so whatever takes its checkpoints takes these. The head gives logits
+    :class:`mmpretrain.models.ImageClassifier`, so checkpoints are interchangeable. The head computes logits
     (LinearClsHead); its own loss is not used.
 
     Args:
         backbone: Config of the backbone.
         neck: Config of the pooling.
         head: Config of the classifier.
-        data_preprocessor: Config; :class:`mmpretrain.models.SelfSupDataPreprocessor` if it names no type, which takes
-            one image or a list of views. All data loaders then need ``collate_fn=dict(type='default_collate')``.
+        data_preprocessor: Config; without a type, :class:`mmpretrain.models.SelfSupDataPreprocessor`, which takes one
+            image or a list of views. All data loaders then need ``collate_fn=dict(type='default_collate')``.
         pretrained: Checkpoint to start from.
         init_cfg: Initialisation of MMEngine's modules.
     """
@@ -40,7 +40,7 @@ class SemiSupervisedClassifier(ImageClassifier):
         pretrained: str | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        if not isinstance(data_preprocessor, nn.Module):  # ImageClassifier would hand it settings of its own one
+        if not isinstance(data_preprocessor, nn.Module):  # ImageClassifier would add settings for its default one
             data_preprocessor = MODELS.build({'type': 'SelfSupDataPreprocessor', **(data_preprocessor or {})})
         super().__init__(
             backbone=backbone,
@@ -60,12 +60,12 @@ class SemiSupervisedClassifier(ImageClassifier):
         if not isinstance(inputs, Tensor):
             raise ValueError(
                 f'{type(self).__name__} takes a tensor (N, 3, H, W) here, got a list of {len(inputs)}: set '
-                f"collate_fn=dict(type='default_collate') in the data loader, and make one view to predict."
+                f"collate_fn=dict(type='default_collate') in the data loader, and make a single view for prediction."
             )
         return super().extract_feat(inputs, stage)
 
     def classify(self, inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Classify all views in one pass, so batch norm sees them together and moves its statistics once a step.
+        """Classify all views in one pass, so that batch norm sees them together and updates once per step.
 
         Args:
             inputs: ``num_views`` views, each (N, 3, H, W), normalised; a tensor is one view.
@@ -74,13 +74,13 @@ class SemiSupervisedClassifier(ImageClassifier):
             Logits of each view, (N, K) float32.
 
         Raises:
-            ValueError: The number of views is another one.
+            ValueError: The number of views is wrong.
         """
         views = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         if len(views) != self.num_views or any(view.ndim != 4 for view in views):
             raise ValueError(
                 f'{type(self).__name__} takes {self.num_views} view(s) (N, 3, H, W) of each image, got shapes '
-                f'{[tuple(view.shape) for view in views]}: make as many with MultiView, and set '
+                f'{[tuple(view.shape) for view in views]}: make that many with MultiView, and set '
                 f"collate_fn=dict(type='default_collate') in train_dataloader."
             )
         return self.head(self.extract_feat(torch.cat(views))).float().chunk(self.num_views)

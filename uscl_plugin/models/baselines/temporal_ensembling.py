@@ -1,4 +1,4 @@
-"""Temporal ensembling: an image should be classified as it was on average in the epochs before."""
+"""Temporal ensembling: an image should be classified as on average in previous epochs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +17,9 @@ def update_ensemble(ensemble: Tensor, counts: Tensor, predictions: Tensor, seen:
 
     Args:
         ensemble: Z, (N, K).
-        counts: (N,) int64, how many epochs are in each row of Z.
-        predictions: (N, K), the epoch's probabilities, summed over the times that each sample was seen.
-        seen: (N,) int64, these times; a sample that was not seen (a batch that was left out) keeps its row.
+        counts: (N,) int64, number of epochs in each row of Z.
+        predictions: (N, K), the epoch's probabilities, summed over all occurrences of a sample.
+        seen: (N,) int64, number of occurrences; a sample without any (in a dropped batch) keeps its row.
         alpha: α in [0, 1).
     """
     is_seen = seen > 0
@@ -29,11 +29,11 @@ def update_ensemble(ensemble: Tensor, counts: Tensor, predictions: Tensor, seen:
 
 
 def ensemble_targets(ensemble: Tensor, counts: Tensor, alpha: float) -> Tensor:
-    """``z̃ = Z / (1 - α^t)``, without the bias of the start from 0 (Laine & Aila 2017, Algorithm 2).
+    """``z̃ = Z / (1 - α^t)``, correcting the bias from starting at 0 (Laine & Aila 2017, Algorithm 2).
 
     Args:
         ensemble: Z, (N, K).
-        counts: t, (N,) int64; a row without any epoch stays 0.
+        counts: t, (N,) int64; a row without epochs stays 0.
         alpha: α in [0, 1).
 
     Returns:
@@ -43,12 +43,12 @@ def ensemble_targets(ensemble: Tensor, counts: Tensor, alpha: float) -> Tensor:
 
 
 def target_consistency(probabilities: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
-    """``1/(C|B|) Σ ‖z - z̃‖²`` over the samples that have a target; |B| counts all.
+    """``1/(C|B|) Σ ‖z - z̃‖²`` over the samples with a target; |B| counts all samples.
 
     Args:
         probabilities: z, (N, K).
         targets: z̃, (N, K).
-        counts: (N,) int64, 0 for samples without target.
+        counts: (N,) int64, 0 for samples without a target.
 
     Returns:
         Scalar.
@@ -60,21 +60,21 @@ def target_consistency(probabilities: Tensor, targets: Tensor, counts: Tensor) -
 class TemporalEnsembling(ConsistencyClassifier):
     """Temporal ensembling (Laine & Aila, ICLR 2017, Sec. 2.2).
 
-    ``loss_cls`` as in :class:`PiModel`, plus ``loss_consistency``, w(t) times the mean squared difference of the
-    prediction to that sample's target, which is 0 in the first epoch. Needs ``TrainingSetHook``, training by epochs,
-    and ``sample_idx`` among the ``meta_keys`` of PackInputs (it is by default).
+    ``loss_cls`` as in :class:`PiModel`, plus ``loss_consistency``, w(t) times the mean squared difference between the
+    prediction and the sample's target, which is 0 in the first epoch. Needs ``TrainingSetHook``, training by epochs,
+    and ``sample_idx`` among the ``meta_keys`` of PackInputs (the default).
 
-    The ensemble is a buffer with a row for each sample of the training set, in its order, so it is saved with each
-    checkpoint and does not depend on workers or batches. All ranks have the whole of it: during an epoch, each sums
-    up its own samples' predictions, and at its end, before the checkpoint is saved, the sums are added over the ranks.
-    A sample that was seen several times, as when the sampler fills up the last batches, counts with its mean. What an
-    interrupted epoch has summed up is not saved: MMEngine resumes at the start of an epoch.
+    The ensemble is a buffer with one row per training sample, in dataset order, so it is saved in each checkpoint and
+    does not depend on workers or batches. Every rank has all of it: during an epoch, each sums up the predictions for
+    its own samples, and at the end, before the checkpoint is saved, the sums are added over the ranks. A sample that
+    occurs several times, for example when the sampler pads the last batches, counts with its mean. The sums of an
+    interrupted epoch are not saved, because MMEngine resumes at the start of an epoch.
 
     Args:
         alpha: Momentum α of the ensemble, in [0, 1).
-        w_max: See :class:`ConsistencyClassifier`; the paper's is 30.
-        ramp_up: Share of the run until the weight has its full size; the paper's is 80 of 300 epochs.
-        **kwargs: Those of :class:`SemiSupervisedClassifier`.
+        w_max: See :class:`ConsistencyClassifier`; 30 in the paper.
+        ramp_up: Fraction of the run until the weight reaches its maximum; 80 of 300 epochs in the paper.
+        **kwargs: Arguments of :class:`SemiSupervisedClassifier`.
 
     Raises:
         ValueError: A setting is out of range.
@@ -106,10 +106,10 @@ class TemporalEnsembling(ConsistencyClassifier):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def start_training(self, num_samples: int, num_labelled: int, epoch: int = 0) -> None:
-        """Start with an empty ensemble, or go on with that of the checkpoint that the run resumes from.
+        """Start with an empty ensemble, or continue with that of the checkpoint that the run resumes from.
 
         Raises:
-            ValueError: The ensemble is not of this training set or epoch, or there is no label.
+            ValueError: The ensemble belongs to another training set or epoch, or there are no labels.
         """
         super().start_training(num_samples, num_labelled, epoch)
         if epoch == 0:
@@ -117,9 +117,9 @@ class TemporalEnsembling(ConsistencyClassifier):
         found = (len(self.ensemble), int(self.ensemble_counts.max()) if len(self.ensemble) else 0)
         if found != (num_samples, epoch):
             raise ValueError(
-                f'the run goes on after epoch {epoch} with {num_samples} samples, but the checkpoint has an ensemble '
-                f'of {found[1]} epochs of {found[0]} samples: resume from a checkpoint of the same data, or start anew '
-                f'with load_from.'
+                f'the run resumes after epoch {epoch} with {num_samples} samples, but the checkpoint has an ensemble '
+                f'of {found[1]} epochs with {found[0]} samples: resume from a checkpoint of the same data, or start a '
+                f'new run with load_from.'
             )
 
     @torch.no_grad()
@@ -132,17 +132,17 @@ class TemporalEnsembling(ConsistencyClassifier):
         self._seen.zero_()
 
     def loss(self, inputs: Tensor | Sequence[Tensor], data_samples: Sequence[DataSample]) -> dict[str, Tensor]:
-        """Compute both losses; in training, remember the predictions.
+        """Compute both losses, and record the predictions in training.
 
         Args:
-            inputs: (N, 3, H, W), normalised, or a list of this one view.
-            data_samples: N samples with ``sample_idx``; ``gt_label`` -1, or none at all, is unlabelled.
+            inputs: (N, 3, H, W), normalised, or a list with this one view.
+            data_samples: N samples with ``sample_idx``; unlabelled if ``gt_label`` is -1 or missing.
 
         Returns:
-            ``loss_cls``, ``loss_consistency``, and the ``consistency_weight`` in it.
+            ``loss_cls``, ``loss_consistency``, and the ``consistency_weight`` used in it.
 
         Raises:
-            ValueError: A sample has no ``sample_idx``, or one outside of the training set.
+            ValueError: A sample has no ``sample_idx``, or one outside the training set.
         """
         (logits,) = self.classify(inputs)
         weight = self.current_weight()

@@ -1,4 +1,4 @@
-"""Tell a semi-supervised classifier about its training set and its epochs."""
+"""Pass the training set's facts and the epochs to a semi-supervised classifier."""
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -11,22 +11,22 @@ from .consistency import ConsistencyClassifier
 
 @HOOKS.register_module()
 class TrainingSetHook(Hook):
-    """Hands the size of the training set, its number of labels and the ends of epochs to the model.
+    """Passes the size of the training set, its number of labels and the ends of epochs to the model.
 
-    Nothing has to be set, so a config fits any data set. Acts before a checkpoint is saved, and after one is loaded.
+    There are no settings, so a config fits any dataset. Acts before a checkpoint is saved, and after one is loaded.
 
     Raises:
-        ValueError: The model does not listen, or its samples have no index of their own.
+        ValueError: The model does not use these facts, or its samples have no index of their own.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Count, and check ``sample_idx`` where it matters."""
+        """Count the labels, and check ``sample_idx`` where it is needed."""
         model = bare_model(runner)
         dataset = runner.train_dataloader.dataset
         if not isinstance(model, ConsistencyClassifier):
             raise ValueError(
-                f'TrainingSetHook is for PiModel and TemporalEnsembling, the model is {type(model).__name__}: '
-                f'leave it out of the config.'
+                f'TrainingSetHook is for PiModel and TemporalEnsembling, but the model is {type(model).__name__}: '
+                f'remove it from the config.'
             )
         if model.keeps_samples and not isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(f'{type(model).__name__} needs epochs: set train_cfg=dict(by_epoch=True, max_epochs=…).')
@@ -37,10 +37,10 @@ class TrainingSetHook(Hook):
             if model.keeps_samples and info.get('sample_idx') != position:
                 raise ValueError(
                     f'sample {position} of {type(dataset).__name__} has sample_idx {info.get("sample_idx")}, but '
-                    f'{type(model).__name__} needs one index for each sample: use the data set without wrapper.'
+                    f'{type(model).__name__} needs one index for each sample: use the dataset without wrapper.'
                 )
         model.start_training(len(dataset), num_labelled, runner.epoch)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Pass it on."""
+        """Notify the model."""
         bare_model(runner).end_epoch()

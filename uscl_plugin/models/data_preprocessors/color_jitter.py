@@ -1,6 +1,6 @@
-"""Colour jitter of a batch of views, each by its own factors in its own order: MMPretrain's ColorJitter (Pillow).
+"""Colour jitter of a batch of views, each with its own factors and order, equal to MMPretrain's ColorJitter (Pillow).
 
-Grey levels are whole numbers in [0, 255], as float32; every operation cuts off the fraction, as Pillow's do.
+Grey levels are integers in [0, 255], stored as float32; every operation truncates, like Pillow's.
 """
 
 import torch
@@ -10,13 +10,13 @@ from uscl_plugin.datasets.transforms.view_params import BRIGHTNESS, CONTRAST, HU
 
 
 def luma(images: Tensor) -> Tensor:
-    """Brightness of colour images as Pillow rounds it, ``(19595 R + 38470 G + 7471 B + 2^15) / 2^16``.
+    """Brightness of colour images with Pillow's rounding, ``(19595 R + 38470 G + 7471 B + 2^15) / 2^16``.
 
     Args:
-        images: (N, 3, H, W) float32, grey levels; blue, green, red.
+        images: (N, 3, H, W) float32, grey levels, BGR.
 
     Returns:
-        (N, 1, H, W) float32, grey levels: exact, as all sums are below 2^24.
+        (N, 1, H, W) float32, grey levels; exact, since all sums are below 2^24.
     """
     blue, green, red = images.split(1, dim=1)
     return (19595 * red).add_(38470 * green).add_(7471 * blue).add_(32768).div_(65536).floor_()
@@ -25,18 +25,18 @@ def luma(images: Tensor) -> Tensor:
 def mean_level(grey: Tensor) -> Tensor:
     """(N, 1, 1, 1): mean of each image (N, 1, H, W), rounded half up."""
     count = grey[0].numel()
-    # Sums of whole numbers are exact in single precision below 2^24, in any order.
+    # Sums of integers below 2^24 are exact in single precision, in any order.
     dtype = torch.float32 if 255 * count < 2**24 else torch.float64
     total = grey.sum(dim=(1, 2, 3), keepdim=True, dtype=dtype)
     return ((2 * total.long() + count) // (2 * count)).float()
 
 
 def blend(images: Tensor, other: Tensor | float, factors: Tensor) -> Tensor:
-    """``other + factor (images - other)``, cut off at 0 and 255 and to whole numbers; ``Image.blend``.
+    """``other + factor (images - other)``, clipped to [0, 255] and truncated to integers; ``Image.blend``.
 
     Args:
         images: (N, C, H, W) float32, grey levels; overwritten.
-        other: Broadcast to them.
+        other: Broadcast to ``images``.
         factors: (N, 1, 1, 1), not negative.
 
     Returns:
@@ -46,14 +46,14 @@ def blend(images: Tensor, other: Tensor | float, factors: Tensor) -> Tensor:
 
 
 def shift_hue(images: Tensor, factors: Tensor) -> Tensor:
-    """Turn the hue by a share of the circle, in Pillow's 8-bit HSV.
+    """Rotate the hue by a fraction of the circle, in Pillow's 8-bit HSV.
 
     Args:
-        images: (N, 3, H, W) float32, grey levels; blue, green, red.
+        images: (N, 3, H, W) float32, grey levels, BGR.
         factors: (N, 1, 1, 1) in [-0.5, 0.5].
 
     Returns:
-        (N, 3, H, W) float32, grey levels. Pixels without colour stay as they are.
+        (N, 3, H, W) float32, grey levels. Pixels without colour do not change.
     """
     blue, green, red = images.split(1, dim=1)
     value = torch.maximum(torch.maximum(blue, green), red)
@@ -67,7 +67,7 @@ def shift_hue(images: Tensor, factors: Tensor) -> Tensor:
 
     shifted = torch.empty_like(images)
     for place, corner in enumerate((1, 3, 5)):  # blue, green, red
-        # Along the hue a channel is at value, falls to value - depth within a sextant, stays for two, and rises.
+        # Along the hue a channel is at value, falls to value - depth within a sextant, stays for two, and rises again.
         distance = torch.remainder(hue + corner, 6)
         fall = torch.minimum(distance, 4 - distance).clamp_(0, 1)
         torch.sub(value, fall.mul_(depth), out=shifted[:, place : place + 1])
@@ -78,9 +78,9 @@ def jitter(images: Tensor, order: Tensor, factors: Tensor) -> Tensor:
     """Change brightness, contrast, saturation and hue of each view.
 
     Args:
-        images: (N, C, H, W) float32, grey levels; C = 1 is grey, which saturation and hue leave as it is.
-        order: (N, 4) on the CPU: which operation comes first, second, …, numbered as in ``view_params``.
-        factors: (N, 4) on the device of the images, in that numbering.
+        images: (N, C, H, W) float32, grey levels; C = 1 is grey, which saturation and hue do not change.
+        order: (N, 4) on the CPU: the first operation, the second, …, numbered as in ``view_params``.
+        factors: (N, 4) on the images' device, in the order of the numbering.
 
     Returns:
         (N, C, H, W) float32, grey levels.
@@ -89,7 +89,7 @@ def jitter(images: Tensor, order: Tensor, factors: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return _jitter_grey(images, order, factors)
     ranks = order.long()
-    by_kind = ranks.argsort(dim=0, stable=True).to(images.device, non_blocking=True)  # views of one operation together
+    by_kind = ranks.argsort(dim=0, stable=True).to(images.device, non_blocking=True)  # groups views by operation
     images = images.clone()
     for step in range(ranks.shape[1]):
         start = 0
@@ -111,7 +111,7 @@ def _apply(kind: int, images: Tensor, factors: Tensor) -> Tensor:
 
 
 def _jitter_grey(images: Tensor, order: Tensor, factors: Tensor) -> Tensor:
-    """Brightness and contrast, either first: both blend with one level a view, which is 0 for brightness."""
+    """Brightness and contrast in either order: both blend with one level per view, which is 0 for brightness."""
     places = order.argsort(dim=1)
     first = (places[:, CONTRAST] < places[:, BRIGHTNESS]).to(images.device, non_blocking=True)[:, None, None, None]
     images = images.clone()

@@ -24,23 +24,23 @@ def make_views(
     """Mix, crop, resize, flip, rotate and jitter the frames of a batch.
 
     Args:
-        frames: (B, F, C, H, W) uint8; C is 1 (grey) or 3 (blue, green, red).
-        view_params: (B, V, 21) float32, on the CPU, as lists of indices are made from it.
-        device: Where to compute.
-        non_blocking: Whether to go on before the frames are there, for pinned memory.
+        frames: (B, F, C, H, W) uint8; C is 1 (grey) or 3 (BGR).
+        view_params: (B, V, 21) float32, on the CPU, because lists of indices are made from it.
+        device: Device to compute on.
+        non_blocking: Whether to continue before the frames are copied, for pinned memory.
 
     Returns:
         V views, each (B, C, S, S) float32, grey levels.
 
     Raises:
-        ValueError: The views are not all of one size.
+        ValueError: The views differ in size.
     """
     sizes = view_params[..., columns.SIZE].reshape(-1, 2)
     if not (sizes == sizes[0]).all():
         found = sorted({(int(height), int(width)) for height, width in sizes.tolist()})
-        raise ValueError(f'The views of a batch should be of one size, got {found}: give DrawViews one scale.')
+        raise ValueError(f'The views of a batch should have one size, got {found}: give DrawViews a single scale.')
     size = (int(sizes[0, 0]), int(sizes[0, 1]))
-    # On a CPU in parts that fit its caches better: all at once takes up to half as long again.
+    # On a CPU, process parts that fit its caches: all at once takes up to half as long again.
     part = _CPU_VIDEOS if torch.device(device).type == 'cpu' else max(len(frames), 1)
     made = [
         _make_part(own.to(device, non_blocking=non_blocking), params, size)
@@ -52,7 +52,7 @@ def make_views(
 def _make_part(frames: Tensor, view_params: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:
     weights = view_params[..., columns.WEIGHTS].to(frames.device, non_blocking=True)
     images = mix_frames(frames, weights).flatten(0, 1)  # view by view, (VB, C, H, W)
-    drawn = view_params.transpose(0, 1).flatten(0, 1)  # likewise, on the CPU
+    drawn = view_params.transpose(0, 1).flatten(0, 1)  # in the same order, on the CPU
     params = drawn.to(frames.device, non_blocking=True)
     images = crop_resize(images, drawn, size)
     images = rotate(images, params[:, columns.ANGLE])
@@ -63,12 +63,12 @@ def _make_part(frames: Tensor, view_params: Tensor, size: tuple[int, int]) -> tu
 class SPGDataPreprocessor(SelfSupDataPreprocessor):
     """Sample pair generation for a whole batch on the model's device, after :class:`DrawViews`; then normalisation.
 
-    Grey batches stay at one channel until they are normalised. Other batches (views that a pipeline has made) go the
-    way of the parent class.
+    Grey batches keep one channel until they are normalised. Other batches (views made by a pipeline) are handled by the
+    parent class.
 
     Args:
-        **kwargs: Those of :class:`mmpretrain.models.SelfSupDataPreprocessor`: mean and std of 0..255, ``to_rgb``,
-            ``non_blocking``.
+        **kwargs: Arguments of :class:`mmpretrain.models.SelfSupDataPreprocessor`: mean and std for values of 0..255,
+            ``to_rgb``, ``non_blocking``.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -79,15 +79,15 @@ class SPGDataPreprocessor(SelfSupDataPreprocessor):
         """Make the views of a batch.
 
         Args:
-            data: What :func:`~uscl_plugin.datasets.transforms.collate_frames` gives.
-            training: Not used: whether to augment is the pipeline's to say.
+            data: Output of :func:`~uscl_plugin.datasets.transforms.collate_frames`.
+            training: Not used: the pipeline decides whether to augment.
 
         Returns:
-            ``inputs``, the two views, each (B, 3, S, S) float32, normalised (a view of fewer numbers in memory where
-            all channels are equal: do not write to it), and ``data_samples`` with labels on the device.
+            ``inputs``, the two views, each (B, 3, S, S) float32, normalised (an expanded view if all channels
+            are equal, so do not write to it), and ``data_samples`` with labels on the device.
 
         Raises:
-            TypeError: The batch was put together by another collate function.
+            TypeError: The batch comes from another collate function.
         """
         if not isinstance(data, dict):
             raise TypeError(f'SPGDataPreprocessor takes a dict, got {type(data).__name__}: {_REMEDY}.')
@@ -97,14 +97,14 @@ class SPGDataPreprocessor(SelfSupDataPreprocessor):
                 inputs = inputs[0]
             if not isinstance(inputs, Tensor):
                 raise TypeError(
-                    f'SPGDataPreprocessor takes a batch in one tensor, got {type(inputs).__name__}: {_REMEDY}.'
+                    f'SPGDataPreprocessor takes a batch as one tensor, got {type(inputs).__name__}: {_REMEDY}.'
                 )
             return super().forward(data, training)
         views = make_views(data['inputs'], data['view_params'].cpu(), self.device, self._non_blocking)
         return {'inputs': [self.normalise(view) for view in views], 'data_samples': self._place(data['data_samples'])}
 
     def normalise(self, view: Tensor) -> Tensor:
-        """(B, C, S, S) grey levels to (B, 3, S, S), in the order of the channels that the model takes."""
+        """(B, C, S, S) grey levels to (B, 3, S, S), in the model's channel order."""
         if self._channel_conversion and view.shape[1] == 3:
             view = view.flip(1)
         if self._enable_normalize:
@@ -113,7 +113,7 @@ class SPGDataPreprocessor(SelfSupDataPreprocessor):
         return view.expand(-1, 3, -1, -1)
 
     def _place(self, samples: list[DataSample]) -> list[DataSample]:
-        """Bring the labels to the device in one copy, rather than sample by sample with all metainfo."""
+        """Copy all labels to the device at once, instead of sample by sample with all metainfo."""
         labelled = [sample for sample in samples if 'gt_label' in sample]
         if labelled and self.device.type != 'cpu':
             labels = torch.cat([sample.gt_label for sample in labelled]).to(

@@ -1,6 +1,6 @@
-"""Mix and rotate a batch of views, each by its own numbers.
+"""Mix and rotate a batch of views, each with its own numbers.
 
-Grey levels are whole numbers in [0, 255], as float32: every step rounds, as one that hands on uint8 does.
+Grey levels are integers in [0, 255], stored as float32: every step rounds, as if it returned uint8.
 """
 
 import math
@@ -15,16 +15,16 @@ def mix_frames(frames: Tensor, weights: Tensor) -> Tensor:
 
     Args:
         frames: (B, F, C, H, W) uint8.
-        weights: (B, V, ≥ F) float32, not negative, of sum 1 over the frames that a video has.
+        weights: (B, V, ≥ F) float32, not negative, summing to 1 over the frames that a video has.
 
     Returns:
         (V, B, C, H, W) float32, grey levels.
     """
-    # Contiguous, as the product takes over the order of the axes in memory.
+    # Contiguous, because the product inherits the memory order of the axes.
     shares = weights.permute(2, 1, 0).contiguous()[..., None, None, None]  # (F, V, B, 1, 1, 1)
     mixed = frames[:, 0].float() * shares[0]
     for k in range(1, frames.shape[1]):
-        # No matrix product: autocast and TF32 would round grey levels to 11 bits.
+        # Not a matrix product: autocast and TF32 would round grey levels to 11 bits.
         mixed.addcmul_(frames[:, k].float(), shares[k])
     return mixed.round_()
 
@@ -43,7 +43,7 @@ def rotate(images: Tensor, angles: Tensor) -> Tensor:
     cos, sin = torch.cos(angles * (math.pi / 180)), torch.sin(angles * (math.pi / 180))
     x = torch.arange(width, device=images.device) - (width - 1) / 2
     y = torch.arange(height, device=images.device) - (height - 1) / 2
-    # Where each pixel comes from, by the inverse rotation about the centre. grid_sample counts in halves of the side.
+    # Source of each pixel, by the inverse rotation about the centre. grid_sample measures in halves of the side.
     grid = torch.empty(len(images), height, width, 2, device=images.device)
     x_scale, y_scale = 2 / width, 2 / height
     torch.add((x * x_scale * cos[:, None])[:, None, :], (y * x_scale * sin[:, None])[:, :, None], out=grid[..., 0])

@@ -1,7 +1,8 @@
-"""Crop and resize a batch of views on any device, each by its own window: Pillow's bilinear filter as two matrices.
+"""Crop and resize a batch of views on any device, each with its own window: Pillow's bilinear filter as two matrices.
 
-Weights are multiples of 2⁻¹⁶ and grey levels are whole, so every sum is exact in single precision: the same numbers on
-every device, whatever the order of the sums. They are at most one level from Pillow's, whose weights are finer.
+Weights are multiples of 2⁻¹⁶ and grey levels are integers, so every sum is exact in single precision and the result is
+the same on every device, regardless of the order of summation. It differs by at most one level from Pillow's, whose
+weights are finer.
 """
 
 import torch
@@ -13,21 +14,21 @@ _STEPS = 2**16  # 255 levels times weights of 2^16 steps stay below the 2^24 tha
 
 
 def resize_weights(starts: Tensor, lengths: Tensor, extents: Tensor, size: int, span: int) -> tuple[Tensor, Tensor]:
-    """Weights of Pillow's bilinear filter along one axis: a triangle as wide as two pixels of the result.
+    """Weights of Pillow's bilinear filter along one axis: a triangle two output pixels wide.
 
     Args:
-        starts: (N,) float64, where each interval starts, in pixels.
+        starts: (N,) float64, start of each interval, in pixels.
         lengths: (N,) float64, its length.
-        extents: (N,) float64, how many pixels each image has; there may be others behind them, which have no weight.
-        size: Number of pixels that the interval becomes.
-        span: Pixels of the batch along the axis.
+        extents: (N,) float64, number of pixels in each image; pixels beyond it get no weight.
+        size: Number of output pixels.
+        span: Number of pixels of the batch along the axis.
 
     Returns:
-        Places and weights, (N, size, K) int64 and float32: pixel j of image n is the sum over k of weight times pixel
-        at the place. Weights sum to 1, within 2⁻¹⁷ for each.
+        Positions and weights, (N, size, K) int64 and float32: pixel j of image n is the sum over k of the weights times
+        the pixels at the positions. Weights sum to 1, within 2⁻¹⁷ each.
     """
     scale = (lengths / size)[:, None]
-    reach = scale.clamp(min=1)  # what is enlarged is not smoothed
+    reach = scale.clamp(min=1)  # no smoothing when enlarging
     centres = starts[:, None] + (torch.arange(size) + 0.5) * scale  # (N, size)
     first = (centres - reach + 0.5).floor().clamp(min=0)
     places = first[..., None] + torch.arange(int((2 * reach.max()).ceil()) + 1)
@@ -38,9 +39,9 @@ def resize_weights(starts: Tensor, lengths: Tensor, extents: Tensor, size: int, 
 
 
 def crop_resize(images: Tensor, params: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crop each image, resize the crop and flip it or not: ``AntialiasedRandomResizedCrop``, then ``RandomFlip``.
+    """Crop each image, resize the crop and optionally flip it: ``AntialiasedRandomResizedCrop``, then ``RandomFlip``.
 
-    As Pillow does, first along the rows, then along the columns, rounding in between.
+    Like Pillow, first along the rows, then along the columns, rounding in between.
 
     Args:
         images: (N, C, H, W) float32, grey levels.
@@ -53,13 +54,13 @@ def crop_resize(images: Tensor, params: Tensor, size: tuple[int, int]) -> Tensor
     number, channels, height, width = images.shape
     params = params.double()
     extents = params[:, columns.FRAME]
-    pixels = (extents / torch.tensor(size)).repeat(1, 2)  # of the frame, along each side of one pixel of the grid
+    pixels = (extents / torch.tensor(size)).repeat(1, 2)  # frame pixels per grid pixel, along each side
     top, left, window_height, window_width = (params[:, columns.CROP] * pixels).T
     places, weights = resize_weights(left, window_width, extents[:, 1], size[1], width)
     flips = params[:, columns.FLIP, None, None] > 0
     x = _matrix(torch.where(flips, places.flip(1), places), torch.where(flips, weights.flip(1), weights), width, images)
     y = _matrix(*resize_weights(top, window_height, extents[:, 0], size[0], height), height, images)
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 has eight bits
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 has only eight bits
         rows = torch.bmm(images.reshape(number, channels * height, width), x.transpose(1, 2))
         rows = rows.add_(0.5).floor_().view(number, channels, height, size[1])
         return torch.matmul(y[:, None], rows).add_(0.5).floor_()

@@ -14,14 +14,14 @@ UNLABELLED = -1
 
 
 def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy as the mean over the labelled samples of all ranks.
+    """Cross-entropy, averaged over the labelled samples of all ranks.
 
     Args:
         logits: (N, K).
         labels: (N,) int64 in [0, K), or -1 for unlabelled samples, which are ignored.
 
     Returns:
-        Scalar. Averaged over ranks, as DistributedDataParallel does with gradients, it is the mean over all labelled
+        Scalar. Its average over ranks, as DistributedDataParallel takes of gradients, is the mean over all labelled
         samples. Without any label it is an exact 0 that still has a graph, so that every parameter gets a gradient.
     """
     num_labelled = (labels != UNLABELLED).sum()
@@ -31,18 +31,18 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def batch_labels(data_samples: Sequence[DataSample], num_classes: int, device: torch.device) -> Tensor:
-    """Labels of a batch, checked: a wrong index would be an unreadable device-side assertion on a GPU.
+    """Labels of a batch, checked, because a wrong index would be an unreadable device-side assertion on a GPU.
 
     Args:
-        data_samples: N samples; ``gt_label`` -1, or none at all, is unlabelled.
+        data_samples: N samples; unlabelled if ``gt_label`` is -1 or missing.
         num_classes: K.
-        device: Where the labels go.
+        device: Device for the labels.
 
     Returns:
         (N,) int64 in [-1, K).
 
     Raises:
-        ValueError: A label is not in this range.
+        ValueError: A label is outside this range.
     """
     unlabelled = torch.tensor([UNLABELLED])
     labels = torch.cat([sample.get('gt_label', unlabelled).reshape(1).to(device) for sample in data_samples])
@@ -52,7 +52,7 @@ def batch_labels(data_samples: Sequence[DataSample], num_classes: int, device: t
         raise ValueError(
             f'video {data_samples[first].get("video_id", f"no. {first} of the batch")!r} has label '
             f'{int(labels[first])}, but model.head.num_classes is {num_classes}: set num_classes to the number of '
-            f'classes of the data set, or map labels with label_map.'
+            f'classes in the dataset, or map labels with label_map.'
         )
     return labels
 
@@ -65,7 +65,7 @@ class USCLHead(BaseModule):
 
     Args:
         num_classes: K ≥ 1.
-        in_channels: Width of what the classifier sees: the backbone's (512 for ResNet-18), or the neck's for
+        in_channels: Width of the classifier's input: the backbone's (512 for ResNet-18), or the neck's for
             ``cls_input='projection'``.
         loss_contrastive: Config of the contrastive loss, called with two (N, C) tensors.
         cls_weight: λ ≥ 0.
@@ -102,22 +102,22 @@ class USCLHead(BaseModule):
         """Compute both losses.
 
         Args:
-            representation: (2N, C) pooled backbone features, the N first views before the N second ones.
+            representation: (2N, C) pooled backbone features, all N first views before the N second ones.
             projection: (2N, D) output of the neck, in the same order.
-            data_samples: N samples; ``gt_label`` -1, or none at all, is unlabelled.
+            data_samples: N samples; unlabelled if ``gt_label`` is -1 or missing.
 
         Returns:
             ``loss_contrastive``, ``loss_cls``, and, if this rank has a labelled sample and λ is not 0, ``accuracy`` in
-            percent over both views of those.
+            percent over both views of the labelled samples.
 
         Raises:
             ValueError: A label is not in [0, num_classes).
         """
         logits = self.classifier(representation if self.cls_input == 'representation' else projection)
-        labels = batch_labels(data_samples, self.num_classes, logits.device).repeat(2)  # of both views
+        labels = batch_labels(data_samples, self.num_classes, logits.device).repeat(2)  # for both views
         losses = {
             'loss_contrastive': self.loss_contrastive(*projection.chunk(2)),
-            # CE(view 1) + CE(view 2) is twice their mean, as both have the same labels
+            # CE(view 1) + CE(view 2) is twice their mean, since both have the same labels
             'loss_cls': 2 * self.cls_weight * labelled_cross_entropy(logits, labels),
         }
         is_labelled = labels != UNLABELLED

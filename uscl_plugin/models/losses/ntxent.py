@@ -9,15 +9,15 @@ from torch import distributed as torch_dist
 
 @MODELS.register_module()
 class LightlyNTXentLoss(NTXentLoss):
-    """Lightly's NT-Xent as a module of MMPretrain's registry.
+    """Lightly's NT-Xent as a module in MMPretrain's registry.
 
-    For N pairs, mean over the 2N views i with partner j of ``-log(exp(s_ij/τ) / Σ_{k≠i} exp(s_ik/τ))``, s being the
-    cosine similarity (Sec. 3 of the paper). It computes in float32 at least, also under autocast: in half precision the
-    logits 1/τ lose the digits in which a positive pair differs from a near negative.
+    For N pairs, the mean over the 2N views i with partner j of ``-log(exp(s_ij/τ) / Σ_{k≠i} exp(s_ik/τ))``, where s is
+    the cosine similarity (Sec. 3 of the paper). It is computed in at least float32, also under autocast: in half
+    precision the logits 1/τ lose the digits that distinguish a positive pair from a close negative.
 
     Args:
         temperature: τ > 0.
-        gather_distributed: Take the negatives of all ranks, with their gradients.
+        gather_distributed: Use the negatives of all ranks, with their gradients.
     """
 
     def __init__(self, temperature: float = 0.5, gather_distributed: bool = True) -> None:
@@ -31,14 +31,14 @@ class LightlyNTXentLoss(NTXentLoss):
         """Compute the loss.
 
         Args:
-            out0: (N, C) projections of the first views; they are normalised here.
+            out0: (N, C) projections of the first views; normalised here.
             out1: (N, C) projections of the second views.
 
         Returns:
             Scalar.
 
         Raises:
-            ValueError: The shapes differ, or there is a single pair and so no negative one.
+            ValueError: The shapes differ, or there is only one pair and therefore no negatives.
         """
         if out0.shape != out1.shape or out0.ndim != 2:
             raise ValueError(f'expected two tensors of one shape (N, C), got {out0.shape} and {out1.shape}.')

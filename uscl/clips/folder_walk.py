@@ -1,0 +1,67 @@
+"""Go through the files of a source folder."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from uscl.core.errors import SourceError
+
+from .ignored_file import is_hidden
+
+LEAVES_SOURCE = 'a symbolic link that leads out of the source: add --follow-links, or copy what it leads to'
+LEADS_BACK = 'link to a folder that is read anyway'
+
+
+def walk_files(
+    root: Path, out: str | Path | None = None, follow_links: bool = False
+) -> Iterator[tuple[Path, str | None]]:
+    """Every visible file below a folder, and every folder that is not entered.
+
+    Links to files are given as files. A link to a folder is entered, with ``follow_links``, if it leads out of
+    everything that is read so far, and not to a folder above it, so that loops of links end.
+
+    Args:
+        root: The source folder.
+        out: A folder to leave out.
+        follow_links: Follow symbolic links out of the source.
+
+    Yields:
+        Path, and None or why it is not read: :data:`LEAVES_SOURCE`, :data:`LEADS_BACK` or another reason.
+
+    Raises:
+        SourceError: ``root`` cannot be opened.
+    """
+    left_out = None if out is None else real_path(out)
+    entered = [real_path(root)]
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            paths = [(path, path.is_dir()) for path in sorted(folder.iterdir())]
+        except OSError as error:
+            problem = f'the folder cannot be opened ({error.strerror}): check its rights'
+            if folder == root:
+                raise SourceError(f'{root}: {problem}.') from error
+            yield folder, problem
+            continue
+        for path, is_folder in paths:
+            if is_hidden(path) or (is_folder and real_path(path) == left_out):
+                continue
+            fault: str | None = None
+            if path.is_symlink():
+                target = real_path(path)
+                if not follow_links and not target.is_relative_to(entered[0]):
+                    fault = LEAVES_SOURCE
+                elif is_folder:
+                    is_loop = any(target.is_relative_to(known) for known in entered)
+                    fault = LEADS_BACK if is_loop or entered[0].is_relative_to(target) else None
+                    entered += [] if fault else [target]
+            if is_folder and fault is None:
+                waiting.append(path)
+            else:
+                yield path, fault
+
+
+def real_path(path: str | Path) -> Path:
+    """The path without symbolic links; unlike ``Path.resolve``, it does not fail on a link to itself."""
+    return Path(os.path.realpath(path))
