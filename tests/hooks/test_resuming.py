@@ -7,12 +7,15 @@ import random
 import resource
 import runpy
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import mmengine.runner.checkpoint
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.fileio import get_file_backend
 from mmengine.runner import Runner
 
@@ -104,24 +107,24 @@ def test_an_earlier_run_in_the_same_folder_got_further(tmp_path):
     assert newest_checkpoint(tmp_path) == (tmp_path / 'epoch_20.pth', [])
 
 
-@pytest.mark.parametrize('seed', range(20))
-def test_newest_that_is_whole(seed, tmp_path):
-    rng = random.Random(seed)
-    epochs = rng.sample(range(1, 200), 6)
-    damaged = {epoch for epoch in epochs if rng.random() < 0.5}
-    for epoch in epochs:
-        path = tmp_path / f'iter_{epoch}.pth'
-        torch.save(checkpoint(epoch), path)
-        if epoch in damaged:
-            cut(path, rng.random())
-    (tmp_path / 'best_iter_999.pth').write_bytes(b'another')
-    (tmp_path / 'epoch_999.pth').write_bytes(b'another')
-    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / f'iter_{max(epochs)}.pth'))
-    whole = [epoch for epoch in epochs if epoch not in damaged]
-    chosen, skipped = newest_checkpoint(tmp_path, 'iter_{}.pth')
-    assert (chosen and chosen.name) == (f'iter_{max(whole)}.pth' if whole else None)
-    assert len(skipped) == len(damaged)
-    assert [path.name for path in numbered_checkpoints(tmp_path)] == ['epoch_999.pth']
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.dictionaries(st.integers(1, 200), st.none() | st.floats(0, 0.99), min_size=1, max_size=6))
+def test_newest_that_is_whole(shares):
+    """Iteration → share of its file that is left, None of a whole one."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, share in shares.items():
+            torch.save(checkpoint(number), folder / f'iter_{number}.pth')
+            if share is not None:
+                cut(folder / f'iter_{number}.pth', share)
+        (folder / 'best_iter_999.pth').write_bytes(b'another')
+        (folder / 'epoch_999.pth').write_bytes(b'another')
+        (folder / 'last_checkpoint').write_text(str(folder / f'iter_{max(shares)}.pth'))
+        whole = [number for number, share in shares.items() if share is None]
+        chosen, skipped = newest_checkpoint(folder, 'iter_{}.pth')
+        assert (chosen and chosen.name) == (f'iter_{max(whole)}.pth' if whole else None)
+        assert len(skipped) == len(shares) - len(whole)
+        assert [path.name for path in numbered_checkpoints(folder)] == ['epoch_999.pth']
 
 
 class TestAtomicBackend:

@@ -4,6 +4,7 @@ import builtins
 import copy
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tool_module import load_tool
 from torch import nn
 
 from uscl_plugin.weights.backbone_export import as_rgb, export_backbone
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 MEAN, STD = [10.0, 20.0, 30.0], [50.0, 60.0, 70.0]
@@ -184,7 +186,8 @@ def test_model_card(tmp_path, monkeypatch, source):
     assert head['license'] == 'cc-by-4.0' and head['library_name'] == 'timm' and head['datasets'] == ['US-4', 'POCUS']
     for name in ('model.safetensors', 'config.json'):
         assert f'{hashlib.sha256(Path("ours", name).read_bytes()).hexdigest()}  {name}' in text
-    assert 'subtract [30.0, 20.0, 10.0], divide by [70.0, 60.0, 50.0]' in text and str(tmp_path) not in card
+    assert '[30.0, 20.0, 10.0]' in text and '[70.0, 60.0, 50.0]' in text and str(tmp_path) not in card
+    assert '[0.117647, 0.078431, 0.039216]' in text and '{{' not in text
     again = load_plain_checkpoint('ours/model.safetensors')  # as good as the checkpoint for another export
     assert json.loads(again['meta']['mean']) == MEAN[::-1] and again['meta']['channel_order'] == 'rgb'
 
@@ -201,6 +204,26 @@ def test_licence_of_the_card(tmp_path, source, licence, front):
     export_backbone(source, tmp_path / 'ours', 'hub', given(license=licence, data=None))
     head = yaml.safe_load((tmp_path / 'ours' / 'README.md').read_text(encoding='utf-8').split('---\n')[1])
     assert {key: head[key] for key in front} == front and 'datasets' not in head
+
+
+def test_names_of_the_card_are_text_whatever_they_look_like(tmp_path, source):
+    yaml = pytest.importorskip('yaml')
+    odd = 'a|b <b>x</b>: \x1b[2J # "q"'
+    export_backbone(source, tmp_path / 'ours', 'hub', given(license=f'Our\nterms {odd}', data=f'{odd}, no, 1.0, Café'))
+    _, front, text = (tmp_path / 'ours' / 'README.md').read_text(encoding='utf-8').split('---\n', 2)
+    head = yaml.safe_load(front)
+    assert head['datasets'] == [odd, 'no', '1.0', 'Café']
+    assert (head['license'], head['license_name']) == ('other', f'Our terms {odd}')
+    shown = r'a\|b &lt;b&gt;x&lt;/b&gt;: \\x1b\[2J # "q"'
+    assert f'| trained on | {shown}, no, 1.0, Café |' in text and f'| Our terms {shown} |' in text
+    assert '\x1b' not in front + text and '{{' not in text
+
+
+def test_folder_needs_the_hubs_package(tmp_path, source, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+    with pytest.raises(CheckpointError, match=r"--to hub needs huggingface_hub: pip install 'uscl_plugin\[export\]'"):
+        export_backbone(source, tmp_path / 'ours', 'hub', given())
+    assert not list(tmp_path.iterdir())
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Read thousands of damaged files, looking for readers that crash, hang, exhaust memory, run code, or give bad errors.
 
 Every input is a small valid file (clips, images, DICOM, JSON, CSV, pickles, checkpoints, frame stores; generated here,
-or small clips from demo/) with random damage that is reproducible by seed. A reader may read it or reject it with its
+or small clips from demo/) that Hypothesis damages, reproducibly by seed. A reader may read it or reject it with its
 documented error and the file name in the message. Anything else is a finding, whose input is kept, and the exit status
 is 1. Linux only.
 
@@ -23,7 +23,7 @@ from rich.table import Table
 
 import uscl_plugin
 from instruments.fuzz_targets import make_readers
-from instruments.fuzzing import Outcome, Reader, fuzz
+from instruments.fuzzing import Outcome, fuzz
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
@@ -44,7 +44,6 @@ class Options:
         readers: Only use these readers, by their names in the table.
         seconds_per_input: CPU time allowed per input, in seconds.
         memory: Memory allowed per input, in MB.
-        workers: Number of reading processes.
     """
 
     out: Annotated[str, Arg('DIR')]
@@ -53,7 +52,6 @@ class Options:
     readers: Annotated[list[str] | None, Arg('NAME')] = None
     seconds_per_input: Annotated[float, Arg('S', above=0)] = 10.0
     memory: Annotated[int, Arg('MB', at_least=1)] = 1024
-    workers: Annotated[int, Arg('N', at_least=1)] = 1
 
 
 @as_command()
@@ -71,34 +69,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     readers = [reader for reader in readers if not options.readers or reader.name in options.readers]
     outcomes: list[Outcome] = []
-    found = fuzz(readers, options.inputs, options.seed, options.seconds_per_input, options.memory, options.workers)
-    for outcome in track(found, 'reading', options.inputs, console=Console(stderr=True)):
+    found = fuzz(readers, options.inputs, options.seed, options.seconds_per_input, options.memory)
+    for outcome, content in track(found, 'reading', options.inputs, console=Console(stderr=True)):
         outcomes.append(outcome)
         if outcome.is_finding:
-            _keep(outcome, outcomes, readers, options.seed, out)
+            suffix = next(Path(reader.file).suffix for reader in readers if reader.name == outcome.reader)
+            _keep(outcome, outcomes, out / 'inputs', suffix, content)
     rows = [_summarise(reader.name, outcomes) for reader in readers]
     findings = [outcome for outcome in outcomes if outcome.is_finding]
-    content = {
+    document = {
         'version': uscl_plugin.__version__,
         'arguments': asdict(options),
         'seconds': round(time.monotonic() - begin, 1),
         'readers': rows,
         'findings': [asdict(finding) for finding in findings],
     }
-    write_text(out / 'fuzz.json', json.dumps(content, indent=1) + '\n')
+    write_text(out / 'fuzz.json', json.dumps(document, indent=1) + '\n')
     _print_table(rows, time.monotonic() - begin)
     return 1 if findings else 0
 
 
-def _keep(finding: Outcome, outcomes: Sequence[Outcome], readers: Sequence[Reader], seed: int, out: Path) -> None:
+def _keep(finding: Outcome, outcomes: Sequence[Outcome], folder: Path, suffix: str, content: bytes) -> None:
     """Print a finding and save its input."""
-    reader = next(reader for reader in readers if reader.name == finding.reader)
     print(f'{finding.reader} {finding.number}: {finding.kind}: {finding.detail}', file=sys.stderr)
     if sum(outcome.reader == finding.reader and outcome.is_finding for outcome in outcomes) <= _KEPT:
-        suffix = Path(reader.file).suffix
-        path = out / 'inputs' / f'{reader.name.replace(" ", "_")}-{finding.number}{suffix}'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(reader.make_input(seed, finding.number))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f'{finding.reader.replace(" ", "_")}-{finding.number}{suffix}').write_bytes(content)
 
 
 def _summarise(name: str, outcomes: Iterable[Outcome]) -> dict:

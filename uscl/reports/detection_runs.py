@@ -10,7 +10,7 @@ from typing import Any
 
 from uscl.core.config_literals import config_literals
 
-from .training_log import find_scalars, read_scalars
+from .training_log import find_scalars, read_lines, read_scalars
 
 # Key in MMDetection's log → name. Measures that a run lacks (masks, for Faster R-CNN) are left out.
 MEASURES = {
@@ -74,15 +74,8 @@ def read_run(work_dir: str | Path) -> DetectionRun:
 
 def _evaluations(log: Path) -> dict[int, dict]:
     """Epoch → line of its evaluation, ignoring those of tools/test.py (step 0) and a truncated last line."""
-    found = {}
-    for text in log.read_text(encoding='utf-8').splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue  # read_scalars raises an error unless it is the last line
-        if line.get('step', 0) >= 1 and any(key in line for key in MEASURES):
-            found[int(line['step'])] = line
-    return found
+    lines = [line for line in read_lines(log) if line.get('step', 0) >= 1 and any(key in line for key in MEASURES)]
+    return {int(line['step']): line for line in lines}
 
 
 def _defined(value: Any) -> bool:

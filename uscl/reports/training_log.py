@@ -36,7 +36,7 @@ def read_scalars(paths: Sequence[str | Path]) -> dict[str, tuple[np.ndarray, np.
     """
     lines: list[dict] = []
     for path in paths:
-        newer = _read_lines(Path(path))
+        newer = [line for line in read_lines(path) if 'loss' in line and ('iter' in line or 'step' in line)]
         if newer:
             lines = [line for line in lines if _iteration(line) < _iteration(newer[0])] + newer
     curves: dict[str, tuple[list[float], list[float]]] = {}
@@ -49,18 +49,21 @@ def read_scalars(paths: Sequence[str | Path]) -> dict[str, tuple[np.ndarray, np.
     return {key: (np.array(iterations), np.array(values)) for key, (iterations, values) in curves.items()}
 
 
-def _read_lines(path: Path) -> list[dict]:
-    texts = [text for text in path.read_text(encoding='utf-8').splitlines() if text.strip()]
+def read_lines(path: str | Path) -> list[dict]:
+    """All entries of a ``scalars.json``, without a truncated last line.
+
+    Raises:
+        ValueError: A line other than the last is not JSON.
+    """
+    texts = [text for text in Path(path).read_text(encoding='utf-8').splitlines() if text.strip()]
     lines = []
     for number, text in enumerate(texts, start=1):
         try:
-            line = json.loads(text)
+            lines.append(json.loads(text))
         except ValueError as error:
             if number == len(texts):
                 break
             raise ValueError(f'{path}: entry {number} is not JSON ({error}): remove the entry or the file.') from error
-        if 'loss' in line and ('iter' in line or 'step' in line):
-            lines.append(line)
     return lines
 
 

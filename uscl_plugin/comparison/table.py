@@ -107,8 +107,8 @@ def _mean(values: Sequence[float | None]) -> str:
     found = [value for value in values if value is not None]
     if not found:
         return '–'
-    spread = f', SD {percent(stdev(found))}' if len(found) > 1 else ''
-    return f'{percent(fmean(found))} %{spread}' + f' (seeds: {len(found)})' * (len(found) < len(values))
+    spread = {'mean': fmean(found), 'low': None, 'std': stdev(found) if len(found) > 1 else None}
+    return estimate(spread) + f' (seeds: {len(found)})' * (len(found) < len(values))
 
 
 def _range(values: set[int]) -> str:

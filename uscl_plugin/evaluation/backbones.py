@@ -14,7 +14,7 @@ from torch import nn
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, file_source, resolve_input, stored_metadata
-from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 from uscl_plugin.weights.resnet_state import RESNET_DEPTHS, backbone_state, infer_resnet_depth
 
 # Input of torchvision's and timm's ImageNet ResNets, for values of 0..255.
@@ -85,8 +85,7 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
             raise CheckpointError(f'{path}: {error}') from error
         network = build_resnet(depth)
         network.load_state_dict(state, strict=True)
-        meta = checkpoint.get('meta')
-        stored = stored_metadata(meta) if isinstance(meta, Mapping) else {}
+        stored = stored_metadata(checkpoint_meta(checkpoint))
         if _is_imagenet(checkpoint) and not stored.keys() & set(INPUT_KEYS):
             known = IMAGENET_INPUT | known
         settled = resolve_input(path, stored, known)

@@ -15,7 +15,7 @@ from uscl.convert.videos.frame_decoding import StoreSettings, read_as_stored
 from uscl.core.config_literals import config_literals
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
-from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 from uscl_plugin.weights.provenance import kept_provenance
 from uscl_plugin.weights.strict_loading import load_strictly
 
@@ -93,8 +93,7 @@ def load_classifier(path: str | Path) -> FrameClassifier:
             config.
     """
     checkpoint = load_plain_checkpoint(path)
-    meta = checkpoint.get('meta')
-    meta = meta if isinstance(meta, Mapping) else {}
+    meta = checkpoint_meta(checkpoint)
     cfg = config_literals(str(meta.get('cfg', '')), ('model', 'test_dataloader', 'val_dataloader'))
     classes = (meta.get('dataset_meta') or {}).get('classes')
     model = cfg.get('model')

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, resolve_input, stored_metadata
-from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 from uscl_plugin.weights.strict_loading import load_strictly
 
 # Methods that distinguish classes and need one forward and one backward pass.
@@ -102,8 +102,7 @@ class CamClassifier:
         if 'model' not in cfg or 'test_dataloader' not in cfg:
             raise ValueError(f'{name} has no model or no test_dataloader: pass a fine-tuning config.')
         saved = load_plain_checkpoint(checkpoint)
-        meta = saved.get('meta')
-        meta = meta if isinstance(meta, Mapping) else {}
+        meta = checkpoint_meta(saved)
         self.network: Any = _build(cfg, _stored_input(checkpoint, meta))
         if not isinstance(self.network, ImageClassifier) or not self.network.with_head:
             raise ValueError(

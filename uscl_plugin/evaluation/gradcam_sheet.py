@@ -11,6 +11,7 @@ from uscl.clips.frame_folder import FrameFolder, is_frame
 from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.core.errors import ClipError
 from uscl.reports.figures import DARK, GREY, new_figure, shorten, write_below
+from uscl_plugin.measures.backbone_health import spread_evenly
 
 from .classifier import read_clip
 from .gradcam import CamClassifier
@@ -37,7 +38,7 @@ def read_images(
         try:
             if source.is_dir():
                 files = FrameFolder(source).list_files()
-                chosen = np.unique(np.linspace(0, len(files) - 1, min(per_folder, len(files))).round().astype(int))
+                chosen = spread_evenly(len(files), per_folder)
                 yield from read_images([files[k] for k in chosen], per_folder, skipped, size)
             else:
                 frames = read_clip(source, StoreSettings(size=size))

@@ -7,7 +7,7 @@ from typing import Any
 from uscl.core.config_literals import config_literals
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import group_of
-from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 
 from .backbones import split_spec
 from .options import EvaluationOptions
@@ -75,9 +75,8 @@ def pretraining_leak(checkpoint: str, data: Path, folds: str) -> str:
     """
     if not Path(checkpoint).is_file():
         return ''
-    meta = load_plain_checkpoint(checkpoint).get('meta')
-    text = meta.get('cfg') if isinstance(meta, Mapping) else None
-    loader = config_literals(text, ('train_dataloader',)).get('train_dataloader') if isinstance(text, str) else None
+    text = str(checkpoint_meta(load_plain_checkpoint(checkpoint)).get('cfg', ''))
+    loader = config_literals(text, ('train_dataloader',)).get('train_dataloader')
     dataset = loader.get('dataset') if isinstance(loader, dict) else None
     if not isinstance(dataset, dict) or not isinstance(dataset.get('data_root'), str):
         return ''

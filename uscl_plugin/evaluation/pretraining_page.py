@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 
 from uscl.reports.backbone_table import backbone_table
@@ -14,6 +13,7 @@ from uscl.reports.html_page import number, percent, write_page
 from uscl.reports.training_log import find_scalars, read_scalars
 from uscl.stats.cohesion import MAX_PAIRS
 from uscl_plugin.datasets.frame_set import FrameSet
+from uscl_plugin.measures.backbone_health import spread_evenly
 from uscl_plugin.measures.representation import Evaluation
 
 from .report_options import ReportOptions
@@ -101,7 +101,7 @@ def _curves(cfg: Config, options: ReportOptions, found: FrameSet) -> dict[str, A
 
 def _map(found: FrameSet, evaluations: dict[str, Evaluation], seed: int) -> dict[str, Any]:
     total = len(found)
-    shown = np.unique(np.linspace(0, total - 1, min(total, MAX_MAP_FRAMES)).round().astype(int))
+    shown = spread_evenly(total, MAX_MAP_FRAMES)
     maps = {NAMES[key]: embed(evaluation.features[shown], seed) for key, evaluation in evaluations.items()}
     few = len(found.video_ids) <= MAX_NAMED
     return {

@@ -65,12 +65,7 @@ class ProbeResult:
     classifier: Any
 
 
-def run_probe(
-    kind: str,
-    features: np.ndarray,
-    frames: Predictions,
-    sides: np.ndarray,
-) -> ProbeResult:
+def run_probe(kind: str, features: np.ndarray, frames: Predictions, sides: np.ndarray) -> ProbeResult:
     """Fit a probe to one fold, with its setting selected in three ways.
 
     - ``best-on-test``: the setting with the highest accuracy on the test frames (optimistic);
@@ -90,25 +85,18 @@ def run_probe(
         The result.
     """
     probe = PROBES[kind]
-    test = sides == 'test'
-    known = (sides == 'train') | (sides == 'val')
-    fitted = {}
-    scores = {}
-    for setting in probe.settings:
-        fitted[setting] = _fit(probe, setting, features[known], frames.labels[known])
-        scores[setting] = _scores(fitted[setting], features[test], frames.probabilities.shape[1])
-    chosen = {
-        'best-on-test': max(probe.settings, key=lambda s: selection_quality(scores[s], frames.labels[test])),
-        FIXED: probe.fixed,
-    }
-    if (sides == 'val').any():
-        train, val = sides == 'train', sides == 'val'
-        quality = {}
-        for setting in probe.settings:
-            classifier = _fit(probe, setting, features[train], frames.labels[train])
-            found = _scores(classifier, features[val], frames.probabilities.shape[1])
-            quality[setting] = selection_quality(found, frames.labels[val])
-        chosen['inner-val'] = max(probe.settings, key=lambda s: quality[s])
+    train, val, test = (sides == side for side in ('train', 'val', 'test'))
+
+    def fit(known: np.ndarray, asked: np.ndarray) -> tuple[dict[float, Any], dict[float, np.ndarray], float]:
+        """By setting: classifiers, and their scores of the rows that are asked; the best setting for those."""
+        fitted = {s: _fit(probe, s, features[known], frames.labels[known]) for s in probe.settings}
+        scores = {s: _scores(each, features[asked], frames.probabilities.shape[1]) for s, each in fitted.items()}
+        return fitted, scores, max(scores, key=lambda s: selection_quality(scores[s], frames.labels[asked]))
+
+    fitted, scores, best = fit(train | val, test)
+    chosen = {'best-on-test': best, FIXED: probe.fixed}
+    if val.any():
+        chosen['inner-val'] = fit(train, val)[2]
     rows = {name: getattr(frames, name)[test] for name in ('labels', 'videos', 'groups', 'paths')}
     of_test = Predictions(probabilities=frames.probabilities[test], **rows)
     return ProbeResult(

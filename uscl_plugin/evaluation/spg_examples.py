@@ -11,6 +11,7 @@ from uscl.data.frame_loading import load_frame
 from uscl_plugin.datasets.frame_set import dataset_config
 from uscl_plugin.datasets.pipeline_settings import color_type, dataset_pipeline
 from uscl_plugin.datasets.transforms import PlannedView, collate_frames
+from uscl_plugin.measures.backbone_health import spread_evenly
 from uscl_plugin.models.data_preprocessors import make_views
 
 
@@ -35,13 +36,13 @@ def spg_rows(
     dataset = DATASETS.build(dataset_config(cfg, data_root, split, **changes))
     dataset.set_epoch(epoch, seed)
     rows = []
-    for index in np.unique(np.linspace(0, len(dataset) - 1, max(count, 0)).round().astype(int)):
-        item = dataset[int(index)]
+    for index in spread_evenly(len(dataset), max(count, 0)):
+        item = dataset[index]
         meta = item['data_samples'].metainfo
         views = _made_views(item)
         if len(views) > 2 or len(meta.get('frame_inds', ())) not in (1, 2, 3):
             return []
-        info = dataset.get_data_info(int(index))
+        info = dataset.get_data_info(index)
         color = color_type(cfg.train_dataloader.dataset)
         stored = dataset.frames(info)
         frames = [load_frame(stored[k], color, info['video_id']) for k in meta['frame_inds']]

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
 
 from uscl.core.atomic_files import TEMPORARY, write_text
 from uscl.core.escaping import for_markdown
 
+from .checkpoint_error import CheckpointError
 from .checkpoint_files import write_checkpoint
 from .input_metadata import NOT_STATED, file_source
 
@@ -73,55 +72,47 @@ def timm_config(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def model_card(folder: str, meta: Mapping[str, Any], sources: list[dict[str, str]]) -> str:
-    """The model card, with YAML front matter.
+    """The model card, with metadata for model hubs. A licence that is no identifier becomes 'other' with a name.
 
     Args:
         folder: Name of the folder, for the code that loads it.
         meta: See :func:`write_hub_folder`.
         sources: Names and SHA-256 of the other files in the folder.
+
+    Raises:
+        CheckpointError: huggingface_hub is missing.
     """
-    return _card_template().render(
-        **{key: meta[key] for key in ('architecture', 'method', 'data', 'license')},
-        **{key: Markup(meta[key]) for key in ('mean', 'std')},
-        folder=folder,
-        front=Markup(_front_matter(meta)),
+    try:
+        from huggingface_hub import ModelCard, ModelCardData
+    except ImportError as error:
+        raise CheckpointError("--to hub needs huggingface_hub: pip install 'uscl_plugin[export]'.") from error
+    licence = 'unknown' if meta['license'] == NOT_STATED else meta['license']
+    is_identifier = re.fullmatch(r'[A-Za-z0-9.+-]+', licence) is not None
+    data = ModelCardData(
+        license=licence.lower() if is_identifier else 'other',
+        license_name=None if is_identifier else licence,
+        library_name='timm',
+        pipeline_tag='image-feature-extraction',
+        tags=['ultrasound', 'self-supervised', 'resnet', 'timm'],
+        datasets=None if meta['data'] == NOT_STATED else meta['data'].split(', '),
+    )
+    texts = {key: meta[key] for key in ('architecture', 'method', 'data', 'license')}
+    numbers: dict[str, Any] = {key: meta[key] for key in ('mean', 'std')}
+    numbers |= {f'unit_{key}': [round(value / 255, 6) for value in meta[key]] for key in ('mean', 'std')}
+    texts |= {'folder': folder, 'source': f'{meta["source"]["file"]} (SHA-256 {meta["source"]["sha256"]})'}
+    card = ModelCard.from_template(
+        data,
+        template_path=str(Path(__file__).with_name('templates') / 'model_card.md'),
+        **{key: for_markdown(text) for key, text in texts.items()},
+        **numbers,
         num_features=num_features(meta),
         depth=meta['architecture'].removeprefix('resnet'),
-        unit_mean=Markup([round(value / 255, 6) for value in meta['mean']]),
-        unit_std=Markup([round(value / 255, 6) for value in meta['std']]),
         version=meta['uscl_plugin_version'],
-        source=f'{meta["source"]["file"]} (SHA-256 {meta["source"]["sha256"]})',
         sources=sources,
     )
-
-
-def _card_template() -> Template:
-    environment = Environment(
-        loader=PackageLoader('uscl_plugin.weights'),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else for_markdown(str(value)),
-    )
-    return environment.get_template('model_card.md')
+    return f'{card}\n'
 
 
 def num_features(meta: Mapping[str, Any]) -> int:
     """Channels of the last stage: 512 with basic blocks, 2048 with bottlenecks."""
     return 512 if meta['architecture'] in ('resnet18', 'resnet34') else 2048
-
-
-def _front_matter(meta: Mapping[str, Any]) -> str:
-    """YAML front matter; JSON strings are valid YAML. A licence that is no identifier becomes 'other' with a name."""
-    licence = meta['license']
-    if licence == NOT_STATED:
-        lines = ['license: unknown']
-    elif re.fullmatch(r'[A-Za-z0-9.+-]+', licence):
-        lines = [f'license: {json.dumps(licence.lower())}']
-    else:
-        lines = ['license: other', f'license_name: {json.dumps(licence, ensure_ascii=False)}']
-    lines += ['library_name: timm', 'pipeline_tag: image-feature-extraction']
-    lines += ['tags:', '- ultrasound', '- self-supervised', '- resnet', '- timm']
-    if meta['data'] != NOT_STATED:
-        lines += ['datasets:', *(f'- {json.dumps(name, ensure_ascii=False)}' for name in meta['data'].split(', '))]
-    return '\n'.join(lines) + '\n'

@@ -5,6 +5,7 @@ import pickle
 import pickletools
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,12 @@ def load_plain_checkpoint(path: str | Path) -> dict:
             f'{path} contains a {type(checkpoint).__name__}, not a dict: save a state dict or a checkpoint with one.'
         )
     return checkpoint
+
+
+def checkpoint_meta(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a checkpoint says of itself, its ``meta``; empty if that is no dict."""
+    meta = checkpoint.get('meta')
+    return meta if isinstance(meta, Mapping) else {}
 
 
 def _load_pickled(path: Path) -> Any:

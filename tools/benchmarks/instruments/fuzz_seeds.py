@@ -14,7 +14,7 @@ from uscl.data.annotations import read_annotations
 from uscl.data.folder_writer import write_data_folder
 from uscl.data.store_writer import StoreWriter
 
-from .mutations import DECOY
+from .damaged_files import DECOY
 
 SIZE = 32  # pixels
 

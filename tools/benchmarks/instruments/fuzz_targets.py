@@ -28,16 +28,9 @@ from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
+from .damaged_files import damaged_bytes, damaged_csv, damaged_json, damaged_png, damaged_safetensors, damaged_zip
 from .fuzz_seeds import SIZE, clip, dataset, dicom, encode, picture, planted, unfinished_store
 from .fuzzing import Reader
-from .mutations import (
-    mutate_bytes,
-    mutate_csv,
-    mutate_json,
-    mutate_png,
-    mutate_safetensors,
-    mutate_zip,
-)
 
 # Suffix of a reader's inputs: (suffix, codec, pixel format) of its seed files.
 CLIPS = {
@@ -80,7 +73,7 @@ def _clip_reader(suffix: str, folder: Path, demo_clips: Sequence[Path]) -> Reade
     def read(path: Path) -> None:
         _consume(open_clip(path))
 
-    return Reader(suffix[1:], f'clip{suffix}', seeds, mutate_bytes, read, (ClipError,))
+    return Reader(suffix[1:], f'clip{suffix}', seeds, damaged_bytes, read, (ClipError,))
 
 
 def _folder_reader(suffix: str) -> Reader:
@@ -89,13 +82,13 @@ def _folder_reader(suffix: str) -> Reader:
     def read(path: Path) -> None:
         _consume(open_clip(path.parent))
 
-    mutate = mutate_png if suffix == '.png' else mutate_bytes
-    return Reader(f'folder {suffix[1:]}', f'frame{suffix}', seeds, mutate, read, (ClipError,))
+    damaged = damaged_png if suffix == '.png' else damaged_bytes
+    return Reader(f'folder {suffix[1:]}', f'frame{suffix}', seeds, damaged, read, (ClipError,))
 
 
 def _dicom_reader() -> Reader:
     seeds = [dicom(*choice) for choice in ((False, False), (True, False), (False, True))]
-    return Reader('dicom', 'scan.dcm', seeds, mutate_bytes, lambda path: _consume(open_clip(path)), (ClipError,))
+    return Reader('dicom', 'scan.dcm', seeds, damaged_bytes, lambda path: _consume(open_clip(path)), (ClipError,))
 
 
 def _masks() -> Reader:
@@ -106,7 +99,7 @@ def _masks() -> Reader:
     mask = np.zeros((SIZE, SIZE, 3), np.uint8)
     mask[4:12, 4:20, 0] = mask[16:28, 8:24, 1] = 255  # red is malignant, green benign
     seeds = [encode(Image.fromarray(mask).convert(mode), '.png') for mode in ('RGB', 'RGBA', 'P')]
-    return Reader('mask png', 'mask.png', seeds, mutate_png, read, (ValueError,))
+    return Reader('mask png', 'mask.png', seeds, damaged_png, read, (ValueError,))
 
 
 def _tables() -> list[Reader]:
@@ -120,9 +113,11 @@ def _tables() -> list[Reader]:
     table += b'Cov-a.mp4,COVID,1,convex,yes,data/pocus_videos/convex,video\nReg-b,Regular,,linear,no,,image\n'
     lists = [b'Image;Type\n000001.png;Benign\n2;Malignant\n', b'image,class\n1,b\n2,m\n3,B\n']
     return [
-        Reader('index.csv', 'index.csv', [index], mutate_csv, check_index, (SourceError,)),
-        Reader('pocus table', 'metadata.csv', [table], mutate_csv, read_table, (SourceError,)),
-        Reader('class list', 'list.csv', lists, mutate_csv, lambda path: read_class_lists(path.parent), (SourceError,)),
+        Reader('index.csv', 'index.csv', [index], damaged_csv, check_index, (SourceError,)),
+        Reader('pocus table', 'metadata.csv', [table], damaged_csv, read_table, (SourceError,)),
+        Reader(
+            'class list', 'list.csv', lists, damaged_csv, lambda path: read_class_lists(path.parent), (SourceError,)
+        ),
     ]
 
 
@@ -131,7 +126,7 @@ def _pickles() -> Reader:
     fold = [rng.integers(0, 256, (3, 1, 4, 4), np.uint8), np.arange(3), rng.random((2, 3, 4, 4)) * 255, np.arange(2.0)]
     seeds = [pickle.dumps(fold, protocol) for protocol in range(6)] * 4
     seeds += [pickle.dumps([*fold, code], protocol) for code in planted() for protocol in (0, 2, 4)]
-    return Reader('array pickle', 'covid_data1.pkl', seeds, mutate_bytes, read_fold, (SourceError,))
+    return Reader('array pickle', 'covid_data1.pkl', seeds, damaged_bytes, read_fold, (SourceError,))
 
 
 def _checkpoints(folder: Path) -> list[Reader]:
@@ -144,12 +139,12 @@ def _checkpoints(folder: Path) -> list[Reader]:
             seeds.append(path.read_bytes())
     errors = (CheckpointError, FileNotFoundError)
     return [
-        Reader('pth', 'model.pth', seeds, mutate_zip, load_plain_checkpoint, errors),
+        Reader('pth', 'model.pth', seeds, damaged_zip, load_plain_checkpoint, errors),
         Reader(
             'safetensors',
             'model.safetensors',
             [save(state, {'method': 'USCL', 'mean': '[1.0]'}), save(state)],
-            mutate_safetensors,
+            damaged_safetensors,
             load_plain_checkpoint,
             errors,
         ),
@@ -201,13 +196,18 @@ def _dataset_files(folder: Path) -> list[Reader]:
     documented = (ValueError, FileNotFoundError)
     with_index = {**around, 'annotations.json': annotations}
     return [
-        Reader('annotations', 'annotations.json', [annotations], mutate_json, check_annotations, documented, around),
+        Reader('annotations', 'annotations.json', [annotations], damaged_json, check_annotations, documented, around),
         Reader(
-            'folds', 'folds.json', [(folder / 'folds.json').read_bytes()], mutate_json, read_and_check_folds, documented
+            'folds',
+            'folds.json',
+            [(folder / 'folds.json').read_bytes()],
+            damaged_json,
+            read_and_check_folds,
+            documented,
         ),
-        Reader('store index', 'store/index.json', [store_index], mutate_json, check_store, documented, with_index),
-        Reader('store shard', shard, [around[shard]], mutate_bytes, check_store, documented, with_index),
-        Reader('store journal', journal, [unfinished[journal]], mutate_bytes, check_journal, documented, unfinished),
+        Reader('store index', 'store/index.json', [store_index], damaged_json, check_store, documented, with_index),
+        Reader('store shard', shard, [around[shard]], damaged_bytes, check_store, documented, with_index),
+        Reader('store journal', journal, [unfinished[journal]], damaged_bytes, check_journal, documented, unfinished),
     ]
 
 

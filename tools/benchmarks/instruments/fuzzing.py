@@ -1,30 +1,38 @@
-"""Feed damaged files to readers in worker processes that may crash."""
+"""Feed damaged files to readers in a process of their own, which may crash."""
 
 import math
 import multiprocessing
 import os
-import random
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
+from itertools import chain, count
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import SearchStrategy
 
-from .mutations import DECOY, Mutator
+from .damaged_files import DECOY
 
 _STALLED = 12  # wall-clock limit as a multiple of the CPU limit, since machines are shared
 _ADDRESSES = 4  # address space limit as a multiple of the memory limit
+# Inputs that are drawn together, all different; some 10 ms each.
+_DRAWN = settings(
+    max_examples=20, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
 # Operations that reading never needs, as named by Python's audit hooks.
-_FORBIDDEN = {'os.system', 'os.exec', 'os.posix_spawn', 'os.remove', 'os.rename', 'subprocess.Popen', 'socket.connect'}
+_OWN_FILES = {'os.remove', 'os.rename'}  # allowed in the folder of the input
+_FORBIDDEN = {*_OWN_FILES, 'os.system', 'os.exec', 'os.posix_spawn', 'subprocess.Popen', 'socket.connect'}
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Reader:
         name: Name of the row in the table.
         file: Path of an input, relative to its own folder; readers may use the suffix.
         seeds: Valid files to damage.
-        mutate: Function that damages them.
+        damaged: Makes the strategy of inputs from these files.
         read: Receives the path of an input and reads all of it; may return anything.
         errors: Documented errors for unreadable input. The message should name the file.
         around: Contents of other required files, by path relative to the folder.
@@ -44,15 +52,26 @@ class Reader:
     name: str
     file: str
     seeds: Sequence[bytes]
-    mutate: Mutator
+    damaged: Callable[[Sequence[bytes]], SearchStrategy[bytes]]
     read: Callable[[Path], Any]
     errors: tuple[type[Exception], ...]
     around: Mapping[str, bytes] = field(default_factory=dict)
 
-    def make_input(self, seed: int, number: int) -> bytes:
-        """Input ``number``; deterministic for the same ``seed`` and seed files."""
-        rng = random.Random(f'{seed}/{self.name}/{number}')
-        return self.mutate(rng, rng.choice(self.seeds), self.seeds)
+    def inputs(self, seed: int) -> Iterator[bytes]:
+        """Endless damaged files; deterministic for the same ``seed``, seed files and version of Hypothesis."""
+        return chain.from_iterable(dict.fromkeys(self._draw(f'{seed}/{self.name}/{batch}')) for batch in count())
+
+    def _draw(self, seed: str) -> list[bytes]:
+        drawn: list[bytes] = []
+
+        @hypothesis.seed(seed)
+        @_DRAWN
+        @given(self.damaged(self.seeds))
+        def draw(content: bytes) -> None:
+            drawn.append(content)
+
+        draw()
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -83,8 +102,8 @@ class Outcome:
 
 
 def fuzz(
-    readers: Sequence[Reader], inputs: int, seed: int = 0, seconds: float = 10.0, memory: int = 1024, workers: int = 1
-) -> Iterator[Outcome]:
+    readers: Sequence[Reader], inputs: int, seed: int = 0, seconds: float = 10.0, memory: int = 1024
+) -> Iterator[tuple[Outcome, bytes]]:
     """Read damaged files.
 
     Args:
@@ -93,49 +112,34 @@ def fuzz(
         seed: Seed of the damage.
         seconds: CPU time after which reading an input counts as a hang; the wall-clock limit is twelve times that.
         memory: MB allowed for reading one input.
-        workers: Number of processes, forked from this one.
 
     Yields:
-        The result for every input, in order of completion.
+        The result for every input, and the input.
     """
-    tasks = deque((index % len(readers), index // len(readers)) for index in range(inputs))
     context = multiprocessing.get_context('fork')
-    running: dict[Connection, tuple[Any, tuple[int, int]]] = {}
-
-    def start() -> None:
-        ours, theirs = context.Pipe()
-        arguments = (theirs, readers, Path(folder), seed, seconds, memory)
-        process = context.Process(target=_serve, args=arguments, daemon=True)
-        process.start()
-        theirs.close()
-        assign(ours, process)
-
-    def assign(connection: Connection, process: Any) -> None:
-        if tasks:
-            running[connection] = process, tasks.popleft()
-            connection.send(running[connection][1])
-        else:
-            connection.send(None)  # closing alone is not enough: forked processes hold each other's connections
-            connection.close()
-            process.join()
-
+    drawn = [reader.inputs(seed) for reader in readers]  # in this process: draws depend on the imported modules
+    process: Any = None
     with tempfile.TemporaryDirectory(prefix='fuzz-') as folder:
-        for _ in range(min(workers, inputs)):
-            start()
-        while running:
-            for connection in wait(list(running)):
-                assert isinstance(connection, Connection)
-                process, (reader, number) = running.pop(connection)
-                try:
-                    outcome = connection.recv()
-                except EOFError:
-                    process.join()
-                    yield _death(readers[reader].name, number, process.exitcode, seconds)
-                    if tasks:
-                        start()
-                else:
-                    yield outcome
-                    assign(connection, process)
+        for index in range(inputs):
+            number, place = divmod(index, len(readers))
+            content = next(drawn[place])
+            if process is None:
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_serve, args=(theirs, readers, Path(folder), seconds, memory), daemon=True
+                )
+                process.start()
+                theirs.close()
+            ours.send((place, number, content))
+            try:
+                outcome = ours.recv()
+            except EOFError:
+                process.join()
+                outcome, process = _death(readers[place].name, number, process.exitcode, seconds), None
+            yield outcome, content
+        if process is not None:
+            ours.send(None)  # not closed: the process holds that end, too
+            process.join()
 
 
 def _death(reader: str, number: int, exit_code: int, seconds: float) -> Outcome:
@@ -147,24 +151,22 @@ def _death(reader: str, number: int, exit_code: int, seconds: float) -> Outcome:
     return Outcome(reader, number, 'crash', f'the process died ({what})')
 
 
-def _serve(
-    connection: Connection, readers: Sequence[Reader], folder: Path, seed: int, seconds: float, memory: int
-) -> None:
-    """Read the inputs named by the main process, until it sends none."""
+def _serve(connection: Connection, readers: Sequence[Reader], folder: Path, seconds: float, memory: int) -> None:
+    """Read the inputs sent by the main process, until it sends None."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
-    seen = _watch()
     home = folder / str(os.getpid())
+    seen = _watch(home)
     limit = int(_status('VmSize') * 1e6 + _ADDRESSES * memory * 1e6)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while task := connection.recv():
-        index, number = task
-        path = _place(home / readers[index].name, readers[index], readers[index].make_input(seed, number))
+        index, number, content = task
+        path = _place(home / readers[index].name, readers[index], content)
         signal.setitimer(signal.ITIMER_PROF, seconds)  # by default, these signals end the process
         signal.setitimer(signal.ITIMER_REAL, _STALLED * seconds)
         outcome = _read_one(readers[index], number, path, seen, memory)
@@ -175,8 +177,8 @@ def _serve(
 
 def _place(folder: Path, reader: Reader, content: bytes) -> Path:
     """Write an input and the files that belong to it."""
-    is_new = not folder.exists()
-    for name, part in {**(reader.around if is_new else {}), reader.file: content}.items():
+    shutil.rmtree(folder, ignore_errors=True)  # a reader may have changed the other files
+    for name, part in {**reader.around, reader.file: content}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(part)
     return folder / reader.file
@@ -204,11 +206,14 @@ def _read_one(reader: Reader, number: int, path: Path, seen: list[str], memory: 
     return Outcome(reader.name, number, kind, detail[:300], spent, max(most, 0.0))
 
 
-def _watch() -> list[str]:
-    """Record, in the returned list, everything this process does that reading a file does not need."""
+def _watch(home: Path) -> list[str]:
+    """Record, in the returned list, everything this process does that reading the files in a folder does not need."""
     seen: list[str] = []
 
     def note(event: str, arguments: tuple) -> None:
+        paths = [argument for argument in arguments if isinstance(argument, str | os.PathLike)]
+        if event in _OWN_FILES and paths and all(Path(path).is_relative_to(home) for path in paths):
+            return  # such as of a store that is taken up again
         if event in _FORBIDDEN or (event == 'open' and DECOY in str(arguments[0])):
             seen.append(f'{event} {arguments}'[:200])
 
