@@ -123,4 +123,4 @@ def test_mmdetections_own_tool_trains_the_last_three_layers(root, lesions, tmp_p
         assert same != name.startswith('layer4.1'), name
 
     assert done.returncode != 0 and 'RUN 1 ENDED' not in done.stdout
-    assert 'was trained with mean [127.5, 127.5, 127.5], the model normalises with' in done.stderr
+    assert 'mean [127.5, 127.5, 127.5]' in done.stderr and 'set data_preprocessor' in done.stderr

@@ -8,7 +8,8 @@ from media_clips import draw, index_of, write_clip
 from PIL import Image
 
 from uscl.convert.videos import frame_decoding
-from uscl.convert.videos.frame_decoding import StoreSettings, decode_video, is_current
+from uscl.convert.videos.frame_decoding import decode_video, is_current
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.errors import ClipError
 from uscl.data.frame_store import StoredVideo
 

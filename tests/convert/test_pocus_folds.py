@@ -9,7 +9,7 @@ import pytest
 
 from uscl.convert.pocus import pocus_folds
 from uscl.convert.pocus.pocus_folds import convert_folds, list_fold_files
-from uscl.convert.videos.frame_decoding import StoreSettings
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import damaged_videos, read_index

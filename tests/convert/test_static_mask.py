@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 
 from uscl.convert.privacy.static_mask import find_static, static_pixels
-from uscl.convert.videos.frame_decoding import StoreSettings, decode_video
+from uscl.convert.videos.frame_decoding import decode_video
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.errors import ClipError
 
 MASKED = StoreSettings(fps=3, size=999, mask_tolerance=8)

@@ -19,7 +19,7 @@ from uscl.clips.source_findings import SourceFindings
 from uscl.clips.video_source import VideoSource
 from uscl.convert.videos import frame_decoding
 from uscl.convert.videos import video_conversion as conversion
-from uscl.convert.videos.frame_decoding import StoreSettings
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError

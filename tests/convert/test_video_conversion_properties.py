@@ -14,7 +14,7 @@ from PIL import Image
 
 from uscl.clips.discovery import find_sources
 from uscl.convert.videos import video_conversion as conversion
-from uscl.convert.videos.frame_decoding import StoreSettings
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import damaged_videos, read_index

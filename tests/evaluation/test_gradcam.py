@@ -6,7 +6,7 @@ from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
-from uscl.convert.videos.frame_decoding import StoreSettings
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl_plugin.evaluation.classifier import read_clip
 from uscl_plugin.evaluation.gradcam import METHODS, CamClassifier, activation_map
 from uscl_plugin.evaluation.gradcam_sheet import heat_sheet, read_images

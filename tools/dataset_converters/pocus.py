@@ -15,13 +15,12 @@ from typing import Literal
 from uscl.convert.pocus.pocus_clone import CLASSES, find_clips
 from uscl.convert.pocus.pocus_folds import convert_folds, list_fold_files
 from uscl.convert.videos.converter_options import ClipOptions
-from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.source_split import split_sources
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import option_name, parse_options
-from uscl.reports.overview_page import conversion_overview
 
 CLIP_OPTIONS = (
     *('keep_images', 'fps', 'min_frames', 'probe', 'viral', 'val_fraction', 'seed'),
@@ -55,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
+    from uscl.reports.overview_page import conversion_overview  # here: --help need not wait for it
+
     settings = StoreSettings(options.fps, options.size, options.color, min_frames=options.min_frames)
     fold_files = list_fold_files(options.src, options.out)
     if fold_files:

@@ -13,13 +13,12 @@ from uscl.clips.discovery import find_root, walk_sources
 from uscl.clips.ignored_file import IgnoredFile
 from uscl.clips.source_findings import SourceFindings
 from uscl.convert.videos.converter_options import ConverterOptions
-from uscl.convert.videos.frame_decoding import StoreSettings
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import Arg, parse_options
 from uscl.data.video_split import split_videos
-from uscl.reports.overview_page import conversion_overview
 
 # fmt: off
 PREFIXES = ('Rb1', 'Rb2', 'Rb3', 'Rb4', 'Rb5',  # CLUST
@@ -79,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
+    from uscl.reports.overview_page import conversion_overview  # here: --help need not wait for it
+
     found = find_videos(options.src, options.out, options.val_fraction, options.seed, options.follow_links)
     settings = StoreSettings(size=options.size, color=options.color)
     # All frames of a folder are kept, so there is no sampling rate.

@@ -10,15 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from uscl.clips.discovery import find_sources
 from uscl.convert.privacy.privacy_options import PrivacyOptions
 from uscl.convert.videos.converter_options import ClipOptions
-from uscl.convert.videos.frame_decoding import StoreSettings
-from uscl.convert.videos.source_split import split_sources
-from uscl.convert.videos.video_conversion import convert_sources
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl.reports.overview_page import conversion_overview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
+    # Here, so that --help need not wait for them.
+    from uscl.clips.discovery import find_sources
+    from uscl.convert.videos.source_split import split_sources
+    from uscl.convert.videos.video_conversion import convert_sources
+    from uscl.reports.overview_page import conversion_overview
+
     found = find_sources(options.src, options.index, options.classes, options.out, options.follow_links, options.stills)
     found = options.protect(found, options.out, options.dry_run)
     if options.val_fraction is not None:

@@ -11,12 +11,10 @@ from uscl.core.errors import ClipError
 
 from .clip_structure import count_repeats, find_missing_end
 from .frame_limits import LARGEST_FRAME, check_size
-from .frame_sampling import FrameSampler, next_time
+from .frame_sampling import ASSUMED_RATE, FrameSampler, next_time
 from .media_suffixes import CLIP_SUFFIXES
 from .video_display import VideoDisplay
 
-# For clips that state neither time stamps nor a rate; 25 is the rate FFmpeg assumes too.
-ASSUMED_RATE = 25.0
 # Containers of video only: FFmpeg would also take a text file, a picture or a playlist of addresses for a video.
 _FORMATS = 'mov,mp4,m4a,3gp,3g2,mj2,avi,gif,matroska,webm,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,mxf'
 # An AVI with packed B-frames declares a frame or two more than it has; whether it was cut, its RIFF size tells.

@@ -9,14 +9,13 @@ import numpy as np
 
 from uscl.core.errors import ClipError
 
-from .clip_reader import ASSUMED_RATE
 from .dicom_colours import decode_colours, is_coded_colour
 from .dicom_display import find_range, mend_rescale, needs_range, to_display
 from .dicom_header import frame_count, number_of, read_elements, silent, value_of
 from .dicom_timing import TIMING, frame_times
 from .frame_limits import LARGEST_FRAME, check_size
 from .frame_resize import resize_frame
-from .frame_sampling import FrameSampler, next_time
+from .frame_sampling import ASSUMED_RATE, FrameSampler, next_time
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from .dicom_reader import DicomReader
     from .stack_file import StackFile
 
-MIN_FRAMES = 8  # of a clip, unless another number is asked for: a loop of one heart beat gives two at 3 a second
-
 
 class EnoughFrames:
     """Iterate over a clip's frames at a steady rate, or, where these are too few, over evenly spaced ones.

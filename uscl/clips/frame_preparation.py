@@ -1,7 +1,6 @@
 """From a decoded frame to the one that is stored or classified: grey or colour, and its size."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -12,17 +11,16 @@ from .frame_limits import MOST_BYTES
 # grey maps of the POCUS clips stay below 32, the logo of one covers 0.45 %; a Doppler box is far above both.
 COLOR_SPREAD = 32
 COLOR_SHARE = 0.01
-ColorMode = Literal['auto', 'gray', 'color']
 
 
-def prepare_clip(frames: Iterable[np.ndarray], size: int, color: ColorMode = 'auto') -> list[np.ndarray]:
+def prepare_clip(frames: Iterable[np.ndarray], size: int, color: str = 'auto') -> list[np.ndarray]:
     """What the converters store of a clip unless they are told otherwise: grey if all of its frames are, and smaller.
 
     Args:
         frames: (H, W, 3) each, uint8; red, green, blue. They are prepared one at a time, and not held; gone through
             once more where a coloured one comes up.
         size: Largest shorter side in pixels, above 0.
-        color: 'auto' is grey if :func:`is_grey` holds for every frame.
+        color: 'gray', 'color', or 'auto': gray if :func:`is_grey` holds for every frame.
 
     Returns:
         (h, w) each if grey, else (h, w, 3).

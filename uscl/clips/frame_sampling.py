@@ -2,6 +2,10 @@
 
 import math
 
+# For clips that state neither time stamps nor a rate; 25 is the rate FFmpeg assumes too.
+ASSUMED_RATE = 25.0
+MIN_FRAMES = 8  # of a clip, unless another number is asked for: a loop of one heart beat gives two at 3 a second
+
 
 class FrameSampler:
     """Which frames to keep: the first of every interval of ``1 / fps`` seconds.

@@ -12,9 +12,8 @@ import numpy as np
 
 from uscl.core.errors import ClipError
 
-from .clip_reader import ASSUMED_RATE
 from .frame_limits import MOST_BYTES, check_size
-from .frame_sampling import FrameSampler, next_time
+from .frame_sampling import ASSUMED_RATE, FrameSampler, next_time
 from .media_suffixes import stack_suffix
 
 # Which of ITK's readers takes a file, by the end of its name.

@@ -13,6 +13,7 @@ import numpy as np
 from uscl.clips.source_findings import SourceFindings
 from uscl.convert.videos.conversion_report import list_notes
 from uscl.convert.videos.outcome import Outcome
+from uscl.convert.videos.video_conversion import OVERVIEW
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import find_stored
 from uscl.data.patient_division import unknown_patients
@@ -61,7 +62,7 @@ def conversion_overview(out: str | Path, found: SourceFindings) -> Callable[[Seq
     """
 
     def write(outcomes: Sequence[Outcome]) -> None:
-        path = Path(out).expanduser() / 'overview.html'
+        path = Path(out).expanduser() / OVERVIEW
         looked_at = [_looked_at(outcome) for outcome in outcomes if outcome.first_frame is not None]
         notes = [*found.warnings, *unknown_patients([o.source.patient_id for o in outcomes if o.reason is None])]
         ignored = [f'{outcome.source.video_id}: {outcome.reason}' for outcome in outcomes if outcome.reason is not None]

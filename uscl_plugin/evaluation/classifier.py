@@ -11,7 +11,8 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from uscl.clips.frame_resize import resize_frame
-from uscl.convert.videos.frame_decoding import StoreSettings, read_as_stored
+from uscl.convert.videos.frame_decoding import read_as_stored
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.config_literals import config_literals
 from uscl_plugin.datasets.pipeline_settings import input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from uscl.clips.frame_folder import FrameFolder, is_frame
-from uscl.convert.videos.frame_decoding import StoreSettings
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.errors import ClipError
 from uscl.reports.figures import DARK, GREY, new_figure, shorten, write_below
 from uscl_plugin.measures.backbone_health import spread_evenly

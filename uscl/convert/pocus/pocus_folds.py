@@ -18,8 +18,8 @@ from uscl.clips.frame_preparation import is_grey, shrink, to_grey
 from uscl.clips.video_source import VideoSource
 from uscl.convert.output_folder import output_folder
 from uscl.convert.videos.conversion_report import print_report, print_store
-from uscl.convert.videos.frame_decoding import StoreSettings
 from uscl.convert.videos.outcome import Outcome
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import refuse_older
 from uscl.core.digest import digest
 from uscl.core.errors import SourceError

@@ -12,7 +12,6 @@ from uscl.core.options import Arg
 
 from .patients import protect_sources
 from .pseudonyms import Pseudonyms, read_salt
-from .static_mask import TOLERANCE
 
 _GROUP = 'what is written of the people in the clips (docs/privacy.md)'
 
@@ -51,6 +50,8 @@ class PrivacyOptions:
     @property
     def static_tolerance(self) -> int | None:
         """Grey levels by which a static pixel may flicker; None if nothing is to be blanked."""
+        from .static_mask import TOLERANCE  # here, for cv2 takes time that --help should not
+
         return (self.mask_tolerance or TOLERANCE) if self.mask_static else None
 
     def metainfo(self) -> dict:

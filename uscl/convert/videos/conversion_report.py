@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from uscl.clips.clip_reader import ASSUMED_RATE
+from uscl.clips.frame_sampling import ASSUMED_RATE
 from uscl.clips.source_findings import SourceFindings
 from uscl.core.escaping import for_terminal
 from uscl.data.frame_store import STORE, StoreIndex

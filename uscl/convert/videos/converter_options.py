@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from uscl.clips.enough_frames import MIN_FRAMES
-from uscl.clips.frame_preparation import ColorMode
+from uscl.clips.frame_sampling import MIN_FRAMES
 from uscl.core.options import Arg
+
+from .store_settings import ColorMode
 
 
 @dataclass(frozen=True, kw_only=True)

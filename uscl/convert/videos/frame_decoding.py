@@ -2,16 +2,15 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
-from uscl.clips.enough_frames import MIN_FRAMES
 from uscl.clips.frame_folder import FrameFolder
-from uscl.clips.frame_preparation import ColorMode, is_grey, prepare_clip, shrink, to_grey
-from uscl.clips.readers import is_kept_whole, open_clip
+from uscl.clips.frame_preparation import is_grey, prepare_clip, shrink, to_grey
+from uscl.clips.readers import open_clip
 from uscl.clips.stack_file import stack_files, stack_suffix
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.digest import digest, file_digest
@@ -20,39 +19,10 @@ from uscl.data.frame_store import StoredVideo
 from uscl.data.png_frames import frame_name, write_png
 from uscl.data.store_writer import append_shape
 
+from .store_settings import StoreSettings
+
 CONVERTER_VERSION = 3  # raise when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
-
-
-@dataclass(frozen=True)
-class StoreSettings:
-    """What the stored frames depend on besides the source.
-
-    Attributes:
-        fps: Frames to keep in a second of a clip, None for all; images and folders of them are kept whole.
-        size: Largest shorter side in pixels.
-        color: 'gray', 'color', or 'auto': gray if every frame of the video is.
-        mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
-        min_frames: Fewest frames to keep of a short clip, see :func:`uscl.clips.open_clip`.
-
-    Raises:
-        ValueError: A number is out of range, or ``color`` is another word.
-    """
-
-    fps: float | None = 3.0
-    size: int = 256
-    color: ColorMode = 'auto'
-    mask_tolerance: int | None = None
-    min_frames: int = MIN_FRAMES
-
-    def __post_init__(self) -> None:
-        rates = (self.fps is None or self.fps > 0) and (self.mask_tolerance is None or self.mask_tolerance >= 0)
-        if not rates or min(self.size, self.min_frames) < 1 or self.color not in get_args(ColorMode):
-            raise ValueError(f'{self} makes no sense: see its documentation.')
-
-    def of(self, source: Path) -> dict[str, Any]:
-        """Those that matter for a source, as plain values."""
-        return asdict(self) | ({'fps': None, 'min_frames': None} if is_kept_whole(source) else {})
 
 
 @dataclass(frozen=True)

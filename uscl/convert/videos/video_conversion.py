@@ -35,13 +35,15 @@ from uscl.data.png_frames import store_name
 from uscl.data.store_writer import StoreWriter
 
 from .conversion_report import print_findings, print_masks, print_report, print_store
-from .frame_decoding import MASKED, DecodedVideo, StoreSettings, decode_video, is_current
+from .frame_decoding import MASKED, DecodedVideo, decode_video, is_current
 from .outcome import Outcome
+from .store_settings import StoreSettings
 
 T = TypeVar('T')
 if TYPE_CHECKING:
     import numpy as np
 
+OVERVIEW = 'overview.html'  # what a report of all clips is called, written by whoever is called back
 IMAGES = 'frames'  # OUT/frames/NAME/000000.png …, with --keep-images
 _CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'
 
@@ -228,7 +230,8 @@ def _remove_others(out: Path, kept: Iterable[str], masked: Iterable[str]) -> Non
         if folder.name not in kept:
             shutil.rmtree(folder, ignore_errors=True)
     if not kept:
-        (out / 'annotations.json').unlink(missing_ok=True)
+        for name in ('annotations.json', OVERVIEW):
+            (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / STORE, ignore_errors=True)
 
 

@@ -1,0 +1,41 @@
+"""How the frames of videos are stored."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from uscl.clips.frame_sampling import MIN_FRAMES
+from uscl.clips.readers import is_kept_whole
+
+ColorMode = Literal['auto', 'gray', 'color']
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What the stored frames depend on besides the source.
+
+    Attributes:
+        fps: Frames to keep in a second of a clip, None for all; images and folders of them are kept whole.
+        size: Largest shorter side in pixels.
+        color: 'gray', 'color', or 'auto': gray if every frame of the video is.
+        mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
+        min_frames: Fewest frames to keep of a short clip, see :func:`uscl.clips.open_clip`.
+
+    Raises:
+        ValueError: A number is out of range, or ``color`` is another word.
+    """
+
+    fps: float | None = 3.0
+    size: int = 256
+    color: ColorMode = 'auto'
+    mask_tolerance: int | None = None
+    min_frames: int = MIN_FRAMES
+
+    def __post_init__(self) -> None:
+        rates = (self.fps is None or self.fps > 0) and (self.mask_tolerance is None or self.mask_tolerance >= 0)
+        if not rates or min(self.size, self.min_frames) < 1 or self.color not in get_args(ColorMode):
+            raise ValueError(f'{self} makes no sense: see its documentation.')
+
+    def of(self, source: Path) -> dict[str, Any]:
+        """Those that matter for a source, as plain values."""
+        return asdict(self) | ({'fps': None, 'min_frames': None} if is_kept_whole(source) else {})
