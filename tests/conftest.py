@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yapf.yapflib.yapf_api
+from hypothesis import settings
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
@@ -27,6 +28,10 @@ os.environ['OMP_NUM_THREADS'] = '1'  # of the processes that tests start
 multiprocessing.set_forkserver_preload(['uscl_plugin'])
 # MMEngine lays out a config, which takes 0.3 s, whenever a run logs or dumps one: nobody reads those of the tests.
 yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
+
+# The same examples on every machine, however slow: whoever looks for new ones passes --hypothesis-profile=default.
+settings.register_profile('suite', derandomize=True, deadline=None)
+settings.load_profile('suite')
 
 ROOT = Path(__file__).resolve().parents[1]
 
