@@ -11,12 +11,17 @@ import pytest
 import torch
 from tool_module import load_tool
 
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.folder_lock import LOCK, lock_folder
+from uscl.data.annotations import read_annotations, write_annotations
+from uscl.data.folder_digest import data_digest
 from uscl.data.folder_writer import write_data_folder
 from uscl.data.folds import read_folds
 from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
+from uscl_plugin.evaluation.classifier import load_classifier
 from uscl_plugin.running.host_tools import run_host_tool
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 TINY = ['--size', '32', '--resamples', '50', '--folds', '3', '--val-fraction', '0.4']
 WITHOUT_WORKERS = ['--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
@@ -42,6 +47,24 @@ def finished(evaluate, patients, tmp_path_factory):
 def out(finished, tmp_path):
     """A copy of those results, as good as a first run of the test's own."""
     return shutil.copytree(finished, tmp_path / 'out')
+
+
+@pytest.mark.parametrize('protocol', ['linear', 'finetune3'])
+def test_models_know_how_their_data_were_converted(evaluate, patients, tmp_path, protocol):
+    data, out = shutil.copytree(patients, tmp_path / 'data'), tmp_path / 'out'
+    annotations = read_annotations(data / 'annotations.json')
+    entries = [entry | {'sha256': f'{k:064x}'} for k, entry in enumerate(annotations['data_list'])]
+    settings = {'fps': 5.0, 'size': 32, 'color': 'gray', 'mask_tolerance': None, 'min_frames': 2}
+    write_annotations(data / 'annotations.json', entries, annotations['metainfo']['classes'], settings=settings)
+    more = ['--epochs', '1', *WITHOUT_WORKERS] if protocol == 'finetune3' else []
+    assert evaluate('random', '--data', data, '--out', out, '--protocol', protocol, *TINY, *more) == 0
+    model = out / 'cells/random/seed0/fold0/model.pth'
+    facts = load_plain_checkpoint(model)['meta']['uscl']
+    assert load_classifier(model).settings == StoreSettings(**settings) and facts['settings'] == settings
+    assert facts['data_digest'] == data_digest(data)
+    side = read_folds(out / 'folds' / 'seed0.json').sides(0)
+    trained = {entry['sha256'] for entry in entries if side.get(entry['video_id']) == 'train'}
+    assert 0 < len(trained) < len(entries) and set(facts['seen']['sha256s']) == trained
 
 
 @pytest.mark.parametrize('protocol', ['linear', 'knn', 'finetune3', 'finetune'])

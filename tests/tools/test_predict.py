@@ -9,7 +9,6 @@ from media_clips import draw, write_frames
 from PIL import Image
 from tool_module import load_tool
 
-from uscl.data.annotations import read_annotations
 from uscl.data.png_frames import write_png
 from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
@@ -201,10 +200,3 @@ def test_settings_that_make_no_sense_are_refused(predict, with_settings, capsys,
     assert predict(with_settings(**changes), 'x.mp4') == 1
     error = capsys.readouterr().err
     assert 'other.pth' in error and next(iter(changes)) in error
-
-
-def test_a_classifier_of_this_package_knows_its_settings(trained, patients):
-    stored = VideoFolder(patients)
-    meta = torch.load(trained[0], weights_only=True)['meta']['uscl']
-    settings = read_annotations(stored.data_root / 'annotations.json')['metainfo'].get('settings')
-    assert meta['settings'] == settings
