@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .dicom_header import number_of, value_of
+from .grey_range import scale_to_unit
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -97,7 +98,7 @@ def _to_unit(pixels: np.ndarray, header: 'Dataset', limits: tuple[float, float] 
         return apply_window(values, *window)
     if limits is None:
         return values / (2.0**header.BitsStored - 1)
-    return np.clip((values - limits[0]) / max(limits[1] - limits[0], 1e-12), 0, 1)
+    return scale_to_unit(values, limits)
 
 
 def _to_modality(pixels: np.ndarray, header: 'Dataset') -> np.ndarray:

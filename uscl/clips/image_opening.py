@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .frame_limits import LARGEST_FRAME, check_size
+from .grey_range import scale_to_unit
 
 # Pillow knows more, some of which start programs (PostScript: Ghostscript).
 _FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'TIFF', 'WEBP')
@@ -209,8 +210,7 @@ def _deep_values(image: Image.Image) -> np.ndarray:
 
 
 def _scale(image: Image.Image, limits: tuple[float, float]) -> Image.Image:
-    low, high = limits
-    unit = np.clip((_deep_values(image).astype(np.float64) - low) / max(high - low, 1e-12), 0, 1)
+    unit = scale_to_unit(_deep_values(image), limits)
     if _tag(image, _PHOTOMETRIC) == 0:  # white is zero; Pillow inverts 8 bits only
         unit = 1 - unit
     return Image.fromarray(np.rint(unit * 255).astype(np.uint8)).convert('RGB')

@@ -14,6 +14,7 @@ from uscl.core.errors import ClipError
 
 from .frame_limits import MOST_BYTES, check_size
 from .frame_sampling import ASSUMED_RATE, FrameSampler, next_time
+from .grey_range import scale_to_unit
 from .media_suffixes import stack_suffix
 
 # Which of ITK's readers takes a file, by the end of its name.
@@ -94,8 +95,7 @@ class StackFile:
             time = next_time(round(stamp * 1e6), 1e-6, time, period)
             if sampler.keeps(time):
                 if frame.dtype != np.uint8:
-                    unit = (frame.astype(np.float64) - low) / max(high - low, 1e-12)
-                    frame = np.rint(unit * 255).astype(np.uint8)
+                    frame = np.rint(scale_to_unit(frame, (low, high)) * 255).astype(np.uint8)
                 yield frame.copy() if frame.shape[2] == 3 else np.repeat(frame, 3, axis=2)
         self.times = sampler.times
         self.facts = {
