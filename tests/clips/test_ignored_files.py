@@ -8,7 +8,7 @@ from media_clips import draw, index_of
 from PIL import Image
 
 from uscl.clips.discovery import find_sources
-from uscl.clips.media_suffixes import CLIP_SUFFIXES
+from uscl.clips.media_suffixes import CLIP_SUFFIXES, IMAGE_SUFFIXES, READ_SUFFIXES
 from uscl.clips.readers import open_clip
 from uscl.core.errors import SourceError
 
@@ -118,3 +118,12 @@ def test_nothing_to_read_says_what_lies_there(tmp_path):
     with pytest.raises(SourceError, match=r'2 files ignored: 2 \.zip \(unpack it\)') as caught:
         find_sources(tmp_path)
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize('suffix', sorted(READ_SUFFIXES))
+def test_every_suffix_that_is_read_is_found_in_any_case(tmp_path, suffix):
+    touch(tmp_path, f'a/clip/x{suffix}', f'b/clip/y{suffix.upper()}')
+    found = find_sources(tmp_path)
+    by_file = {} if suffix in IMAGE_SUFFIXES else {f'a/clip/x{suffix}': 'a', f'b/clip/y{suffix.upper()}': 'b'}
+    assert {s.video_id: s.label for s in found.sources} == (by_file or {'a/clip': 'a', 'b/clip': 'b'})
+    assert not found.ignored

@@ -177,6 +177,7 @@ def test_clips_are_prepared_as_the_training_data_were(predict, with_settings, tm
     assert predict(path, tmp_path / 'a.mkv', '--json') == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row['frames'] == 10
+    assert classifier.predict_clip(tmp_path / 'a.mkv') == row
     mean = classifier.probabilities(read).mean(axis=0)
     assert list(row['probabilities'].values()) == pytest.approx(mean.tolist())
     assert predict(path, tmp_path / 'a.mkv', '--json', '--fps', '1', '--min-frames', '1') == 0
