@@ -24,6 +24,10 @@ from uscl.data.folder_writer import write_data_folder
 # The networks of the tests are too small to share, and waiting threads cost as much as working ones.
 torch.set_num_threads(1)
 os.environ['OMP_NUM_THREADS'] = '1'  # of the processes that tests start
+LOADING = {
+    f'TORCH_FORCE_{which}_LOAD': os.environ.get(f'TORCH_FORCE_{which}_LOAD')
+    for which in ('WEIGHTS_ONLY', 'NO_WEIGHTS_ONLY')
+}
 # Those that a test starts with the method 'forkserver' find everything imported.
 multiprocessing.set_forkserver_preload(['uscl_plugin'])
 # MMEngine lays out a config, which takes 0.3 s, whenever a run logs or dumps one: nobody reads those of the tests.
@@ -92,13 +96,18 @@ def nothing_current_of_another_test():
 
 @pytest.fixture(autouse=True)
 def loading_as_before():
-    """Tools forbid pickled code for the whole process; the next test decides for itself."""
-    name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
-    before = os.environ.get(name)
+    """Tools forbid pickled code for the whole process, also if a module fixture runs them; each test starts anew."""
+    _restore_loading()
     yield
-    os.environ.pop(name, None)
-    if before is not None:
-        os.environ[name] = before
+    _restore_loading()
+
+
+def _restore_loading():
+    for name, value in LOADING.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope='session')

@@ -76,6 +76,15 @@ def test_planted_code_is_named_and_not_run(tmp_path, monkeypatch, form, unsafe_d
     assert target.exists()  # the plant itself works
 
 
+def test_contradicting_variables_are_named_and_the_file_is_not_blamed(tmp_path, monkeypatch):
+    torch.save({'a': torch.zeros(2)}, tmp_path / 'a.pth')
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    with pytest.raises(CheckpointError, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD') as error:
+        load_plain_checkpoint(tmp_path / 'a.pth')
+    assert str(tmp_path / 'a.pth') in one_line(error) and 'truncated' not in one_line(error)
+
+
 def test_mmengine_histories_are_refused_with_the_hook_as_remedy(tmp_path):
     torch.save({'log': HistoryBuffer([1.0], [1])}, tmp_path / 'a.pth')
     with pytest.raises(CheckpointError, match='PlainCheckpointHook') as error:

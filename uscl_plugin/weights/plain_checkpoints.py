@@ -14,6 +14,8 @@ from safetensors import safe_open
 
 from .checkpoint_error import CheckpointError
 
+ONLY_PLAIN, ANY_CODE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # variables of torch.load
+
 
 def only_plain_checkpoints() -> None:
     """Prevent ``torch.load`` from executing pickled code in this process, whatever MMEngine or a host requests.
@@ -22,20 +24,23 @@ def only_plain_checkpoints() -> None:
     environment variable ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=0`` beforehand, and with mmengine 0.10.7 also
     ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1``; then resume from its path.
     """
-    opposite = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
-    if opposite in os.environ and 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ:
+    if ANY_CODE in os.environ and ONLY_PLAIN not in os.environ:
         warnings.warn(  # torch refuses to load anything if both are set
-            f'{opposite} is ignored: pickled code is never executed here. For a file that you trust, set '
-            f'TORCH_FORCE_WEIGHTS_ONLY_LOAD=0 as well.',
+            f'{ANY_CODE} is ignored: pickled code is never executed here. For a file that you trust, set '
+            f'{ONLY_PLAIN}=0 as well.',
             stacklevel=2,
         )
-        del os.environ[opposite]
-    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+        del os.environ[ANY_CODE]
+    os.environ.setdefault(ONLY_PLAIN, '1')
 
 
 def loads_only_plain() -> bool:
     """Whether :func:`only_plain_checkpoints` is in force and was not overruled for a trusted file."""
-    return os.environ.get('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0').lower() in ('1', 'y', 'yes', 'true')
+    return _is_on(ONLY_PLAIN)
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, '0').lower() in ('1', 'y', 'yes', 'true')  # as torch.load reads it
 
 
 def load_plain_checkpoint(path: str | Path) -> dict:
@@ -55,6 +60,10 @@ def load_plain_checkpoint(path: str | Path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist: check the path of the checkpoint.')
+    if all(_is_on(name) for name in (ONLY_PLAIN, ANY_CODE)):
+        raise CheckpointError(
+            f'{path} was not read, as torch loads nothing if {ONLY_PLAIN} and {ANY_CODE} are both set: unset one.'
+        )
     with path.open('rb') as file:  # an unreadable file raises here, with its name
         if not file.read(1):
             raise CheckpointError(f'{path} is empty (0 bytes): copy or download it again.')
