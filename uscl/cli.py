@@ -14,6 +14,7 @@ from .version import __version__
 
 # Tools with a short name; every tool is also a subcommand under its file name.
 COMMANDS = {
+    'pretrain': 'pretrain.py',
     'convert': 'dataset_converters/videos_to_clusters.py',
     'check': 'analysis/check_dataset.py',
     'train': 'train.py',

@@ -131,6 +131,18 @@ def test_held_out_videos_are_reported_and_the_best_epoch_is_kept(run_config, hel
     assert runner.model.training
 
 
+def test_labels_and_rank_of_held_out_videos_are_reported_of_a_few_frames(run_config, tmp_path, make_clusters):
+    videos = {f'{"ab"[k % 2]}/h{k}': (9, 'ab'[k % 2], f'p{k}') for k in range(6)}
+    data = make_clusters(tmp_path / 'held_out', videos, split='val')
+    cfg = held_out_hook(run_config(1), data_root=str(data), frames_per_video=3, save_best='knn')
+    runner, _ = run(cfg)
+    (line,) = [line for line in scalars(cfg) if 'held_out/knn' in line]
+    assert 0 <= line['held_out/knn'] <= 1 and 1 <= line['held_out/effective_rank'] <= 18
+    assert (Path(cfg.work_dir) / 'best_held_out_knn.pth').is_file()
+    values = runner.message_hub.get_info('held_out')
+    assert {f'held_out/{name}': value for name, value in values.items()}.items() <= line.items()
+
+
 def test_watching_does_not_change_the_run(run_config, held_out):
     plain, reference = run(run_config(2, 'plain'))
     watched, seen = run(held_out_hook(run_config(2, 'watched'), data_root=str(held_out), interval=1))

@@ -11,12 +11,15 @@ def find_scalars(checkpoint: str | Path) -> list[Path]:
     """The logs of all runs in the work directory of a checkpoint, oldest first.
 
     Args:
-        checkpoint: ``WORK_DIR/epoch_N.pth``; its logs are in ``WORK_DIR/<timestamp>/vis_data/scalars.json``.
+        checkpoint: ``WORK_DIR/epoch_N.pth``; its logs are in ``WORK_DIR/<timestamp>/vis_data/scalars.json``, or, after
+            ``uscl pretrain``, below ``WORK_DIR/log``.
 
     Returns:
         Paths sorted by timestamp; a resumed run has one per start. Empty if there are none.
     """
-    return sorted(Path(checkpoint).parent.glob('*/vis_data/scalars.json'))
+    folder = Path(checkpoint).parent
+    found = [path for pattern in ('*', 'log/*') for path in folder.glob(f'{pattern}/vis_data/scalars.json')]
+    return sorted(found, key=lambda path: path.parts[-3:])
 
 
 def read_scalars(paths: Sequence[str | Path]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

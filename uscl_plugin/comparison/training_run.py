@@ -93,7 +93,7 @@ def run_training(
     command = [sys.executable, '-c', TRAIN, str(path), '--work-dir', str(folder)]
     if cfg.get('val_cfg'):
         _remove([checkpoint])
-    if _can_resume(folder):
+    if can_resume(folder):
         command.append('--resume')
     began = time.perf_counter()
     with (folder / 'train.log').open('a', encoding='utf-8') as log:
@@ -132,8 +132,12 @@ def _essence(cfg: Config, folder: Path) -> str:
     return json.dumps(content, sort_keys=True, default=str).replace(f'{folder}/', '')
 
 
-def _can_resume(folder: Path) -> bool:
-    """Whether there is a checkpoint to resume from; updates MMEngine's pointer, which may name a missing one."""
+def can_resume(folder: Path) -> bool:
+    """Whether a folder has a checkpoint to resume from; updates MMEngine's pointer to it, which may name a missing one.
+
+    Raises:
+        TrainingError: There are checkpoints, but none can be used.
+    """
     pointer, (newest, skipped) = folder / 'last_checkpoint', newest_checkpoint(folder)
     if newest is None:
         if skipped:

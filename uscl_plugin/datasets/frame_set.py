@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class FrameSet:
         seen: (N,) bool, whether the config trains on the frame; None if its data are not available for comparison.
         video_ids: V video ids.
         classes: V class names as in the annotation; None if unlabelled.
+        patients: V patient ids; None if unknown.
         num_train_videos: Number of videos that the config trains on; None if its data are not available.
     """
 
@@ -38,10 +39,26 @@ class FrameSet:
     seen: np.ndarray | None
     video_ids: list[str]
     classes: list[str | None]
+    patients: list[str | None]
     num_train_videos: int | None
 
     def __len__(self) -> int:
         return len(self.video)
+
+    def thinned(self, frames_per_video: int | None) -> 'FrameSet':
+        """At most this many frames of each video, evenly spaced and including its last; None keeps all."""
+        if frames_per_video is None:
+            return self
+        counts = np.bincount(self.video, minlength=len(self.video_ids))
+        first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        kept = np.concatenate(
+            [
+                start + np.unique(np.linspace(count - 1, 0, min(frames_per_video, count)).round().astype(np.int64))
+                for start, count in zip(first, counts, strict=True)
+            ]
+        )
+        seen = None if self.seen is None else self.seen[kept]
+        return replace(self, video=self.video[kept], position=self.position[kept], query=self.query[kept], seen=seen)
 
     def read(self, color: str = 'color', which: Iterable[int] | None = None) -> Iterator[np.ndarray]:
         """Read frames one by one as the training pipeline does: (H, W, 3) uint8, BGR.
@@ -112,6 +129,7 @@ def collect_frames(cfg: Config, data_root: str | None = None, split: str | None 
         seen=None if (trained := _trained_frames(cfg)) is None else _seen(dataset.data_root, infos, trained),
         video_ids=[info['video_id'] for info in infos],
         classes=[names[info['gt_label']] if info['gt_label'] >= 0 else None for info in infos],
+        patients=[info['patient_id'] for info in infos],
         num_train_videos=None if trained is None else len(trained[1]),
     )
 

@@ -11,7 +11,8 @@ from mmengine.config import Config
 
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
-from .launch import LaunchError, process_group
+from .launch import LaunchError, merged_config, process_group
+from .schedule_check import schedule_warning
 
 # Import name of a host, which is also its default_scope → the extra and package that provide it.
 HOSTS = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
@@ -102,6 +103,8 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
                 raise HostToolError(f'no config among the arguments; {USAGE[tool]}')
             scope, needs_stand_in = config_needs(config)
             path = host_tool(scope, tool)
+            if tool == 'train' and (warning := schedule_warning(merged_config(config, argv))):
+                print(f'warning: {warning}', file=sys.stderr)
             argv = stack.enter_context(process_group(config, argv))
         except (FileNotFoundError, HostToolError, LaunchError) as error:
             print(f'error: {error}', file=sys.stderr)

@@ -45,7 +45,7 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
     Raises:
         LaunchError: The launcher's environment variables are missing, or the run needs a GPU.
     """
-    launcher, options = _launch_options(argv)
+    launcher, _ = _launch_options(argv)
     check_launch(launcher, os.environ)
     if launcher != 'none' and get_device() == 'mps':
         raise LaunchError(
@@ -56,8 +56,7 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
         return
     if launcher not in LAUNCHERS:
         raise LaunchError(f'--launcher {launcher} needs GPUs: on a CPU, use one of {", ".join(LAUNCHERS)}.')
-    cfg = Config.fromfile(config, import_custom_modules=False)
-    cfg.merge_from_dict(options)
+    cfg = merged_config(config, argv)
     wrapper = cpu_wrapper_options(cfg)
     if launcher == 'slurm':
         os.environ.update(slurm_environment(os.environ))
@@ -70,6 +69,13 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
         yield [*argv, '--cfg-options', *wrapper] if wrapper else argv
     finally:
         torch_dist.destroy_process_group()
+
+
+def merged_config(config: Path, argv: list[str]) -> Config:
+    """A config with the ``--cfg-options`` among the arguments of a host's tool; its modules are not imported."""
+    cfg = Config.fromfile(config, import_custom_modules=False)
+    cfg.merge_from_dict(_launch_options(argv)[1])
+    return cfg
 
 
 def check_launch(launcher: str, environ: Mapping[str, str]) -> None:

@@ -1,0 +1,92 @@
+"""What `uscl pretrain` chooses."""
+
+import pytest
+import torch
+
+from uscl_plugin.evaluation.backbones import load_backbone
+from uscl_plugin.pretraining import run_config
+from uscl_plugin.pretraining.pretraining_data import PretrainingData
+from uscl_plugin.pretraining.run_config import make_run_config, probe_interval
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
+
+
+@pytest.fixture
+def data(patients):
+    return PretrainingData(patients, None, None, ['a', 'b', 'c'], 18, 0, [])
+
+
+@pytest.mark.parametrize('epochs', [1, 7, 20, 300])
+def test_the_whole_schedule_is_scaled_to_the_run(tiny, data, epochs):
+    cfg = make_run_config(tiny(epochs=epochs), data).cfg
+    (schedule,) = cfg.param_scheduler
+    assert cfg.train_cfg.max_epochs == schedule.end == schedule.T_max == epochs
+    assert schedule.begin == min(round(10 * epochs / 300), epochs - 1)
+    assert 1 <= cfg.default_hooks.checkpoint.interval <= max(1, epochs / 20)
+
+
+@pytest.mark.parametrize(('asked', 'batch', 'is_said'), [(None, 18, True), (4, 4, False), (64, 18, True)])
+def test_a_batch_has_no_more_videos_than_there_are(tiny, data, asked, batch, is_said):
+    made = make_run_config(tiny(batch_size=asked), data)
+    assert made.cfg.train_dataloader.batch_size == batch
+    assert any('batches of' in line for line in made.lines) == is_said
+
+
+@pytest.mark.parametrize('num_train', [4, 40, 1000])
+@pytest.mark.parametrize('num_held_out', [2, 10, 250])
+@pytest.mark.parametrize('epochs', [1, 20, 300])
+def test_reports_on_held_out_videos_take_less_than_three_percent(num_train, num_held_out, epochs):
+    interval = probe_interval(num_train, num_held_out, epochs)
+    reports = -(-epochs // interval)
+    passes = 6 * num_train * epochs  # two views, forward and twice as much backward
+    assert 1 <= interval <= epochs
+    assert reports == 1 or reports * num_held_out * 6 <= 0.03 * passes
+
+
+def test_a_budget_chooses_the_epochs_from_measured_steps(tiny, data, monkeypatch):
+    monkeypatch.setattr(run_config, 'seconds_per_step', lambda cfg: 0.5)
+    made = make_run_config(tiny(epochs=None, budget=1.0, batch_size=9), data)
+    # 18 videos are two steps of half a second, and monitoring takes 3 %: 58 epochs take 59.7 s.
+    assert made.cfg.train_cfg.max_epochs == made.cfg.param_scheduler[0].end == 58
+    assert made.chosen == {'seconds_per_step': 0.5, 'epochs': 58}
+
+
+@pytest.mark.parametrize(('name', 'channels'), [('resnet18', 512), ('resnet34', 512), ('resnet50', 2048)])
+def test_a_backbone_fits_its_neck_and_head(tiny, data, name, channels):
+    model = make_run_config(tiny(backbone=name), data).cfg.model
+    assert (f'resnet{model.backbone.depth}', model.neck.in_channels, model.head.in_channels) == (
+        name,
+        channels,
+        channels,
+    )
+    assert model.backbone.zero_init_residual is False
+
+
+def test_given_weights_bring_their_input(tiny, data, tmp_path):
+    options = tiny(init=str(tmp_path / 'given.pth'))
+    state = {f'backbone.{k}': v for k, v in load_backbone('random', seed=3).network.state_dict().items()}
+    write_checkpoint(tmp_path / 'given.pth', state, {'mean': [10.0] * 3, 'std': [20.0] * 3, 'channel_order': 'bgr'})
+    (tmp_path / 'run').mkdir()
+    cfg = make_run_config(options, data).cfg
+    preprocessor = cfg.model.data_preprocessor
+    assert (preprocessor.mean, preprocessor.std, preprocessor.to_rgb) == ([10.0] * 3, [20.0] * 3, False)
+    from mmpretrain.registry import MODELS
+
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    assert torch.equal(model.backbone.conv1.weight, state['backbone.conv1.weight'])
+
+
+def test_given_weights_of_another_backbone_are_refused(tiny, data, tmp_path):
+    state = load_backbone('random').network.state_dict()
+    write_checkpoint(tmp_path / 'given.pth', state, {'mean': [0.0] * 3, 'std': [1.0] * 3, 'channel_order': 'rgb'})
+    (tmp_path / 'run').mkdir()
+    with pytest.raises(ValueError, match='--backbone resnet18') as error:
+        make_run_config(tiny(init=str(tmp_path / 'given.pth'), backbone='resnet34'), data)
+    assert 'given.pth' in str(error.value)
+
+
+def test_config_options_are_applied_last(tiny, data):
+    cfg = make_run_config(tiny(cfg_options=['optim_wrapper.optimizer.lr=0.5', 'train_cfg.max_epochs=3']), data).cfg
+    assert (cfg.optim_wrapper.optimizer.lr, cfg.train_cfg.max_epochs) == (0.5, 3)
+    with pytest.raises(ValueError, match='lr'):
+        make_run_config(tiny(cfg_options=['lr']), data)

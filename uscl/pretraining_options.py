@@ -1,0 +1,56 @@
+"""Options of ``uscl pretrain``."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from .core.options import Arg
+
+METHODS = ('uscl', 'simclr', 'mocov2', 'supervised', 'te', 'pi', 'fixmatch', 'vanilla', 'one-pair', 'mixed-pair', 'spg')
+BACKBONES = ('resnet18', 'resnet34', 'resnet50')
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingOptions:
+    """Options of ``uscl pretrain``.
+
+    Attributes:
+        clips: Folder of clips, or a folder that a converter wrote.
+        out: Folder for everything that the run writes. The same command again goes on where it stopped.
+        method: Pretraining method; spg is uscl without the cross-entropy, see docs/results/comparison.md.
+        backbone: Network to pretrain.
+        init: Weights to start from, such as the backbone.pth of another run; its input normalisation is used too.
+        size: Side length of the network's input in pixels.
+        epochs: Number of epochs; one epoch is one pair per video (default: 300).
+        budget: Train for about this long instead; the number of epochs is chosen from a few measured steps.
+        labels: Fraction of the labelled videos whose label is used, in [0, 1].
+        val_fraction: Fraction of the patients held back for monitoring and evaluation, in [0, 1).
+        batch_size: Videos per batch (default: 32, fewer if there are fewer).
+        workers: Number of loading processes (default: chosen for this machine).
+        device: cpu, cuda or cuda:N (default: a GPU if there is one).
+        seed: Seed of the split, the weights, the order and all draws.
+        resume: Go on with the settings of the run in --out, whatever else is given here.
+        verbose: Show everything that MMPretrain prints instead of a progress bar.
+        cfg_options: Changes to the config, after everything else.
+    """
+
+    clips: Annotated[str, Arg('CLIPS_OR_DATA', positional=True)]
+    out: Annotated[str, Arg('DIR')]
+    method: Annotated[str, Arg(choices=METHODS)] = 'uscl'
+    backbone: Annotated[str, Arg(choices=BACKBONES)] = 'resnet18'
+    init: Annotated[str | None, Arg('FILE')] = None
+    size: Annotated[int, Arg('PX', at_least=32)] = 224
+    epochs: Annotated[int | None, Arg('N', at_least=1)] = None
+    budget: Annotated[float | None, Arg('MINUTES', above=0)] = None
+    labels: Annotated[float, Arg('FRACTION', at_least=0, at_most=1)] = 1.0
+    val_fraction: Annotated[float, Arg('FRACTION', at_least=0, below=1)] = 0.2
+    batch_size: Annotated[int | None, Arg('N', at_least=2)] = None
+    workers: Annotated[int | None, Arg('N', at_least=0)] = None
+    device: Annotated[str | None, Arg('DEVICE')] = None
+    seed: Annotated[int, Arg(at_least=0)] = 0
+    resume: bool = False
+    verbose: bool = False
+    cfg_options: Annotated[list[str], Arg('KEY=VALUE')] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.budget is not None:
+            raise ValueError('--epochs and --budget both set the length of the run: give one of them.')

@@ -1,0 +1,1 @@
+"""``uscl pretrain``: from clips to a backbone, one command."""

@@ -1,0 +1,161 @@
+"""The config of ``uscl pretrain``: a shipped config on the user's data, complete, to be run by MMPretrain as well."""
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from uscl.pretraining_options import PretrainingOptions
+from uscl_plugin.comparison.budget import Budget, affordable_epochs
+from uscl_plugin.comparison.calibration import seconds_per_step
+from uscl_plugin.comparison.methods import parse_method
+from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+from uscl_plugin.weights.backbone_export import export_backbone
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+
+from .pretraining_data import PretrainingData
+
+PAPER_EPOCHS, PAPER_BATCH = 300, 32  # Sec. 4
+CHANNELS = {'resnet18': (18, 512), 'resnet34': (34, 512), 'resnet50': (50, 2048)}  # depth, last feature map
+RECORD = 'pretraining'  # key in config.py of what was measured and chosen
+_PROBE_FRAMES = 4  # of each video held back
+_PROBE_SHARE = 0.03  # of the run
+_SAVES = 20  # checkpoints in a run
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A config, and what the user should know about how it was chosen.
+
+    Attributes:
+        cfg: The config.
+        chosen: What was measured and chosen, to be stored in it.
+        lines: A sentence each.
+    """
+
+    cfg: Config
+    chosen: dict[str, Any]
+    lines: list[str]
+
+
+def make_run_config(options: PretrainingOptions, data: PretrainingData) -> RunConfig:
+    """Choose everything that the user did not.
+
+    Args:
+        options: Options of the run.
+        data: The data.
+
+    Returns:
+        The config; its ``work_dir`` is OUT.
+
+    Raises:
+        ValueError: The data do not suit the method, or ``--init`` or ``--cfg-options`` do not fit.
+        CheckpointError: ``--init`` has no such backbone, or its input is unknown.
+    """
+    lines: list[str] = []
+    batch = options.batch_size or min(PAPER_BATCH, data.num_train)
+    if batch > data.num_train:
+        batch = data.num_train
+        lines.append(f'batches of {batch} videos, as there are no more')
+    elif options.batch_size is None and batch < PAPER_BATCH:
+        lines.append(f'batches of {batch} videos instead of {PAPER_BATCH}, as there are no more')
+    epochs = options.epochs or PAPER_EPOCHS
+    cfg, budget = _config(options, data, batch, epochs)
+    chosen: dict[str, Any] = {}
+    if options.budget is not None:
+        seconds = seconds_per_step(cfg)
+        per_epoch = seconds * math.ceil(budget.items / budget.batch_size) * budget.epochs / epochs
+        epochs = affordable_epochs(60 * options.budget, 0.0, per_epoch * (1 + _PROBE_SHARE), 100_000)
+        cfg, budget = _config(options, data, batch, epochs)
+        chosen |= {'seconds_per_step': round(seconds, 4), 'epochs': epochs}
+        lines.append(f'{epochs} epochs fit into {options.budget:g} minutes, at {seconds:.2g} s a step')
+    if options.init is not None:
+        _start_from(cfg, options)
+    if options.cfg_options:
+        cfg.merge_from_dict(parse_cfg_options(options.cfg_options))
+    return RunConfig(cfg, chosen, lines)
+
+
+def parse_cfg_options(values: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as MMEngine's tools understand them.
+
+    Raises:
+        ValueError: A text has another form.
+    """
+    if wrong := next((value for value in values if '=' not in value), None):
+        raise ValueError(f'--cfg-options {wrong} should be KEY=VALUE.')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', *values]).cfg_options
+
+
+def _config(options: PretrainingOptions, data: PretrainingData, batch: int, epochs: int) -> tuple[Config, Budget]:
+    method = parse_method(options.method)
+    common = CommonSettings(
+        pretrain_data=str(data.folder),
+        pretrain_split=data.train_split,
+        label_fraction=options.labels,
+        epochs=epochs,
+        batch_size=batch,
+        size=options.size,
+        workers=options.workers if options.workers is not None else _workers(data.num_train, batch),
+    )
+    cfg, budget = pretraining_config(method, common, options.seed)
+    _set_backbone(cfg, options.backbone)
+    hooks = cfg.default_hooks
+    hooks.checkpoint.update(interval=max(1, budget.epochs // _SAVES), max_keep_ckpts=2)
+    if data.held_out is not None:
+        hooks.held_out.update(
+            data_root=str(data.folder.resolve()),
+            split=data.held_out,
+            frames_per_video=_PROBE_FRAMES,
+            interval=probe_interval(data.num_train, data.num_held_out, budget.epochs),
+        )
+    cfg.work_dir = str(Path(options.out).resolve())
+    return cfg, budget
+
+
+def _workers(videos: int, batch: int) -> int:
+    """Loading processes: none if an epoch is a single batch, as there is nothing to prefetch."""
+    return 0 if videos <= batch else min(4, os.cpu_count() or 1)
+
+
+def probe_interval(num_train: int, num_held_out: int, epochs: int) -> int:
+    """Epochs between reports on the videos held back, so that all reports take less than 3 % of the run.
+
+    Counted in forward passes: a report needs one for each of four frames and for two views of a video, an epoch two
+    views of a video, each with a backward pass that costs as much as two forward passes.
+
+    >>> probe_interval(80, 20, 300), probe_interval(80, 20, 20), probe_interval(4, 2, 10)
+    (9, 10, 10)
+    """
+    report = num_held_out * (_PROBE_FRAMES + 2)
+    reports = int(_PROBE_SHARE * epochs * 6 * num_train / report)
+    return math.ceil(epochs / max(1, reports))
+
+
+def _set_backbone(cfg: Config, name: str) -> None:
+    depth, channels = CHANNELS[name]
+    cfg.model.backbone.depth = depth
+    for part in ('neck', 'head'):
+        settings = cfg.model.get(part) or {}
+        if settings.get('in_channels') == CHANNELS['resnet18'][1]:  # the head may classify the projection
+            settings['in_channels'] = channels
+
+
+def _start_from(cfg: Config, options: PretrainingOptions) -> None:
+    """Load the backbone of ``--init`` before the first step, and normalise the input as it was trained."""
+    start = Path(options.out) / 'init.pth'
+    export_backbone(str(options.init), start, 'mmpretrain')
+    meta = load_plain_checkpoint(start)['meta']
+    if meta['architecture'] != options.backbone:
+        raise ValueError(f'{options.init} is a {meta["architecture"]}: set --backbone {meta["architecture"]}.')
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(start.resolve()), prefix='backbone.')
+    cfg.model.data_preprocessor.update(
+        mean=list(meta['mean']), std=list(meta['std']), to_rgb=meta['channel_order'] == 'rgb'
+    )
