@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from uscl.core.command_line import as_command, command_line
+from uscl.core.command_line import as_command, command_line, visible_devices
 from uscl.core.options import parse_options
 from uscl.pretraining_options import PretrainingOptions
 
@@ -24,20 +24,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from uscl_plugin.pretraining.pretraining_run import pretrain
 
     return pretrain(options, command_line('tools/pretrain.py', argv))
-
-
-def visible_devices(device: str) -> str:
-    """The GPUs that a run may see: none for ``cpu``, the first for ``cuda``, that one for ``cuda:N``.
-
-    Raises:
-        ValueError: The name is another.
-    """
-    kind, _, number = device.partition(':')
-    if device == 'cpu':
-        return ''
-    if kind != 'cuda' or (number and not number.isdigit()):
-        raise ValueError(f'--device should be cpu, cuda or cuda:N, got {device}.')
-    return number or '0'
 
 
 if __name__ == '__main__':

@@ -57,3 +57,17 @@ def command_line(tool: str, argv: Sequence[str] | None = None) -> str:
     """
     called = sys.argv[0].split() if sys.argv[0].startswith('uscl ') else ['python', tool]  # set by cli.run_tool
     return shlex.join([*called, *(sys.argv[1:] if argv is None else argv)])
+
+
+def visible_devices(device: str) -> str:
+    """The GPUs that a run may see: none for ``cpu``, the first for ``cuda``, that one for ``cuda:N``.
+
+    Raises:
+        ValueError: The name is another.
+    """
+    kind, _, number = device.partition(':')
+    if device == 'cpu':
+        return ''
+    if kind != 'cuda' or (number and not number.isdigit()):
+        raise ValueError(f'--device should be cpu, cuda or cuda:N, got {device}.')
+    return number or '0'

@@ -85,17 +85,18 @@ def _check_types(folds: Folds) -> None:
         raise ValueError('group_by should be a string and seed an integer')
 
 
-def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:
+def check_folds(folds: Folds, entries: Sequence[Mapping], needed: Sequence[str] = ('train', 'test')) -> None:
     """Check that folds fit the data and that nothing is on two sides.
 
     Args:
         folds: The folds; patients are only checked if they were to be kept together (``'patient'``, ``'split'``).
         entries: The annotation's ``data_list``.
+        needed: Parts of a fold that must not be empty.
 
     Raises:
-        ValueError: A patient or video is on two sides, an id is not in the data, the training or test part of a fold is
-            empty, or a fold does not train on a class; the message names it. A class may be absent from a fold's test
-            part: results pool the test parts of all folds.
+        ValueError: A patient or video is on two sides, an id is not in the data, a needed part of a fold is empty, or
+            a fold does not train on a class; the message names it. A class may be absent from a fold's test part:
+            results pool the test parts of all folds.
     """
     group = {entry['video_id']: group_of(entry) for entry in entries}
     label = {entry['video_id']: entry['label'] for entry in entries}
@@ -122,7 +123,7 @@ def check_folds(folds: Folds, entries: Sequence[Mapping]) -> None:
                             f'{part[0]} {part[1]!r} is in both {side_of[part]} and {side} of fold {number}; it must be '
                             f'on one side: correct the split column or the patient ids.'
                         )
-        for side in ('train', 'test'):
+        for side in needed:
             if not fold[side]:
                 raise ValueError(
                     f'fold {number} has nothing to {side} on: use fewer folds, another seed, or a smaller '

@@ -73,7 +73,7 @@ class VideoFrameDataset(StoredVideoDataset):
         wanted = [self.split] if isinstance(self.split, str) else self.split
         if self.fold is not None:
             folds = read_folds(Path(self.data_root, self.fold_file))
-            check_folds(folds, entries)
+            check_folds(folds, entries, needed=('train',))  # a final model is tested on nothing
             sides = folds.sides(self.fold)
         else:
             sides = {entry['video_id']: entry['split'] for entry in entries if entry['split'] is not None}

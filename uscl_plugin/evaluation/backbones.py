@@ -45,6 +45,11 @@ class PretrainedBackbone:
     to_rgb: bool
     source: dict[str, Any]
 
+    @property
+    def identity(self) -> str:
+        """Text that identifies the weights: the digest of their file, or depth and seed."""
+        return self.source.get('sha256', f'random ResNet-{self.depth}, seed {self.source.get("seed")}')
+
 
 def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = None) -> PretrainedBackbone:
     """Load the backbone of a checkpoint, or build an untrained one.

@@ -1,10 +1,8 @@
 """Evaluate backbones by cross-validation: each fold of each checkpoint and seed once, resuming where it stopped."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import torch
 from mmengine.config import Config
 
 from uscl.core.digest import digest
-from uscl.core.shipped_files import CONFIGS as SHIPPED_CONFIGS
 from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
 from uscl.data.folder_digest import data_digest
@@ -27,8 +24,8 @@ from .leaks import find_leak
 from .options import EvaluationOptions
 from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
+from .protocol_config import protocol_config, protocol_digest
 
-CONFIGS = SHIPPED_CONFIGS / 'pocus'
 # Training data of the classifiers whose test predictions are shown; it differs between protocols.
 TRAINED_ON = {
     True: 'Every classifier is fitted to the whole training part, including the inner validation part.',
@@ -82,6 +79,7 @@ class CrossValidation:
         if self.leak and not options.allow_leak:
             raise ValueError(f'{self.leak}: the figures would be inflated. Pass --allow-leak to see them anyway.')
         self._data = data_digest(self.annotation_file.parent)
+        self._protocol = None if options.protocol in PROBES else protocol_digest(options)
         self.folds = {seed: self._make_folds(seed) for seed in seeds or range(options.seeds)}
         self.warnings += list(dict.fromkeys(note for folds in self.folds.values() for note in folds.warnings))
 
@@ -109,13 +107,12 @@ class CrossValidation:
 
     def _run_folds(self, method: str, spec: str, seed: int, folds: Folds) -> Iterator[dict[str, Predictions]]:
         backbone = load_backbone(spec, seed, self.options.given_input())
-        identity = backbone.source.get('sha256', f'random ResNet-{backbone.depth}, seed {seed}')
         if method not in self.backbones:
             self._measure(method, backbone)
-        features = ProbeFeatures(self.out, method, seed, self.options, identity, self._data)
+        features = ProbeFeatures(self.out, method, seed, self.options, backbone.identity, self._data)
         for number in range(len(folds.folds)):
             cell = Cell.at(self.out, method, seed, number)
-            fingerprint = self._fingerprint(folds, number, seed) | {'checkpoint': identity}
+            fingerprint = self._fingerprint(folds, number, seed) | {'checkpoint': backbone.identity}
             where = f'{method}, seed {seed}, fold {number + 1} of {len(folds.folds)}'
             if (finished := cell.load(fingerprint)) is not None:
                 facts, predictions = finished
@@ -185,17 +182,7 @@ class CrossValidation:
         """The config of one fold, which starts from a checkpoint of the backbone."""
         data = dict(fold_file=str(self._fold_file(seed).resolve()), fold=fold, classes=self.classes)
         sides = {side: bool(ids) for side, ids in self.folds[seed].folds[fold].items()}
-        return fold_config(self._base_config(), data, sides, backbone, checkpoint, seed, self.options)
-
-    def _base_config(self) -> Config:
-        protocol = 'linear' if self.options.protocol == 'knn' else self.options.protocol
-        path = Path(self.options.config or CONFIGS / f'resnet18_1xb32-{protocol}-100e_pocus-224px.py')
-        cfg = Config.fromfile(path)
-        cores = os.cpu_count() or 1
-        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-            loader.num_workers = min(loader.num_workers, cores)
-        cfg.merge_from_dict(self.options.cfg_options)
-        return cfg
+        return fold_config(protocol_config(self.options), data, sides, backbone, checkpoint, seed, self.options)
 
     def _fold_file(self, seed: int) -> Path:
         return self.out / 'folds' / f'seed{seed}.json'
@@ -216,18 +203,9 @@ class CrossValidation:
             shared |= {
                 'epochs': options.epochs,
                 'batch_norm': options.batch_norm,
-                'config': self._config_digest,
+                'config': self._protocol,
             }
         return shared
-
-    @cached_property
-    def _config_digest(self) -> str:
-        """Digest of the settings that affect results; the number of loading processes does not."""
-        cfg = self._base_config()
-        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-            for key in ('num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'):
-                loader.pop(key, None)
-        return digest(cfg.pretty_text)
 
     def _make_folds(self, seed: int) -> Folds:
         options, entries = self.options, self.annotations['data_list']

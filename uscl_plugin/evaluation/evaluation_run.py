@@ -76,7 +76,11 @@ def _facts(validation: CrossValidation, command: str, seconds: float) -> dict[st
         'trained on': TRAINED_ON[options.protocol in PROBES],
         'leak': validation.leak,
         'warnings': validation.warnings,
-        'settings': {'checkpoints': validation.methods, 'cfg_options': options.cfg_options},
+        'settings': {
+            'checkpoints': validation.methods,
+            'config': options.config,
+            'cfg_options': options.cfg_options,
+        },
         'seconds': round(seconds, 1),
     } | machine_facts()
 

@@ -68,21 +68,23 @@ class SelectionHook(Hook):
                 self._best[side] = quality[side]
                 outcome.predictions[selection], outcome.chosen[selection] = test, runner.epoch
                 if side == 'val':
-                    self._save(runner)
+                    save_model(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Save the last epoch's weights if there is no inner validation."""
         if 'inner-val' not in self.outcome.chosen:
-            self._save(runner)
+            save_model(runner)
 
-    def _save(self, runner: Runner) -> None:
-        runner.save_checkpoint(
-            runner.work_dir,
-            MODEL,
-            save_optimizer=False,
-            save_param_scheduler=False,
-            meta=dict(epoch=runner.epoch, iter=runner.iter),  # otherwise MMEngine would count one more
-        )
+
+def save_model(runner: Runner) -> None:
+    """Save the weights as ``model.pth`` in the work folder, after an epoch."""
+    runner.save_checkpoint(
+        runner.work_dir,
+        MODEL,
+        save_optimizer=False,
+        save_param_scheduler=False,
+        meta=dict(epoch=runner.epoch, iter=runner.iter),  # otherwise MMEngine would count one more
+    )
 
 
 def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
@@ -141,6 +143,8 @@ def fold_config(
 ) -> Config:
     """Adapt a config of ``configs/pocus`` to one fold, evaluated on test and inner validation parts every epoch.
 
+    Without either, it is not evaluated.
+
     Args:
         cfg: The config to start from.
         data: Settings of all datasets: ``fold_file``, ``fold``, ``classes``.
@@ -163,7 +167,7 @@ def fold_config(
     expected = dict(mean=backbone.mean, std=backbone.std, to_rgb=backbone.to_rgb)
     cfg.model.data_preprocessor.update(num_classes=num_classes, **expected)
     loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
-    for loader, split in zip(loaders, ('train', tested, 'test'), strict=True):
+    for loader, split in zip(loaders, ('train', tested, 'test' if sides['test'] else tested or 'train'), strict=True):
         loader.dataset.update(data, data_root=root, frames_per_video=options.frames_per_video, split=split)
         set_input_size(loader.dataset, options.size)
         loader.persistent_workers = loader.num_workers > 0
@@ -177,6 +181,8 @@ def fold_config(
         hook['trainable'] = [name.replace('backbone.layer4.1', last_block) for name in hook['trainable']]
         hook['batch_norm'] = options.batch_norm or hook['batch_norm']
     cfg.train_cfg.val_interval = 1
-    cfg.default_hooks.checkpoint.save_best = f'{"val/" if sides["val"] else ""}frame/accuracy'
+    cfg.default_hooks.checkpoint.save_best = f'{"val/" if len(tested) > 1 else ""}frame/accuracy' if tested else None
+    if not tested:
+        cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.randomness = dict(seed=seed)
     return cfg

@@ -68,7 +68,7 @@ class ProbeResult:
 def run_probe(kind: str, features: np.ndarray, frames: Predictions, sides: np.ndarray) -> ProbeResult:
     """Fit a probe to one fold, with its setting selected in three ways.
 
-    - ``best-on-test``: the setting with the highest accuracy on the test frames (optimistic);
+    - ``best-on-test``: the setting with the highest accuracy on the test frames (optimistic), if there are any;
     - ``fixed``: the setting chosen in advance;
     - ``inner-val``: the setting with the highest accuracy on the inner validation frames, ties broken by cross-entropy;
       only if there are such frames.
@@ -82,7 +82,7 @@ def run_probe(kind: str, features: np.ndarray, frames: Predictions, sides: np.nd
         sides: (N,) ``'train'``, ``'val'`` or ``'test'``; other rows are ignored.
 
     Returns:
-        The result.
+        The result; without test frames it has no predictions.
     """
     probe = PROBES[kind]
     train, val, test = (sides == side for side in ('train', 'val', 'test'))
@@ -90,17 +90,23 @@ def run_probe(kind: str, features: np.ndarray, frames: Predictions, sides: np.nd
     def fit(known: np.ndarray, asked: np.ndarray) -> tuple[dict[float, Any], dict[float, np.ndarray], float]:
         """By setting: classifiers, and their scores of the rows that are asked; the best setting for those."""
         fitted = {s: _fit(probe, s, features[known], frames.labels[known]) for s in probe.settings}
+        if not asked.any():
+            return fitted, {}, probe.fixed
         scores = {s: _scores(each, features[asked], frames.probabilities.shape[1]) for s, each in fitted.items()}
         return fitted, scores, max(scores, key=lambda s: selection_quality(scores[s], frames.labels[asked]))
 
     fitted, scores, best = fit(train | val, test)
-    chosen = {'best-on-test': best, FIXED: probe.fixed}
+    chosen = {'best-on-test': best, FIXED: probe.fixed} if test.any() else {FIXED: probe.fixed}
     if val.any():
         chosen['inner-val'] = fit(train, val)[2]
     rows = {name: getattr(frames, name)[test] for name in ('labels', 'videos', 'groups', 'paths')}
     of_test = Predictions(probabilities=frames.probabilities[test], **rows)
     return ProbeResult(
-        {name: replace(of_test, probabilities=scores[setting]) for name, setting in chosen.items()},
+        {
+            name: replace(of_test, probabilities=scores[setting])
+            for name, setting in chosen.items()
+            if setting in scores
+        },
         chosen,
         fitted[chosen.get('inner-val', chosen[FIXED])],
     )

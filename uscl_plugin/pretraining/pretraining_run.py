@@ -1,21 +1,15 @@
 """Pretrain from clips: convert, check, hold back, train, export, report."""
 
 import shlex
-import shutil
-from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
 from rich.console import Console
 
-from uscl.core.errors import SourceError
 from uscl.core.folder_lock import lock_folder
 from uscl.data.folder_digest import data_digest
 from uscl.pretraining_options import PretrainingOptions
@@ -23,17 +17,14 @@ from uscl.reports.html_page import percent
 from uscl_plugin.comparison.training_run import can_resume
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
-from uscl_plugin.hooks.contrastive_monitor import CollapseError
-from uscl_plugin.hooks.finite_loss import NonFiniteError
-from uscl_plugin.running.graceful_stop import stop_on_signal
-from uscl_plugin.running.quiet_output import output_to
+from uscl_plugin.running.quiet_output import run_console
+from uscl_plugin.running.same_run import check_same_run
+from uscl_plugin.running.watched_training import train_watched
 from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 from .pretraining_data import PretrainingData, check_data, prepare_data
 from .run_config import RECORD, make_run_config
-from .run_warnings import WarningCollector
-from .training_progress import TrainingProgress, TrainingStoppedError
 
 LOG = 'log'  # OUT/log: what the hosts print, and the curves
 
@@ -58,11 +49,7 @@ def pretrain(options: PretrainingOptions, command: str) -> int:
     out.mkdir(parents=True, exist_ok=True)
     only_plain_checkpoints()
     init_default_scope('mmpretrain')
-    with ExitStack() as stack:
-        console = Console(highlight=False, markup=False, emoji=False)
-        if not options.verbose:
-            shown = stack.enter_context(output_to(out / LOG / 'console.log'))
-            console = Console(file=shown, highlight=False, markup=False, emoji=False)
+    with run_console(out / LOG / 'console.log', options.verbose) as console:
         return _Run(options, command, console).run()
 
 
@@ -101,7 +88,9 @@ class _Run:
         path, digest, request = self.out / 'config.py', data_digest(data.folder), _request(self.options)
         if path.is_file():
             cfg = Config.fromfile(path)
-            check_same_run(self.out, cfg.get(RECORD) or {}, request, digest, self.options.resume)
+            asked = {} if self.options.resume else request
+            way = ', or add --resume to go on with that run'
+            check_same_run(self.out, cfg.get(RECORD) or {}, asked, digest, way)
             return cfg
         made = make_run_config(self.options, data)
         made.cfg[RECORD] = {'command': self.command, **made.chosen, 'options': request, 'data_digest': digest}
@@ -113,33 +102,8 @@ class _Run:
     def _train(self, cfg: Config) -> int | None:
         """Train to the end, or return the epoch in which the run was stopped."""
         cfg.resume = can_resume(self.out)
-        with stop_on_signal() as request:
-            runner = Runner.from_cfg(cfg)
-            warnings = WarningCollector(runner.logger)
-            progress = TrainingProgress(self.console, request)
-            runner.register_hook(progress)
-            try:
-                runner.train()
-                return None
-            except TrainingStoppedError:
-                return runner.epoch + 1
-            except torch.OutOfMemoryError as error:
-                raise SourceError(
-                    f'the GPU has too little memory for batches of {cfg.train_dataloader.batch_size} videos at '
-                    f'{self.options.size} px: set a smaller --batch-size.', exit_code=1,
-                ) from error  # fmt: skip
-            except (NonFiniteError, CollapseError) as error:
-                raise SourceError(str(error), exit_code=1) from error
-            except RuntimeError as error:
-                if request.is_set and 'DataLoader worker' in str(error):  # stopped by the same signal
-                    return runner.epoch + 1
-                raise
-            finally:
-                progress.close()
-                runner.call_hook('after_run')  # also if it was stopped: releases the folder
-                _put_logs_away(runner, self.out / LOG)
-                for warning in warnings.messages:
-                    self.console.print(f'warning: {warning}')
+        batch = f'batches of {cfg.train_dataloader.batch_size} videos at {self.options.size} px'
+        return train_watched(cfg, self.console, self.out / LOG, f'{batch}: set a smaller --batch-size')
 
 
 def summary_lines(options: PretrainingOptions, data: PretrainingData, facts: dict[str, Any]) -> list[str]:
@@ -166,41 +130,7 @@ def summary_lines(options: PretrainingOptions, data: PretrainingData, facts: dic
     ]
 
 
-def check_same_run(out: Path, record: Mapping[str, Any], request: Mapping[str, Any], digest: str, resume: bool) -> None:
-    """Check that what is asked for is the run that a folder has.
-
-    Args:
-        out: The folder.
-        record: What its config says of how it was made.
-        request: The options that matter, as now given.
-        digest: Of the data, as they are now.
-        resume: Whether the run's own options are to be used, whatever is asked for.
-
-    Raises:
-        SourceError: It is another.
-    """
-    if record.get('data_digest') != digest:
-        raise SourceError(f'{out} has a run on other data, or these have changed: choose another --out, or delete it.')
-    stored = record.get('options') or {}
-    others = [f'--{key.replace("_", "-")} {stored.get(key)}' for key in request if stored.get(key) != request[key]]
-    if others and not resume:
-        raise SourceError(
-            f'{out} has a run with {", ".join(others)}: choose another --out, or add --resume to go on with that run.'
-        )
-
-
 def _request(options: PretrainingOptions) -> dict[str, Any]:
     """The options that the result depends on."""
     others = ('clips', 'out', 'workers', 'device', 'resume', 'verbose')
     return {key: value for key, value in asdict(options).items() if key not in others}
-
-
-def _put_logs_away(runner: Runner, folder: Path) -> None:
-    """Move what MMEngine logged beside the checkpoints, by time of its start, into one folder."""
-    runner.visualizer.close()
-    for handler in list(runner.logger.handlers):
-        handler.close()
-        runner.logger.removeHandler(handler)
-    logs = Path(runner.work_dir) / runner.timestamp
-    if logs.is_dir():
-        shutil.move(logs, folder / runner.timestamp)

@@ -3,9 +3,23 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TextIO
+
+from rich.console import Console
+
+
+@contextmanager
+def run_console(log: Path, verbose: bool) -> Iterator[Console]:
+    """A console for the few lines of a run.
+
+    Args:
+        log: Receives everything else that is printed, see :func:`output_to`.
+        verbose: Leave the rest on the terminal.
+    """
+    with nullcontext(sys.stdout) if verbose else output_to(log) as shown:
+        yield Console(file=shown, highlight=False, markup=False, emoji=False)
 
 
 @contextmanager

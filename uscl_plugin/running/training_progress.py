@@ -11,9 +11,11 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from uscl_plugin.running.graceful_stop import StopRequest
+from .graceful_stop import StopRequest
 
 _LINES = 10  # of a run whose output is not a terminal
+# Measures of the last evaluation by MMEngine's key; the first that a run has.
+_EVALUATED = {'val/video/accuracy': 'accuracy', 'val/coco/segm_mAP': 'mask AP', 'val/coco/bbox_mAP': 'box AP'}
 
 
 class TrainingStoppedError(Exception):
@@ -105,7 +107,7 @@ def _clock(seconds: float) -> str:
 
 
 def run_values(runner: Runner) -> list[str]:
-    """The figures of a run worth showing: mean loss and similarity of an epoch, and the last held-out retrieval."""
+    """The figures of a run worth showing: mean loss and similarity of an epoch, and those of the last evaluation."""
     steps = math.ceil(runner.max_iters / runner.max_epochs)
     hub, shown = runner.message_hub, []
     for key, name in (('train/loss', 'loss'), ('train/positive_similarity', 'similarity')):
@@ -113,4 +115,6 @@ def run_values(runner: Runner) -> list[str]:
             shown.append(f'{name} {hub.get_scalar(key).mean(steps):.3f}')
     if math.isfinite(retrieval := (hub.runtime_info.get('held_out') or {}).get('retrieval', math.nan)):
         shown.append(f'retrieval {retrieval:.0%}')
+    for key in [key for key in _EVALUATED if key in hub.log_scalars][:1]:
+        shown.append(f'{_EVALUATED[key]} {hub.get_scalar(key).current():.0%}')
     return shown

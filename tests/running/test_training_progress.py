@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from uscl_plugin.pretraining.training_progress import TrainingProgress, TrainingStoppedError
+from uscl_plugin.running.training_progress import TrainingProgress, TrainingStoppedError
 from uscl_plugin.running.graceful_stop import StopRequest
 
 

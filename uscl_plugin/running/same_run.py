@@ -1,0 +1,30 @@
+"""Whether a command asks for the run that its output folder has."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uscl.core.errors import SourceError
+
+
+def check_same_run(
+    out: Path, record: Mapping[str, Any], request: Mapping[str, Any], digest: str, way: str = ''
+) -> None:
+    """Check that what is asked for is the run that a folder has.
+
+    Args:
+        out: The folder.
+        record: What its config says of how it was made: ``data_digest`` and ``options``.
+        request: The options that the result depends on, as now given; ``from_`` is ``--from``.
+        digest: Of the data, as they are now.
+        way: Another way out than another folder, for the message.
+
+    Raises:
+        SourceError: It is another.
+    """
+    if record.get('data_digest') != digest:
+        raise SourceError(f'{out} has a run on other data, or these have changed: choose another --out, or delete it.')
+    stored = record.get('options') or {}
+    others = [f'--{key.rstrip("_").replace("_", "-")} {stored.get(key)}' for key in request if stored.get(key) != request[key]]
+    if others:
+        raise SourceError(f'{out} has a run with {", ".join(others)}: choose another --out{way}.')
