@@ -19,6 +19,7 @@ COMMANDS = {
     'check': 'analysis/check_dataset.py',
     'train': 'train.py',
     'evaluate': 'evaluate.py',
+    'finetune': 'finetune.py',
     'predict': 'predict.py',
     'compare': 'compare.py',
     'browse': 'visualization/browse_dataset.py',

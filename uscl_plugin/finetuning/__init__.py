@@ -1,0 +1,1 @@
+"""``uscl finetune``: the final model on all labelled data, one command."""
