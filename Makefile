@@ -32,10 +32,7 @@ setup: $(STAMP)
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 
 demo: setup
-	$(BIN)/python tools/dataset_converters/videos_to_clusters.py demo --out $(DEMO)/data
-	$(BIN)/python tools/train.py configs/uscl/uscl_resnet18_demo.py --work-dir $(DEMO) --resume
-	$(BIN)/python tools/model_converters/export_backbone.py $(DEMO)/epoch_$(EPOCHS).pth $(DEMO)/backbone_torchvision.pth --to torchvision
-	$(BIN)/python tools/analysis/report_pretraining.py configs/uscl/uscl_resnet18_demo.py $(DEMO)/epoch_$(EPOCHS).pth --out $(DEMO)/report.html
+	$(BIN)/uscl pretrain demo --out $(DEMO) --size 64 --epochs $(EPOCHS)
 
 clean-demo:
 	rm -rf $(DEMO)

@@ -115,11 +115,16 @@ def check_data(data: PretrainingData, page: Path) -> list[str]:
     if not result.findings:
         return []
     write_check_page(result, page)
-    errors, warnings = result.count(ERROR), result.count(WARNING)
-    if not errors and not warnings:
+    # Unknown patients are told above.
+    told = [f for f in result.findings if f.severity in (ERROR, WARNING) and f.kind != 'patients unknown']
+    if not told:
         return []
-    first = next(finding.message for finding in result.findings if finding.severity in (ERROR, WARNING))
-    return [f'check: {errors} errors, {warnings} warnings, see {page}. First: {first.removeprefix(f"{data.folder}: ")}']
+    first = told[0].message
+    errors = sum(finding.severity == ERROR for finding in told)
+    warnings = len(told) - errors
+    return [
+        f'check: {_count(errors, "error")}, {_count(warnings, "warning")}, see {page}. First: {first.removeprefix(f"{data.folder}: ")}'
+    ]
 
 
 def _convert(source: Path, folder: Path, options: PretrainingOptions) -> None:
@@ -182,6 +187,10 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     return read_annotations(folder / 'annotations.json')['data_list']
 
 
+def _count(number: int, what: str) -> str:
+    return f'{number} {what}{"s" * (number != 1)}'
+
+
 def _num_skipped(folder: Path) -> int:
     path = folder / 'skipped.csv'
     if not path.is_file():
@@ -203,14 +212,15 @@ def _describe(
     lines = [f'{folder / OVERVIEW} shows all clips'] if (folder / OVERVIEW).is_file() else []
     frames = sum(entry['num_frames'] for entry in used)
     if skipped := _num_skipped(folder):
-        files = 'file was' if skipped == 1 else 'files were'
-        lines.append(f'{skipped} {files} skipped: {folder / "skipped.csv"} says why')
+        lines.append(f'{_count(skipped, "file")} skipped: {folder / "skipped.csv"} says why')
     named = ', '.join(f'{name} {count}' for name, count in sorted(labels.items())) or 'no labels'
-    known = f' of {len(patients)} patients' if patients else ''
+    known = f' of {_count(len(patients), "patient")}' if patients else ''
     lines.append(f'training on {len(used)} videos{known} ({frames} frames): {named}')
     if held_out is not None:
         others = {entry['patient_id'] for entry in entries if entry['split'] == held_out} - {None}
-        lines.append(f'held back: {splits[held_out]} videos' + (f' of {len(others)} patients' if others else ''))
+        lines.append(
+            f'held back: {splits[held_out]} videos' + (f' of {_count(len(others), "patient")}' if others else '')
+        )
     elif options.val_fraction:
         lines.append('nothing is held back: there are too few patients for two more videos to compare')
     if any(entry['patient_id'] is None for entry in entries):
