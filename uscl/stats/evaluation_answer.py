@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from .summary_tables import METRIC_NAMES, percent
 
 HEADLINE = 'balanced_accuracy'  # by video, with the honest selection
+FEW = 50  # patients below which percentile intervals are noticeably too narrow
 _NAME = f'{METRIC_NAMES[HEADLINE].lower()} by video'
 
 
@@ -48,11 +49,19 @@ def _sentence(name: str, reference: str, difference: Mapping, num_patients: int)
 def _advice(differences: Mapping[str, Mapping], num_patients: int) -> list[str]:
     if num_patients < 2:
         return ['There is no interval, because all videos are from one patient: add clips of more patients.']
-    reach = max(((of['high'] - of['low']) / 2 for of in differences.values() if _includes_zero(of)), default=0)
-    return [
-        f'With {num_patients} patients, only differences of about {percent(reach, 0)} points or more are told apart; '
-        f'four times as many patients would halve that.'
-    ] * (reach > 0)
+    unclear = [difference for difference in differences.values() if _includes_zero(difference)]
+    reach = max(((of['high'] - of['low']) / 2 for of in unclear), default=0)
+    advice = []
+    if reach > 0:
+        advice.append(
+            f'With {num_patients} patients, only differences of about {percent(reach, 0)} points or more are told '
+            f'apart; four times as many patients would halve that.'
+        )
+    if len(unclear) < len(differences) and num_patients < FEW:
+        advice.append(
+            f'Intervals over fewer than {FEW} patients tend to be too narrow: confirm the difference on more.'
+        )
+    return advice
 
 
 def _difference(summary: Mapping, method: str, reference: str) -> Mapping[str, float | None]:
