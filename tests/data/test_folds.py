@@ -72,11 +72,11 @@ def test_smaller_units_for_showing_a_leak():
 
 def test_too_few_patients_names_the_class_and_the_largest_number():
     entries = random_entries(0, (3, 9, 7))
-    message = r"^class 'a' .*3 patients.*5 folds.*--folds 3 "
+    message = r"^class 'a' .*3 patients.*5 folds.*--folds 3, add more patients"
     with pytest.raises(ValueError, match=message):
         make_folds(entries, 5)
     make_folds(entries, 3)
-    with pytest.raises(ValueError, match='cross-validation'):
+    with pytest.raises(ValueError, match=r"'a' has 1 patient, too few for 2 folds: add more patients"):
         make_folds(random_entries(0, (1, 9, 7)), 2)
 
 

@@ -174,6 +174,21 @@ def test_a_leak_has_a_banner_before_any_number(write, leak):
     assert leak is True or leak in page.text
 
 
+def test_the_answer_comes_first(write):
+    page = write(two_methods())
+    answer = page.text.index(f'uscl is better than random {EVIL}: ')
+    assert answer < page.text.index('balanced accuracy on videos') and page.text[:answer].count('%') == 0
+
+
+def test_sensitivity_and_specificity_of_every_class(write):
+    """Of two classes in three videos each: 2 of 3 covid right, 3 of 3 others."""
+    table = np.eye(3)[[0, 0, 1, 1, 1, 2]]
+    page = write({'m': {'last': {0: predictions(table, labels=(0, 0, 0, 1, 1, 2))}}}, resamples=300)
+    row = page.text.split('Specificity\n', 1)[1].split('covid\n', 1)[1].split('m\n', 1)[1]
+    sensitivity, specificity = [cell for cell in row.split('\n') if cell.strip()][:2]
+    assert sensitivity.startswith('66.7\u00a0% (') and specificity.startswith('100.0\u00a0% (')
+
+
 def test_one_seed_one_method_last_epoch(write):
     page = write({'uscl': {'last': {0: predictions(FIRST)}}})
     assert 'optimistic' not in page.text and 'Differences' not in page.text and 'SD\u00a0' not in page.text

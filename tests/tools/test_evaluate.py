@@ -274,6 +274,21 @@ def test_wrong_requests_are_one_line(evaluate, patients, tmp_path, capsys, argum
     assert shown.count('\n') == 1
 
 
+def test_nothing_is_computed_if_a_checkpoint_is_missing(evaluate, patients, tmp_path, capsys):
+    run = ['random', 'none.pth', f'ours={tmp_path}/lost.pth', '--data', patients, '--out', tmp_path / 'out', *TINY]
+    assert evaluate(*run) == 1
+    shown = capsys.readouterr()
+    assert 'none.pth' in shown.err and 'lost.pth' in shown.err and 'random' not in shown.out
+    assert not (tmp_path / 'out').exists()
+
+
+def test_one_class_is_refused_with_what_would_help(evaluate, make_clusters, tmp_path, capsys):
+    data = make_clusters(tmp_path / 'data', {f'v{k}': (2, 'healthy', f'p{k}') for k in range(6)})
+    assert evaluate('random', '--data', data, '--out', tmp_path / 'out', *TINY) == 1
+    shown = capsys.readouterr().err
+    assert 'annotations.json' in shown and 'healthy' in shown and 'another label' in shown and shown.count('\n') == 1
+
+
 def test_nan_features_name_the_frame_and_keep_what_is_done(evaluate, patients, out, tmp_path, capsys):
     run = ['--data', patients, '--out', out, *TINY]
     from uscl_plugin.evaluation.backbones import load_backbone

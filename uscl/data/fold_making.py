@@ -166,10 +166,10 @@ def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_b
     counts = {label: len(members) for label, members in groups.items()}
     scarce = min(counts, key=lambda label: counts[label])
     if counts[scarce] < num_folds:
-        possible = f'at most --folds {counts[scarce]}' if counts[scarce] > 1 else 'no cross-validation'
+        has = f'class {scarce!r} has {counts[scarce]} {group_by}{"s" if counts[scarce] > 1 else ""}'
+        fewer = f'pass --folds {counts[scarce]}, ' if counts[scarce] > 1 else ''
         raise ValueError(
-            f'class {scarce!r} has {counts[scarce]} {group_by}{"s" if counts[scarce] > 1 else ""}, fewer than '
-            f'{num_folds} folds: {possible} is possible, or leave the class out.'
+            f'{has}, too few for {num_folds} folds: {fewer}add more {group_by}s with this class, or leave it out.'
         )
 
 
