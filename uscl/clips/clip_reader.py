@@ -92,7 +92,7 @@ class ClipReader(Clip):
                 ticks = frame.dts if is_avi and frame.dts is not None else frame.pts
                 if sampler.keeps(None if ticks is None else ticks * time_base):
                     yield display.show(frame)
-        self._check_whole(container, stream, decoded, damaged, missing_end)
+        self._check_whole(container, decoded, damaged, missing_end)
         self.report(
             sampler.times,
             frames_decoded=decoded,
@@ -102,13 +102,9 @@ class ClipReader(Clip):
         )
 
     def _check_whole(
-        self,
-        container: 'av.container.InputContainer',
-        stream: 'av.VideoStream',
-        decoded: int,
-        damaged: int,
-        missing_end: str | None,
+        self, container: 'av.container.InputContainer', decoded: int, damaged: int, missing_end: str | None
     ) -> None:
+        stream = container.streams.video[0]
         declared = stream.frames
         count = f'{decoded} of {declared}' if declared else f'{decoded}'
         if missing_end:

@@ -74,7 +74,7 @@ def find_root(root: str | Path, out: str | Path | None = None) -> Path:
     root = Path(root)
     if not root.is_dir():
         what = 'is not a folder' if root.exists() else 'does not exist'
-        raise SourceError(f'source {root} {what}: give the folder that holds the clips.')
+        raise SourceError(f'source {root} {what}: give the folder that holds the data.')
     if out is not None and Path(out).resolve() == root.resolve():
         raise SourceError(f'--out {out} is the source itself: give another folder.')
     return root

@@ -9,8 +9,8 @@ from .frame_limits import MOST_BYTES
 
 # A frame is coloured if the channels differ by more than 32 grey levels in more than 1 % of its pixels. In the POCUS
 # clips, tinted grey maps stay below 32, and the logo of one covers 0.45 %; a Doppler box is far above both.
-COLOR_SPREAD = 32
-COLOR_SHARE = 0.01
+_COLOR_SPREAD = 32
+_COLOR_SHARE = 0.01
 
 
 def prepare_clip(frames: Iterable[np.ndarray], size: int, color: str = 'auto') -> list[np.ndarray]:
@@ -47,17 +47,15 @@ def prepare_frame(frame: np.ndarray, size: int, grey: bool) -> np.ndarray:
     return shrink(to_grey(frame) if grey else frame, size)
 
 
-def is_grey(frame: np.ndarray, spread: int = COLOR_SPREAD, share: float = COLOR_SHARE) -> bool:
+def is_grey(frame: np.ndarray) -> bool:
     """Whether a frame is grey for practical purposes; a clip is grey if all of its frames are.
 
     Args:
         frame: (H, W, 3), uint8.
-        spread: Largest difference between the channels of a grey pixel.
-        share: Largest share of coloured pixels, 0 to 1.
     """
-    low = np.minimum(np.minimum(frame[..., 0], frame[..., 1]), frame[..., 2])
-    high = np.maximum(np.maximum(frame[..., 0], frame[..., 1]), frame[..., 2])
-    return float(np.mean(high - low > spread)) <= share
+    red, green, blue = np.moveaxis(frame, 2, 0)  # several times faster than reducing over the short last axis
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return float(np.mean(spread > _COLOR_SPREAD)) <= _COLOR_SHARE
 
 
 def to_grey(frame: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ _TEXT_SUFFIXES = {
     '.txt', '.md', '.rst', '.csv', '.tsv', '.json', '.jsonl', '.xml', '.yaml', '.yml', '.html', '.htm', '.bib', '.cff',
     '.log',
 }
-_TEXT_NAMES = {'readme', 'license', 'licence', 'copying', 'notice', 'authors', 'changelog', 'citation', 'dicomdir'}
 # fmt: on
+_TEXT_NAMES = {'readme', 'license', 'licence', 'copying', 'notice', 'authors', 'changelog', 'citation', 'dicomdir'}
 _REMEDIES = {
     'unpack it': '.zip .gz .tgz .tar .bz2 .xz .7z .rar',
     'export it as DICOM or as a video': '.npy .npz .mat .h5 .hdf5',
