@@ -46,9 +46,9 @@ def test_report(main, source, tmp_path, capsys):
     said = capsys.readouterr().out
     assert '6 files ignored: ' in said and '1 clip that Index.csv does not list' in said
     assert all(f' {part}' in said for part in ('2 .docx', '2 documents beside the clips', '1 .zip (unpack it)'))
-    assert 'count as unknown: 1, the first in row 5' in said
+    assert '1 cell, first in row 5' in said
     assert 'patient 1 / 01.' in said
-    assert '2 of 5 videos have no patient id' in said
+    assert '2 of 5 videos without a patient id' in said
     assert skipped(out) == {
         'a.docx': 'ignored: .docx',
         'b.docx': 'ignored: .docx',
