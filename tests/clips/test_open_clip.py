@@ -197,7 +197,7 @@ class TestImages:
         Image.fromarray(draw(5)).save(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         reason = refusal(path)
-        assert reason.startswith('not an image that can be read (') and reason.endswith('): copy or download it again')
+        assert reason.startswith('it cannot be read (') and reason.endswith('): replace or remove it')
         reason = refusal(tmp_path)
         assert reason.startswith(f'image a{suffix} cannot be read (') and reason.endswith('): replace or remove it')
 

@@ -103,7 +103,7 @@ def hidden_colours(path):
         ('m.tif', two_pages, '2 pages'),
         ('m.png', hidden_palette, 'a palette with one colour for several values'),
         ('m.png', hidden_colours, 'colours, but is fully transparent'),
-        ('m.png', lambda path: save(path, blobs((2, 2, 9, 9)) // 5), r'81 grey pixels \(about 51 of '),
+        ('m.png', lambda path: save(path, blobs((2, 2, 9, 9)) // 5), r'81 pixels of grey \(about 51 of '),
     ],
 )
 def test_what_would_lose_lesions_is_refused_by_name(tmp_path, read, name, write, what):
@@ -144,7 +144,7 @@ def test_smoothed_mask_is_cut_at_half(tmp_path):
 def test_grey_region_is_refused_unless_small(tmp_path):
     mask = blobs((2, 2, 10, 10))
     mask[20:25, 20:25] = 100
-    with pytest.raises(ValueError, match=r'm.png has 25 grey pixels \(about 100 of 255\)'):
+    with pytest.raises(ValueError, match=r'm.png has 25 pixels of grey \(about 100 of 255\)'):
         read_mask(save(tmp_path / 'm.png', mask), 20)
     np.testing.assert_array_equal(read_mask(tmp_path / 'm.png', 26), mask == 255)
 

@@ -7,6 +7,7 @@ import av
 import numpy as np
 
 from uscl.core.errors import ClipError
+from uscl.core.plurals import counted
 
 from .clip import Clip
 from .clip_structure import count_repeats, find_missing_end
@@ -106,17 +107,17 @@ class ClipReader(Clip):
     ) -> None:
         stream = container.streams.video[0]
         declared = stream.frames
-        count = f'{decoded} of {declared}' if declared else f'{decoded}'
+        count = f'{decoded} of {counted(declared, "frame")}' if declared else counted(decoded, 'frame')
         if missing_end:
-            raise ClipError(self.path, f'truncated: {count} frames could be decoded, {missing_end}; {_AGAIN}')
+            raise ClipError(self.path, f'truncated: {count} could be decoded, {missing_end}; {_AGAIN}')
         if decoded == 0:
             raise ClipError(self.path, f'damaged: no frame could be decoded; {_AGAIN}')
         if damaged:
-            what = f'damaged or truncated: {count} frames could be decoded, {damaged} with errors'
+            what = f'damaged or truncated: {count} could be decoded, {damaged} with errors'
             raise ClipError(self.path, f'{what}; {_AGAIN}')
         needed = declared - (_AVI_SLACK if container.format.name == 'avi' else 0)
         if decoded < needed and self._count_stored(stream.index) < needed:
-            raise ClipError(self.path, f'truncated: {count} frames could be decoded; {_AGAIN}')
+            raise ClipError(self.path, f'truncated: {count} could be decoded; {_AGAIN}')
 
     def _count_stored(self, stream: int) -> int:
         """Frames in the file, including those that an MP4 edit list (a trimmed clip) hides, and repeats in an AVI."""

@@ -199,7 +199,7 @@ def _check_pixels(path: Path, elements: 'Dataset', file: BinaryIO) -> None:
     held = path.stat().st_size - file.tell() + (4 if syntax.is_implicit_VR else 0)
     if held < expected:
         found = held * count // expected
-        raise ClipError(path, f'truncated: it holds {found} of {count} frames; copy or export it again')
+        raise ClipError(path, f'truncated: it holds {found} of {counted(count, "frame")}; copy or export it again')
 
 
 def _wrong_count(path: Path, count: int, held: int) -> ClipError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from uscl.core.errors import ClipError
+from uscl.core.plurals import counted
 
 from .clip import Clip
 from .dicom_colours import decode_colours, is_coded_colour
@@ -134,7 +135,7 @@ class DicomReader(Clip):
                 what = 'no frame could be decoded: it is damaged, or compressed in an unknown way'
                 raise ClipError(self.path, f'{what}; {_INSTALL}, or {_UNPACK}')
             if frame is None or frame.shape != shape:
-                what = f'damaged or truncated: {decoded} of {declared} frames could be decoded'
+                what = f'damaged or truncated: {decoded} of {counted(declared, "frame")} could be decoded'
                 raise ClipError(self.path, f'{what}; copy or export it again')
             decoded += 1
             yield frame

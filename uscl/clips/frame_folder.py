@@ -36,6 +36,3 @@ class FrameFolder(ImageFile):
             suffixes = ', '.join(sorted(IMAGE_SUFFIXES))
             raise ClipError(self.path, f'the folder holds no image ({suffixes}): give one that directly holds images')
         return sorted(files, key=lambda file: natural_key(file.name))
-
-    def _unreadable(self, file: Path, reason: str) -> str:
-        return f'image {file.name} cannot be read ({reason}): replace or remove it'

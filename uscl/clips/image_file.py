@@ -46,12 +46,11 @@ class ImageFile(Clip):
         self.report(None, frames_decoded=count, turned=', '.join(turns_made), rescaled=sorted(depths))
 
     def _find_range(self, files: list[Path]) -> tuple[float, float] | None:
-        ranges = []
+        limits: list[float] = []
         for file in files:
             with self._naming(file):
-                ranges.append(find_range(iter_pages(file)))
-        found = [limits for limits in ranges if limits is not None]
-        return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+                limits += find_range(iter_pages(file)) or ()
+        return (min(limits), max(limits)) if limits else None
 
     @contextmanager
     def _naming(self, file: Path) -> Iterator[None]:
@@ -60,7 +59,5 @@ class ImageFile(Clip):
         except ClipError:
             raise
         except Exception as error:
-            raise ClipError(self.path, self._unreadable(file, reason_of(error))) from error
-
-    def _unreadable(self, file: Path, reason: str) -> str:
-        return f'not an image that can be read ({reason}): copy or download it again'
+            what = 'it' if file == self.path else f'image {file.name}'
+            raise ClipError(self.path, f'{what} cannot be read ({reason_of(error)}): replace or remove it') from error

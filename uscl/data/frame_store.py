@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from uscl.core.atomic_files import write_text
+from uscl.core.plurals import counted
 
 from .frame_shards import STORE, FrameShards, Place
 
@@ -140,8 +141,8 @@ def find_stored(data_root: str | Path, entries: Sequence[Mapping]) -> tuple[Fram
     for entry in entries:
         stored = index.videos.get(entry['video_id'])
         if stored is None or stored.num_frames != entry['num_frames']:
-            expected, found = entry['num_frames'], 'no' if stored is None else stored.num_frames
-            what = f'video {entry["video_id"]!r} should have {expected} frames, but has {found} in {folder}'
+            expected, found = counted(entry['num_frames'], 'frame'), 'none' if stored is None else stored.num_frames
+            what = f'video {entry["video_id"]!r} should have {expected}, but has {found} in {folder}'
             raise ValueError(f'{what}: {REMEDY}.')
     return FrameShards(data_root), {entry['video_id']: index.videos[entry['video_id']] for entry in entries}
 

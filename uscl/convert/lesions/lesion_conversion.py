@@ -88,7 +88,6 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
         raise SourceError('masks of pairs have one class: use --classes 1, or another kind.')
     images, skipped = read_images(root, settings)
     with output_folder(out):
-        out.mkdir(parents=True, exist_ok=True)
         write_csv(out / 'skipped.csv', ('path', 'reason'), skipped)
         if not images:
             print_report({}, [f'No image of {root} could be read.'], skipped)

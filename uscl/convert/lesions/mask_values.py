@@ -16,6 +16,8 @@ colours that blur into each other.
 import numpy as np
 from scipy import ndimage
 
+from uscl.core.plurals import counted
+
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 LARGEST_NUMBER = 31  # a mask without higher values numbers its lesions
 NOISE = 3 / 255  # of the full value
@@ -86,7 +88,7 @@ def threshold(levels: np.ndarray, full: float, is_exact: bool, min_area: int) ->
     if grey.mean() > 0.5:  # a picture, not a mask
         lost = grey
     if lost.sum() >= min_area:
-        what = f'{lost.sum()} grey pixels (about {np.median(levels[lost]):.0f} of {full:.0f})'
+        what = f'{counted(lost.sum(), "pixel")} of grey (about {np.median(levels[lost]):.0f} of {full:.0f})'
         raise ValueError(f'{what}: make them black or white, or number the lesions 1, 2, 3, …')
     return lesion
 
@@ -116,7 +118,7 @@ def _number_colours(pixels: np.ndarray, min_area: int) -> np.ndarray | None:
         return None
     is_coloured = np.isin(codes, colours)
     if (blurred := (inside & ~is_coloured).sum()) >= min_area:
-        what = f'{len(colours)} colours and {blurred} pixels of mixed colour'
+        what = f'{len(colours)} colours and {counted(blurred, "pixel")} of mixed colour'
         raise ValueError(f'{what}: save it with one colour per lesion, without smoothing or compression')
     return np.where(is_coloured, np.searchsorted(colours, codes) + 1, 0)
 

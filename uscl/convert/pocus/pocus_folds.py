@@ -111,7 +111,7 @@ def read_fold(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         except ValueError:  # lists of different lengths
             labels = np.zeros(0)
         if labels.shape != (len(images),) or labels.dtype.kind not in 'iuf' or not np.isin(labels, (0, 1, 2)).all():
-            what = f'y_{side} should be {len(images)} labels 0, 1 or 2, got {_describe(labels)}'
+            what = f'y_{side} should be {counted(len(images), "label")} 0, 1 or 2, got {_describe(labels)}'
             raise SourceError(f'{file}: {what}; get the file again.', exit_code=1)
         fold[side] = (images, labels)
     return fold
