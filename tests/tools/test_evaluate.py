@@ -310,7 +310,7 @@ def test_data_without_patients_is_a_warning(evaluate, make_clusters, tmp_path, c
     videos = {f'{"ab"[k % 2]}/v{k}': (2, 'ab'[k % 2]) for k in range(12)}
     data = make_clusters(tmp_path / 'data', videos)
     assert evaluate('random', '--data', data, '--out', tmp_path / 'out', *TINY) == 0
-    assert 'warning: 12 of 12 videos have no patient id and are grouped by video' in capsys.readouterr().err
+    assert 'warning: 12 of 12 videos without a patient id' in capsys.readouterr().err
 
 
 def test_a_folder_that_is_taken_is_left_alone(evaluate, patients, tmp_path, capsys):

@@ -123,7 +123,7 @@ def check_data(data: PretrainingData, page: Path) -> list[str]:
     errors = sum(finding.severity == ERROR for finding in told)
     warnings = len(told) - errors
     return [
-        f'check: {_count(errors, "error")}, {_count(warnings, "warning")}, see {page}. First: {first.removeprefix(f"{data.folder}: ")}'
+        f'check: {counted(errors, "error")}, {counted(warnings, "warning")}, see {page}. First: {first.removeprefix(f"{data.folder}: ")}'
     ]
 
 
@@ -187,10 +187,6 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     return read_annotations(folder / 'annotations.json')['data_list']
 
 
-def _count(number: int, what: str) -> str:
-    return f'{number} {what}{"s" * (number != 1)}'
-
-
 def _num_skipped(folder: Path) -> int:
     path = folder / 'skipped.csv'
     if not path.is_file():
@@ -212,14 +208,14 @@ def _describe(
     lines = [f'{folder / OVERVIEW} shows all clips'] if (folder / OVERVIEW).is_file() else []
     frames = sum(entry['num_frames'] for entry in used)
     if skipped := _num_skipped(folder):
-        lines.append(f'{_count(skipped, "file")} skipped: {folder / "skipped.csv"} says why')
+        lines.append(f'{counted(skipped, "file")} skipped: {folder / "skipped.csv"} says why')
     named = ', '.join(f'{name} {count}' for name, count in sorted(labels.items())) or 'no labels'
-    known = f' of {_count(len(patients), "patient")}' if patients else ''
+    known = f' of {counted(len(patients), "patient")}' if patients else ''
     lines.append(f'training on {len(used)} videos{known} ({frames} frames): {named}')
     if held_out is not None:
         others = {entry['patient_id'] for entry in entries if entry['split'] == held_out} - {None}
         lines.append(
-            f'held back: {splits[held_out]} videos' + (f' of {_count(len(others), "patient")}' if others else '')
+            f'held back: {splits[held_out]} videos' + (f' of {counted(len(others), "patient")}' if others else '')
         )
     elif options.val_fraction:
         lines.append('nothing is held back: there are too few patients for two more videos to compare')
