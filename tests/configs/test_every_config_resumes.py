@@ -91,7 +91,21 @@ def compare(cfg, tmp_path, workers=(0, 0, 0)):
     return assert_same_run(straight, run(cfg, stopped, workers=workers[2]))
 
 
-@pytest.mark.parametrize('path', [p for p in distinct_pretraining() if '50_' not in p.stem], ids=lambda path: path.stem)
+def by_method():
+    """One path of those whose model and data do not take other code, quickly; the others, where all tests run."""
+    found = {}
+    for path in distinct_pretraining():
+        cfg = Config.fromfile(path)
+        steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
+        found.setdefault((cfg.model.type, cfg.model.data_preprocessor.type, str(steps)), []).append(path)
+    return [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path != paths[0]))
+        for paths in found.values()
+        for path in paths
+    ]
+
+
+@pytest.mark.parametrize('path', by_method())
 def test_pretraining(path, clusters, tmp_path):
     cfg = Config.fromfile(path)
     small_pretraining(cfg, str(clusters))
