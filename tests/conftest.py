@@ -20,7 +20,7 @@ from hypothesis import settings
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
-from tested_versions import record_suite
+from tested_versions import pytest_addoption, pytest_terminal_summary  # noqa: F401 (hooks)
 from threadpoolctl import threadpool_limits
 
 from uscl.data.folder_writer import write_data_folder
@@ -50,18 +50,6 @@ settings.register_profile('suite', derandomize=True, deadline=None)
 settings.load_profile('suite')
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def pytest_addoption(parser):
-    parser.addoption('--record-versions', metavar='FILE', type=Path, help='where the suite passes, write its row there')
-
-
-def pytest_terminal_summary(terminalreporter, exitstatus, config):
-    if path := config.getoption('record_versions'):
-        is_whole = config.args_source is config.ArgsSource.TESTPATHS and not (
-            config.option.keyword or config.option.markexpr
-        )
-        terminalreporter.write_line(record_suite(path, terminalreporter.stats, is_whole and not exitstatus))
 
 
 def pytest_collection_finish():
