@@ -17,6 +17,7 @@ import pytest
 import torch
 import yapf.yapflib.yapf_api
 from hypothesis import settings
+from markupsafe import Markup
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
@@ -24,6 +25,7 @@ from tested_versions import pytest_addoption, pytest_terminal_summary  # noqa: F
 from threadpoolctl import threadpool_limits
 
 from uscl.data.folder_writer import write_data_folder
+from uscl.reports import html_page
 
 # The networks of the tests are too small to share, and waiting threads cost as much as working ones.
 torch.set_num_threads(1)
@@ -157,6 +159,14 @@ def patients(tmp_path_factory) -> Path:
     """Eighteen videos of three classes and nine patients, three or four frames each."""
     videos = {f'{"abc"[k % 3]}/v{k}': (3 + k % 2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
     return _make_clusters(tmp_path_factory.mktemp('patients'), videos)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages name their figures in place of drawing them, which takes half a second each."""
+    monkeypatch.setitem(
+        html_page._environment().filters, 'picture', lambda figure, alt, dpi: Markup(f'<img alt="{alt}">')
+    )
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from uscl_plugin.evaluation.classifier import load_classifier
 from uscl_plugin.running.host_tools import run_host_tool
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
+pytestmark = pytest.mark.usefixtures('undrawn')
 TINY = ['--size', '32', '--resamples', '50', '--folds', '3', '--val-fraction', '0.4']
 WITHOUT_WORKERS = ['--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
 
@@ -84,7 +85,7 @@ def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_
     assert results['inner-val']['metrics']['accuracy']['mean'] == pytest.approx(right.mean())
     assert 'random' in (out / 'table.md').read_text()
     page = (out / 'report.html').read_text()
-    assert '<html' in page and 'layer3' in page and 'Effective rank' in page
+    assert '<html' in page and 'layer3' in page and 'Effective rank' in page and '<img' in page
     health = content['backbones']['random']  # on all 63 frames, whatever the protocol
     assert list(health['branches']) == ['layer1', 'layer2', 'layer3', 'layer4'] and health['images'] == 63
     assert 0.15 < min(health['branches'].values()) < max(health['branches'].values()) < 0.7
