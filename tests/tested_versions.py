@@ -1,6 +1,6 @@
 """The table of tested versions: a suite that passed writes the row of the packages that it ran with.
 
-``python -m pytest --record-versions=docs/tested_versions.md``, as ``.ci/run`` and ``nox`` do. There is one row for each
+``python -m pytest --record-versions=docs/tested_versions.md``, as ``nox`` does. There is one row for each
 family of packages and each Python; a later one takes its place.
 """
 

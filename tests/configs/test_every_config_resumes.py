@@ -116,8 +116,11 @@ def test_pretraining(path, clusters, tmp_path):
         assert any('ensemble' in name or 'targets' in name for name in names)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('workers', [(0, 1, 3), (1, 3, 0), (3, 0, 1)], ids=str)
+@pytest.mark.parametrize(
+    'workers',
+    [(1, 3, 0), *(pytest.param(workers, marks=pytest.mark.slow) for workers in [(0, 1, 3), (3, 0, 1)])],
+    ids=str,
+)
 def test_whatever_the_workers(workers, clusters, tmp_path):
     cfg = Config.fromfile(ROOT / 'uscl/uscl_resnet18_1xb32-300e_us4-224px.py')
     small_pretraining(cfg, str(clusters))
@@ -144,7 +147,6 @@ def test_classification(make_clusters, tmp_path, weights):  # noqa: F811
     compare(cfg, tmp_path)
 
 
-@pytest.mark.slow
 def test_detection(lesions, tmp_path, weights):  # noqa: F811
     pytest.importorskip('mmdet')
     cfg = Config.fromfile(ROOT / 'udiat_b/mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.py')
