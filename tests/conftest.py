@@ -39,13 +39,13 @@ LOADING = {
 multiprocessing.set_forkserver_preload(['uscl_plugin'])
 # MMEngine lays out a config, which takes 0.3 s, whenever a run logs or dumps one: nobody reads those of the tests.
 yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
-# For each base in mmdet:: it reads a hundred descriptions of models, which takes 0.3 s.
+# For every base config of MMDetection it reads the same hundred YAML files, which takes 0.3 s.
 mmengine.config.utils.load = functools.cache(mmengine.config.utils.load)
-# No machine loses its power between two asserts, so files need not reach the disk; other processes do wait for it.
+# Nothing a test asserts survives a power cut, so its files need not reach the disk. Child processes are unchanged.
 os.fsync = lambda descriptor: None
 # MMEngine collects garbage for every dataset that it serialises, 0.2 s with all hosts imported.
 mmengine.dataset.base_dataset.gc = SimpleNamespace(collect=lambda: None)
-# Where a loader is collected as garbage its workers never hear of it, and are waited for: for 5 s each, else.
+# Workers of a loader that the garbage collector ends are not told so, and the loader waits for each: 5 s by default.
 torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
 
 # The same examples on every machine, however slow: whoever looks for new ones passes --hypothesis-profile=default.
@@ -164,7 +164,7 @@ def patients(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Pages have one pixel in place of each figure, which takes half a second to draw; files are drawn."""
+    """A figure of a page becomes one pixel, as drawing takes half a second; those in files of their own are drawn."""
     draw, pixel = Figure.savefig, io.BytesIO()
     Image.new('L', (1, 1)).save(pixel, 'png')
 

@@ -92,7 +92,7 @@ def compare(cfg, tmp_path, workers=(0, 0, 0)):
 
 
 def by_method():
-    """One path of those whose model and data do not take other code, quickly; the others, where all tests run."""
+    """Of the configs that run the same code, the first; the others are slow, as resuming depends on the code alone."""
     found = {}
     for path in distinct_pretraining():
         cfg = Config.fromfile(path)

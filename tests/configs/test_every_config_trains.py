@@ -54,7 +54,7 @@ def small_loaders(cfg, **data):
 
 
 def narrow(model):
-    """A quarter of the channels; with eight, convolutions of torch on a CPU may write outside of their memory."""
+    """A quarter of the channels. With 8, torch's 1x1 convolution of stride 2 (channels last, CPU) corrupts memory."""
     model.backbone.update(NARROW)
     for name in ('neck', 'head'):
         if model.get(name, {}).get('in_channels') in (512, 2048):  # of depth 18 and 50
