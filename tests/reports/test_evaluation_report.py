@@ -166,6 +166,7 @@ def test_what_a_reader_sees(write):
     assert len(figures) == 5  # forest and confusion of two levels, ROC
 
 
+@pytest.mark.usefixtures('undrawn')
 @pytest.mark.parametrize('leak', [True, f'Split by frame {EVIL}.'])
 def test_a_leak_has_a_banner_before_any_number(write, leak):
     page = write(two_methods(), {'leak': leak})
@@ -201,11 +202,13 @@ def test_one_patient_has_no_interval(write):
     assert not re.search(r'\d\u00a0to\u00a0\d', page.text)
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_the_lower_end_zero_is_shown(write):
     page = write({'uscl': {'last': {0: predictions(SECOND)}}}, resamples=400)
     assert '95 % interval 0.0 to' in page.text
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_only_so_many_errors_are_shown(write, monkeypatch):
     monkeypatch.setattr(evaluation_report, 'MAX_ERRORS', 2)
     page = write({'uscl': {'last': {0: predictions(FIRST)}}})

@@ -16,6 +16,7 @@ from uscl.convert.videos.converter_options import ClipOptions
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import OVERVIEW, convert_sources
 from uscl.core.errors import SourceError
+from uscl.core.plurals import counted
 from uscl.data.annotations import read_annotations, write_annotations
 from uscl.data.frame_shards import STORE
 from uscl.data.video_split import split_videos
