@@ -123,9 +123,8 @@ def check_data(data: PretrainingData, page: Path) -> list[str]:
     first = told[0].message
     errors = sum(finding.severity == ERROR for finding in told)
     warnings = len(told) - errors
-    return [
-        f'check: {counted(errors, "error")}, {counted(warnings, "warning")}, see {page}. First: {first.removeprefix(f"{data.folder}: ")}'
-    ]
+    found = f'{counted(errors, "error")}, {counted(warnings, "warning")}'
+    return [f'check: {found}, see {page}. First: {first.removeprefix(f"{data.folder}: ")}']
 
 
 def _convert(source: Path, folder: Path, options: PretrainingOptions) -> None:
