@@ -13,11 +13,11 @@ EPOCHS := 200
 WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-fast lint docs clean-demo
+.PHONY: help setup demo test test-all lint docs clean-demo
 
 help:
 	@echo "make demo       pretrain on the bundled clips and write $(DEMO)/report.html (about 10 minutes with set-up)"
-	@echo "make test       all tests (USCL_TEST_DATA=DIR adds those on real data); test-fast leaves the slow ones out"
+	@echo "make test       the tests, in minutes; test-all adds the long ones (USCL_TEST_DATA=DIR: on real data, too)"
 	@echo "make lint       ruff, mypy, and which room may import which (needs Python 3.11)"
 	@echo "make docs       the site, in site/"
 
@@ -32,20 +32,17 @@ setup: $(STAMP)
 	@$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 
 demo: setup
-	$(BIN)/python tools/dataset_converters/videos_to_clusters.py demo --out $(DEMO)/data
-	$(BIN)/python tools/train.py configs/uscl/uscl_resnet18_demo.py --work-dir $(DEMO) --resume
-	$(BIN)/python tools/model_converters/export_backbone.py $(DEMO)/epoch_$(EPOCHS).pth $(DEMO)/backbone_torchvision.pth --to torchvision
-	$(BIN)/python tools/analysis/report_pretraining.py configs/uscl/uscl_resnet18_demo.py $(DEMO)/epoch_$(EPOCHS).pth --out $(DEMO)/report.html
+	$(BIN)/uscl pretrain demo --out $(DEMO) --size 64 --epochs $(EPOCHS)
 
 clean-demo:
 	rm -rf $(DEMO)
 
 # Nothing is compiled: the tests run without a compiler.
 test: setup
-	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest $(SPREAD)
-
-test-fast: setup
 	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest $(SPREAD) -m "not slow"
+
+test-all: setup
+	CC=/bin/false CXX=/bin/false $(BIN)/python -m pytest $(SPREAD)
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -1,22 +1,29 @@
 """Fixtures shared by all tests: a small synthetic dataset, and where real data lie."""
 
+import functools
 import gc
+import io
 import logging
 import multiprocessing
 import os
 import socket
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import mmengine.config.utils
+import mmengine.dataset.base_dataset
 import numpy as np
 import pytest
 import torch
 import yapf.yapflib.yapf_api
 from hypothesis import settings
+from matplotlib.figure import Figure
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
-from tested_versions import record_suite
+from PIL import Image
+from tested_versions import pytest_addoption, pytest_terminal_summary  # noqa: F401 (hooks)
 from threadpoolctl import threadpool_limits
 
 from uscl.data.folder_writer import write_data_folder
@@ -32,24 +39,20 @@ LOADING = {
 multiprocessing.set_forkserver_preload(['uscl_plugin'])
 # MMEngine lays out a config, which takes 0.3 s, whenever a run logs or dumps one: nobody reads those of the tests.
 yapf.yapflib.yapf_api.FormatCode = lambda text, **_: (text, True)
+# For every base config of MMDetection it reads the same hundred YAML files, which takes 0.3 s.
+mmengine.config.utils.load = functools.cache(mmengine.config.utils.load)
+# Nothing a test asserts survives a power cut, so its files need not reach the disk. Child processes are unchanged.
+os.fsync = lambda descriptor: None
+# MMEngine collects garbage for every dataset that it serialises, 0.2 s with all hosts imported.
+mmengine.dataset.base_dataset.gc = SimpleNamespace(collect=lambda: None)
+# Workers of a loader that the garbage collector ends are not told so, and the loader waits for each: 5 s by default.
+torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
 
 # The same examples on every machine, however slow: whoever looks for new ones passes --hypothesis-profile=default.
 settings.register_profile('suite', derandomize=True, deadline=None)
 settings.load_profile('suite')
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def pytest_addoption(parser):
-    parser.addoption('--record-versions', metavar='FILE', type=Path, help='where the suite passes, write its row there')
-
-
-def pytest_terminal_summary(terminalreporter, exitstatus, config):
-    if path := config.getoption('record_versions'):
-        is_whole = config.args_source is config.ArgsSource.TESTPATHS and not (
-            config.option.keyword or config.option.markexpr
-        )
-        terminalreporter.write_line(record_suite(path, terminalreporter.stats, is_whole and not exitstatus))
 
 
 def pytest_collection_finish():
@@ -160,6 +163,18 @@ def patients(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """A figure of a page becomes one pixel, as drawing takes half a second; those in files of their own are drawn."""
+    draw, pixel = Figure.savefig, io.BytesIO()
+    Image.new('L', (1, 1)).save(pixel, 'png')
+
+    def savefig(self, file, **options):
+        return file.write(pixel.getvalue()) if isinstance(file, io.BytesIO) else draw(self, file, **options)
+
+    monkeypatch.setattr(Figure, 'savefig', savefig)
+
+
+@pytest.fixture
 def logged():
     """The messages of the current logger."""
     messages = []
@@ -191,10 +206,10 @@ def run_config(clusters, tmp_path):
                 'train_dataloader.dataset.data_root': str(clusters),
                 'train_dataloader.dataset.steps.AntialiasedRandomResizedCrop.scale': 32,
                 'train_dataloader.batch_size': 4,
-                'model.backbone.stem_channels': 8,
-                'model.backbone.base_channels': 8,
-                'model.neck': dict(in_channels=64, hid_channels=64, out_channels=32),
-                'model.head': dict(num_classes=2, in_channels=64),
+                'model.backbone.stem_channels': 16,
+                'model.backbone.base_channels': 16,
+                'model.neck': dict(in_channels=128, hid_channels=64, out_channels=32),
+                'model.head': dict(num_classes=2, in_channels=128),
                 'train_cfg.max_epochs': epochs,
                 'default_hooks.checkpoint.interval': 1,
                 'default_hooks.logger.interval': 1,

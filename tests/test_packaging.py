@@ -21,7 +21,6 @@ SOURCES = ('setup.py', 'MANIFEST.in', 'pyproject.toml', 'README.md', 'LICENSE', 
 FOLDERS = ('configs', 'tools', 'requirements', 'uscl', 'uscl_plugin')
 
 pytest.importorskip('pip', reason='needs pip, to build with')
-pytestmark = pytest.mark.slow
 
 
 def pip(*arguments):
@@ -93,6 +92,7 @@ def test_build_leaves_only_what_git_ignores(source, wheel):
     assert not (source / 'uscl_plugin' / '.mim').exists()
 
 
+@pytest.mark.slow
 def test_source_distribution_builds_the_same_wheel(source, wheel, tmp_path):
     subprocess.run([sys.executable, 'setup.py', '-q', 'sdist', '-d', tmp_path], cwd=source, check=True)
     (archive,) = tmp_path.iterdir()
@@ -110,6 +110,7 @@ def test_configs_of_the_wheel(uscl, installed):
     assert index['Import'] and all((mim / path).is_file() for path in index['Import'])
 
 
+@pytest.mark.slow  # a training in a process of its own
 def test_everything_works_in_another_folder(installed, tmp_path):
     """`uscl doctor --train` runs `uscl train uscl_resnet18_demo …` for a step; then, where do the modules look?"""
     code = """if True:
@@ -141,6 +142,7 @@ print(uscl.__file__, uscl_plugin.__file__)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('host', ['mmpretrain', 'mmdet'])
 def test_hosts_own_tool_trains_a_config_of_the_wheel(host, installed, tmp_path):
     """As MMPretrain's and MMDetection's users start it, far from any clone; `mim` runs the same files."""
@@ -179,6 +181,7 @@ def test_hosts_own_tool_trains_a_config_of_the_wheel(host, installed, tmp_path):
     assert all(str(installed) in path for path in run.stdout.splitlines()[-1].split())
 
 
+@pytest.mark.slow
 def test_editable_install_reads_the_clone(source, tmp_path):
     # Without --ignore-installed, pip would uninstall the package from the environment that runs the tests.
     here = ('--prefix', tmp_path, '--ignore-installed')

@@ -98,10 +98,14 @@ def test_the_pages_loop_trains_with_lightly(tmp_path):
 
 
 def test_transforms_without_mmpretrain_and_mmdet(tmp_path):
+    """They can neither be imported nor found."""
     code = """if True:
-    import warnings
+    import importlib.util
+    find = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, *rest: None if name in ('mmpretrain', 'mmdet') else find(name, *rest)
     import numpy as np
     import uscl_plugin
+    from mmengine.dataset import Compose
     from mmengine.registry import TRANSFORMS, HOOKS
     steps = [dict(type='SampleVideoFrames'), dict(type='LoadVideoFrames'), dict(type='MixFrames', out_dtype='uint8'),
              dict(type='TransformBroadcaster', mapping=dict(img='img'), auto_remap=True,
@@ -111,6 +115,15 @@ def test_transforms_without_mmpretrain_and_mmdet(tmp_path):
     for step in pipeline:
         sample = step(sample)
     assert [view.shape for view in sample['img']] == [(32, 32, 3)] * 2
+    frames = [np.full((4, 6, 3), k, np.uint8) for k in range(3)]
+    steps = [dict(type=name) for name in ('SampleVideoFrames', 'LoadVideoFrames', 'MixFrames', 'PackViews')]
+    packed = Compose(steps)(dict(frames=frames, video_id='v'))
+    first, second = (float(view.unique()) for view in packed['inputs'])
+    ratios = packed['data_samples'].mix_ratios
+    assert abs(first - (1 - ratios[0])) < 1e-5 and abs(second - (1 + ratios[1])) < 1e-5
+    assert [tuple(view.shape) for view in packed['inputs']] == [(3, 4, 6)] * 2
+    assert packed['data_samples'].video_id == 'v'
+    assert not [name for name in sys.modules if name.startswith(('mmpretrain.', 'mmdet.'))]
     assert HOOKS.get('SampleSeedHook') is not None
     """
     run(code, tmp_path, ('mmdet', 'mmpretrain'))

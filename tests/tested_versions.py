@@ -1,6 +1,6 @@
 """The table of tested versions: a suite that passed writes the row of the packages that it ran with.
 
-``python -m pytest --record-versions=docs/tested_versions.md``, as ``.ci/run`` and ``nox`` do. There is one row for each
+``python -m pytest --record-versions=docs/tested_versions.md``, as ``nox`` does. There is one row for each
 family of packages and each Python; a later one takes its place.
 """
 
@@ -56,3 +56,15 @@ def record_suite(path: Path, stats: dict[str, list], has_passed: bool) -> str:
     new = row(*counts[:2])
     path.write_text(replace(path.read_text(encoding='utf-8'), new), encoding='utf-8')
     return f'{path}: ' + ' | '.join(new)
+
+
+def pytest_addoption(parser):
+    parser.addoption('--record-versions', metavar='FILE', type=Path, help='where the suite passes, write its row there')
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    if path := config.getoption('record_versions'):
+        is_whole = config.args_source is config.ArgsSource.TESTPATHS and not (
+            config.option.keyword or config.option.markexpr
+        )
+        terminalreporter.write_line(record_suite(path, terminalreporter.stats, is_whole and not exitstatus))

@@ -1,5 +1,5 @@
 # The paper's method, small enough for two cores and a few minutes: 15 openly licensed lung clips, 64 px.
-# `make demo` converts the clips, trains this, exports the backbone and writes the report.
+# For a first run with `uscl train`; `make demo` makes its own config with `uscl pretrain`.
 _base_ = './uscl_resnet18_1xb32-300e_us4-224px.py'
 
 model = dict(head=dict(num_classes=3))  # covid, pneumonia, regular

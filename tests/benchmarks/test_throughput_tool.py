@@ -9,8 +9,8 @@ from instruments.throughput import FIGURES
 from instruments.throughput_report import named_configs
 
 NARROW = (
-    '--cfg-options model.backbone.stem_channels=8 model.backbone.base_channels=8 model.neck.in_channels=64 '
-    'model.neck.hid_channels=64 model.head.in_channels=64'
+    '--cfg-options model.backbone.stem_channels=16 model.backbone.base_channels=16 model.neck.in_channels=128 '
+    'model.neck.hid_channels=64 model.head.in_channels=128'
 )
 
 

@@ -92,8 +92,9 @@ def test_frames_to_show_are_matching_ones(originals, tmp_path):
     turned = [frame[:, ::-1] for frame in frames[2:6]]
     long, short = read_clips(write_data(tmp_path, {'long': (frames, 'a'), 'short': (turned, 'a')}))
     expected = [(2, 0), (3, 1), (4, 2), (5, 3)]
-    assert duplicates.matching_frames(long, short, mirrored=True) == expected
-    assert duplicates.matching_frames(short, long, mirrored=True) == [(b, a) for a, b in expected]
+    assert duplicates.matching_frames(long, short, mirrored=True, count=4) == expected
+    assert duplicates.matching_frames(short, long, mirrored=True, count=9) == [(b, a) for a, b in expected]
+    assert duplicates.matching_frames(long, short, mirrored=True) == [expected[1], expected[3]]
 
 
 def test_likeness_must_reach_the_threshold(originals, tmp_path):

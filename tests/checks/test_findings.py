@@ -3,10 +3,12 @@ import time
 
 import numpy as np
 import pytest
-from check_data import texture, write_data
+from check_data import alike, texture, write_data
 
 from uscl.checks.check import check_datasets
 from uscl.checks.confounding import guess_class
+from uscl.checks.duplicates import CERTAIN, THRESHOLD, Duplicate
+from uscl.checks.finding import Finding, grouped
 from uscl.checks.sides import shared_ids
 from uscl.data.folds import Folds, write_folds
 from uscl_plugin.evaluation.leaks import equal_clips_leak
@@ -41,11 +43,11 @@ def test_patient_on_two_sides_of_the_split_is_named(tmp_path):
     clips['v9'] = (*clips['v9'][:2], 'p0', 'test')
     [(severity, message)] = found(check_datasets([write_data(tmp_path, clips)]), 'patient on two sides')
     assert severity == 'error'
-    assert all(part in message for part in ("'p0'", 'train (v0, v1)', 'test (v9)', 'the split column'))
+    assert all(part in message for part in ("'p0'", 'train: v0, v1', 'test: v9', 'the split column'))
 
 
 @pytest.mark.parametrize(('test', 'kind', 'names'), [
-    (['v8', 'v1'], 'patient on two sides', ("'p0'", 'train (v0)', 'test (v1)', 'fold 1')),
+    (['v8', 'v1'], 'patient on two sides', ("'p0'", 'train: v0', 'test: v1', 'fold 1')),
     (['v8', 'v0'], 'video on two sides', ("'v0'", 'patient p0', 'train and in test', 'fold 1')),
 ])  # fmt: skip
 def test_leak_in_a_fold_is_named(test, kind, names, tmp_path):
@@ -66,10 +68,10 @@ def test_a_video_on_two_sides(tmp_path):
 
 @pytest.mark.parametrize(('patient', 'split', 'severity', 'says'), [
     ('p9', 'test', 'error', 'in train and in test of the split column'),
-    ('p9', 'train', 'warning', 'of patient p0 and patient p9'),
+    ('p9', 'train', 'warning', 'on the same side, but of different patients'),
     ('p0', 'train', 'warning', 'of the same patient, on the same side'),
-    ('p9', None, 'error', 'of patient p0 and patient p9'),
-    (None, None, 'error', 'patient unknown'),
+    ('p9', None, 'error', 'of different patients'),
+    (None, None, 'error', 'of unknown patients'),
 ])  # fmt: skip
 @pytest.mark.parametrize('kind', ['equal frames', 'near-equal'])
 def test_copy_is_as_bad_as_its_side(patient, split, severity, says, kind, tmp_path):
@@ -79,6 +81,37 @@ def test_copy_is_as_bad_as_its_side(patient, split, severity, says, kind, tmp_pa
     [(got, message)] = found(check_datasets([write_data(tmp_path, clips)]), f'{kind} clips')
     assert got == severity
     assert all(part in message for part in ('v0 (patient p0)', 'copy (', says))
+
+
+def test_pairs_that_only_a_look_can_decide_are_suspects_not_errors(tmp_path):
+    clips = clean()
+    for name, number, patient in (('alike', 1, 'p9'), ('turned', 4, 'p8')):
+        clips[name] = (alike(number, 4, mirrored=name == 'turned'), 'a', patient, 'test')
+    result = check_datasets([write_data(tmp_path, clips)])
+    assert all(THRESHOLD <= pair.similarity < CERTAIN for pair in result.duplicates)
+    assert [pair.kind for pair in result.duplicates] == ['near-equal', 'mirrored']
+    both = found(result, 'suspect copies')
+    assert result.count('error') == 0 and [severity for severity, _ in both] == ['warning'] * 2
+    for (_, message), names in zip(both, (('v1 (', 'alike ('), ('v4 (', 'turned (', 'mirror')), strict=True):
+        assert all(part in message for part in (*names, 'in train and in test of the split column', 'similarity 0.'))
+
+
+@pytest.mark.parametrize(('similarity', 'certain'), [(0.8799, False), (0.9199, False), (0.92, True), (1.0, True)])
+def test_from_092_on_a_copy_is_certain(similarity, certain):
+    assert Duplicate(0, 1, 'near-equal', similarity).is_certain is certain
+
+
+def test_findings_that_differ_in_their_clip_are_one_group():
+    makers = [
+        lambda k: Finding('error', 'still', 'all frames are identical', 'data', f'v{k}', f'{k} frames'),
+        lambda k: Finding('error', 'still', 'all frames are identical', 'other', f'v{k}'),
+        lambda k: Finding('error', 'still', 'another text', 'data', f'v{k}'),
+        lambda k: Finding('note', 'still', 'all frames are identical', 'data', f'v{k}'),
+    ]
+    findings = [make(k) for k in range(3) for make in makers]
+    assert grouped(findings) == [findings[first::4] for first in range(4)]
+    assert findings[0].message == 'data: v0: all frames are identical (0 frames).'
+    assert grouped([]) == []
 
 
 def test_folds_decide_about_copies(tmp_path):

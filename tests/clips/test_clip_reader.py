@@ -189,7 +189,7 @@ class FakeFrame:
         self.index, self.pts = index, pts
 
     def to_ndarray(self, format):
-        return self.index
+        return np.full((1, 1, 3), self.index, np.uint8)
 
 
 class FakePacket(SimpleNamespace):
@@ -220,8 +220,8 @@ def sample_stamps(tmp_path, stamps, rate, declared=0, **packet):
     container = SimpleNamespace(
         streams=SimpleNamespace(video=[stream]), demux=lambda _: iter(packets), format=SimpleNamespace(name='fake')
     )
-    reader = ClipReader(tmp_path / 'clip', fps=5)
-    return list(reader._sample(container, None)), reader.facts
+    reader = ClipReader(tmp_path / 'clip')
+    return [int(frame[0, 0, 0]) for frame in reader._sample(container, 5, None)], reader.facts
 
 
 def test_no_stamps_and_no_rate_assumes_25(tmp_path):

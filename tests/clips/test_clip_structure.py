@@ -43,7 +43,7 @@ def test_a_cut_within_an_mpeg_packet_is_seen(contents, tmp_path, suffix):
 def test_one_lost_byte_is_counted(contents, tmp_path):
     clip = tmp_path / 'cut'
     clip.write_bytes(contents['.avi'][:-1])
-    assert find_missing_end(clip) == 'at least 1 bytes are missing at its end'
+    assert find_missing_end(clip) == 'at least 1 byte missing at its end'
 
 
 def test_mp4_without_index_says_so(contents, tmp_path):
@@ -71,7 +71,7 @@ def test_large_mp4_box_has_64_bit_size(tmp_path):
     clip.write_bytes(struct.pack('>I4s', 8, b'ftyp') + boxes)
     assert find_missing_end(clip) is None
     clip.write_bytes(clip.read_bytes()[:-7])
-    assert find_missing_end(clip) == 'at least 7 bytes are missing at its end'
+    assert find_missing_end(clip) == 'at least 7 bytes missing at its end'
 
 
 def test_gif_with_a_palette_for_every_frame(tmp_path):

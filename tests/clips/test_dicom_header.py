@@ -119,18 +119,18 @@ def write_compressed(path, kind, stored=FRAMES, fragments=1, table='basic', **el
 @pytest.mark.parametrize('kind', ['rle', 'jpeg', 'jpeg 2000'])
 def test_more_frames_than_declared(tmp_path, kind, declared, table):
     path = write_compressed(tmp_path / 'a.dcm', kind, table=table, NumberOfFrames=declared)
-    with pytest.raises(ClipError, match=re.escape(f'the header says {declared or 1} frame')) as caught:
+    with pytest.raises(ClipError, match=re.escape(f'its header says {declared or 1} frame')) as caught:
         list(DicomReader(path))
-    assert caught.value.path == path and 'the file holds 3' in caught.value.reason
+    assert caught.value.path == path and 'it holds 3' in caught.value.reason
     assert len(list(DicomReader(write_compressed(tmp_path / 'a.dcm', kind, table=table)))) == 3
 
 
 @pytest.mark.parametrize('declared', [1, 2, 5])
 def test_uncompressed_files_say_the_same(tmp_path, declared):
     path = write_dicom(tmp_path / 'a.dcm', FRAMES, NumberOfFrames=declared)
-    with pytest.raises(ClipError, match=re.escape(f'the header says {declared} frame')) as caught:
+    with pytest.raises(ClipError, match=re.escape(f'its header says {declared} frame')) as caught:
         list(DicomReader(path))
-    assert 'the file holds 3' in caught.value.reason
+    assert 'it holds 3' in caught.value.reason
 
 
 @pytest.mark.parametrize('kind', ['jpeg', 'jpeg 2000'])
@@ -141,7 +141,7 @@ def test_a_frame_may_have_several_fragments(tmp_path, kind, table):
     np.testing.assert_array_equal(list(DicomReader(path)), whole)
     one = write_compressed(tmp_path / 'c.dcm', kind, FRAMES[:1], 3, table, NumberOfFrames=None)
     np.testing.assert_array_equal(list(DicomReader(one)), whole[:1])
-    with pytest.raises(ClipError, match='the file holds 3'):
+    with pytest.raises(ClipError, match='it holds 3'):
         list(DicomReader(write_compressed(tmp_path / 'd.dcm', kind, fragments=3, table=table, NumberOfFrames=1)))
 
 

@@ -295,16 +295,16 @@ def set_syntax(dataset, uid):
         ('header', 'export it again'),
         ('rle', 'damaged or truncated: 2 of 4 frames could be decoded'),
         ('jpeg', 'damaged or truncated: 3 of 4 frames could be decoded'),
-        ('no pixels', 'it holds no pixel data'),
+        ('no pixels', 'no pixel data'),
         ('photometric', 'its photometric interpretation is not one of MONOCHROME1'),
         ('bits', 'neither 8 nor 16 bits: store it uncompressed'),
-        ('huge', 'wrong size: its header claims 3600000000 pixels a frame'),
-        ('size', 'wrong size: 1024 bytes of pixels, but its header describes 1088'),
+        ('huge', 'wrong size: its header claims 3600000000 pixels per frame'),
+        ('size', 'wrong size: 1024 bytes of pixels, its header says 1088'),
         ('jpeg size', 'export'),
         ('frames', 'damaged or truncated: 4 of 9 frames could be decoded'),
         ('no rows', 'export it again'),
         ('no decoder', 'no decoder for JPEG-LS Lossless Image Compression is installed: pip install pylibjpeg'),
-        ('video', 'which is not read here: store it uncompressed'),
+        ('video', 'which is not supported: store it uncompressed'),
         ('unknown syntax', 'its pixels are in an unknown syntax'),
         ('palette', 'its grey scale or palette cannot be read'),
     ],
@@ -365,12 +365,12 @@ def test_without_pydicom(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('pixel', [(9, 8), (1, 2), (3, 1)])
 def test_square_pixels(tmp_path, pixel):
-    """PixelAspectRatio is height, width of a pixel; heights are kept, and the middle stays in the middle."""
+    """PixelAspectRatio is height, width of a pixel; the axis with too few pixels is enlarged, as in videos."""
     stored = np.zeros((2, 10, 72), np.uint8)
     stored[:, :, 36:] = 200
     got, facts = read(write_dicom(tmp_path / 'a.dcm', stored, PixelAspectRatio=[str(part) for part in pixel]))
-    width = 72 * pixel[1] // pixel[0]
-    assert got.shape == (2, 10, width, 3) and facts['rescaled'] == [f'pixel aspect {pixel[1]}:{pixel[0]}']
+    height, width = max(10, 10 * pixel[0] // pixel[1]), max(72, 72 * pixel[1] // pixel[0])
+    assert got.shape == (2, height, width, 3) and facts['rescaled'] == [f'pixel aspect {pixel[1]}:{pixel[0]}']
     assert (got[:, :, : width // 2 - 2] == 0).all() and (got[:, :, width // 2 + 2 :] == 200).all()
 
 

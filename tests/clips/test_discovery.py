@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from uscl.clips.discovery import find_sources, walk_sources
+from uscl.clips.folder_walk import LEAVES_SOURCE
 from uscl.core.errors import SourceError
 
 
@@ -93,7 +94,7 @@ def test_the_folder_above_an_index_is_refused(tmp_path, names):
         touch(tmp_path, f'{name}/x.mp4')
         (tmp_path / name / 'Index.csv').write_text('path,label,patient_id\nx.mp4,a,\n')
     text = message(2, tmp_path)
-    assert f'did you mean {tmp_path / "blues"}?' in text and all(str(tmp_path / name) in text for name in names)
+    assert all(str(tmp_path / name) in text for name in names)
     assert len(found(tmp_path / 'blues')) == 1
     (tmp_path / 'INDEX.csv').write_text('path,label,patient_id\nblues/x.mp4,a,\n')
     assert found(tmp_path) == [('blues/x.mp4', 'a')]
@@ -107,7 +108,7 @@ def test_links_that_leave_the_source_are_refused(tmp_path):
     (tmp_path / 'src/loop').symlink_to(tmp_path / 'src')
     problems = {source.video_id: source.problem for source in find_sources(tmp_path / 'src').sources}
     assert list(problems) == ['a/folder', 'a/in.mp4', 'a/out.mp4', 'a/x.mp4']
-    assert 'leads out of the source' in problems['a/out.mp4'] and 'leads out of the source' in problems['a/folder']
+    assert problems['a/out.mp4'] == problems['a/folder'] == LEAVES_SOURCE
     assert problems['a/in.mp4'] is None and problems['a/x.mp4'] is None
     (tmp_path / 'link').symlink_to(tmp_path / 'src')
     assert len(find_sources(tmp_path / 'link').sources) == 4
@@ -165,9 +166,9 @@ def test_no_source(tmp_path):
 
 
 def test_nothing_found(tmp_path):
-    assert 'nothing could be read' in message(1, tmp_path)
+    assert str(tmp_path) in message(1, tmp_path)
     (tmp_path / 'index.csv').write_text('path,label,patient_id\n')
-    assert 'nothing could be read' in message(1, tmp_path)
+    assert 'index.csv' in message(1, tmp_path)
 
 
 def test_label_outside_classes(tmp_path):
@@ -202,7 +203,7 @@ def test_indexed_link_that_leaves_the_source_is_refused(tmp_path):
     touch(tmp_path, 'src/x.mp4', 'secret.mp4')
     (tmp_path / 'src/y.mp4').symlink_to(tmp_path / 'secret.mp4')
     (tmp_path / 'src/index.csv').write_text('path,label,patient_id\nx.mp4,,\ny.mp4,,\n')
-    assert 'leads out' in find_sources(tmp_path / 'src').sources[1].problem
+    assert find_sources(tmp_path / 'src').sources[1].problem == LEAVES_SOURCE
     assert find_sources(tmp_path / 'src', follow_links=True).sources[1].problem is None
 
 

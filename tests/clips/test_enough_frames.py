@@ -1,6 +1,3 @@
-from functools import partial
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,24 +5,29 @@ from hypothesis import strategies as st
 from media_clips import index_of, write_clip
 
 from uscl.clips import open_clip
-from uscl.clips.enough_frames import EnoughFrames
+from uscl.clips.clip import Clip
 
 
-class FakeClip:
+class FakeClip(Clip):
     """Frames that are numbers, shown at given times."""
 
-    path = Path('fake')
+    def __init__(self, shown, fps, at_least=1):
+        super().__init__('fake', fps, at_least)
+        self.shown, self.rates = shown, []
 
-    def __init__(self, shown, opened, fps):
-        opened.append(fps)
-        starts = [int(time * fps) for time in shown] if fps else range(len(shown))
-        self.chosen = [k for k, start in enumerate(starts) if k == 0 or start > starts[k - 1]]
-        self.shown, self.times, self.facts = shown, [], {}
+    def chosen(self, fps):
+        starts = [int(time * fps) for time in self.shown] if fps else range(len(self.shown))
+        return [k for k, start in enumerate(starts) if k == 0 or start > starts[k - 1]]
 
-    def __iter__(self):
-        yield from self.chosen
-        self.times = [self.shown[k] for k in self.chosen]
-        self.facts = {'frames_decoded': len(self.shown)}
+    def decode(self, fps):
+        self.rates.append(fps)
+        for k in self.chosen(fps):
+            yield np.full((1, 1), k)
+        self.report([self.shown[k] for k in self.chosen(fps)], frames_decoded=len(self.shown))
+
+
+def numbers(frames):
+    return [int(frame[0, 0]) for frame in frames]
 
 
 @given(
@@ -36,16 +38,14 @@ class FakeClip:
 )
 def test_enough_frames_are_given_and_no_clip_with_enough_is_changed(gaps, fps, count, start):
     shown = [(start + sum(gaps[:k])) / 1000 for k in range(len(gaps) + 1)]
-    opened = []
-    clip = EnoughFrames(partial(FakeClip, shown, opened), fps, count)
-    opened.clear()
-    frames = list(clip)
-    sampled = FakeClip(shown, [], fps).chosen
+    clip = FakeClip(shown, fps, count)
+    frames = numbers(clip)
+    sampled = clip.chosen(fps)
     assert clip.times == [shown[frame] for frame in frames]
     if len(sampled) >= min(count, len(shown)):
-        assert frames == sampled and opened == [fps] and clip.facts == {'frames_decoded': len(shown)}
+        assert frames == sampled and clip.rates == [fps] and clip.facts == {'frames_decoded': len(shown)}
         return
-    assert opened == [fps, None] and len(frames) == min(count, len(shown))
+    assert clip.rates == [fps, None] and len(frames) == min(count, len(shown))
     assert (frames[0], frames[-1]) == (0, len(shown) - 1) and len(set(np.diff(frames))) <= 2
     points = np.linspace(0, len(shown) - 1, len(frames))  # each frame is the nearest to its point; two may be as near
     assert np.abs(np.array(frames) - points).max() <= 0.5 + 1e-9
@@ -58,14 +58,14 @@ def test_frames_are_handed_on_before_the_clip_ends():
     seen = []
 
     class Watched(FakeClip):
-        def __iter__(self):
-            for frame in super().__iter__():
-                seen.append(frame)
+        def decode(self, fps):
+            for frame in super().decode(fps):
+                seen.extend(numbers([frame]))
                 yield frame
 
-    frames = iter(EnoughFrames(partial(Watched, [k / 10 for k in range(50)], []), 10, 8))
-    assert (next(frames), seen) == (0, list(range(8)))
-    assert [next(frames) for _ in range(9)] == list(range(1, 10)) and seen == list(range(10))
+    frames = iter(Watched([k / 10 for k in range(50)], 10, 8))
+    assert (numbers([next(frames)]), seen) == ([0], list(range(8)))
+    assert numbers(next(frames) for _ in range(9)) == list(range(1, 10)) and seen == list(range(10))
 
 
 class TestOpenClip:

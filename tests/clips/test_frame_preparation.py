@@ -81,5 +81,5 @@ def test_a_clip_that_would_fill_the_memory(monkeypatch):
     monkeypatch.setattr(frame_preparation, 'MOST_BYTES', 5 * 10 * 15)
     assert len(prepare_clip(frames, 10)) == 5
     monkeypatch.setattr(frame_preparation, 'MOST_BYTES', 5 * 10 * 15 - 1)
-    with pytest.raises(ValueError, match='more than the 749 bytes'):
+    with pytest.raises(ValueError, match='more than 749 bytes'):
         prepare_clip(frames, 10)

@@ -80,10 +80,9 @@ def test_what_is_not_read_is_counted_by_kind(tmp_path):
     touch(tmp_path, '.hidden', 'b/Thumbs.db', 'b/desktop.ini', '.DS_Store', '.git/config')
     findings = find_sources(tmp_path)
     said = findings.describe_ignored()
-    assert said.startswith('12 files ignored: 4 texts beside the clips, 3 .docx, ')
+    assert said.startswith('12 files ignored: 4 documents beside the clips, 3 .docx, ')
     assert all(
-        part in said
-        for part in ('1 .zip (unpack it)', '1 .gz (unpack it)', '2 files of unknown kind', '1 .xlsx (a list')
+        part in said for part in ('1 .zip (unpack it)', '1 .gz (unpack it)', '2 files of unknown kind', '1 .xlsx (save')
     )
     reasons = {file.path: file.reason for file in findings.ignored}
     assert reasons['b/more.zip'] == 'ignored: .zip, unpack it' and reasons['b/3.docx'] == 'ignored: .docx'

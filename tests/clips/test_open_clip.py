@@ -10,7 +10,7 @@ import pytest
 from media_clips import CODECS, draw, index_of, write_clip, write_frames
 from PIL import Image
 
-from uscl.clips import open_clip, readers
+from uscl.clips import clip, open_clip
 from uscl.clips.frame_limits import LARGEST_FRAME
 from uscl.core.errors import ClipError
 
@@ -90,7 +90,7 @@ class TestVideos:
     def test_it_can_be_read_again_and_is_not_done_before_its_end(self, tmp_path):
         clip = open_clip(write_clip(tmp_path / 'a.mp4', 6, 25))
         next(iter(clip))
-        assert clip.facts == {} and clip.times == []
+        assert clip.facts == {} and clip.times is None
         first, second = list(clip), list(clip)
         np.testing.assert_array_equal(first, second)
         assert len(clip.times) == 6 and all(after > before for before, after in pairwise(clip.times))
@@ -197,7 +197,7 @@ class TestImages:
         Image.fromarray(draw(5)).save(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         reason = refusal(path)
-        assert reason.startswith('not an image that can be read (') and reason.endswith('): copy or download it again')
+        assert reason.startswith('it cannot be read (') and reason.endswith('): replace or remove it')
         reason = refusal(tmp_path)
         assert reason.startswith(f'image a{suffix} cannot be read (') and reason.endswith('): replace or remove it')
 
@@ -239,7 +239,7 @@ class TestRefusals:
     def test_a_pipe_is_not_waited_for(self, tmp_path):
         for name in ('a', 'a.mp4', 'a.png', 'a.dcm'):
             os.mkfifo(tmp_path / name)
-            assert refusal(tmp_path / name) == 'neither a file nor a folder: give a clip'
+            assert refusal(tmp_path / name) == 'it is neither a file nor a folder: give a clip'
 
     @pytest.mark.parametrize('cut', [0.3, 0.8])
     def test_a_cut_video(self, tmp_path, cut):
@@ -250,7 +250,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize('fps', [0, -1, float('nan'), float('inf')])
     def test_rates(self, tmp_path, fps):
-        with pytest.raises(ValueError, match=r'fps should be above 0, got .*: give frames a second, or None'):
+        with pytest.raises(ValueError, match='fps should be above 0'):
             open_clip(tmp_path, fps)
 
 
@@ -272,10 +272,10 @@ class TestLimits:
             from dicom_files import write_dicom
 
             write_dicom(path, np.zeros((6, 8, 8), np.uint8))
-        monkeypatch.setattr(readers, 'MOST_FRAMES', 6)
+        monkeypatch.setattr(clip, 'MOST_FRAMES', 6)
         assert len(read(path)[0]) == 6
-        monkeypatch.setattr(readers, 'MOST_FRAMES', 5)
-        assert refusal(path).startswith('more than the 5 frames that are read')
+        monkeypatch.setattr(clip, 'MOST_FRAMES', 5)
+        assert refusal(path).startswith('it has more than 5 frames')
         if kind in ('video', 'dicom'):
             assert len(read(path, 5)[0]) == 2  # what counts is what is given
 
@@ -283,7 +283,7 @@ class TestLimits:
     def test_pixels_of_an_image(self, tmp_path, side):
         Image.new('1', (side, side)).save(tmp_path / 'a.png')
         for path in (tmp_path / 'a.png', tmp_path):
-            assert f'more than the {LARGEST_FRAME} ' in refusal(path)
+            assert f'more than {LARGEST_FRAME}' in refusal(path)
 
 
 def test_the_same_frames_from_every_kind(tmp_path):

@@ -76,7 +76,7 @@ def test_words_for_nothing_are_unknown_and_counted(tmp_path):
         (None, 'p1', None),
         ('nancy', None, 'train'),
     ]
-    assert ': 5, the first in row 2' in warning and str(index) in warning
+    assert '5 cells, first in row 2' in warning and str(index) in warning
     rows, _ = read_index(index, tmp_path, ['None', 'nancy'])  # a class, if somebody says so
     assert [row['label'] for row in rows] == [None, 'None', 'nancy']
     index.write_text(HEAD + 'a,x,p1,\n')
@@ -102,9 +102,9 @@ def test_index_in_any_case(tmp_path, name):
 
 def test_missing_column(tmp_path):
     text = message(tmp_path, 'name;label;patient_id\nx;y;z\n')
-    assert 'lacks the column path; it has name, label, patient_id' in text
-    assert 'lacks the column patient_id; it has label, path:' in message(tmp_path, 'label,path\nx,y\n')
-    assert 'it has none' in message(tmp_path, '')
+    assert 'lacks path among its columns name, label, patient_id' in text
+    assert 'lacks patient_id among its columns label, path:' in message(tmp_path, 'label,path\nx,y\n')
+    assert '(none)' in message(tmp_path, '')
 
 
 def test_column_that_is_there_twice(tmp_path):
@@ -127,12 +127,12 @@ def test_path_outside_the_source(tmp_path, path):
 
 
 def test_duplicate_path(tmp_path):
-    assert "row 4: 'a/x.mp4' is listed in row 2" in message(tmp_path, HEAD + 'a/x.mp4,,,\nb,,,\na/./x.mp4,,,\n')
+    assert "row 4: 'a/x.mp4' is already in row 2" in message(tmp_path, HEAD + 'a/x.mp4,,,\nb,,,\na/./x.mp4,,,\n')
 
 
 def test_label_outside_classes(tmp_path):
     text = message(tmp_path, HEAD + 'x.mp4,,,\ny.mp4,Cov,,\n', classes=['cov', 'reg'])
-    assert "row 3: label 'Cov' of y.mp4 is not one of --classes cov reg" in text
+    assert "row 3: label 'Cov' is not one of --classes cov reg" in text
 
 
 @pytest.mark.parametrize('content', [b'PK\x03\x04\0\0workbook', b'path,label,patient_id\n\x81.mp4,,\n'])

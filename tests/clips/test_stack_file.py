@@ -202,7 +202,7 @@ def test_pixels_that_are_not_numbers(tmp_path):
     values = noise().astype(np.float32)
     np.testing.assert_array_equal(read(write_timed(tmp_path / 'a.nrrd', values))[0][..., 0], scaled(values))
     values[2, 3, 4] = np.inf
-    assert refusal(write_timed(tmp_path / 'a.nrrd', values)).startswith('it has pixels that are not numbers')
+    assert refusal(write_timed(tmp_path / 'a.nrrd', values)).startswith('some pixels are not numbers')
 
 
 @pytest.mark.parametrize('sizes', [(300000, 2000, 1, 7), (3000, 2000, 1, 70000)])
@@ -211,7 +211,7 @@ def test_claims_that_would_fill_the_memory(tmp_path, sizes):
         write_meta(tmp_path / 'a.mha', noise(), sizes=sizes),
         write_nrrd(tmp_path / 'a.nrrd', noise(), 'content: x', sizes=sizes),
     ):
-        assert 'claims' in refusal(path)
+        assert 'more than' in refusal(path)
 
 
 @pytest.mark.parametrize('name', ['../a.raw', 'LIST', 'a%03d.raw 1 7 1', 'absent.raw', 'x' * 300])
@@ -224,7 +224,7 @@ def test_pixels_elsewhere_are_not_opened(tmp_path, suffix, name):
     path = path.rename(path.with_suffix(suffix))
     assert stack_files(path) == [path, folder / 'a.raw']
     path.write_text(path.read_text().replace('a.raw', name))
-    assert refusal(path).startswith(('its pixels are not in one file beside it', 'it cannot be opened'))
+    assert refusal(path).startswith(('its pixels are not in one file', 'it cannot be opened'))
 
 
 def test_suffixes(tmp_path):

@@ -9,7 +9,7 @@ from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
-from uscl.data.subsets import stratified_subset
+from uscl.data.selection import stratified_subset
 from uscl.data.video_split import split_videos
 from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
 

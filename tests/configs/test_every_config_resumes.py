@@ -91,7 +91,21 @@ def compare(cfg, tmp_path, workers=(0, 0, 0)):
     return assert_same_run(straight, run(cfg, stopped, workers=workers[2]))
 
 
-@pytest.mark.parametrize('path', [p for p in distinct_pretraining() if '50_' not in p.stem], ids=lambda path: path.stem)
+def by_method():
+    """Of the configs that run the same code, the first; the others are slow, as resuming depends on the code alone."""
+    found = {}
+    for path in distinct_pretraining():
+        cfg = Config.fromfile(path)
+        steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
+        found.setdefault((cfg.model.type, cfg.model.data_preprocessor.type, str(steps)), []).append(path)
+    return [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path != paths[0]))
+        for paths in found.values()
+        for path in paths
+    ]
+
+
+@pytest.mark.parametrize('path', by_method())
 def test_pretraining(path, clusters, tmp_path):
     cfg = Config.fromfile(path)
     small_pretraining(cfg, str(clusters))
@@ -102,8 +116,11 @@ def test_pretraining(path, clusters, tmp_path):
         assert any('ensemble' in name or 'targets' in name for name in names)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('workers', [(0, 1, 3), (1, 3, 0), (3, 0, 1)], ids=str)
+@pytest.mark.parametrize(
+    'workers',
+    [(1, 3, 0), *(pytest.param(workers, marks=pytest.mark.slow) for workers in [(0, 1, 3), (3, 0, 1)])],
+    ids=str,
+)
 def test_whatever_the_workers(workers, clusters, tmp_path):
     cfg = Config.fromfile(ROOT / 'uscl/uscl_resnet18_1xb32-300e_us4-224px.py')
     small_pretraining(cfg, str(clusters))
@@ -130,7 +147,6 @@ def test_classification(make_clusters, tmp_path, weights):  # noqa: F811
     compare(cfg, tmp_path)
 
 
-@pytest.mark.slow
 def test_detection(lesions, tmp_path, weights):  # noqa: F811
     pytest.importorskip('mmdet')
     cfg = Config.fromfile(ROOT / 'udiat_b/mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.py')

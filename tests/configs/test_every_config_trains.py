@@ -1,7 +1,9 @@
 """Every config trains two iterations. Those that are the same but for the data they name are trained once."""
 
+import functools
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpretrain.models import ResNet
 
 from uscl.data.fold_making import make_folds
 from uscl.data.folds import write_folds
@@ -17,6 +20,7 @@ from uscl_plugin.datasets.pipeline_settings import set_input_size
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 
 ROOT = Path(__file__).parents[2] / 'configs'
+NARROW = dict(base_channels=16, stem_channels=16)  # of 64
 WITHOUT_MODEL = {'spg_in_mmdet_pipeline'}
 
 
@@ -25,6 +29,7 @@ def configs(*folders):
     return [path for path in paths if path.stem not in WITHOUT_MODEL]
 
 
+@functools.cache
 def distinct_pretraining():
     """One path of those whose configs are the same once they are made small."""
     texts = {}
@@ -48,6 +53,28 @@ def small_loaders(cfg, **data):
         cfg.pop(name, None)
 
 
+def narrow(model):
+    """A quarter of the channels. With 8, torch's 1x1 convolution of stride 2 (channels last, CPU) corrupts memory."""
+    model.backbone.update(NARROW)
+    for name in ('neck', 'head'):
+        if model.get(name, {}).get('in_channels') in (512, 2048):  # of depth 18 and 50
+            model[name].in_channels //= 4
+
+
+def narrow_detector(model):
+    model.backbone.update(NARROW)
+    model.neck.update(in_channels=[16, 32, 64, 128], out_channels=16)
+    model.rpn_head.update(in_channels=16, feat_channels=16)
+    model.roi_head.bbox_head.update(in_channels=16, fc_out_channels=16)
+    if 'mask_head' in model.roi_head:
+        model.roi_head.mask_head.update(in_channels=16, conv_out_channels=16)
+    for name in ('bbox_roi_extractor', 'mask_roi_extractor'):
+        if name in model.roi_head:
+            model.roi_head[name].out_channels = 16
+    model.train_cfg.rcnn.sampler.num = 8
+    model.train_cfg.rpn_proposal.max_per_img = 50
+
+
 def small_pretraining(cfg, data):
     views = 1 if cfg.train_dataloader.batch_size == 64 else 2
     dataset = cfg.train_dataloader.dataset
@@ -57,6 +84,7 @@ def small_pretraining(cfg, data):
     set_input_size(dataset, 32)
     if 'num_classes' in cfg.model.get('head', {}):
         cfg.model.head.num_classes = 2
+    narrow(cfg.model)
     if 'queue_len' in cfg.model:
         cfg.model.queue_len = 8
     if cfg.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():  # MMEngine refuses it there
@@ -70,6 +98,7 @@ def small_classification(cfg, data, weights):
     cfg.train_dataloader.update(batch_size=4)
     cfg.train_dataloader.dataset.update(frames_per_video=1, classes=['a', 'b', 'c'])
     set_input_size(cfg.train_dataloader.dataset, 32)
+    narrow(cfg.model)
     small_start(cfg, weights)
     cfg.train_cfg = dict(by_epoch=True, max_epochs=1)
     small_loaders(cfg, data_root=data)
@@ -77,7 +106,7 @@ def small_classification(cfg, data, weights):
 
 def small_detection(cfg, data, weights):
     cfg.train_dataloader.dataset.steps = dict(Resize=dict(scale=(128, 128)))
-    cfg.model.train_cfg.rcnn.sampler.num = 8
+    narrow_detector(cfg.model)
     small_start(cfg, weights)
     cfg.train_cfg.max_epochs = 1
     small_loaders(cfg, data_root=data)
@@ -94,8 +123,9 @@ def small_start(cfg, weights):
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp('weights')
+    network = ResNet(18, out_indices=(3,), zero_init_residual=False, **NARROW)
     for mean in (127.5, 123.675):
-        write_backbone(folder / f'start_{mean}.pth', load_backbone('random'))
+        write_backbone(folder / f'start_{mean}.pth', replace(load_backbone('random'), network=network))
     return folder / 'start'
 
 

@@ -136,8 +136,8 @@ def arguments(clusters, work_dir, epochs):
         str(FOLDER / 'uscl_resnet18_demo.py'), '--work-dir', str(work_dir), *['--resume'] * (epochs > 1),
         '--cfg-options', f'train_dataloader.dataset.data_root={clusters}', 'train_dataloader.batch_size=4',
         'model.head.num_classes=2', f'train_cfg.max_epochs={epochs}',
-        'default_hooks.checkpoint.interval=1', 'model.backbone.base_channels=8', 'model.backbone.stem_channels=8',
-        'model.neck.in_channels=64', 'model.head.in_channels=64',
+        'default_hooks.checkpoint.interval=1', 'model.backbone.base_channels=16', 'model.backbone.stem_channels=16',
+        'model.neck.in_channels=128', 'model.head.in_channels=128',
     ]  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def hostile_cases(mark: Path) -> dict:
 def test_anything_else_is_refused_and_not_run(name, protocol, tmp_path):
     value, refused = hostile_cases(tmp_path / 'was-run')[name]
     path = dump(tmp_path / 'bad.pkl', value, protocol)
-    with pytest.raises(SourceError, match=rf'bad\.pkl is refused: it asks for .*({refused})') as caught:
+    with pytest.raises(SourceError, match=rf'bad\.pkl is refused, .*({refused})') as caught:
         load_arrays(path)
     assert '\n' not in str(caught.value) and caught.value.exit_code == 1
     assert not (tmp_path / 'was-run').exists()
@@ -189,10 +189,10 @@ def test_damaged_files(protocol, tmp_path):
     content = pickle.dumps((np.arange(2000.0), [1, 2]), protocol)
     for length in (0, 1, 30, len(content) // 2, len(content) - 1):
         (tmp_path / 'cut.pkl').write_bytes(content[:length])
-        with pytest.raises(SourceError, match=r'cut\.pkl is not a whole pickle of arrays .*copy or download it again'):
+        with pytest.raises(SourceError, match=r'cut\.pkl is not a pickle of arrays'):
             load_arrays(tmp_path / 'cut.pkl')
     (tmp_path / 'cut.pkl').write_text('hello')
-    with pytest.raises(SourceError, match=r'not a whole pickle'):
+    with pytest.raises(SourceError, match='not a pickle'):
         load_arrays(tmp_path / 'cut.pkl')
 
 

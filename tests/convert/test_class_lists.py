@@ -30,7 +30,7 @@ def test_header_of_a_list_is_harmless(tmp_path):
 def test_image_in_both_lists(tmp_path):
     (tmp_path / 'Benign.txt').write_text('1\n2\n')
     (tmp_path / 'Malignant.txt').write_text('000002.png\n')
-    with pytest.raises(SourceError, match=r'image 2 is listed as benign and as malignant'):
+    with pytest.raises(SourceError, match=r'image 2 is listed as benign and malignant'):
         read_class_lists(tmp_path)
 
 

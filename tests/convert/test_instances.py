@@ -103,7 +103,7 @@ def test_what_is_refused(tmp_path):
     save(tmp_path / 'images/a.png', scan())
     save(tmp_path / 'masks/a.png', blobs((5, 5, 9, 9), size=(30, 41)))
     (source,) = find_lesions('pairs', tmp_path, with_classes=False)[0]
-    with pytest.raises(ValueError, match=r'it has 40x30 pixels and its mask a\.png 41x30: sizes should agree'):
+    with pytest.raises(ValueError, match=r'it has 40x30 pixels, its mask a\.png 41x30'):
         read_lesions(tmp_path, source, coloured=False, min_area=20)
     (tmp_path / 'masks/a.png').write_bytes(b'')
     with pytest.raises(ValueError, match=r'a\.png cannot be read'):

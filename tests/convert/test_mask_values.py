@@ -59,7 +59,7 @@ def test_noise_is_no_lesion():
 def test_a_grey_lesion_is_refused_and_a_white_one_kept(place, grey, scale):
     mask = WHITE.astype(np.uint16) * scale
     mask[place] = grey * scale
-    with pytest.raises(ValueError, match=r'grey.*not clear'):
+    with pytest.raises(ValueError, match='grey'):
         number_lesions(mask, False, 20)
     np.testing.assert_array_equal(number_lesions(mask, False, 30) > 0, DISC | (place & (grey > 127)))  # too small
     mask[place] = 255 * scale
@@ -71,20 +71,20 @@ def test_a_grey_lesion_is_refused_and_a_white_one_kept(place, grey, scale):
 def test_a_grey_lesion_that_was_compressed_is_refused(grey, is_jpeg):
     mask = WHITE.copy()
     mask[93:118, 118:155] = grey
-    with pytest.raises(ValueError, match=r'pixels of grey'):
+    with pytest.raises(ValueError, match='of grey'):
         number_lesions(through_jpeg(mask, 75), is_jpeg, 20)
 
 
 @pytest.mark.parametrize(
     ('pixels', 'is_jpeg', 'what'),
     [
-        (DISC * 1, True, 'a JPEG does not keep'),
+        (DISC * 1, True, 'in a JPEG'),
         (SPREAD * 7, False, 'scattered like noise'),
         (WHITE // 10 + SPREAD, False, 'scattered like noise'),
-        (np.where(DISC, np.nan, 0), False, 'no numbers'),
-        (DISC * -1, False, 'below 0'),
+        (np.where(DISC, np.nan, 0), False, 'not numbers'),
+        (DISC * -1, False, 'negative values'),
         (np.random.default_rng(0).integers(20, 120, (90, 90)), False, 'grey'),
-        (TWO_COLOURS, False, 'pixels between them'),
+        (TWO_COLOURS, False, 'mixed colour'),
     ],
 )
 def test_what_is_ambiguous(pixels, is_jpeg, what):

@@ -3,7 +3,7 @@ import pytest
 from lesion_folders import GREEN, RED, blobs, paint, save
 from PIL import Image
 
-from uscl.convert.lesions.masks import read_colour_mask, read_image, read_mask
+from uscl.convert.lesions.masks import read_colour_mask, read_mask
 
 TRUTH = blobs((5, 6, 12, 14), (20, 30, 8, 8)) > 0
 
@@ -102,7 +102,7 @@ def hidden_colours(path):
     [
         ('m.tif', two_pages, '2 pages'),
         ('m.png', hidden_palette, 'a palette with one colour for several values'),
-        ('m.png', hidden_colours, 'colours, but is wholly transparent'),
+        ('m.png', hidden_colours, 'colours, but is fully transparent'),
         ('m.png', lambda path: save(path, blobs((2, 2, 9, 9)) // 5), r'81 pixels of grey \(about 51 of '),
     ],
 )
@@ -183,7 +183,7 @@ def test_jpeg_with_touching_colours(tmp_path, quality, subsampling):
 @pytest.mark.parametrize('colour', [(255, 255, 255), (255, 255, 0), (0, 0, 255), (200, 180, 250)])
 def test_other_colours_are_refused_unless_small(tmp_path, colour):
     path = save(tmp_path / 'm.png', paint((GREEN, 2, 3, 10, 9), (colour, 20, 20, 5, 5)))
-    with pytest.raises(ValueError, match=r'25 pixels that are neither green \(benign\) nor red \(malignant\)'):
+    with pytest.raises(ValueError, match=r'25 pixels neither green \(benign\) nor red \(malignant\)'):
         read_colour_mask(path, 20)
     assert read_colour_mask(path, 26)['benign'][2:12, 3:12].all()
 
@@ -191,11 +191,11 @@ def test_other_colours_are_refused_unless_small(tmp_path, colour):
 def test_damaged_file(tmp_path):
     path = save(tmp_path / 'm.png', np.random.default_rng(0).integers(0, 255, (60, 60)))
     path.write_bytes(path.read_bytes()[:1500])
-    with pytest.raises(ValueError, match=r'm\.png cannot be read \(.+\): is it complete\?'):
-        read_image(path)
+    with pytest.raises(ValueError, match=r'm\.png cannot be read'):
+        read_mask(path, 20)
     path.write_text('no image')
     with pytest.raises(ValueError, match=r'm\.png cannot be read'):
-        read_image(path)
+        read_mask(path, 20)
 
 
 def test_orientation_is_that_of_opencv(tmp_path):

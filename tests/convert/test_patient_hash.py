@@ -50,7 +50,7 @@ def test_salt_file_is_made_for_the_owner_only_and_used_again(tmp_path):
         salt, note = read_salt(path, tmp_path / 'out')
     finally:
         os.umask(previous)
-    assert len(salt) == 64 and 'made the salt file' in note and salt.decode() not in note
+    assert len(salt) == 64 and 'created the salt file' in note and salt.decode() not in note
     if os.name == 'posix':
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_salt(path, tmp_path / 'out') == (salt, None)
@@ -72,7 +72,7 @@ def test_salt_from_the_environment(tmp_path, monkeypatch):
 def test_empty_or_short_salt_is_refused(tmp_path, monkeypatch, content, origin):
     monkeypatch.setenv(SALT_VARIABLE, content)
     (tmp_path / 'salt').write_text(content)
-    with pytest.raises(SourceError, match='has 5 bytes' if content == 'k9k9k' else 'is empty') as caught:
+    with pytest.raises(SourceError, match='has 5 bytes' if content == 'k9k9k' else 'has 0 bytes') as caught:
         read_salt(tmp_path / 'salt' if origin == 'file' else None, tmp_path / 'out')
     assert 'k9k9k' not in str(caught.value)
 
@@ -81,7 +81,7 @@ def test_no_salt_and_misplaced_salt(tmp_path, monkeypatch):
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
     with pytest.raises(SourceError, match='--salt-file FILE'):
         read_salt(None, tmp_path)
-    with pytest.raises(SourceError, match='lies in the dataset folder'):
+    with pytest.raises(SourceError, match='is in the data folder'):
         read_salt(tmp_path / 'out/salt', tmp_path / 'out')
     with pytest.raises(SourceError, match='cannot be used'):
         read_salt(tmp_path / 'absent/salt', tmp_path / 'out')
@@ -143,11 +143,11 @@ def test_names_that_tell_are_warned_about_without_telling(scans):
     (scans / 'index.csv').write_text('path,label,patient_id\ndoe/DOE_1.dcm,doe,PAT-1\n')
     _, warnings = protect_sources(find_sources(scans).sources)
     assert warnings == [
-        'names of files or folders of DICOM files hold what their headers call PatientName in 1: rename them, or use '
-        '--hash-names.',
-        'labels of DICOM files hold what their headers call PatientName in 1: rename the class folders, or give an '
-        'index.csv.',
-        'ids in the index of DICOM files hold what their headers call PatientID in 1: use --hash-patients.',
+        'names of files or folders of DICOM files contain elements of their headers (PatientName in 1): rename them, '
+        'or use --hash-names.',
+        'labels of DICOM files contain elements of their headers (PatientName in 1): rename the class folders, or give '
+        'an index.csv.',
+        'ids in the index of DICOM files contain elements of their headers (PatientID in 1): use --hash-patients.',
     ]
     (scans / 'index.csv').unlink()
     _, warnings = protect_sources(find_sources(scans).sources, Pseudonyms(SALT), True, True)
@@ -197,7 +197,7 @@ def test_patient_of_the_index_is_that_of_all_files_of_a_patient(scans, hash_pati
     assert not any('several patients' in warning for warning in warnings)
     (scans / 'index.csv').write_text('path,label,patient_id\na/w.dcm,,one\na/y.dcm,,two\n')
     _, warnings = protect_sources(find_sources(scans).sources, Pseudonyms(SALT), hash_patients)
-    assert [warning for warning in warnings if 'gives 1 of the PatientIDs' in warning and 'PAT' not in warning]
+    assert [warning for warning in warnings if '1 PatientID' in warning and 'PAT' not in warning]
 
 
 def test_names_in_two_unicode_forms_are_two_videos():

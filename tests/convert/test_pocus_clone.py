@@ -110,12 +110,12 @@ def test_prefix_is_check_and_fallback(make_clone):
     clips = found(clone)
     assert clips['convex/Reg_x.mp4'][0] is None
     assert 'its name says regular, row 2 of dataset_metadata.csv says pneumonia' in clips['convex/Reg_x.mp4'][2]
-    assert "row 3 of dataset_metadata.csv gives it the unknown label 'lung'" in clips['convex/Cov_y.mp4'][2]
+    assert "row 3 of dataset_metadata.csv has the unknown label 'lung'" in clips['convex/Cov_y.mp4'][2]
     assert clips['convex/Pneu_z.mp4'] == ('pneumonia', 'pocus_3', None)
     assert clips['convex/Reg_new.mp4'] == ('regular', None, None)
-    assert clips['convex/Region.mp4'][0] is None and 'no prefix Cov, Pneu, Reg or Vir' in clips['convex/Region.mp4'][2]
+    assert clips['convex/Region.mp4'][0] is None and 'a prefix Cov, Pneu, Reg or Vir' in clips['convex/Region.mp4'][2]
     (remark,) = find_clips(clone).warnings
-    assert remark.startswith('clips that match no single row') and remark.endswith(
+    assert remark.startswith('clips without a unique row') and remark.endswith(
         ': pocus_videos/convex/Reg_new.mp4, pocus_videos/convex/Region.mp4'
     )
 
@@ -157,8 +157,8 @@ def test_promised_clips_that_are_absent(make_clone):
     rows = [row('Cov_here'), row('Cov_gone'), row('Cov_private', here='No'), row('Cov_unused', location='not used')]
     rows += [row('Cov_still', kind='image')]
     assert find_clips(make_clone(rows, 'convex/Cov_here.mp4'), probe='linear').warnings == [
-        'clips of other probes, left out (--probe linear): 1',
-        'clips that dataset_metadata.csv places in pocus_videos, but are not there: Cov_gone',
+        'clips from other probes, left out (--probe linear): 1',
+        'clips that should be in pocus_videos according to dataset_metadata.csv: Cov_gone',
     ]
 
 
@@ -167,7 +167,7 @@ def test_wrong_sources(make_clone, tmp_path):
     with pytest.raises(SourceError, match=r'empty holds neither pocus_videos/ with dataset_metadata\.csv nor covid_d'):
         find_clips(tmp_path / 'empty')
     clone = make_clone([row('Cov_a')])
-    with pytest.raises(SourceError, match=r'no clip found in .*pocus_videos') as caught:
+    with pytest.raises(SourceError, match='pocus_videos holds no clip') as caught:
         find_clips(clone)
     assert caught.value.exit_code == 1
     make_clone([], 'convex/Cov_a.mp4')

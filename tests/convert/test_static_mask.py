@@ -84,7 +84,7 @@ def test_picture_shows_where_and_does_not_repeat_the_text():
 @pytest.mark.parametrize(
     ('frames', 'message'),
     [
-        ([np.full((9, 9, 3), 7, np.uint8)] * 20, '100.0 % of it never moves'),
+        ([np.full((9, 9, 3), 7, np.uint8)] * 20, '100.0 % never moves'),
         (scan(2)[0], '2 frame'),
         ([], '0 frame'),
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], 'differ in size'),

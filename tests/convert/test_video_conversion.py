@@ -183,7 +183,7 @@ def test_a_folder_of_an_older_version_is_refused(source, tmp_path):
     out.mkdir()
     old = '{"metainfo": {"dataset_type": "VideoClusters", "format_version": 1, "classes": []}, "data_list": []}'
     (out / 'annotations.json').write_text(old)
-    with pytest.raises(SourceError, match=r'version 1.*reads version 2.*Nothing was written there: give another --out'):
+    with pytest.raises(SourceError, match=r'version 1.*reads version 2.*Nothing was written: give another --out'):
         convert(source, out)
     assert [path.name for path in out.iterdir()] == ['annotations.json']
 
@@ -281,7 +281,7 @@ def test_out_is_a_file(source, tmp_path):
 
 def start_slowly(source, out, monkeypatch):
     """Start a run in a process group of its own that takes 0.2 s a frame; return when the second video is under way."""
-    original = frame_decoding.shrink
+    original = frame_decoding.prepare_frame
 
     def shrink_slowly(*args):
         time.sleep(0.2)
@@ -293,7 +293,7 @@ def start_slowly(source, out, monkeypatch):
         sys.exit(as_command()(convert)(source, out))
 
     with monkeypatch.context() as patch:
-        patch.setattr(frame_decoding, 'shrink', shrink_slowly)
+        patch.setattr(frame_decoding, 'prepare_frame', shrink_slowly)
         process = multiprocessing.get_context('fork').Process(target=run)
         process.start()
     deadline = time.monotonic() + 30

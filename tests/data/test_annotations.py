@@ -37,7 +37,7 @@ def test_a_refused_write_keeps_the_old_file(tmp_path):
 
 
 def test_missing_file_names_the_converter(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'nowhere/annotations.json .*videos_to_clusters'):
+    with pytest.raises(FileNotFoundError, match=r'nowhere/annotations.json .*uscl convert clips'):
         read_annotations(tmp_path / 'nowhere' / 'annotations.json')
 
 

@@ -205,4 +205,4 @@ def test_what_has_one_meaning_is_repaired(clean, position):
 def test_the_area_of_a_box(clean):
     entry = clean['annotations'][0]
     del entry['segmentation'], entry['area']
-    assert repair_coco(clean) == ['computed area of 1 annotations'] and entry['area'] == 300
+    assert repair_coco(clean) == ['computed area of 1 annotation'] and entry['area'] == 300

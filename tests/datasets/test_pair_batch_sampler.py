@@ -23,7 +23,7 @@ def test_the_dropped_video_is_counted_in_the_log(caplog, monkeypatch):
     PairBatchSampler(SequentialSampler(range(8)), 4)
     assert logged == []
     PairBatchSampler(SequentialSampler(range(9)), 4)
-    assert len(logged) == 1 and logged[0].startswith('1 of 9 videos is left out of each epoch')
+    assert len(logged) == 1 and logged[0].startswith('each epoch leaves out 1 of 9 videos')
 
 
 def test_too_few_videos():
@@ -65,8 +65,8 @@ def test_ranks_take_equal_steps_and_no_video_twice(monkeypatch, num_videos, worl
 @pytest.mark.parametrize(
     ('num_videos', 'text'),
     [
-        (9, '1 of 9 videos is left out of each epoch'),
-        (10, '2 of 10 videos are left out of each epoch'),
+        (9, 'each epoch leaves out 1 of 9 videos'),
+        (10, 'each epoch leaves out 2 of 10 videos'),
     ],
 )
 def test_what_several_processes_leave_out_is_logged(monkeypatch, num_videos, text):

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from uscl.data.frame_shards import FrameShards
 from uscl.data.frame_store import read_index
-from uscl_plugin.datasets.sample_errors import _extend_message
+from uscl_plugin.datasets.stored_videos import _extend_message
 from uscl_plugin.datasets.transforms import LoadFrame, LoadVideoFrames, SampleVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
@@ -156,7 +156,7 @@ def test_a_shard_that_is_cut_off_during_a_run_is_an_error_with_its_path(patients
                 file.truncate(size // 2)
 
     text = raised(ValueError, train)
-    assert re.search(rf'{shard} has \d+ bytes, .*byte \d+', text)
+    assert re.search(rf'{shard} is truncated: .* \d+ bytes, .*byte \d+', text)
     assert len(seen) >= 8 and re.search(rf"while video './v\d+' was prepared from {shard}", text)
     with pytest.raises(ValueError, match='bytes'):  # and the next run does not begin
         VideoClusterDataset(str(folder))

@@ -79,9 +79,10 @@ def test_measures_are_those_of_mmdetections_test(root, tmp_path, kind):
     loader.dataset.data_root = str(write_truth(tmp_path))
     loader.update(num_workers=0, persistent_workers=False)
     loader.dataset.steps = dict(Resize=dict(scale=(96, 80)))  # so that boxes and masks have to be scaled back
-    cfg.model.backbone.base_channels, cfg.model.backbone.stem_channels = 8, 8
-    cfg.model.neck.in_channels = [8, 16, 32, 64]
+    cfg.model.backbone.base_channels, cfg.model.backbone.stem_channels = 16, 16
+    cfg.model.neck.in_channels = [16, 32, 64, 128]
     cfg.model.roi_head.bbox_head.fc_out_channels = 16
+    cfg.model.test_cfg.rpn.max_per_img = 100
     cfg.model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=15)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from config_table import FOLDERS, PAGE, fill, render
 from docs_pages import ROOT
 from mmengine.registry import HOOKS, TRANSFORMS
@@ -11,7 +10,6 @@ from mmpretrain.registry import DATASETS, MODELS
 MAKE = 'python tests/docs/config_table.py'
 
 
-@pytest.mark.slow
 def test_tables_are_those_of_the_code():
     page = PAGE.read_text(encoding='utf-8')
     assert fill(page, render()) == page, f'docs/configs.md is stale: {MAKE}'

@@ -31,7 +31,6 @@ def test_every_page_is_in_the_navigation():
         assert f': {page.relative_to(DOCS).as_posix()}\n' in navigation, f'{name_of(page)} is not in mkdocs.yml'
 
 
-@pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip('material')
     command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '-q', '-d', str(tmp_path / 'site')]

@@ -1,9 +1,13 @@
 """The notebook runs from end to end, and is kept without outputs."""
 
+import json
+import runpy
+import sys
 import time
 
+import matplotlib.pyplot as plt
 import pytest
-from docs_pages import DOCS
+from docs_pages import DOCS, ROOT
 
 NOTEBOOK = DOCS / 'notebooks' / 'pretrain_and_probe.ipynb'
 
@@ -16,7 +20,37 @@ def test_it_is_kept_without_outputs():
         assert not cell.get('outputs') and not cell.get('execution_count'), cell.source[:60]
 
 
-@pytest.mark.slow
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """A function that runs a tool as a script, but in this process, which has imported the hosts."""
+    monkeypatch.chdir(ROOT)
+
+    def run(path, *arguments):
+        monkeypatch.setattr(sys, 'argv', [f'tools/{path}', *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(sys.argv[0], run_name='__main__')
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_cells_run_one_after_the_other(tmp_path, monkeypatch, run):
+    """The clips are converted, trained on for an epoch, and exported, as by `make demo`."""
+    monkeypatch.setenv('USCL_NOTEBOOK_DIR', str(tmp_path))
+    monkeypatch.setenv('USCL_NOTEBOOK_EPOCHS', '1')
+    names, said = {}, []
+    for cell in json.loads(NOTEBOOK.read_text(encoding='utf-8'))['cells']:
+        if cell['cell_type'] == 'code':
+            exec(compile(''.join(cell['source']), NOTEBOOK.name, 'exec'), names)
+            names['tool'] = lambda *arguments: said.append(run(*arguments))
+    assert len(plt.get_fignums()) == 3  # pairs, curves, maps
+    plt.close('all')
+    assert len(said) == 3 and '15 converted now' in said[0] and '120 backbone tensors' in said[2]
+    assert set(names['gaps']) == {'untrained', 'USCL'}
+
+
+@pytest.mark.slow  # two processes of its tools, and one of its own
 def test_it_runs(tmp_path, monkeypatch):
     nbclient, nbformat = pytest.importorskip('nbclient'), pytest.importorskip('nbformat')
     pytest.importorskip('ipykernel')

@@ -1,5 +1,6 @@
 """docs/tested_versions.md: what it says was tested is what the constraints install; only a whole suite writes it."""
 
+import os
 import subprocess
 import sys
 
@@ -61,13 +62,17 @@ def test_only_a_whole_suite_that_passed_is_recorded(tmp_path, has_passed, stats,
         assert ('stays as it is' in said) != bool(written)
 
 
-def test_a_part_of_the_suite_is_not_recorded(tmp_path):
+@pytest.mark.parametrize('part', [[], ['test_one.py'], ['-m', 'not slow']], ids=str)
+def test_a_part_of_the_suite_is_not_recorded(tmp_path, part):
+    """By this suite's hooks, in a suite of one test, which imports no host."""
     page = tmp_path / 'page.md'
     page.write_text('| Extra | Python |\n', encoding='utf-8')
-    this = 'tests/docs/test_tested_versions.py::test_the_row_is_of_the_packages_that_are_imported'
-    done = subprocess.run(
-        [sys.executable, '-m', 'pytest', '-p', 'no:cacheprovider', this, f'--record-versions={page}'],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert '1 passed' in done.stdout and f'{page} stays as it is' in done.stdout
-    assert read(page.read_text(encoding='utf-8')) == {}
+    (tmp_path / 'pytest.ini').write_text('[pytest]\ntestpaths = .\nmarkers = slow\n', encoding='utf-8')
+    (tmp_path / 'conftest.py').write_text('from tested_versions import *', encoding='utf-8')
+    (tmp_path / 'test_one.py').write_text('def test_one():\n    pass\n', encoding='utf-8')
+    command = [sys.executable, '-m', 'pytest', '-p', 'no:cacheprovider', *part, f'--record-versions={page}']
+    environment = os.environ | {'PYTHONPATH': f'{ROOT / "tests"}{os.pathsep}{ROOT}'}
+    environment['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+    assert '1 passed' in done.stdout and (f'{page} stays as it is' in done.stdout) == bool(part)
+    assert len(read(page.read_text(encoding='utf-8'))) == (not part)

@@ -12,7 +12,6 @@ PAGE = DOCS / 'watching.md'
 PART = re.compile(r'(\w+): ')
 
 
-@pytest.mark.slow
 def test_tags_and_line_are_those_of_a_run(run_config, clusters):
     cfg = run_config(epochs=1)
     cfg.default_hooks.held_out.update(data_root=str(clusters), split=None, interval=1)

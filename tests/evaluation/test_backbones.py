@@ -5,8 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
-from uscl_plugin.evaluation.backbones import load_backbone, split_spec, unique_names
+from uscl_plugin.evaluation.backbones import check_backbones, load_backbone, split_spec, unique_names
 from uscl_plugin.evaluation.pretrained_backbone import untrained_backbone
+from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 CFG = """
@@ -115,6 +116,60 @@ def test_other_networks_are_refused(tmp_path, reference, drop, text):
     path = save(tmp_path / 'a.pth', reference, drop=('fc.', drop))
     with pytest.raises(CheckpointError, match=text):
         load_backbone(str(path), given=GIVEN)
+
+
+@pytest.fixture
+def exported(tmp_path, reference):
+    """A bare state dict with torchvision's names, whose input is stated beside it."""
+    state = {'backbone.' + k: v for k, v in reference.state_dict().items() if not k.startswith('fc.')}
+    torch.save({'state_dict': state, 'meta': {'cfg': CFG.format(to_rgb=False)}}, tmp_path / 'epoch_3.pth')
+    export_backbone(tmp_path / 'epoch_3.pth', tmp_path / 'bare.pth', 'torchvision')
+    return tmp_path / 'bare.pth'
+
+
+def test_an_export_states_its_input_in_the_file_beside_it(exported):
+    found, source = load_backbone(f'uscl={exported}'), load_backbone(str(exported.with_name('epoch_3.pth')))
+    expected = ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0], False)
+    assert (found.mean, found.std, found.to_rgb) == (source.mean, source.std, source.to_rgb) == expected
+    for (key, ours), theirs in zip(
+        found.network.state_dict().items(), source.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs), key
+    load_backbone(str(exported), given={'mean': [1.0, 2.0, 3.0], 'std': None})
+    with pytest.raises(CheckpointError, match=r'bare\.pth .*mean \[1\.0, 2\.0, 3\.0\].*--mean \[10\.0'):
+        load_backbone(str(exported), given={'mean': [10.0]})
+    export_backbone(exported, exported.with_name('again.pth'), 'mmdet')  # without --mean
+    assert load_backbone(str(exported.with_name('again.pth'))).mean == expected[0]
+
+
+@pytest.mark.parametrize('content', ['{"mean": [1', '\0', '{"weights": {"sha256": "f00d"}}', None])
+def test_a_damaged_or_foreign_file_beside_an_export_is_refused(exported, reference, content):
+    if content is None:  # other weights under the name of the export
+        reference.conv1.weight.data += 1
+        torch.save(reference.state_dict(), exported)
+        reference.conv1.weight.data -= 1
+    else:
+        exported.with_name('bare.pth.json').write_text(content)
+    with pytest.raises(CheckpointError, match=r'bare\.pth\.json '):
+        load_backbone(str(exported), given=GIVEN)
+
+
+@pytest.mark.parametrize('content', ['[]', '{}', '{"mean": 5}', '{"weights": "a.bin"}'])
+def test_another_programs_file_beside_it_says_nothing(exported, content):
+    exported.with_name('bare.pth.json').write_text(content)
+    assert load_backbone(str(exported), given=GIVEN).mean == [10.0] * 3
+    with pytest.raises(CheckpointError, match=r'bare\.pth .*mean, std, channel_order'):
+        load_backbone(str(exported))
+
+
+def test_every_missing_file_is_named_and_every_other_one_is_read(tmp_path, exported):
+    specs = [str(exported), 'random', f'{tmp_path}/a.pth', f'ours={tmp_path}/b.pth', f'again={tmp_path}/b.pth']
+    with pytest.raises(FileNotFoundError, match=rf'^{tmp_path}/a\.pth, {tmp_path}/b\.pth do not exist'):
+        check_backbones(specs)
+    (tmp_path / 'a.pth').write_bytes(b'not a checkpoint')
+    with pytest.raises(CheckpointError, match=r'a\.pth '):
+        check_backbones(specs[:3])
+    check_backbones(specs[:2])
 
 
 def test_missing_file_and_unknown_depth(tmp_path):

@@ -20,8 +20,8 @@ def config(crop=False, top=True, **changes):
     preprocessor = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0], to_rgb=True, num_classes=3)
     steps = [dict(type='LoadImageFromFile'), dict(type='AntialiasedResize', scale=SIZE)]
     steps += [dict(type='CenterCrop', crop_size=SIZE - 16)] if crop else []
-    backbone = dict(type='ResNet', depth=18, stem_channels=8, base_channels=8, out_indices=(3,))
-    head = dict(type='LinearClsHead', num_classes=3, in_channels=64)
+    backbone = dict(type='ResNet', depth=18, stem_channels=16, base_channels=16, out_indices=(3,))
+    head = dict(type='LinearClsHead', num_classes=3, in_channels=128)
     neck = dict(type='GlobalAveragePooling')
     model = dict(type='ImageClassifier', backbone=backbone, neck=neck, head=head) | changes
     return Config(

@@ -129,6 +129,7 @@ def test_the_page_and_its_numbers(data, cfg):
     (data / 'run' / '20260101' / 'vis_data').mkdir(parents=True)
     (data / 'run' / '20260101' / 'vis_data' / 'scalars.json').write_text(
         '{"loss": 2.0, "loss_contrastive": 1.9, "loss_cls": 0.1, "spread": 0.3, "similarity_conflict": 0, "iter": 1}\n'
+        '{"held_out/auroc": 0.7, "step": 1}\n'
     )
     save(data / 'run' / 'epoch_7.pth', untrained_backbone(cfg, 0))
     options = ReportOptions(
@@ -141,7 +142,7 @@ def test_the_page_and_its_numbers(data, cfg):
     page = (data / 'out' / 'page.html').read_text(encoding='utf-8')
     assert facts['versions'].keys() > {'uscl_plugin', 'python', 'torch', 'mmpretrain'} and facts['device'] in page
     assert facts['command'] == 'python report.py <1>' and 'python report.py &lt;1&gt;' in page
-    assert 'log(' not in page and page.count('<img') == 5
+    assert 'log(' not in page and page.count('<img') == 6 and 'No videos were held out' not in page
     assert '0 in every logged step' in page
     assert 'an untrained network can already retrieve' in page
     assert 'a/<b>' not in page

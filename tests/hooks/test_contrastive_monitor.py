@@ -171,7 +171,7 @@ def test_the_interval_and_samples_without_video(run_config):
 def test_models_with_other_pairs_are_refused(run_config, kind):
     cfg = run_config(1).model
     if kind == 'ImageClassifier':
-        head = dict(type='LinearClsHead', num_classes=2, in_channels=64)
+        head = dict(type='LinearClsHead', num_classes=2, in_channels=128)
         cfg = dict(type=kind, backbone=cfg.backbone, neck=dict(type='GlobalAveragePooling'), head=head)
     elif kind == 'BYOL':
         predictor = dict(type='LatentPredictHead', loss=dict(type='CosineSimilarityLoss'), predictor=cfg.neck)
@@ -202,8 +202,8 @@ def _worker(rank, port, results):
 
     dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
     torch.manual_seed(0)  # the queue, too, is the same on both
-    backbone = dict(type='ResNet', depth=18, stem_channels=8, base_channels=8, out_indices=(3,))
-    neck = dict(type='MoCoV2Neck', in_channels=64, hid_channels=8, out_channels=6)
+    backbone = dict(type='ResNet', depth=18, stem_channels=16, base_channels=16, out_indices=(3,))
+    neck = dict(type='MoCoV2Neck', in_channels=128, hid_channels=8, out_channels=6)
     model = dict(type='MoCo', queue_len=8, feat_dim=6, backbone=backbone, neck=neck, head=head_of_logits())
     model = MODELS.build(dict(model, _scope_='mmpretrain')).train()
     given, learn = [], model.head.loss

@@ -21,8 +21,8 @@ class FakeRunner:
 @pytest.fixture
 def classifier(root):
     cfg = Config.fromfile(root / 'configs' / '_base_' / 'models' / 'resnet18_classifier.py')
-    cfg.model.backbone.update(stem_channels=8, base_channels=8)
-    cfg.model.head.in_channels = 64
+    cfg.model.backbone.update(stem_channels=16, base_channels=16)
+    cfg.model.head.in_channels = 128
     torch.manual_seed(0)
     return MODELS.build({**cfg.model, '_scope_': 'mmpretrain'})
 

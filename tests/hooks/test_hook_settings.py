@@ -71,7 +71,7 @@ def test_the_order_of_the_names_changes_nothing(run_config, clusters):
 
 def test_watching_pairs_can_be_turned_off_and_is_refused_where_there_are_none(run_config):
     cfg = run_config(1).model
-    head = dict(type='LinearClsHead', num_classes=2, in_channels=64)
+    head = dict(type='LinearClsHead', num_classes=2, in_channels=128)
     classifier = dict(type='ImageClassifier', backbone=cfg.backbone, neck=dict(type='GlobalAveragePooling'), head=head)
     runner = SimpleNamespace(model=MODELS.build(classifier))
     ContrastiveMonitorHook(interval=0).before_train(runner)

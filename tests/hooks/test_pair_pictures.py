@@ -101,7 +101,6 @@ def weights():
     return {}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('interval', [0, 2])
 def test_a_run_writes_pictures_and_is_not_changed(run_config, weights, interval):
     cfg = run_config(epochs=3)

@@ -34,7 +34,7 @@ def test_a_checkpoint_builds_its_network_and_names_its_data(run_config, folder):
     state = {name.removeprefix('backbone.'): value for name, value in checkpoint['state_dict'].items()}
     network = MODELS.build(facts['backbone'])
     network.load_state_dict({name: state[name] for name in network.state_dict()}, strict=True)
-    assert network.stem[0].out_channels == 8 if hasattr(network, 'stem') else network.conv1.out_channels == 8
+    assert network.conv1.out_channels == 16
     assert facts['input'] == {'size': 32, 'mean': [127.5] * 3, 'std': [63.75] * 3, 'channels': 'rgb'}
     assert (facts['version'], facts['settings']) == (1, {'fps': 3.0, 'size': 48})
     assert facts['data_digest'] == data_digest(folder)

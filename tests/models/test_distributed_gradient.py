@@ -28,9 +28,9 @@ def build_model():
     model = MODELS.build(
         dict(
             type='USCL',
-            backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8, norm_eval=True),
-            neck=dict(type='MoCoV2Neck', in_channels=64, hid_channels=32, out_channels=16, with_avg_pool=True),
-            head=dict(type='USCLHead', num_classes=3, in_channels=64, loss_contrastive=dict(type='LightlyNTXentLoss')),
+            backbone=dict(type='ResNet', depth=18, stem_channels=16, base_channels=16, norm_eval=True),
+            neck=dict(type='MoCoV2Neck', in_channels=128, hid_channels=32, out_channels=16, with_avg_pool=True),
+            head=dict(type='USCLHead', num_classes=3, in_channels=128, loss_contrastive=dict(type='LightlyNTXentLoss')),
         )
     )
     model.init_weights()

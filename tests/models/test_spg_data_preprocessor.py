@@ -192,9 +192,9 @@ def cfg(clusters):
     cfg = Config.fromfile(CONFIGS / 'uscl_resnet18_demo_device-aug.py')
     init_default_scope('mmpretrain')
     cfg.train_dataloader.dataset.data_root = str(clusters)
-    cfg.model.backbone.update(base_channels=8, stem_channels=8)
-    cfg.model.neck.update(in_channels=64, hid_channels=64, out_channels=32)
-    cfg.model.head.update(num_classes=2, in_channels=64)
+    cfg.model.backbone.update(base_channels=16, stem_channels=16)
+    cfg.model.neck.update(in_channels=128, hid_channels=64, out_channels=32)
+    cfg.model.head.update(num_classes=2, in_channels=128)
     return cfg
 
 

@@ -166,12 +166,28 @@ def test_what_a_reader_sees(write):
     assert len(figures) == 5  # forest and confusion of two levels, ROC
 
 
+@pytest.mark.usefixtures('undrawn')
 @pytest.mark.parametrize('leak', [True, f'Split by frame {EVIL}.'])
 def test_a_leak_has_a_banner_before_any_number(write, leak):
     page = write(two_methods(), {'leak': leak})
     banner = page.text.index('inflated by leakage')
     assert banner < page.text.index('balanced accuracy')
     assert leak is True or leak in page.text
+
+
+def test_the_answer_comes_first(write):
+    page = write(two_methods())
+    answer = page.text.index(f'uscl is better than random {EVIL}: ')
+    assert answer < page.text.index('balanced accuracy on videos') and page.text[:answer].count('%') == 0
+
+
+def test_sensitivity_and_specificity_of_every_class(write):
+    """Of two classes in three videos each: 2 of 3 covid right, 3 of 3 others."""
+    table = np.eye(3)[[0, 0, 1, 1, 1, 2]]
+    page = write({'m': {'last': {0: predictions(table, labels=(0, 0, 0, 1, 1, 2))}}}, resamples=300)
+    row = page.text.split('Specificity\n', 1)[1].split('covid\n', 1)[1].split('m\n', 1)[1]
+    sensitivity, specificity = [cell for cell in row.split('\n') if cell.strip()][:2]
+    assert sensitivity.startswith('66.7\u00a0% (') and specificity.startswith('100.0\u00a0% (')
 
 
 def test_one_seed_one_method_last_epoch(write):
@@ -186,11 +202,13 @@ def test_one_patient_has_no_interval(write):
     assert not re.search(r'\d\u00a0to\u00a0\d', page.text)
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_the_lower_end_zero_is_shown(write):
     page = write({'uscl': {'last': {0: predictions(SECOND)}}}, resamples=400)
     assert '95 % interval 0.0 to' in page.text
 
 
+@pytest.mark.usefixtures('undrawn')
 def test_only_so_many_errors_are_shown(write, monkeypatch):
     monkeypatch.setattr(evaluation_report, 'MAX_ERRORS', 2)
     page = write({'uscl': {'last': {0: predictions(FIRST)}}})

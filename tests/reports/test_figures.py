@@ -6,7 +6,7 @@ import pytest
 
 from uscl.reports.feature_map import embed, feature_maps
 from uscl.reports.figures import loss_curves, similarity_histograms, triplet_sheet
-from uscl.reports.training_log import find_scalars, read_scalars
+from uscl.reports.training_log import find_scalars, read_held_out, read_scalars
 
 
 def texts(axes):
@@ -80,6 +80,19 @@ class TestLog:
         found = read_scalars([path])
         np.testing.assert_array_equal(found['loss'], [[5], [1]])
         assert 'val/auroc' not in found
+
+    def test_held_out_measures_are_read_by_epoch_also_if_a_run_was_resumed(self, tmp_path):
+        first, second = (tmp_path / t / 'vis_data' / 'scalars.json' for t in ('20260101_120000', '20260102_080000'))
+        held_out = [
+            {'held_out/knn': share, 'step': step} for share, step in ((0.1, 5), (0.2, 10), (0.3, 10), (0.4, 15))
+        ]
+        train = {'loss': 1.0, 'epoch': 5, 'iter': 50, 'step': 50}
+        self.write(first, [train, held_out[0], held_out[1] | {'held_out/new': 2}, {'health/rank': 3.0, 'step': 100}])
+        self.write(second, [train, *held_out[2:]])
+        found = read_held_out([first, second])
+        assert found.keys() == {'knn'}  # what only the discarded part had is gone
+        np.testing.assert_array_equal(found['knn'], [[5, 10, 15], [0.1, 0.3, 0.4]])
+        assert read_held_out([first]).keys() == {'knn', 'new'} and read_held_out([]) == {}
 
     def test_nan_stays(self, tmp_path):
         path = tmp_path / 'x' / 'vis_data' / 'scalars.json'

@@ -1,3 +1,4 @@
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -96,18 +97,28 @@ def test_installed_hosts_have_the_tools(scope, tool):
     assert path.is_file() and path.parts[-4:] == (scope, '.mim', 'tools', f'{tool}.py')
 
 
-def command_line(tool, *arguments):
-    return subprocess.run([sys.executable, TOOLS / tool, *arguments], capture_output=True, text=True, check=True).stdout
+@pytest.fixture
+def command_line(monkeypatch, capsys):
+    """A function that runs a script of tools/ as from a shell, but in this process; its standard output."""
+
+    def run(tool, *arguments):
+        monkeypatch.setattr(sys, 'argv', [str(TOOLS / tool), *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(sys.argv[0], run_name='__main__')
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_command_line_reaches_mmpretrain(tmp_path):
+def test_command_line_reaches_mmpretrain(command_line, tmp_path):
     config = tmp_path / 'config.py'
     config.write_text("default_scope = 'mmpretrain'\n")
     out = command_line('train.py', config, '--help')
     assert '--auto-scale-lr' in out and '--launcher' in out
 
 
-def test_command_line_of_testing_is_its_own():
+def test_command_line_of_testing_is_its_own(command_line):
     assert 'usage: test.py CONFIG CKPT' in command_line('test.py', '--help')
 
 
@@ -128,11 +139,12 @@ def test_stand_in_is_there_before_the_tool(fake_host, tmp_path, monkeypatch, ask
     assert (tmp_path / 'config.seen').read_text() == str(asks)
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # a process of its own: elsewhere the stand-in has been imported
 def test_command_line_reaches_mmdetection_without_compiled_ops(tmp_path):
     config = tmp_path / 'config.py'
     config.write_text(
         "custom_imports = dict(imports=['uscl_plugin', 'uscl_plugin.compat.mmcv_ops'])\ndefault_scope = 'mmdet'\n"
     )
-    out = command_line('test.py', config, '--help')
+    command = [sys.executable, TOOLS / 'test.py', config, '--help']
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert '--show-dir' in out and '--tta' in out

@@ -107,6 +107,17 @@ def test_a_class_of_one_patient_has_no_interval_of_its_own():
     # classes 0, 1, 2, 0, 1
     assert np.isnan(found['recall'][:, 2]).all() and np.isfinite(found['recall'][:, 0]).any()
     assert np.isfinite(found['balanced_accuracy']).all()
+    assert np.isfinite(found['specificity'][:, 2]).any()  # of the four other patients
+
+
+def test_the_specificity_of_what_all_patients_but_one_have_has_no_interval():
+    groups = np.array([f'p{k // 4}' for k in range(20)])
+    labels = np.where(groups == 'p0', 0, 1)
+    scores = np.random.default_rng(0).dirichlet([1, 1], 20)
+    predictions = Predictions(scores, labels, groups, groups, np.arange(20).astype(str))
+    found = resampled_metrics([PatientStatistics.of(predictions, 2)], patient_weights(5, 200, seed=0))
+    assert np.isnan(found['specificity'][:, 1]).all() and np.isfinite(found['specificity'][:, 0]).any()
+    assert np.isnan(found['recall'][:, 0]).all() and np.isfinite(found['recall'][:, 1]).any()
 
 
 def test_undefined_resamples_are_left_out_of_the_percentiles():

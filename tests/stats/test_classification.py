@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
 
 from uscl.stats.classification import classification_metrics
 from uscl.stats.predictions import Predictions
@@ -30,6 +30,8 @@ def test_with_all_classes_present_the_means_are_scikit_learns(seed, classes):
     assert found['macro_f1'] == pytest.approx(f1_score(labels, predicted, average='macro'))
     expected = np.mean([roc_auc_score(labels == k, scores[:, k]) for k in range(classes)])
     assert found['macro_auroc'] == pytest.approx(expected)
+    specificity = [recall_score(labels == k, predicted == k, pos_label=False) for k in range(classes)]
+    assert found['specificity'] == pytest.approx(specificity)
     if classes > 2:
         assert found['macro_auroc'] == pytest.approx(roc_auc_score(labels, scores, multi_class='ovr'))
 
@@ -41,6 +43,7 @@ def test_a_table_by_hand():
     assert found['confusion'] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
     assert found['support'] == [3, 2, 1]
     assert found['recall'] == pytest.approx([2 / 3, 1 / 2, 1])
+    assert found['specificity'] == pytest.approx([1, 3 / 4, 4 / 5])
     assert found['precision'] == pytest.approx([1, 1 / 2, 1 / 2])
     assert found['f1'] == pytest.approx([4 / 5, 1 / 2, 2 / 3])
     assert found['auroc'] == pytest.approx([7.5 / 9, 5 / 8, 4.5 / 5])
@@ -56,6 +59,7 @@ def test_a_class_without_labels_is_left_out_of_the_means_even_if_predicted():
     found = classification_metrics(predictions(labels, scores), 4)
     assert all(math.isnan(found[name][1]) for name in ('precision', 'recall', 'f1', 'auroc'))
     assert found['support'][1] == 0
+    assert found['specificity'][1] == pytest.approx(59 / 60)  # one false alarm in 60 rows
     for mean, name in (('balanced_accuracy', 'recall'), ('macro_f1', 'f1'), ('macro_auroc', 'auroc')):
         assert found[mean] == pytest.approx(np.mean(np.delete(found[name], 1)))
     assert found['accuracy'] <= without['accuracy']
@@ -70,6 +74,7 @@ def test_a_class_that_is_never_predicted_has_precision_zero():
 def test_labels_of_one_class_have_no_auroc():
     found = classification_metrics(predictions([1, 1], [[0.2, 0.8], [0.7, 0.3]]), 2)
     assert math.isnan(found['macro_auroc']) and all(math.isnan(value) for value in found['auroc'])
+    assert found['specificity'][0] == 0.5 and math.isnan(found['specificity'][1])
     assert found['balanced_accuracy'] == found['accuracy'] == 0.5
 
 

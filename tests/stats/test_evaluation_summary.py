@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from uscl.stats.bootstrap import PatientStatistics, patient_weights, resampled_metrics
-from uscl.stats.classification import METRICS, classification_metrics
+from uscl.stats.classification import CLASS_METRICS, METRICS, classification_metrics
 from uscl.stats.evaluation_summary import honest_selection, markdown_table, summarise
 from uscl.stats.predictions import Predictions
 
@@ -98,7 +98,7 @@ def test_confusion_adds_seeds_and_classes_are_means(runs, summary):
     every = [classification_metrics(run, 3) for run in runs['random']['inner-val'].values()]
     np.testing.assert_array_equal(found['confusion'], np.sum([one['confusion'] for one in every], axis=0))
     for k, label in enumerate(CLASSES):
-        for name in ('precision', 'recall', 'f1', 'auroc'):
+        for name in CLASS_METRICS:
             assert found['classes'][label][name]['mean'] == pytest.approx(np.mean([one[name][k] for one in every]))
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from check_data import alike, texture, write_data
 from tool_module import load_tool
 
 from uscl.data.folder_writer import write_data_folder
@@ -34,13 +35,23 @@ def test_leak_is_1_on_screen_in_json_and_on_the_page(data, tmp_path, capsys):
     page, facts = tmp_path / 'out' / 'check.html', tmp_path / 'out' / 'check.json'
     assert tool.main([str(data), '--html', str(page), '--json', str(facts)]) == 1
     out = capsys.readouterr().out
-    assert 'v0 (patient p0) and <copy> (patient p1) have equal frames, in train and in test' in out
-    assert "patient 'p1' is in train (v2, v3) and in test (<copy>)" in out
+    assert 'v0 (patient p0) and <copy> (patient p1): equal frames, in train and in test' in out
+    assert "patient 'p1': in train and in test of the split column (train: v2, v3; test: <copy>)" in out
     found = json.loads(facts.read_text())
     assert found['counts']['error'] == 2
     assert found['findings'][0]['clips'] == [{'data': str(data), 'video_id': name} for name in ('v0', '<copy>')]
     html = page.read_text()
-    assert html.count('<figure>') == 1 and '&lt;copy&gt;' in html and '<copy>' not in html
+    assert html.count('<figure>') == 2 and '&lt;copy&gt;' in html and '<copy>' not in html
+
+
+def test_suspects_are_0_and_1_if_strict(tmp_path, capsys):
+    clips = {'v1': (texture(1, 4), 'a', 'p1'), 'other': (alike(1, 4), 'a', 'p2')}
+    data, page = str(write_data(tmp_path / 'data', clips)), tmp_path / 'check.html'
+    assert tool.main([data, '--html', str(page)]) == 0
+    assert '0 errors, 1 warning' in capsys.readouterr().out
+    assert 'role="alert"' not in page.read_text() and page.read_text().count('<figure>') == 2
+    assert tool.main([data, '--strict']) == 1
+    assert tool.main([data, '--strict', '--threshold', '0.92']) == 0
 
 
 def test_warnings_are_1_only_if_strict(make_clusters, tmp_path):
@@ -98,4 +109,4 @@ def test_planted_copy_of_a_real_clip_is_the_only_leak(real_data, tmp_path, capsy
     copied = next((tmp_path / 'one' / 'a').iterdir()).name
     assert tool.main([str(tmp_path / 'clips_data'), str(tmp_path / 'one_data')]) == 1
     out = capsys.readouterr().out
-    assert out.count('look the same') == 1 and out.count(f'a/{copied} (patient') == 2
+    assert out.count('the same pictures') == 1 and out.count(f'a/{copied} (patient') == 2

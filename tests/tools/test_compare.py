@@ -22,6 +22,7 @@ from uscl_plugin.weights.checkpoint_files import write_checkpoint
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.resnet_state import backbone_state
 
+pytestmark = pytest.mark.usefixtures('undrawn')
 TINY = ['--epochs', '1', '--size', '32', '--seeds', '1', '--folds', '3', '--resamples', '50', '--workers', '0']
 
 

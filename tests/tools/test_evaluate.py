@@ -23,6 +23,7 @@ from uscl_plugin.evaluation.classifier import load_classifier
 from uscl_plugin.running.host_tools import run_host_tool
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
+pytestmark = pytest.mark.usefixtures('undrawn')
 TINY = ['--size', '32', '--resamples', '50', '--folds', '3', '--val-fraction', '0.4']
 WITHOUT_WORKERS = ['--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
 
@@ -57,6 +58,7 @@ def test_models_know_how_their_data_were_converted(evaluate, patients, tmp_path,
     settings = {'fps': 5.0, 'size': 32, 'color': 'gray', 'mask_tolerance': None, 'min_frames': 2}
     write_annotations(data / 'annotations.json', entries, annotations['metainfo']['classes'], settings=settings)
     more = ['--epochs', '1', *WITHOUT_WORKERS] if protocol == 'finetune3' else []
+    more += ['--folds', '2']
     assert evaluate('random', '--data', data, '--out', out, '--protocol', protocol, *TINY, *more) == 0
     model = out / 'cells/random/seed0/fold0/model.pth'
     facts = load_plain_checkpoint(model)['meta']['uscl']
@@ -67,7 +69,7 @@ def test_models_know_how_their_data_were_converted(evaluate, patients, tmp_path,
     assert 0 < len(trained) < len(entries) and set(facts['seen']['sha256s']) == trained
 
 
-@pytest.mark.parametrize('protocol', ['linear', 'knn', 'finetune3', 'finetune'])
+@pytest.mark.parametrize('protocol', ['linear', 'knn', 'finetune3', pytest.param('finetune', marks=pytest.mark.slow)])
 def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_path, capsys, protocol):
     out = tmp_path / 'out'
     more = ['--epochs', '1', *WITHOUT_WORKERS] if protocol.startswith('finetune') else []
@@ -84,7 +86,7 @@ def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_
     assert results['inner-val']['metrics']['accuracy']['mean'] == pytest.approx(right.mean())
     assert 'random' in (out / 'table.md').read_text()
     page = (out / 'report.html').read_text()
-    assert '<html' in page and 'layer3' in page and 'Effective rank' in page
+    assert '<html' in page and 'layer3' in page and 'Effective rank' in page and '<img' in page
     health = content['backbones']['random']  # on all 63 frames, whatever the protocol
     assert list(health['branches']) == ['layer1', 'layer2', 'layer3', 'layer4'] and health['images'] == 63
     assert 0.15 < min(health['branches'].values()) < max(health['branches'].values()) < 0.7
@@ -160,7 +162,7 @@ def test_results_of_other_settings_are_not_mixed(evaluate, patients, out, capsys
 
 def test_other_images_under_the_same_names_are_noticed(evaluate, patients, tmp_path, capsys):
     data = shutil.copytree(patients, tmp_path / 'data')
-    run = ['random', '--data', data, '--out', tmp_path / 'out', *TINY]
+    run = ['random', '--data', data, '--out', tmp_path / 'out', *TINY, '--protocol', 'knn']
     assert evaluate(*run) == 0
     videos = VideoFolder(data)
     changed = [videos[k] for k in range(len(videos))]
@@ -198,13 +200,13 @@ def test_a_checkpoint_that_has_seen_the_patients_is_a_leak(
     evaluate, make_clusters, patients, finished, tmp_path, capsys
 ):
     model = finished / 'cells/random/seed0/fold0/model.pth'  # trained on two thirds of the patients
-    run = [f'seen={model}', '--data', patients, '--out', tmp_path / 'again', *TINY]
+    run = [f'seen={model}', '--data', patients, '--out', tmp_path / 'again', *TINY, '--protocol', 'knn']
     assert evaluate(*run) == 1
     assert 'the figures would be inflated' in capsys.readouterr().err
     assert evaluate(*run, '--allow-leak') == 0
     other = {f'{"abc"[k % 3]}/v{k}': (2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
     data = make_clusters(tmp_path / 'other', other)
-    assert evaluate(f'seen={model}', '--data', data, '--out', tmp_path / 'third', *TINY) == 0
+    assert evaluate(f'seen={model}', '--data', data, '--out', tmp_path / 'third', *TINY, '--protocol', 'knn') == 0
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_options_out_of_range_or_without_effect_are_refused(evaluate, patients, 
 
 
 def test_a_leak_needs_permission_and_is_announced(evaluate, patients, tmp_path, capsys):
-    run = ['random', '--data', patients, '--out', tmp_path / 'out', *TINY, '--group-by', 'video']
+    run = ['random', '--data', patients, '--out', tmp_path / 'out', *TINY, '--protocol', 'knn', '--group-by', 'video']
     assert evaluate(*run) == 1
     assert 'Pass --allow-leak' in capsys.readouterr().err
     assert evaluate(*run, '--allow-leak') == 0
@@ -246,6 +248,7 @@ def test_the_hosts_own_test_tool_gives_the_same_figures(finished, tmp_path):
         run_host_tool('test', [str(cell / 'config.py'), str(cell / 'model.pth'), *arguments, *other])
 
 
+@pytest.mark.slow  # the same of a fold is tested of fine-tuning, of a table of the fixed backbone
 def test_the_same_seed_gives_the_same_table_twice(evaluate, patients, tmp_path):
     tables = []
     for name in ('first', 'second'):
@@ -274,6 +277,21 @@ def test_wrong_requests_are_one_line(evaluate, patients, tmp_path, capsys, argum
     assert shown.count('\n') == 1
 
 
+def test_nothing_is_computed_if_a_checkpoint_is_missing(evaluate, patients, tmp_path, capsys):
+    run = ['random', 'none.pth', f'ours={tmp_path}/lost.pth', '--data', patients, '--out', tmp_path / 'out', *TINY]
+    assert evaluate(*run) == 1
+    shown = capsys.readouterr()
+    assert 'none.pth' in shown.err and 'lost.pth' in shown.err and 'random' not in shown.out
+    assert not (tmp_path / 'out').exists()
+
+
+def test_one_class_is_refused_with_what_would_help(evaluate, make_clusters, tmp_path, capsys):
+    data = make_clusters(tmp_path / 'data', {f'v{k}': (2, 'healthy', f'p{k}') for k in range(6)})
+    assert evaluate('random', '--data', data, '--out', tmp_path / 'out', *TINY) == 1
+    shown = capsys.readouterr().err
+    assert 'annotations.json' in shown and 'healthy' in shown and 'another label' in shown and shown.count('\n') == 1
+
+
 def test_nan_features_name_the_frame_and_keep_what_is_done(evaluate, patients, out, tmp_path, capsys):
     run = ['--data', patients, '--out', out, *TINY]
     from uscl_plugin.evaluation.backbones import load_backbone
@@ -295,7 +313,7 @@ def test_data_without_patients_is_a_warning(evaluate, make_clusters, tmp_path, c
     videos = {f'{"ab"[k % 2]}/v{k}': (2, 'ab'[k % 2]) for k in range(12)}
     data = make_clusters(tmp_path / 'data', videos)
     assert evaluate('random', '--data', data, '--out', tmp_path / 'out', *TINY) == 0
-    assert 'warning: 12 of 12 videos have no patient id and are grouped by video' in capsys.readouterr().err
+    assert 'warning: 12 of 12 videos without a patient id' in capsys.readouterr().err
 
 
 def test_a_folder_that_is_taken_is_left_alone(evaluate, patients, tmp_path, capsys):

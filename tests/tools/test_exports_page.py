@@ -26,7 +26,6 @@ def run_code(code):
     return namespace
 
 
-@pytest.mark.slow
 @torch.no_grad()
 def test_every_block_runs_and_gives_the_same_features(tmp_path, monkeypatch):
     pytest.importorskip('onnxruntime')

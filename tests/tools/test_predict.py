@@ -57,7 +57,7 @@ def test_a_real_clip_and_a_table(predict, trained, root, tmp_path, capsys):
     assert 'Pneu_prospective_file3.mp4' in shown.out
     assert f'{len(read_clip(clip))}' in shown.out
     assert 'broken.mp4: not a video that FFmpeg can read' in shown.err
-    assert 'broken.png: not an image that can be read' in shown.err
+    assert 'broken.png: it cannot be read' in shown.err
     assert 'none.gif: it does not exist: check the path' in shown.err
     assert predict(path, tmp_path / 'broken.mp4') == 1
 

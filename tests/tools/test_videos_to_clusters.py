@@ -71,7 +71,7 @@ def test_val_fraction_keeps_patients_together(main, source, tmp_path, capsys):
     assert {entry['split'] for entry in read_annotations(tmp_path / 'out/annotations.json')['data_list']} == {'train'}
     (tmp_path / 'list.csv').write_text('path,label,patient_id,split\ncovid/x.gif,a,p,train\n')
     assert main(command) == 2
-    assert 'error: the index has a split column already: drop --val-fraction' in capsys.readouterr().err
+    assert 'error: the index already has a split column' in capsys.readouterr().err
 
 
 def test_out_inside_the_source_is_not_converted_again(main, source, tmp_path):
@@ -86,8 +86,8 @@ def test_out_inside_the_source_is_not_converted_again(main, source, tmp_path):
         (['absent', '--out', 'out'], 2, 'source absent does not exist'),
         (['src', '--out', 'src'], 2, '--out src is the source itself'),
         (['src', '--out', 'out', '--index', 'absent.csv'], 2, 'index absent.csv does not exist'),
-        (['src', '--out', 'out', '--classes', 'covid'], 2, "label 'regular'"),
-        (['empty', '--out', 'out'], 1, 'nothing could be read'),
+        (['src', '--out', 'out', '--classes', 'covid'], 2, "folder 'regular'"),
+        (['empty', '--out', 'out'], 1, 'error: empty holds no clip'),
     ],
 )
 def test_wrong_requests_give_one_line(main, source, tmp_path, monkeypatch, capsys, arguments, code, message):

@@ -45,10 +45,10 @@ def test_report(main, source, tmp_path, capsys):
     assert main([str(source), '--out', str(out), '--workers', '1']) == 0
     said = capsys.readouterr().out
     assert '6 files ignored: ' in said and '1 clip that Index.csv does not list' in said
-    assert all(f' {part}' in said for part in ('2 .docx', '2 texts beside the clips', '1 .zip (unpack it)'))
-    assert 'count as unknown: 1, the first in row 5' in said
+    assert all(f' {part}' in said for part in ('2 .docx', '2 documents beside the clips', '1 .zip (unpack it)'))
+    assert '1 cell, first in row 5' in said
     assert 'patient 1 / 01.' in said
-    assert '2 of 5 videos have no patient id' in said
+    assert '2 of 5 videos without a patient id' in said
     assert skipped(out) == {
         'a.docx': 'ignored: .docx',
         'b.docx': 'ignored: .docx',
@@ -65,7 +65,7 @@ def test_nothing_is_said_of_a_tidy_folder(main, tmp_path, capsys):
     (tmp_path / 'src/index.csv').write_text('path,label,patient_id\na/x.gif,a,p1\n')
     assert main([str(tmp_path / 'src'), '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
     said = capsys.readouterr().out
-    assert 'warning' not in said and '1 file ignored: 1 text beside the clips.' in said
+    assert 'warning' not in said and '1 file ignored: 1 document beside the clips.' in said
     assert not (tmp_path / 'out/skipped.csv').exists()
 
 

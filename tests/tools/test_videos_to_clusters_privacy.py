@@ -108,7 +108,7 @@ def test_masks_are_shown_and_listed(main, source, tmp_path, capsys):
     command = [str(source), '--out', str(tmp_path / 'out'), '--mask-static', '--workers', '1']
     assert main(command) == 0
     said = capsys.readouterr().out
-    assert 'Look at what was blanked (red)' in said and 'regular/still.dcm: 1 frame(s) do not show what moves' in said
+    assert 'Check what was blanked (red)' in said and 'regular/still.dcm: 1 frame, too few' in said
     pictures = sorted(path.name[:-13] for path in (tmp_path / 'out/masked').glob('*.png'))
     assert pictures == ['covid__good.dcm', 'covid__rle.dcm', 'covid__time.dcm', 'regular__IM_0001']
     lines = (tmp_path / 'out/masked/blanked.csv').read_text().splitlines()
@@ -138,8 +138,8 @@ def test_without_options_nothing_is_said_of_them(main, source, tmp_path):
     ('options', 'message'),
     [
         (['--hash-patients'], 'give --salt-file FILE'),
-        (['--hash-names', '--salt-file', 'src/empty'], 'is empty'),
-        (['--hash-names', '--salt-file', 'out/salt'], 'lies in the dataset folder'),
+        (['--hash-names', '--salt-file', 'src/empty'], 'src/empty has 0 bytes'),
+        (['--hash-names', '--salt-file', 'out/salt'], 'is in the data folder'),
     ],
 )
 def test_wrong_salts_give_one_line(main, source, tmp_path, monkeypatch, capsys, options, message):
@@ -189,8 +189,8 @@ def test_pictures_may_be_deleted(main, source, tmp_path):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--salt-file', 'salt'], '--salt-file does nothing without --hash-patients or --hash-names'),
-        (['--mask-tolerance', '12'], '--mask-tolerance does nothing without --mask-static'),
+        (['--salt-file', 'salt'], '--salt-file needs --hash-patients or --hash-names'),
+        (['--mask-tolerance', '12'], '--mask-tolerance needs --mask-static'),
     ],
 )
 def test_options_that_would_do_nothing(main, source, tmp_path, capsys, options, message):
@@ -215,4 +215,4 @@ def test_padding_and_unusual_bits(main, tmp_path):
     write_dicom(source / 'high.dcm', moving(), HighBit=6)
     assert main([str(source), '--out', str(out)]) == 0
     assert [entry['video_id'] for entry in read_annotations(out / 'annotations.json')['data_list']] == ['padded.dcm']
-    assert 'its values lie in unusual bits (HighBit 6 of 8)' in (out / 'skipped.csv').read_text()
+    assert 'unusual bits (HighBit 6 of 8)' in (out / 'skipped.csv').read_text()

@@ -16,9 +16,9 @@ custom_imports = dict(imports=['uscl_plugin'], allow_failed_imports=False)
 data_preprocessor = dict(mean=[127.5] * 3, std=[63.75] * 3, to_rgb=True, num_classes=2)
 model = dict(
     type='ImageClassifier',
-    backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8, out_indices=(3,)),
+    backbone=dict(type='ResNet', depth=18, stem_channels=16, base_channels=16, out_indices=(3,)),
     neck=dict(type='GlobalAveragePooling'),
-    head=dict(type='LinearClsHead', num_classes=2, in_channels=64))
+    head=dict(type='LinearClsHead', num_classes=2, in_channels=128))
 test_dataloader = dict(dataset=dict(type='VideoFrameDataset', pipeline=[
     dict(type='LoadImageFromFile'), dict(type='Resize', scale=(32, 32), interpolation='bilinear'),
     dict(type='PackInputs')]))

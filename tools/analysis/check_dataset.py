@@ -3,7 +3,8 @@
 python tools/analysis/check_dataset.py data/pretraining data/evaluation --html check.html
 
 Finds videos and patients on both sides of a split or fold, clips that are copies of each other (equal, resized,
-compressed, cropped, brightened, mirrored, trimmed), blank frames and stills, and properties that give the class away.
+compressed, cropped, brightened, mirrored, trimmed), suspects that only a look can decide about, blank frames and
+stills, and properties that give the class away.
 Exit status: 0 no leak; 1 a leak, or a copy on another side or in other data (with --strict also for warnings); 2 could
 not run.
 """
@@ -36,9 +37,10 @@ class CheckOptions:
         data: Folder written by a converter.
         folds: Folds file, as written by tools/evaluate.py: OUT/folds/seed0.json.
         json: Write the findings to this file, for programs.
-        html: Write a page to this file that shows the suspects side by side.
+        html: Write a page to this file that shows copies and suspects side by side.
         strict: Also exit with 1 on warnings.
-        threshold: Smallest similarity of a near-equal clip; pairs below 0.85 on coarse frames are not compared closely.
+        threshold: Smallest similarity of a suspect; from 0.92 on, clips count as copies. Pairs below 0.85 on coarse
+            frames are not compared closely.
     """
 
     data: Annotated[list[str], Arg('DIR', positional=True)]

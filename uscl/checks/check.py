@@ -16,11 +16,12 @@ from .finding import ERROR, NOTE, SEVERITIES, WARNING, Finding
 from .quality import check_quality
 from .sides import Division, divisions_of, leaks_by_id, parted_by, shared_ids
 
+SUSPECTS = 'suspect copies'  # the kind of pairs that only a look can decide about
 _SAID = {
-    'same source': 'are the same file',
-    'equal frames': 'have equal frames',
-    'near-equal': 'look the same',
-    'mirrored': 'are mirror images',
+    'same source': 'the same file',
+    'equal frames': 'equal frames',
+    'near-equal': 'the same pictures',
+    'mirrored': 'mirror images',
 }
 
 
@@ -56,7 +57,7 @@ def check_datasets(
     Args:
         folders: Folders written by a converter.
         folds: A folds file for one of them.
-        threshold: Smallest similarity that counts as a copy.
+        threshold: Smallest similarity of a suspect; copies have at least :data:`.duplicates.CERTAIN`.
         progress: Wraps the iterator over clips; receives their number.
 
     Raises:
@@ -77,12 +78,14 @@ def check_datasets(
     for name in names:
         findings += leaks_by_id(name, entries[name], divisions[name])
         if annotations[name]['metainfo'].get('grouping') == 'unknown':
-            message = f'{name}: which frames share a video or patient is unknown, so leaks by id cannot be detected.'
-            findings.append(Finding(NOTE, 'grouping unknown', message))
+            text = 'which frames share a video or patient is unknown, so leaks by id cannot be detected'
+            findings.append(Finding(NOTE, 'grouping unknown', text, name))
         labels, patients = ([entry[key] for entry in entries[name]] for key in ('label', 'patient_id'))
         if annotations[name]['metainfo'].get('grouping') != 'unknown':
-            findings += [Finding(WARNING, 'patients unknown', f'{name}: {text}') for text in unknown_patients(patients)]
-        findings += [Finding(WARNING, 'names alike', f'{name}: {text}') for text in look_alikes(labels, patients)]
+            unknown = unknown_patients(patients)
+            findings += [Finding(WARNING, 'patients unknown', text.rstrip('.'), name) for text in unknown]
+        alike = look_alikes(labels, patients)
+        findings += [Finding(WARNING, 'names alike', text.rstrip('.'), name) for text in alike]
         members = [clip for clip in clips if clip.data == name]
         findings += check_quality(name, members, annotations[name]['metainfo']['classes'])
         findings += check_confounding(name, members)
@@ -113,12 +116,15 @@ def _folder_of(folds: Folds, annotations: Mapping[str, Mapping]) -> str:
 def _describe(pair: Duplicate, clips: Sequence[Clip], divisions: Mapping[str, Sequence[Division]]) -> Finding:
     first, second = clips[pair.first], clips[pair.second]
     leak, why = parted_by(first, second, divisions)
-    measure = f' (similarity {pair.similarity:.2f})' if pair.kind in ('near-equal', 'mirrored') else ''
-    prefix = f'{first.data}: ' if first.data == second.data else ''
+    said = f'{_SAID[pair.kind]}, {why}'
+    kind = f'{pair.kind} clips' if pair.kind != 'same source' else 'same file twice'
     return Finding(
-        ERROR if leak else WARNING,
-        f'{pair.kind} clips' if pair.kind != 'same source' else 'same file twice',
-        f'{prefix}{first.name} and {second.name} {_SAID[pair.kind]}{measure}, {why}.',
+        ERROR if leak and pair.is_certain else WARNING,
+        kind if pair.is_certain else SUSPECTS,
+        said if pair.is_certain else f'perhaps {said}',
+        first.data if first.data == second.data else '',
+        f'{first.name} and {second.name}',
+        f'similarity {pair.similarity:.2f}' if pair.kind in ('near-equal', 'mirrored') else '',
         ((first.data, first.video_id), (second.data, second.video_id)),
         round(pair.similarity, 4),
     )

@@ -40,9 +40,10 @@ def check_confounding(data: str, clips: Sequence[Clip], seed: int = 0) -> Iterat
             yield Finding(
                 WARNING,
                 'confounding',
-                f'{data}: the {name} gives the class away: predicting from it alone, patients kept apart, reaches '
+                f'the {name} gives the class away: predicting from it alone, patients kept apart, reaches '
                 f'{accuracy:.1%} balanced accuracy (labels shuffled between patients: {chance.mean():.1%} on average, '
-                f'{np.percentile(chance, 95):.1%} at the 95th percentile; p = {p_value:.3f}). {_pure(values, clips)}',
+                f'{np.percentile(chance, 95):.1%} at the 95th percentile; p = {p_value:.3f}){_pure(values, clips)}',
+                data,
                 value=accuracy,
             )
     yield from _check_patients(data, clips)
@@ -109,7 +110,7 @@ def _accuracy(value: np.ndarray, label: np.ndarray, group: np.ndarray) -> float:
 
 
 def _pure(values: Sequence[str], clips: Sequence[Clip]) -> str:
-    """A sentence on values shared by several patients that all have one class, most frequent first; or ''."""
+    """The end of a sentence on values whose clips, of several patients, have one class, most frequent first; or ''."""
     members: dict[str, list[Clip]] = defaultdict(list)
     for value, clip in zip(values, clips, strict=True):
         members[value].append(clip)
@@ -119,7 +120,7 @@ def _pure(values: Sequence[str], clips: Sequence[Clip]) -> str:
         if len({clip.label for clip in group}) == 1
         and len({clip.patient_id or clip.video_id for clip in group}) >= _MIN_PATIENTS
     ]
-    return f'So {"; ".join(pure[:3])}.' if pure else ''
+    return f'. So {"; ".join(pure[:3])}' if pure else ''
 
 
 def _check_patients(data: str, clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -134,6 +135,7 @@ def _check_patients(data: str, clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding(
             NOTE,
             'one class a patient',
-            f'{data}: {len(pure)} of {len(several)} patients with several clips have only one class, so knowing the '
-            f'patient means knowing the class: keep patients apart.',
+            f'{len(pure)} of {len(several)} patients with several clips have only one class, so knowing the patient '
+            f'means knowing the class: keep patients apart',
+            data,
         )

@@ -17,7 +17,7 @@ from .hashing import COARSE, FINE, NO_CROP, Crop, fingerprints, mirror
 
 QUERIES = 8  # frames of a clip that are searched for in the other
 COARSE_THRESHOLD = 0.85
-THRESHOLD = 0.88  # docs/check_dataset.md has the measurements behind it
+THRESHOLD, CERTAIN = 0.88, 0.92  # docs/check_dataset.md has the measurements behind them
 _MARGIN = 0.04
 COARSE_CROPS: tuple[tuple[Crop, Crop], ...] = (  # of the query clip, and of the clip it is searched in
     (NO_CROP, NO_CROP),
@@ -35,7 +35,7 @@ _BLOCK = 32  # query clips processed at once; bounds memory
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two clips that are copies of each other.
+    """Two clips that are, or may be, copies of each other.
 
     Attributes:
         first: Index of the first clip in the list.
@@ -49,13 +49,18 @@ class Duplicate:
     kind: str
     similarity: float
 
+    @property
+    def is_certain(self) -> bool:
+        """False if only people can tell a copy from another recording on the same scanner."""
+        return self.similarity >= CERTAIN
+
 
 def find_duplicates(clips: Sequence[Clip], threshold: float = THRESHOLD) -> list[Duplicate]:
-    """Find all pairs of copies, most certain first.
+    """Find all pairs of copies and suspects, most certain first.
 
     Args:
         clips: Clips of one or more datasets.
-        threshold: Smallest similarity that counts as a copy.
+        threshold: Smallest similarity of a pair that is returned.
 
     Returns:
         Each pair once, with the first kind that applies.
@@ -144,15 +149,15 @@ def clip_similarity(first: np.ndarray, second: np.ndarray, mirrored: bool = Fals
     return best
 
 
-def matching_frames(first: Clip, second: Clip, mirrored: bool = False, count: int = 4) -> list[tuple[int, int]]:
-    """Frames of two copies to show side by side: ``count`` pairs in the time order of the shorter clip.
+def matching_frames(first: Clip, second: Clip, mirrored: bool = False, count: int = 2) -> list[tuple[int, int]]:
+    """Frames of two copies to show side by side: at most ``count`` pairs in the time order of the shorter clip.
 
     Returns:
         Frame indices in ``first`` and in ``second``, from 0.
     """
     swapped = len(first.thumbnails) > len(second.thumbnails)
     one, other = (second, first) if swapped else (first, second)
-    chosen = np.unique(np.linspace(0, len(one.thumbnails) - 1, count).round().astype(int))
+    chosen = np.unique((np.arange(0.5, count) * len(one.thumbnails) / count).astype(int))
     queries = fingerprints(one.thumbnails[chosen])
     scores = (mirror(queries) if mirrored else queries) @ fingerprints(other.thumbnails).T
     pairs = zip(one.positions[chosen].tolist(), other.positions[scores.argmax(axis=1)].tolist(), strict=True)

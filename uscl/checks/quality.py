@@ -23,22 +23,17 @@ def check_quality(data: str, clips: Sequence[Clip], classes: Sequence[str]) -> I
         classes: Class names in the annotation.
     """
     for clip in clips:
-        place = ((data, clip.video_id),)
+        place, ids = (data, clip.name), ((data, clip.video_id),)
         count, blank = len(clip.digests), np.flatnonzero(clip.contrast < BLANK_CONTRAST)
+        frames = '1 frame' if count == 1 else f'{count} frames'
         if len(blank):
-            which = 'all' if len(blank) == count else f'{len(blank)} of {count} ({few([str(k) for k in blank])})'
-            yield Finding(
-                WARNING,
-                'blank frames',
-                f'{data}: {clip.name} has blank frames: {which} are a single shade of grey.',
-                place,
-            )
+            which = 'all' if len(blank) == count else f'{len(blank)} of {count}: {few([str(k) for k in blank])}'
+            yield Finding(WARNING, 'blank frames', 'frames of a single shade of grey', *place, which, ids)
         elif count > 1 and len(set(clip.digests)) == 1:
-            yield Finding(WARNING, 'still', f'{data}: {clip.name} is a still: its {count} frames are identical.', place)
+            yield Finding(WARNING, 'still', 'all frames are identical', *place, frames, ids)
         if count < MIN_FRAMES:
-            frames = '1 frame' if count == 1 else f'{count} frames'
-            message = f'{data}: {clip.name} has only {frames}; a positive pair needs {MIN_FRAMES}.'
-            yield Finding(WARNING, 'few frames', message, place)
+            text = f'too short for a positive pair, which needs {MIN_FRAMES} frames'
+            yield Finding(WARNING, 'few frames', text, *place, frames, ids)
     yield from _check_classes(data, clips, classes)
     lengths = np.array([len(clip.digests) for clip in clips])
     short, long = np.percentile(lengths, [5, 95])
@@ -46,8 +41,9 @@ def check_quality(data: str, clips: Sequence[Clip], classes: Sequence[str]) -> I
         yield Finding(
             WARNING,
             'uneven lengths',
-            f'{data}: videos have {lengths.min()} to {lengths.max()} frames (5th percentile {short:.0f}, 95th '
-            f'{long:.0f}): frame-level results favour long videos; set frames_per_video or use video-level results.',
+            f'videos have {lengths.min()} to {lengths.max()} frames (5th percentile {short:.0f}, 95th {long:.0f}): '
+            f'frame-level results favour long videos; set frames_per_video or use video-level results',
+            data,
         )
 
 
@@ -55,7 +51,7 @@ def _check_classes(data: str, clips: Sequence[Clip], classes: Sequence[str]) -> 
     counts = Counter(clip.label for clip in clips)
     for name in classes:
         if not counts[name]:
-            yield Finding(WARNING, 'empty class', f'{data}: no video has the class {name!r}.')
+            yield Finding(WARNING, 'empty class', f'no video has the class {name!r}', data)
     if counts[None]:
         where = 'No video' if counts[None] == len(clips) else f'{counts[None]} of {len(clips)} videos'
-        yield Finding(NOTE, 'unlabelled', f'{data}: {where} {"has a" if where == "No video" else "have no"} label.')
+        yield Finding(NOTE, 'unlabelled', f'{where} {"has a" if where == "No video" else "have no"} label', data)

@@ -81,9 +81,10 @@ def leaks_by_id(data: str, entries: Sequence[Mapping], divisions: Sequence[Divis
                 yield Finding(
                     ERROR,
                     'video on two sides',
-                    f'{data}: video {entry["video_id"]!r} ({describe_patient(entry["patient_id"])}) is in '
-                    f'{" and in ".join(sides)} of {division.name}.',
-                    ((data, entry['video_id']),),
+                    f'in {" and in ".join(sides)} of {division.name}',
+                    data,
+                    f'video {entry["video_id"]!r} ({describe_patient(entry["patient_id"])})',
+                    clips=((data, entry['video_id']),),
                 )
             if entry['patient_id'] is not None:
                 for side in sides:
@@ -91,11 +92,13 @@ def leaks_by_id(data: str, entries: Sequence[Mapping], divisions: Sequence[Divis
         for patient, of_side in by_patient.items():
             videos = list(dict.fromkeys(video for members in of_side.values() for video in members))
             if len(of_side) > 1 and len(videos) > 1:
-                where = ' and in '.join(f'{side} ({few(members)})' for side, members in of_side.items())
                 yield Finding(
                     ERROR,
                     'patient on two sides',
-                    f'{data}: patient {patient!r} is in {where} of {division.name}.',
+                    f'in {" and in ".join(of_side)} of {division.name}',
+                    data,
+                    f'patient {patient!r}',
+                    '; '.join(f'{side}: {few(members)}' for side, members in of_side.items()),
                     tuple((data, video) for video in videos),
                 )
 
@@ -115,8 +118,8 @@ def shared_ids(entries: Mapping[str, Sequence[Mapping]]) -> Iterator[Finding]:
                     NOTE,
                     f'{what} id in two folders',
                     f'{len(shared)} {what} ids are in both {first} and {second}: {few(list(shared))}. Each folder '
-                    f'assigns its own ids, so this is only a suspicion; add a prefix if they differ in meaning.',
-                    tuple((d, e['video_id']) for d, es in ((first, ours), (second, theirs)) for e in es
+                    f'assigns its own ids, so this is only a suspicion; add a prefix if they differ in meaning',
+                    clips=tuple((d, e['video_id']) for d, es in ((first, ours), (second, theirs)) for e in es
                           if e[key] in shared),
                 )  # fmt: skip
 
@@ -142,10 +145,9 @@ def parted_by(first: Clip, second: Clip, divisions: Mapping[str, Sequence[Divisi
     if first.patient_id is not None and first.patient_id == second.patient_id:
         return False, 'of the same patient, on the same side'
     decided = any(first.video_id in d.sides and second.video_id in d.sides for d in ours)
-    who = f'{describe_patient(first.patient_id)} and {describe_patient(second.patient_id)}'
-    if decided:
-        return False, f'on the same side, but of {who}: folds by patient may separate them'
-    return True, f'of {who}: folds by patient may separate them'
+    who = 'unknown' if None in (first.patient_id, second.patient_id) else 'different'
+    side = 'on the same side, but ' if decided else ''
+    return not decided, f'{side}of {who} patients: folds by patient may separate them'
 
 
 def few(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""One door to a clip: readers of video, DICOM and folders of images; how they are found and prepared."""
+"""Read clips (video, DICOM, stacks, images) through :func:`open_clip`; find them in folders; prepare their frames."""
 
 from .readers import open_clip
 

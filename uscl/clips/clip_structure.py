@@ -1,12 +1,14 @@
-"""Whether a clip's container is whole: the sizes that its own headers declare, against the bytes that are there.
+"""Whether a clip's container is whole: the sizes that its headers declare, compared with the bytes in the file.
 
-Decoders are built to play what they can, so a clip that was cut short usually decodes without any complaint. Its
-container still says how long the file should be.
+Decoders play what they can, so a clip that was cut short usually decodes without complaint. Its container still says
+how long the file should be.
 """
 
 import mmap
 import struct
 from pathlib import Path
+
+from uscl.core.plurals import counted
 
 _MATROSKA_HEADER = b'\x1a\x45\xdf\xa3'
 _MATROSKA_SEGMENT = b'\x18\x53\x80\x67'
@@ -15,17 +17,17 @@ _MPEG_PACK, _MPEG_END = 0xBA, 0xB9
 
 
 def find_missing_end(path: str | Path) -> str | None:
-    """Look for a container that ends before its own headers say.
+    """Find out whether a container ends earlier than its headers say.
 
-    Known are MP4/MOV, AVI, Matroska/WebM, GIF and MPEG program streams, recognised by content, not by suffix.
-    A Matroska file or an AVI that was written as a stream of unknown length, a fragmented MP4 cut exactly between
-    two fragments and an MPEG stream cut exactly between two packets declare nothing that is missing.
+    MP4/MOV, AVI, Matroska/WebM, GIF and MPEG program streams are recognised, by content, not by suffix. A cut goes
+    unnoticed in a Matroska file or AVI that was written as a stream of unknown length, in a fragmented MP4 exactly
+    between two fragments, and in an MPEG stream exactly between two packets.
 
     Args:
         path: The clip.
 
     Returns:
-        What is missing, in plain words, or None if the container is whole or of a kind not known here.
+        What is missing, in plain words, or None if the container is whole or of another kind.
     """
     with Path(path).open('rb') as file:
         if not file.seek(0, 2):
@@ -35,10 +37,10 @@ def find_missing_end(path: str | Path) -> str | None:
 
 
 def count_repeats(path: str | Path, stream: int) -> int:
-    """Count the chunks of an AVI that hold no bytes: the frame before is shown again.
+    """Count the empty chunks of an AVI, which show the previous frame again.
 
-    Writers of a steady rate fill up with them what a clip of variable rate, or without its duplicates, lacks. The
-    header counts them as frames, but FFmpeg does not hand them out.
+    Writers with a steady rate insert them where a clip has a variable rate or lost its duplicates. The header counts
+    them as frames, but FFmpeg does not return them.
 
     Args:
         path: The clip, not empty.
@@ -79,21 +81,19 @@ def _check_mp4(content: mmap.mmap) -> str | None:
             size = struct.unpack('>Q', content[position + 8 : position + 16])[0]
         elif size == 0:  # the last box may run to the end of the file
             size = len(content) - position
-        if not kind.replace(b' ', b'').isalnum():  # something else was appended
+        if not kind.replace(b' ', b'').isalnum():  # appended data, not a box
             break
         has_index |= kind == b'moov'
         position += max(size, 8)
-    if position > len(content):
-        return _count(position - len(content))
-    return None if has_index else 'its index (the moov box, which recorders write last) is missing'
+    no_index = None if has_index else 'its index (the moov box, which recorders write last) is missing'
+    return _missing(content, position) or no_index
 
 
 def _check_riff(content: mmap.mmap) -> str | None:
     position = 0
     while content[position : position + 4] == b'RIFF' and position + 8 <= len(content):  # OpenDML has several
         position += 8 + struct.unpack('<I', content[position + 4 : position + 8])[0]
-    missing = position - len(content)
-    return _count(missing) if missing > 0 else None
+    return _missing(content, position)
 
 
 def _check_matroska(content: mmap.mmap) -> str | None:
@@ -106,8 +106,7 @@ def _check_matroska(content: mmap.mmap) -> str | None:
     position += 4 + length + size
     if size == 2 ** (7 * length) - 1:  # unknown size: a live recording
         return None
-    missing = position - len(content)
-    return _count(missing) if missing > 0 else None
+    return _missing(content, position)
 
 
 def _read_ebml_size(content: mmap.mmap, position: int) -> tuple[int, int]:
@@ -154,9 +153,9 @@ def _check_mpeg_program_stream(content: mmap.mmap) -> str | None:
             position += 14 + (header[-1] & 7) if is_mpeg2 else 12
         else:
             position += 6 + struct.unpack('>H', header[4:6])[0]
-    missing = position - len(content)
-    return _count(missing) if missing > 0 else None
+    return _missing(content, position)
 
 
-def _count(missing: int) -> str:
-    return f'at least {missing} bytes are missing at its end'
+def _missing(content: mmap.mmap, expected: int) -> str | None:
+    missing = expected - len(content)
+    return f'at least {counted(missing, "byte")} missing at its end' if missing > 0 else None

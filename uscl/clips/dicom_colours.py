@@ -1,4 +1,4 @@
-"""Colours of compressed DICOM, by what the code stream says of itself; the header's label is often wrong."""
+"""Colours of compressed DICOM, as stated by the code stream, since the header's label is often wrong."""
 
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +17,7 @@ _COD = b'\xff\x52'
 
 
 def is_coded_colour(header: 'Dataset') -> bool:
-    """Whether the pixels are 8-bit colours in JPEG (not lossless) or JPEG 2000, which :func:`decode_colours` reads."""
+    """Whether :func:`decode_colours` applies: 8-bit colours in JPEG (not lossless) or JPEG 2000."""
     from pydicom.uid import JPEG2000TransferSyntaxes, JPEGBaseline8Bit, JPEGExtended12Bit
 
     syntaxes = (JPEGBaseline8Bit, JPEGExtended12Bit, *JPEG2000TransferSyntaxes)
@@ -27,20 +27,20 @@ def is_coded_colour(header: 'Dataset') -> bool:
 def decode_colours(stream: bytes, label: str, path: Path) -> np.ndarray:
     """Decode a colour frame.
 
-    Markers, component ids and subsampling of JPEG, and the component transform of JPEG 2000, tell RGB from YCbCr; the
-    label counts only where they tell nothing.
+    Markers, component ids and subsampling of JPEG, and the component transform of JPEG 2000, distinguish RGB from
+    YCbCr. The label only counts if they do not decide.
 
     Args:
         stream: A JPEG or JPEG 2000 image.
         label: PhotometricInterpretation.
-        path: The DICOM file, for the message.
+        path: The DICOM file, for messages.
 
     Returns:
         RGB, (H, W, 3), uint8.
 
     Raises:
-        ClipError: What the stream says contradicts itself, or the label says what such a stream cannot be.
-        Exception: Whatever Pillow raises for a stream that does not decode.
+        ClipError: The stream contradicts itself, or the label does not fit such a stream.
+        Exception: Pillow's error for a stream that does not decode.
     """
     from pydicom.pixels import convert_color_space
 
@@ -49,14 +49,14 @@ def decode_colours(stream: bytes, label: str, path: Path) -> np.ndarray:
         image = Image.open(BytesIO(stream), formats=['JPEG'])
         is_rgb = _is_rgb(_jpeg_signs(image), label, path)
         if is_rgb and not _is_rgb_to_libjpeg(image):
-            image.draft('YCbCr', image.size)  # no conversion: the components are what they are
+            image.draft('YCbCr', image.size)  # no conversion: the components already are RGB
         return np.asarray(image)
-    # Without the boxes of a JP2 file around the stream, whose colour space Pillow would convert on its own.
+    # Without the boxes of a JP2 file around the stream: Pillow would convert from the colour space they name.
     pixels = np.asarray(Image.open(BytesIO(stream[start:]), formats=['JPEG2000']))
     if _is_rgb(_jpeg_2000_signs(stream[start:]), label, path):
         return pixels
     if label in ('YBR_ICT', 'YBR_RCT'):
-        raise ClipError(path, f'its header says {label}, but its code stream has no such transform: export it again')
+        raise ClipError(path, f'its header says {label}, its code stream has no such transform: export it again')
     return convert_color_space(pixels, 'YBR_FULL', 'RGB')
 
 
@@ -88,9 +88,9 @@ def _component_ids(image: Image.Image) -> bytes:
 
 
 def _jpeg_2000_signs(stream: bytes) -> set[str]:
-    """RGB after the decoder has inverted a transform; chroma alone is ever subsampled."""
+    """RGB if the decoder inverts a transform; YCbCr if a component is subsampled, since only chroma ever is."""
     signs = set()
-    factors = stream[43 : 42 + 3 * int.from_bytes(stream[40:42], 'big')]  # behind each component's depth (A.5.1)
+    factors = stream[43 : 42 + 3 * int.from_bytes(stream[40:42], 'big')]  # after each component's depth (A.5.1)
     if len({factors[i : i + 2] for i in range(0, len(factors), 3)}) > 1:
         signs.add('YCbCr')
     position = 2

@@ -1,4 +1,4 @@
-"""From stored DICOM values to what a viewer shows: modality, window or look-up table, palette; pure functions."""
+"""From stored DICOM values to what a viewer shows: modality, window or lookup table, palette; pure functions."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 def to_display(pixels: np.ndarray, header: 'Dataset', limits: tuple[float, float] | None = None) -> np.ndarray:
     """An RGB frame (H, W, 3), uint8.
 
-    Grey: modality look-up table or rescale, then the first VOI look-up table, else the first window, else ``limits``,
-    else the whole range of the stored bits; MONOCHROME1 is inverted. Palettes are applied; colours keep their upper
-    eight bits.
+    Grey: modality lookup table or rescale, then the first of these that exists: VOI lookup table, window, ``limits``,
+    the range of the stored bits; MONOCHROME1 is inverted. Palettes are applied; colours keep their upper eight bits.
 
     Args:
         pixels: (H, W) or (H, W, 3), as stored, but YBR converted to RGB.
         header: Elements of group 0028.
-        limits: Values to show as black and white where :func:`needs_range`, of :func:`find_range`.
+        limits: Values to show as black and white, by :func:`find_range`, if :func:`needs_range`.
     """
     from pydicom.pixels import apply_color_lut
 
@@ -39,10 +38,10 @@ def to_display(pixels: np.ndarray, header: 'Dataset', limits: tuple[float, float
 
 
 def mend_rescale(header: 'Dataset') -> list[str]:
-    """Replace a rescale slope or intercept that is no number, and a slope of 0, by one that changes nothing.
+    """Replace a rescale slope or intercept that is not a number, or a slope of 0, by one that changes nothing.
 
     Returns:
-        What was assumed so, such as ``RescaleSlope 1``.
+        What was assumed, such as ``RescaleSlope 1``.
     """
     assumed = []
     for keyword, neutral in (('RescaleSlope', 1), ('RescaleIntercept', 0)):
@@ -54,7 +53,7 @@ def mend_rescale(header: 'Dataset') -> list[str]:
 
 
 def needs_range(header: 'Dataset') -> bool:
-    """Whether the values to show as black and white must be sought in the pixels: no window, not plain 8 bits."""
+    """Whether black and white must be determined from the pixels: there is no window, and they are not plain 8 bits."""
     if not header.PhotometricInterpretation.startswith('MONOCHROME') or _window(header) or _has_voi_lut(header):
         return False
     is_plain = (
@@ -64,7 +63,7 @@ def needs_range(header: 'Dataset') -> bool:
 
 
 def find_range(frames: Iterable[np.ndarray], header: 'Dataset') -> tuple[float, float]:
-    """Least and largest value (after the modality step) of all frames; one at a time is held."""
+    """Lowest and highest value (after the modality step) in all frames, of which one at a time is held."""
     low, high = np.inf, -np.inf
     for pixels in frames:
         values = _to_modality(pixels, header)

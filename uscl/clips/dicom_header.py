@@ -1,7 +1,7 @@
-"""What a DICOM file says about its pictures, read without ever repeating a value of a file in a message.
+"""What a DICOM file says about its pictures, read so that no message ever quotes a value of the file.
 
-A message of pydicom may quote what it found, so none is passed on: errors become a :class:`ClipError` in words of
-our own, and warnings and log records are dropped.
+pydicom's messages may quote what it found, so none is passed on: errors become a :class:`ClipError` in our own words,
+and warnings and log records are dropped.
 """
 
 import logging
@@ -12,10 +12,10 @@ from math import isfinite
 from pathlib import Path
 from struct import error as StructError
 from struct import unpack, unpack_from
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from uscl.core.errors import ClipError
+from uscl.core.plurals import counted
 
 from .media_suffixes import CLIP_SUFFIXES, DICOM_SUFFIXES, IMAGE_SUFFIXES
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 _PIXEL_GROUP = 0x0028
 _PREAMBLE = 128
 _MARK = b'DICM'
-# Value representations, (PS3.5, 6.2) that elements of the first groups have, and the one of them with a long length.
+# Value representations (PS3.5, 6.2) of elements in the first groups, and the only one of them with a long length.
 _VRS = frozenset({b'AE', b'AS', b'CS', b'DA', b'DT', b'LO', b'OB', b'PN', b'SH', b'ST', b'TM', b'UI', b'UL', b'US'})
 _LONG_VR = b'OB'
-_FIRST_ELEMENT = 0x0018  # SOPInstanceUID: a data set has begun by then
-# How the first fragment of a frame begins: JPEG, JPEG-LS, JPEG 2000, the same in a JP2 file. Others continue one.
+_FIRST_ELEMENT = 0x0018  # SOPInstanceUID: a data set starts at it or before
+# How the first fragment of a frame starts: JPEG, JPEG-LS, JPEG 2000, JPEG 2000 in a JP2 file. Others continue a frame.
 _FRAME_STARTS = (b'\xff\xd8\xff', b'\xff\x4f\xff\x51', b'\0\0\0\x0cjP  ')
 _RLE_START = b'\x40\0\0\0'  # behind the number of segments: the first lies behind a header of 64 bytes
 
@@ -38,27 +38,14 @@ _RLE_START = b'\x40\0\0\0'  # behind the number of segments: the first lies behi
 def is_dicom(path: Path) -> bool:
     """Whether a path is a DICOM file: by its suffix, or, unless it has the suffix of another kind, by its content.
 
-    Scanners write ``IM_0001``, ``1.2.840.113`` or ``x.ima``; such names are opened if they are ordinary files, and some
-    500 bytes read. Without a preamble, the file must begin with elements that a data set begins with. A ``DICOMDIR``,
-    the index that lies beside them, is none, nor are hidden files.
+    Scanners write ``IM_0001``, ``1.2.840.113`` or ``x.ima``; of ordinary files with such names, 512 bytes are read.
+    Without a preamble, the file must start with elements that start a data set. A ``DICOMDIR`` (the index of a folder)
+    and hidden files do not count.
     """
     suffix = path.suffix.lower()
     if path.name.startswith('.') or path.name.upper() == 'DICOMDIR' or suffix in CLIP_SUFFIXES | IMAGE_SUFFIXES:
         return False
-    return suffix in DICOM_SUFFIXES or (path.is_file() and _begins(path))  # opening a pipe would wait for ever
-
-
-def import_pydicom(path: Path) -> ModuleType:
-    """The optional package pydicom.
-
-    Raises:
-        ClipError: It is not installed.
-    """
-    try:
-        import pydicom
-    except ImportError:
-        raise ClipError(path, "DICOM needs pydicom: pip install 'uscl_plugin[dicom]'") from None
-    return pydicom
+    return suffix in DICOM_SUFFIXES or (path.is_file() and _begins(path))  # opening a pipe would wait forever
 
 
 @contextmanager
@@ -78,18 +65,21 @@ def silent() -> Iterator[None]:
 
 
 def read_elements(path: Path, keywords: tuple[str, ...], pixels: bool = False) -> 'Dataset':
-    """Read some elements of a DICOM file, and none of the others.
+    """Read some elements of a DICOM file and no others.
 
     Args:
         path: The file.
         keywords: DICOM keywords of the elements.
-        pixels: Also read those that describe the pixels (group 0028), and check that pixels follow, as many bytes as
-            are described.
+        pixels: Also read the elements that describe the pixels (group 0028), and check that as many bytes of pixels
+            follow.
 
     Raises:
         ClipError: Not a DICOM file, damaged, or, with ``pixels``, without (whole) pixel data.
     """
-    pydicom = import_pydicom(path)
+    try:
+        import pydicom
+    except ImportError:
+        raise ClipError(path, "DICOM needs pydicom: pip install 'uscl_plugin[dicom]'") from None
     try:
         if path.stat().st_size == 0:
             raise ClipError(path, 'the file is empty (0 bytes): copy or export it again')
@@ -99,20 +89,18 @@ def read_elements(path: Path, keywords: tuple[str, ...], pixels: bool = False) -
         if pixels:
             tags += [tag for tag in pydicom.datadict.DicomDictionary if tag >> 16 == _PIXEL_GROUP]
         with silent(), path.open('rb') as file:
-            # force: without a preamble; that it begins as DICOM does has been seen
+            # force: accept a missing preamble; _begins has checked the file
             elements = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags, force=True)
             if 'TransferSyntaxUID' not in elements.file_meta:
                 elements.file_meta.TransferSyntaxUID = _find_syntax(elements)
             if pixels:
                 _check_pixels(path, elements, file)
         return elements
-    except OSError as error:
-        if error.strerror is None:
-            raise ClipError(path, 'truncated or damaged: its header cannot be read; export it again') from None
-        raise ClipError(path, f'the file cannot be opened ({error.strerror}): check its rights') from None
     except ClipError:
         raise
-    except Exception:  # pydicom raises nearly anything for damaged content
+    except Exception as error:  # pydicom raises nearly anything for damaged content, also OSError
+        if isinstance(error, OSError) and error.strerror:
+            raise ClipError(path, f'it cannot be opened ({error.strerror}): check its rights') from None
         raise ClipError(path, 'truncated or damaged: its header cannot be read; export it again') from None
 
 
@@ -142,7 +130,7 @@ def frame_count(elements: 'Dataset') -> int:
 
 
 def _begins(path: Path) -> bool:
-    """Whether a file begins as DICOM does: with a mark behind a preamble, or with two elements of a data set."""
+    """Whether a file starts like DICOM: with DICM after a preamble, or with two elements of a data set."""
     try:
         with path.open('rb') as file:
             start = file.read(512)
@@ -152,7 +140,7 @@ def _begins(path: Path) -> bool:
 
 
 def _is_data_set(start: bytes, is_explicit: bool) -> bool:
-    """Whether bytes are two elements of the groups 0002 or 0008, in order and little endian (PS3.5, 7.1)."""
+    """Whether bytes start with two elements of groups 0002 or 0008, in order and little endian (PS3.5, 7.1)."""
     position, tags = 0, []
     try:
         for _ in range(2):
@@ -166,12 +154,9 @@ def _is_data_set(start: bytes, is_explicit: bool) -> bool:
                 if vr == _LONG_VR:
                     length = unpack_from('<L', start, position)[0]
                     position += 4
-            # The file's own header is always explicit, and the length of a group's elements takes four bytes.
-            if (
-                group not in ((0x0002, 0x0008) if is_explicit else (0x0008,))
-                or length % 2
-                or (not element and length != 4)
-            ):
+            # The file's own header (0002) is always explicit, and a group length (element 0) takes four bytes.
+            is_known = group == 0x0008 or (group == 0x0002 and is_explicit)
+            if not is_known or length % 2 or (not element and length != 4):
                 return False
             tags.append((group, element))
             position += length
@@ -181,7 +166,7 @@ def _is_data_set(start: bytes, is_explicit: bool) -> bool:
 
 
 def _find_syntax(elements: 'Dataset') -> 'UID':
-    """The transfer syntax of a data set that does not name it, as pydicom has found it out."""
+    """The transfer syntax of a data set that does not name it, as detected by pydicom."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     is_implicit, is_little = elements.original_encoding
@@ -189,12 +174,12 @@ def _find_syntax(elements: 'Dataset') -> 'UID':
 
 
 def _check_pixels(path: Path, elements: 'Dataset', file: BinaryIO) -> None:
-    """Compare the pixel element, at whose start the file stands, with its description."""
+    """Compare the pixel element, at the current position of the file, with its description."""
     from pydicom.pixels.utils import get_expected_length
 
     start = file.read(12)
     if len(start) < 12:
-        raise ClipError(path, 'it holds no pixel data (a report, or cut short): leave it out, or export it again')
+        raise ClipError(path, 'no pixel data (a report, or cut short): leave it out, or export it again')
     syntax, count = elements.file_meta.TransferSyntaxUID, frame_count(elements)
     if not syntax.is_transfer_syntax or syntax.is_deflated:
         return
@@ -206,32 +191,29 @@ def _check_pixels(path: Path, elements: 'Dataset', file: BinaryIO) -> None:
     order = '<' if syntax.is_little_endian else '>'
     length = unpack(f'{order}L', start[4:8] if syntax.is_implicit_VR else start[8:])[0]
     expected = get_expected_length(elements)
-    # Some writers pad; a frame too many means that the header is wrong.
+    # Some writers pad. A whole frame more means that the header is wrong.
     if not expected <= length < expected + max(2, expected // count):
         if length * count % expected == 0:
             raise _wrong_count(path, count, length * count // expected)
-        raise ClipError(
-            path, f'wrong size: {length} bytes of pixels, but its header describes {expected}; export it again'
-        )
+        raise ClipError(path, f'wrong size: {length} bytes of pixels, its header says {expected}; export it again')
     held = path.stat().st_size - file.tell() + (4 if syntax.is_implicit_VR else 0)
     if held < expected:
-        raise ClipError(
-            path, f'truncated: it holds {held * count // expected} of {count} frames; copy or export it again'
-        )
+        found = held * count // expected
+        raise ClipError(path, f'truncated: it holds {found} of {counted(count, "frame")}; copy or export it again')
 
 
 def _wrong_count(path: Path, count: int, held: int) -> ClipError:
-    return ClipError(path, f'the header says {count} frame{"s" * (count != 1)}, the file holds {held}: export it again')
+    return ClipError(path, f'its header says {counted(count, "frame")}, but it holds {held}: export it again')
 
 
 def _count_frames(file: BinaryIO) -> int:
-    """How many compressed frames follow: those that the offset table lists, or that fragments begin, if more."""
+    """How many compressed frames follow: as the offset table lists, or as fragments start, whichever is more."""
     from pydicom.encaps import parse_basic_offsets, parse_fragments
 
     try:
         listed = len(parse_basic_offsets(file))
         _, fragments = parse_fragments(file)
-    except (ValueError, StructError):  # damaged: decoding will say so
+    except (ValueError, StructError):  # damaged: decoding will report it
         return 0
     begun = 0
     for fragment in fragments:

@@ -1,21 +1,22 @@
-"""Read the sampled frames of a DICOM file, or say what is wrong with it, without saying whose it is."""
+"""Read the frames of a DICOM file, or say what is wrong with it, without revealing whose it is."""
 
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from uscl.core.errors import ClipError
+from uscl.core.plurals import counted
 
+from .clip import Clip
 from .dicom_colours import decode_colours, is_coded_colour
 from .dicom_display import find_range, mend_rescale, needs_range, to_display
 from .dicom_header import frame_count, number_of, read_elements, silent, value_of
 from .dicom_timing import TIMING, frame_times
-from .frame_limits import LARGEST_FRAME, check_size
-from .frame_resize import resize_frame
-from .frame_sampling import ASSUMED_RATE, FrameSampler, next_time
+from .frame_limits import LARGEST_FRAME, LargeFrameError, check_size
+from .frame_resize import resize_frame, square_size
+from .frame_sampling import ASSUMED_RATE, FrameSampler
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -30,66 +31,51 @@ _INSTALL = 'pip install pylibjpeg pylibjpeg-libjpeg'
 _UNPACK = 'store it uncompressed (gdcmconv --raw, dcmdjpeg), or export a video'
 
 
-class DicomReader:
-    """Iterate over the frames of a DICOM file, or at a steady rate over some, by its own frame times.
+class DicomReader(Clip):
+    """A DICOM file, sampled by its own frame times.
 
-    Each frame is an RGB array (H, W, 3), uint8, as a viewer shows it, its pixels square; the first frame of every
-    interval of ``1 / fps`` seconds is kept. One frame is decoded at a time, and all of them are, so use nothing before
-    iteration has finished. A file with one frame is a video of one frame. Elements that tell who the patient is are not
-    read at all.
-
-    Args:
-        path: The file.
-        fps: Frames to keep in a second, above 0; None keeps all, and so does a clip with a lower rate.
-
-    Attributes:
-        times: After iteration, the seconds of the frames given, from 0 on.
-        facts: After iteration, ``frames_decoded`` and ``frame_rate``; where they apply, ``assumed``, what the file does
-            not say or says wrongly (see :func:`~.dicom_timing.frame_times`, without which 25 frames a second are taken,
-            and :func:`~.dicom_display.mend_rescale`), and ``rescaled``: ``pixel aspect W:H`` that was made 1:1, ``grey
-            levels LOW to HIGH`` that were made 0 to 255 because the file gives no window.
+    Frames are shown as by a viewer, with square pixels. Frames are decoded one at a time, and always all of them. A
+    file with one frame is a video of one frame. Elements that identify the patient are not read, and errors never quote
+    the file. Arguments and attributes are those of :class:`~uscl.clips.clip.Clip`. ``assumed`` lists what the file does
+    not state or states wrongly, see :func:`~.dicom_timing.frame_times` and :func:`~.dicom_display.mend_rescale`;
+    ``rescaled`` has ``pixel aspect W:H`` if pixels were not square, and ``grey levels LOW to HIGH``, which became 0 to
+    255, if the file has no window.
 
     Raises:
         ClipError: While iterating: not DICOM, without (whole) pixel data or with more frames than the header says, of a
-            kind that cannot be shown, with frames that do not decode, or pydicom or a decoder is not installed. It
-            never quotes the file.
+            kind that cannot be shown, damaged, or pydicom or a decoder is not installed.
     """
 
-    def __init__(self, path: str | Path, fps: float | None = None) -> None:
-        self.path = Path(path)
-        self.fps = fps
-        self.times: list[float] = []
-        self.facts: dict = {}
-
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def decode(self, fps: float | None) -> Iterator[np.ndarray]:
+        """Decode the file; see the class."""
         header = read_elements(self.path, TIMING, pixels=True)
         try:
             with silent():
                 self._check(header)
-                times, rate, assumed = frame_times(header)
-                count = frame_count(header)
-                assumed = (assumed if count > 1 else []) + mend_rescale(header)
+                times, stated_rate, assumed = frame_times(header)
+                assumed = (assumed if frame_count(header) > 1 else []) + mend_rescale(header)
                 limits = find_range(self._decode(header), header) if needs_range(header) else None
-                width, rescaled = _square_width(header)
-                check_size(width, header.Rows)
-        except ClipError:
+                stored, aspect = (header.Rows, header.Columns), _pixel_aspect(header)
+                size = square_size(stored, aspect)
+                check_size(size[1], size[0])
+        except (ClipError, LargeFrameError):
             raise
-        except Exception:  # an element that is missing or has an impossible value, which a message would quote
+        except Exception:  # an element is missing or has an impossible value, which a message would quote
             raise ClipError(self.path, 'damaged: its header does not describe its pixels; export it again') from None
-        sampler, time, decoded = FrameSampler(self.fps, _TICK), None, 0
+        rate, decoded = stated_rate or ASSUMED_RATE, 0
+        sampler = FrameSampler(fps, _TICK, 1 / rate)
         for pixels in self._decode(header):
-            period = 1 / (rate or ASSUMED_RATE)
-            stamp = decoded * period if times is None else times[decoded]
-            time = next_time(round(stamp * 1e6), 1e-6, time, period)
+            is_kept = sampler.keeps(decoded / rate if times is None else times[decoded])
             decoded += 1
-            if sampler.keeps(time):
+            if is_kept:
                 frame = self._show(pixels, header, limits)
-                yield frame if width == header.Columns else resize_frame(frame, (header.Rows, width))
-        self.times = sampler.times
+                yield frame if size == stored else resize_frame(frame, size)
+        rescaled = [] if size == stored else [f'pixel aspect {aspect.numerator}:{aspect.denominator}']
         if limits is not None:
             rescaled.append(f'grey levels {limits[0]:g} to {limits[1]:g}')
-        self.facts = {'frames_decoded': decoded, 'frame_rate': round(rate or ASSUMED_RATE, 6)}
-        self.facts |= {key: said for key, said in (('assumed', assumed), ('rescaled', rescaled)) if said}
+        self.report(
+            sampler.times, frames_decoded=decoded, frame_rate=round(rate, 6), assumed=assumed, rescaled=rescaled
+        )
 
     def _check(self, header: 'Dataset') -> None:
         from pydicom.pixels import get_decoder
@@ -100,33 +86,27 @@ class DicomReader:
             decoder = get_decoder(syntax)
         except NotImplementedError:
             name = syntax.name if syntax.is_transfer_syntax and not syntax.is_private else 'an unknown syntax'
-            raise ClipError(self.path, f'its pixels are in {name}, which is not read here: {_UNPACK}') from None
+            raise ClipError(self.path, f'its pixels are in {name}, which is not supported: {_UNPACK}') from None
         if not decoder.is_available:
-            raise ClipError(
-                self.path,
-                f'no decoder for {syntax.name} is installed: {_INSTALL}, or {_UNPACK}',
-            )
+            raise ClipError(self.path, f'no decoder for {syntax.name} is installed: {_INSTALL}, or {_UNPACK}')
         if syntax.is_deflated:
-            raise ClipError(self.path, f'{syntax.name} is not read here: {_UNPACK}')
+            raise ClipError(self.path, f'{syntax.name} is not supported: {_UNPACK}')
         if value_of(header, 'PhotometricInterpretation') not in _PHOTOMETRIC:
-            raise ClipError(
-                self.path, f'its photometric interpretation is not one of {", ".join(sorted(_PHOTOMETRIC))}: {_UNPACK}'
-            )
+            known = ', '.join(sorted(_PHOTOMETRIC))
+            raise ClipError(self.path, f'its photometric interpretation is not one of {known}: {_UNPACK}')
         if number_of(header, 'BitsAllocated') not in (1, 8, 16):
             raise ClipError(self.path, f'its pixels have neither 8 nor 16 bits: {_UNPACK}')
         high, stored = number_of(header, 'HighBit'), number_of(header, 'BitsStored')
         if high is not None and stored is not None and high + 1 != stored:
-            raise ClipError(
-                self.path, f'its values lie in unusual bits (HighBit {high:.0f} of {stored:.0f}): {_UNPACK}'
-            )
+            raise ClipError(self.path, f'it uses unusual bits (HighBit {high:.0f} of {stored:.0f}): {_UNPACK}')
         area = (number_of(header, 'Rows') or 0) * (number_of(header, 'Columns') or 0)
         if not 0 < area <= LARGEST_FRAME:
-            raise ClipError(self.path, f'wrong size: its header claims {area:.0f} pixels a frame; export it again')
+            raise ClipError(self.path, f'wrong size: its header claims {area:.0f} pixels per frame; export it again')
         kind = header.PhotometricInterpretation
         if (header.SamplesPerPixel == 1) != kind.startswith(('MONOCHROME', 'PALETTE')):
-            raise ClipError(self.path, f'its header says {kind}, but not as many values a pixel: export it again')
+            raise ClipError(self.path, f'its header says {kind}, but another number of channels: export it again')
         if kind in ('YBR_ICT', 'YBR_RCT') and syntax not in JPEG2000TransferSyntaxes:
-            raise ClipError(self.path, f'its header says {kind}, which only JPEG 2000 can be: export it again')
+            raise ClipError(self.path, f'its header says {kind}, which only JPEG 2000 has: export it again')
 
     def _decode(self, header: 'Dataset') -> Iterator[np.ndarray]:
         """All frames as stored, (H, W) or (H, W, 3), YBR already converted; one at a time."""
@@ -140,10 +120,9 @@ class DicomReader:
             frames = (decode_colours(stream, label, self.path) for stream in self._streams(header))
         elif syntax.is_encapsulated or label != 'YBR_FULL_422':
             frames = iter_pixels(self.path, transfer_syntax_uid=syntax)
-        else:  # pydicom 3.0 takes the frames after the first from the wrong place: let it forget after each
-            frames = (
-                next(iter_pixels(self.path, indices=[index], transfer_syntax_uid=syntax)) for index in range(declared)
-            )
+        else:  # pydicom 3.0 takes the frames after the first from the wrong place, unless each is read by itself
+            each = ([index] for index in range(declared))
+            frames = (next(iter_pixels(self.path, indices=index, transfer_syntax_uid=syntax)) for index in each)
         while decoded < declared:
             try:
                 with silent():
@@ -152,17 +131,12 @@ class DicomReader:
                 raise
             except Exception:  # what pydicom, Pillow or NumPy raise for damaged content; they may quote it
                 frame = None
-            if decoded == 0 and frame is None and header.file_meta.TransferSyntaxUID.is_encapsulated:
-                raise ClipError(
-                    self.path,
-                    f'damaged, or compressed in a way that the installed decoders do not know: no frame could be '
-                    f'decoded; {_INSTALL}, or {_UNPACK}',
-                )
+            if decoded == 0 and frame is None and syntax.is_encapsulated:
+                what = 'no frame could be decoded: it is damaged, or compressed in an unknown way'
+                raise ClipError(self.path, f'{what}; {_INSTALL}, or {_UNPACK}')
             if frame is None or frame.shape != shape:
-                raise ClipError(
-                    self.path,
-                    f'damaged or truncated: {decoded} of {declared} frames could be decoded; copy or export it again',
-                )
+                what = f'damaged or truncated: {decoded} of {counted(declared, "frame")} could be decoded'
+                raise ClipError(self.path, f'{what}; copy or export it again')
             decoded += 1
             yield frame
 
@@ -185,15 +159,14 @@ class DicomReader:
             raise ClipError(self.path, 'damaged: its grey scale or palette cannot be read; export it again') from None
 
 
-def _square_width(header: 'Dataset') -> tuple[int, list[str]]:
-    """How wide a frame is with square pixels, and what is rescaled for it; heights are kept."""
+def _pixel_aspect(header: 'Dataset') -> Fraction:
+    """Width of a pixel divided by its height; 1 if the file does not say."""
     try:
-        height, width = (int(part) for part in value_of(header, 'PixelAspectRatio'))  # of a pixel
+        height, width = (int(part) for part in value_of(header, 'PixelAspectRatio'))
     except (TypeError, ValueError):
-        return header.Columns, []
-    if min(height, width) <= 0 or height == width:
-        return header.Columns, []
-    aspect = Fraction(width, height)
-    if max(aspect, 1 / aspect) > _LARGEST_ASPECT:
+        return Fraction(1)
+    if min(height, width) <= 0:
+        return Fraction(1)
+    if max(height, width) > _LARGEST_ASPECT * min(height, width):
         raise ValueError('no scanner has such pixels')
-    return max(round(header.Columns * aspect), 1), [f'pixel aspect {aspect.numerator}:{aspect.denominator}']
+    return Fraction(width, height)

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
 TIMING = ('FrameIncrementPointer', 'FrameTime', 'FrameTimeVector', 'CineRate', 'RecommendedDisplayFrameRate')
 _VECTOR = 0x00181065  # FrameTimeVector
-_BELIEVED = (0.1, 5000.0)  # frames a second; beyond, a time was written in another unit than milliseconds
-_CONTRADICTION = 10.0  # cines may well be shown slower or faster than they were taken, but not by this factor
+_BELIEVED = (0.1, 5000.0)  # frames per second; outside, a time was not written in milliseconds
+_CONTRADICTION = 10.0  # clips may be played slower or faster than they were taken, but not by this factor
 
 
 def frame_times(elements: 'Dataset') -> tuple[list[float] | None, float | None, list[str]]:
-    """When the frames were taken, as the file says.
+    """When the frames were taken, according to the file.
 
-    FrameTimeVector where FrameIncrementPointer points to it, else FrameTime, the vector, CineRate,
-    RecommendedDisplayFrameRate: the first whose rate is between 0.1 and 5000 frames a second. A vector may lack its
-    first step, which counts for nothing, or have steps to spare.
+    The first of these elements with a rate between 0.1 and 5000 frames per second counts: FrameTimeVector if
+    FrameIncrementPointer points to it, then FrameTime, FrameTimeVector, CineRate, RecommendedDisplayFrameRate. A vector
+    may lack its first step, which is not used, or have too many steps.
 
     Returns:
-        The time of every frame in seconds, or None if one rate holds for all; the (mean) rate in frames a second, or
+        The time of every frame in seconds, or None if one rate holds for all; the (mean) rate in frames per second, or
         None if the file states none; and what had to be assumed: ``frame rate`` if it states none, ``frame rate by
         KEYWORD`` if elements contradict each other by a factor of 10 or the vector has the wrong length.
     """
@@ -47,7 +47,7 @@ def frame_times(elements: 'Dataset') -> tuple[list[float] | None, float | None, 
 
 
 def _vector(elements: 'Dataset') -> list[float]:
-    """The steps of FrameTimeVector in seconds; none if one of them is no number."""
+    """The steps of FrameTimeVector in seconds; empty if one of them is not a number."""
     value = value_of(elements, 'FrameTimeVector')
     try:
         return [float(step) / 1000 for step in (value if hasattr(value, '__len__') else [value])]
@@ -56,7 +56,7 @@ def _vector(elements: 'Dataset') -> list[float]:
 
 
 def _add_up(steps: list[float], count: int) -> list[float] | None:
-    """Times of the frames from 0 on; None if the steps cannot be those between ``count`` frames."""
+    """Times of the frames, from 0; None if the steps do not fit ``count`` frames."""
     between = steps if len(steps) == count - 1 else steps[1:count]
     if not between or len(between) != count - 1 or not all(0 <= step < inf for step in between) or not any(between):
         return None

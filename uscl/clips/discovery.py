@@ -8,6 +8,7 @@ from pathlib import Path
 
 from uscl.core.errors import SourceError
 from uscl.core.natural_order import natural_key
+from uscl.core.plurals import counted
 
 from .dicom_header import is_dicom
 from .folder_walk import LEADS_BACK, LEAVES_SOURCE, real_path, walk_files
@@ -31,20 +32,20 @@ def find_sources(
     """Find the videos of a source folder.
 
     With an index (``index``, else ``root/index.csv`` in any case if there is one) these are its rows. Otherwise the
-    folders are walked, see :func:`walk_sources`; a video's label is the first folder of its path, and none if it lies
+    folders are searched, see :func:`walk_sources`; a video's label is the first folder of its path, or None if it is
     directly in ``root``.
 
     Args:
         root: The source folder.
         index: A CSV file, see :func:`uscl.clips.source_index.read_index`.
         classes: Allowed labels; None allows any.
-        out: Where the result goes; left out of the walk, and may not be ``root`` itself.
-        follow_links: Follow symbolic links that lead out of the source.
+        out: Output folder; it is not searched, and must not be ``root`` itself.
+        follow_links: Follow symbolic links out of the source.
         stills: Every image is a video of one frame.
 
     Raises:
-        SourceError: No such folder, nothing in it, a wrong index, one in a folder below but none in ``root``, images of
-            which nothing tells whether they are frames or stills, or a label that is not in ``classes``.
+        SourceError: No such folder, nothing in it, a wrong index, an index in a subfolder but none in ``root``, images
+            that may be frames or stills, or a label that is not in ``classes``.
     """
     root = find_root(root, out)
     index = Path(index) if index is not None else find_index(root)
@@ -55,17 +56,12 @@ def find_sources(
         return _apply_index(root, index, classes, found, follow_links)
     if not found.sources:
         ignored = found.describe_ignored()
-        raise SourceError(
-            f'no clip and no image found in {root}: nothing could be read{ignored and "; "}{ignored}.',
-            exit_code=1,
-        )
+        raise SourceError(f'{root} holds no clip and no image: give another folder{ignored and "; "}{ignored}.', 1)
     _refuse_loose_images(root, found)
     for source in found.sources:
         if classes is not None and source.label is not None and source.label not in classes:
-            raise SourceError(
-                f'{source.path}: its folder gives it the label {source.label!r}, which is not one of --classes '
-                f'{" ".join(classes)}: add it there, or rename the folder.'
-            )
+            what = f'its folder {source.label!r} is not one of --classes {" ".join(classes)}'
+            raise SourceError(f'{source.path}: {what}: add the class, or rename the folder.')
     return found
 
 
@@ -78,9 +74,9 @@ def find_root(root: str | Path, out: str | Path | None = None) -> Path:
     root = Path(root)
     if not root.is_dir():
         what = 'is not a folder' if root.exists() else 'does not exist'
-        raise SourceError(f'source {root} {what}: give the folder that holds the clips.')
+        raise SourceError(f'source {root} {what}: give the folder that holds the data.')
     if out is not None and Path(out).resolve() == root.resolve():
-        raise SourceError(f'--out {out} is the source itself: give another folder, so that no source is overwritten.')
+        raise SourceError(f'--out {out} is the source itself: give another folder.')
     return root
 
 
@@ -89,11 +85,11 @@ def walk_sources(
 ) -> SourceFindings:
     """Find the clips, DICOM files, image stacks and folders of images below a folder; see :func:`find_sources`.
 
-    A file with a clip's suffix is a video, and so are a DICOM file, an image of several pages, and a folder that
-    directly holds other images (with ``stills``: each of them).
+    Each of these is a video: a file with a clip's suffix, a DICOM file, an image with several pages, and a folder that
+    directly holds other images (with ``stills``, each of these images).
 
     Raises:
-        SourceError: Two videos would have one id.
+        SourceError: Two videos would have the same id.
     """
     root = Path(root)
     sources: list[VideoSource] = []
@@ -108,7 +104,7 @@ def walk_sources(
         elif path.is_dir() or path.suffix.lower() in READ_SUFFIXES or stack_suffix(path):
             sources.append(_open_found(root, path, problem))
         elif problem is not None:
-            ignored.append(IgnoredFile(name, 'link that leads out of the source', 'add --follow-links'))
+            ignored.append(IgnoredFile(name, 'link out of the source', 'add --follow-links'))
         elif is_dicom(path):
             sources.append(_open_found(root, path, None))
         else:
@@ -116,17 +112,15 @@ def walk_sources(
     sources += [_open_found(root, folder, problem) for folder, problem in frames.items()]
     paths: dict[str, Path] = {}
     for source in sources:
-        if source.video_id in paths:  # images directly in the source are named after it, as a folder in it may be
-            raise SourceError(
-                f'{paths[source.video_id]} and {source.path} would both be video {source.video_id!r}: rename one.'
-            )
+        if (same := paths.get(source.video_id)) is not None:  # loose images are named after the source itself
+            raise SourceError(f'{same} and {source.path} would both be video {source.video_id!r}: rename one.')
         paths[source.video_id] = source.path
     return SourceFindings(sorted(sources, key=lambda source: natural_key(source.video_id)), ignored)
 
 
 def _name(path: Path, root: Path) -> str:
-    """The path relative to the source as text that can be written."""
-    name = '/'.join(path.relative_to(root).parts or (root.resolve().name,))  # images directly in the source: one video
+    """The path relative to the source, as valid UTF-8."""
+    name = '/'.join(path.relative_to(root).parts or (root.resolve().name,))  # images directly in the source
     return os.fsencode(unicodedata.normalize('NFC', name)).decode('utf-8', errors='replace')
 
 
@@ -141,37 +135,33 @@ def _open_found(root: Path, path: Path, problem: str | None) -> VideoSource:
 
 
 def _refuse_parent(root: Path, out: str | Path | None) -> None:
-    """An index one level down, and none here: the classes would be the names of data sets."""
+    """Refuse a source whose subfolders have an index: it holds several data sets, whose names would become classes."""
     below = [path for path in sorted(root.iterdir()) if path.is_dir() and not is_hidden(path)]
     if out is not None:
         below = [path for path in below if real_path(path) != real_path(out)]
-    if indexed := [path for path in below if find_index(path) is not None]:
-        others = f' (also in {", ".join(map(str, indexed[1:4]))})' if len(indexed) > 1 else ''
-        raise SourceError(
-            f'{root} has no index.csv, but there is one in {indexed[0]}{others}: did you mean {indexed[0]}? Give that '
-            f'folder, or an index of all as --index.'
-        )
+    if indexed := [str(path) for path in below if find_index(path) is not None]:
+        where = ', '.join(indexed[:4])
+        raise SourceError(f'{root} has no index.csv, but {where} has: give that folder, or an index of all as --index.')
 
 
 def _refuse_loose_images(root: Path, found: SourceFindings) -> None:
-    """Images directly in a class folder or in the source: frames of one clip, or stills of many patients?"""
+    """Refuse images directly in a class folder or the source: they may be frames of one clip, or many stills."""
     loose = [s.path for s in found.sources if s.path.is_dir() and not s.problem and root in (s.path, s.path.parent)]
     if loose:
-        more = f' and in {len(loose) - 1} more folders' if len(loose) > 1 else ''
+        more = f' and in {counted(len(loose) - 1, "folder")} more' if len(loose) > 1 else ''
         raise SourceError(
-            f'images lie directly in {loose[0]}{more}, so that nothing tells frames of a clip from stills: add '
-            f'--stills if each is a picture of its own; else put the frames of a clip into a folder of its own '
-            f'({root}/CLASS/CLIP/0.png), or list the folders in an index.csv.'
+            f'images directly in {loose[0]}{more} may be frames of a clip or stills: add --stills if they are stills; '
+            f'otherwise put each clip into its own folder ({root}/CLASS/CLIP/0.png), or list the folders in index.csv.'
         )
 
 
 def _apply_index(
     root: Path, index: Path, classes: Sequence[str] | None, found: SourceFindings, follow_links: bool
 ) -> SourceFindings:
-    """The rows of an index as videos; what else was found is ignored."""
+    """The rows of an index as videos; everything else that was found is ignored."""
     rows, warnings = read_index(index, root, classes)
     if not rows:
-        raise SourceError(f'{index} lists no clip: nothing could be read.', exit_code=1)
+        raise SourceError(f'{index} lists no clip: add a row per clip.', exit_code=1)
     names_in = cache(_names_in)
     walked = {source.video_id: source for source in found.sources}
     sources = []
@@ -180,7 +170,7 @@ def _apply_index(
         same = walked.get(row['path'])
         problem = same.problem if same else None
         if not path.exists():
-            problem = 'missing: the index lists it, but there is no such file or folder'
+            problem = 'missing: correct its row in the index, or add the file'
         if not follow_links and not real_path(path).is_relative_to(real_path(root)):
             problem = LEAVES_SOURCE
         sources.append(VideoSource(row['path'], path, row['label'], row['patient_id'], row['split'], problem))
@@ -194,7 +184,7 @@ def _apply_index(
 
 
 def _ignore_unlisted(root: Path, source: VideoSource, listed: set[str], unlisted: str) -> list[IgnoredFile]:
-    """What the walk found and the index leaves out; of a folder of images, the index may list some by themselves."""
+    """What the index leaves out of a source; it may list single images of a folder."""
     if not source.path.is_dir() or source.problem:
         return [IgnoredFile(source.video_id, f'clip {unlisted}')]
     images = [_name(path, root) for path in source.path.iterdir() if is_frame(path)]
@@ -204,7 +194,7 @@ def _ignore_unlisted(root: Path, source: VideoSource, listed: set[str], unlisted
 
 
 def _find_listed(root: Path, name: str, names_in: Callable[[Path], dict[str, Path]]) -> Path:
-    """The file or folder of an index row, whose characters the disk may spell in another way (NFC, NFD)."""
+    """The file or folder of an index row; the disk may spell its characters differently (NFC, NFD)."""
     path = root / name
     if path.exists():
         return path

@@ -1,4 +1,4 @@
-"""Go through the files of a source folder."""
+"""List the files of a source folder."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from uscl.core.errors import SourceError
 
 from .ignored_file import is_hidden
 
-LEAVES_SOURCE = 'a symbolic link that leads out of the source: add --follow-links, or copy what it leads to'
+LEAVES_SOURCE = 'a symbolic link out of the source: add --follow-links, or copy its target'
 LEADS_BACK = 'link to a folder that is read anyway'
 
 
@@ -17,8 +17,8 @@ def walk_files(
 ) -> Iterator[tuple[Path, str | None]]:
     """Every visible file below a folder, and every folder that is not entered.
 
-    Links to files are given as files. A link to a folder is entered, with ``follow_links``, if it leads out of
-    everything that is read so far, and not to a folder above it, so that loops of links end.
+    Links to files count as files. With ``follow_links``, a link to a folder is entered unless it leads into a folder
+    that is already read, or to one above the source, so loops of links end.
 
     Args:
         root: The source folder.
@@ -26,7 +26,7 @@ def walk_files(
         follow_links: Follow symbolic links out of the source.
 
     Yields:
-        Path, and None or why it is not read: :data:`LEAVES_SOURCE`, :data:`LEADS_BACK` or another reason.
+        Path, and why it is not read (:data:`LEAVES_SOURCE`, :data:`LEADS_BACK` or another reason) or None.
 
     Raises:
         SourceError: ``root`` cannot be opened.
@@ -54,8 +54,10 @@ def walk_files(
                     fault = LEAVES_SOURCE
                 elif is_folder:
                     is_loop = any(target.is_relative_to(known) for known in entered)
-                    fault = LEADS_BACK if is_loop or entered[0].is_relative_to(target) else None
-                    entered += [] if fault else [target]
+                    if is_loop or entered[0].is_relative_to(target):
+                        fault = LEADS_BACK
+                    else:
+                        entered.append(target)
             if is_folder and fault is None:
                 waiting.append(path)
             else:

@@ -10,25 +10,16 @@ from .media_suffixes import IMAGE_SUFFIXES
 
 
 def is_frame(path: Path) -> bool:
-    """Whether a path names a visible image file of a kind read here (by its name alone)."""
+    """Whether a path names a visible image file that can be read (by its name alone)."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
 
 
 class FrameFolder(ImageFile):
-    """Iterate over all frames of a folder of images in natural order, one for each file.
+    """A folder of images, one frame per file, in natural order.
 
-    Subfolders and other files are ignored. Nothing is sampled: such folders hold the frames that somebody chose.
-
-    Args:
-        path: The folder.
-
-    Attributes:
-        times: None: when the images were taken is not known.
-        facts: As of an :class:`~uscl.clips.image_file.ImageFile`; deep grey has one scale for the whole folder.
-
-    Raises:
-        ClipError: While iterating: no image in it, one with several pages, or one that does not decode completely, is
-            of another format or is too large.
+    Subfolders and other files are ignored. All images are kept, since somebody has chosen them. An image with several
+    pages is refused. Deep grey has one scale for the whole folder. Arguments, attributes and errors are those of
+    :class:`~uscl.clips.clip.Clip`.
     """
 
     def list_files(self) -> list[Path]:
@@ -40,13 +31,8 @@ class FrameFolder(ImageFile):
         try:
             files = [file for file in self.path.iterdir() if is_frame(file) and file.is_file()]
         except OSError as error:
-            raise ClipError(
-                self.path, f'the folder cannot be opened ({error.strerror}): check the path and its rights'
-            ) from error
+            raise ClipError(self.path, f'the folder cannot be opened ({error.strerror}): check its rights') from error
         if not files:
             suffixes = ', '.join(sorted(IMAGE_SUFFIXES))
             raise ClipError(self.path, f'the folder holds no image ({suffixes}): give one that directly holds images')
         return sorted(files, key=lambda file: natural_key(file.name))
-
-    def _unreadable(self, file: Path, reason: str) -> str:
-        return f'image {file.name} cannot be read ({reason}): replace or remove it'

@@ -1,4 +1,4 @@
-"""From a decoded frame to the one that is stored or classified: grey or colour, and its size."""
+"""From a decoded frame to the one that is stored or classified: grey or colour, and resized."""
 
 from collections.abc import Iterable
 
@@ -7,18 +7,17 @@ import numpy as np
 
 from .frame_limits import MOST_BYTES
 
-# A frame counts as coloured if more than 1 % of its pixels have channels further apart than 32 grey levels. Tinted
-# grey maps of the POCUS clips stay below 32, the logo of one covers 0.45 %; a Doppler box is far above both.
-COLOR_SPREAD = 32
-COLOR_SHARE = 0.01
+# A frame is coloured if the channels differ by more than 32 grey levels in more than 1 % of its pixels. In the POCUS
+# clips, tinted grey maps stay below 32, and the logo of one covers 0.45 %; a Doppler box is far above both.
+_COLOR_SPREAD = 32
+_COLOR_SHARE = 0.01
 
 
 def prepare_clip(frames: Iterable[np.ndarray], size: int, color: str = 'auto') -> list[np.ndarray]:
-    """What the converters store of a clip unless they are told otherwise: grey if all of its frames are, and smaller.
+    """Prepare the frames of a clip as the converters store them: all grey or all in colour, and shrunk.
 
     Args:
-        frames: (H, W, 3) each, uint8; red, green, blue. They are prepared one at a time, and not held; gone through
-            once more where a coloured one comes up.
+        frames: (H, W, 3) each, uint8, RGB. They are read one at a time, and a second time if a coloured one comes up.
         size: Largest shorter side in pixels, above 0.
         color: 'gray', 'color', or 'auto': gray if :func:`is_grey` holds for every frame.
 
@@ -26,7 +25,7 @@ def prepare_clip(frames: Iterable[np.ndarray], size: int, color: str = 'auto') -
         (h, w) each if grey, else (h, w, 3).
 
     Raises:
-        ValueError: They take more than :data:`~uscl.clips.frame_limits.MOST_BYTES`.
+        ValueError: The result takes more than :data:`~uscl.clips.frame_limits.MOST_BYTES`.
     """
     for grey in (True, False) if color == 'auto' else (color == 'gray',):
         prepared: list[np.ndarray] = []
@@ -37,30 +36,26 @@ def prepare_clip(frames: Iterable[np.ndarray], size: int, color: str = 'auto') -
             prepared.append(prepare_frame(frame, size, grey))
             held += prepared[-1].nbytes
             if held > MOST_BYTES:
-                raise ValueError(
-                    f'its frames take more than the {MOST_BYTES} bytes that are held: cut it, or keep fewer a second'
-                )
+                raise ValueError(f'its frames take more than {MOST_BYTES} bytes: cut it, or lower the fps')
         else:
             break
     return prepared
 
 
 def prepare_frame(frame: np.ndarray, size: int, grey: bool) -> np.ndarray:
-    """One frame (H, W, 3) as it is stored: first made grey, (h, w), or left in colour, (h, w, 3); then shrunk."""
+    """A frame (H, W, 3) as it is stored: in grey, (h, w), or colour, (h, w, 3), and shrunk; see :func:`shrink`."""
     return shrink(to_grey(frame) if grey else frame, size)
 
 
-def is_grey(frame: np.ndarray, spread: int = COLOR_SPREAD, share: float = COLOR_SHARE) -> bool:
+def is_grey(frame: np.ndarray) -> bool:
     """Whether a frame is grey for practical purposes; a clip is grey if all of its frames are.
 
     Args:
         frame: (H, W, 3), uint8.
-        spread: Largest difference between a pixel's channels that is not a colour.
-        share: Largest share of coloured pixels, 0 to 1.
     """
-    low = np.minimum(np.minimum(frame[..., 0], frame[..., 1]), frame[..., 2])
-    high = np.maximum(np.maximum(frame[..., 0], frame[..., 1]), frame[..., 2])
-    return float(np.mean(high - low > spread)) <= share
+    red, green, blue = np.moveaxis(frame, 2, 0)  # several times faster than reducing over the short last axis
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return float(np.mean(spread > _COLOR_SPREAD)) <= _COLOR_SHARE
 
 
 def to_grey(frame: np.ndarray) -> np.ndarray:
@@ -69,14 +64,14 @@ def to_grey(frame: np.ndarray) -> np.ndarray:
 
 
 def shrink(frame: np.ndarray, size: int) -> np.ndarray:
-    """Resize so that the shorter side is at most ``size``; the aspect ratio is kept, nothing is enlarged.
+    """Resize so that the shorter side is at most ``size``; the aspect ratio is kept and nothing is enlarged.
 
     Args:
         frame: (H, W) or (H, W, 3), uint8.
         size: Pixels, above 0.
 
     Returns:
-        The frame, resized by area averaging where it was larger.
+        The frame, resized by area averaging if it was larger.
     """
     height, width = frame.shape[:2]
     shorter = min(height, width)

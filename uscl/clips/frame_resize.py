@@ -1,11 +1,12 @@
 """The one resize of this package: a window of a frame to a square, antialiased, the aspect ratio not kept.
 
-The released code first squashes a frame to a square and draws its crop there. Here the window is drawn on that square,
-too, but sampled from the frame in one step. Training, features, evaluation, predictions and maps of classifiers use
-this; ``uscl_plugin.models.data_preprocessors.view_resize`` does the same for a batch on the model's device.
+The released code first squashes a frame to a square and crops there. Here the window is also drawn on that square, but
+sampled from the frame in one step. Training, features, evaluation, predictions and class activation maps use this;
+``uscl_plugin.models.data_preprocessors.view_resize`` does the same for a batch on the model's device.
 """
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from PIL import Image
@@ -53,14 +54,22 @@ def resize_frame(frame: np.ndarray, size: tuple[int, int], box: Box | None = Non
     top, left, box_height, box_width = (0, 0, height, width) if box is None else box
     # Fractions may add up to 1e-14 more than the frame has; Pillow takes single precision, in which they do not.
     corners = (left, top, left + box_width, top + box_height)
-    planes = [frame] if frame.ndim == 2 or _is_colour(frame) else np.moveaxis(frame, 2, 0)
-    resized = [np.asarray(_image(plane).resize(size[::-1], Image.Resampling.BILINEAR, corners)) for plane in planes]
-    return resized[0] if len(planes) == 1 and resized[0].ndim == frame.ndim else np.stack(resized, axis=2)
+    is_one_image = frame.ndim == 2 or (frame.dtype == np.uint8 and frame.shape[2] == 3)
+    pixels = frame if frame.dtype == np.uint8 else frame.astype(np.float32)
+    images = [Image.fromarray(plane) for plane in ([pixels] if is_one_image else np.moveaxis(pixels, 2, 0))]
+    resized = [np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, corners)) for image in images]
+    return resized[0] if is_one_image else np.stack(resized, axis=2)
 
 
-def _is_colour(frame: np.ndarray) -> bool:
-    return frame.dtype == np.uint8 and frame.shape[2] == 3
+def square_size(size: tuple[int, int], aspect: Fraction) -> tuple[int, int]:
+    """The size of a frame with square pixels: as in players, the axis with too few pixels is enlarged.
 
+    Args:
+        size: Height and width as stored.
+        aspect: Width of a pixel divided by its height, above 0.
 
-def _image(plane: np.ndarray) -> Image.Image:
-    return Image.fromarray(plane if plane.dtype == np.uint8 else plane.astype(np.float32))
+    >>> square_size((480, 720), Fraction(8, 9)), square_size((480, 720), Fraction(2))
+    ((540, 720), (480, 1440))
+    """
+    height, width = size
+    return max(height, round(height / aspect)), max(width, round(width * aspect))

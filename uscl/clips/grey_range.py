@@ -1,14 +1,14 @@
-"""How values of more than 8 bits are shown: one rule for DICOM without a window, images and stacks."""
+"""How to show values of more than 8 bits: one rule for DICOM without a window, images and stacks."""
 
 import numpy as np
 
 
 def scale_to_unit(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Map the least value of a clip to 0 and the largest to 1.
+    """Map the lowest value of a clip to 0 and the highest to 1.
 
     Args:
-        values: Of one frame, any shape and number type.
-        limits: Least and largest value of the whole clip; where they are equal, all becomes 0.
+        values: One frame, any shape and number type.
+        limits: Lowest and highest value of the whole clip; if they are equal, everything becomes 0.
 
     Returns:
         float64 of the same shape, in [0, 1].

@@ -1,25 +1,23 @@
-"""A file of a source folder that is not read, and why."""
+"""A file in a source folder that is not read, and why."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-TEXT = 'text beside the clips'  # which nobody expects to be read as a clip
+TEXT = 'document beside the clips'  # which nobody expects to be read as a clip
 UNKNOWN = 'file of unknown kind'
-_SYSTEM_FILES = {'thumbs.db', 'ehthumbs.db', 'desktop.ini'}  # of Windows; others' begin with a dot
+_SYSTEM_FILES = {'thumbs.db', 'ehthumbs.db', 'desktop.ini'}  # of Windows; those of other systems start with a dot
 # fmt: off
 _TEXT_SUFFIXES = {
     '.txt', '.md', '.rst', '.csv', '.tsv', '.json', '.jsonl', '.xml', '.yaml', '.yml', '.html', '.htm', '.bib', '.cff',
     '.log',
 }
-_TEXT_NAMES = {
-    'readme', 'license', 'licence', 'copying', 'notice', 'authors', 'changelog', 'citation', 'dicomdir',
-}
 # fmt: on
+_TEXT_NAMES = {'readme', 'license', 'licence', 'copying', 'notice', 'authors', 'changelog', 'citation', 'dicomdir'}
 _REMEDIES = {
     'unpack it': '.zip .gz .tgz .tar .bz2 .xz .7z .rar',
     'export it as DICOM or as a video': '.npy .npz .mat .h5 .hdf5',
-    'a list of the clips has to be index.csv: save it as CSV': '.xlsx .xls .ods .numbers',
+    'save a list of clips as index.csv': '.xlsx .xls .ods .numbers',
 }
 _REMEDY_OF = {suffix: remedy for remedy, suffixes in _REMEDIES.items() for suffix in suffixes.split()}
 
@@ -30,8 +28,8 @@ class IgnoredFile:
 
     Attributes:
         path: Relative to the source, with '/'.
-        kind: Its suffix, or what it is in the singular, such as 'clip that index.csv does not list'.
-        remedy: What would have it read; may be empty.
+        kind: Its suffix, or what it is, such as 'clip that index.csv does not list'.
+        remedy: How to have it read; may be empty.
     """
 
     path: str
@@ -40,20 +38,20 @@ class IgnoredFile:
 
     @property
     def reason(self) -> str:
-        """Why it is ignored, for a table."""
+        """Why the file is ignored, for a table."""
         return f'ignored: {self.kind}' + (f', {self.remedy}' if self.remedy else '')
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a file or folder is hidden, or kept by a system for itself."""
+    """Whether a file or folder is hidden, or belongs to the operating system."""
     return path.name.startswith('.') or path.name.lower() in _SYSTEM_FILES
 
 
 def ignore_file(name: str) -> IgnoredFile:
-    """A file that no reader knows, by its path.
+    """Describe a file that no reader knows, by its path.
 
     >>> ignore_file('a/b.tar.gz').kind, ignore_file('a/LICENSE').kind, ignore_file('a/b.DOCX').kind
-    ('.gz', 'text beside the clips', '.docx')
+    ('.gz', 'document beside the clips', '.docx')
     """
     path = Path(name.lower())
     suffix = path.suffix

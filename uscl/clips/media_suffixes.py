@@ -1,4 +1,4 @@
-"""The suffixes of files that are read, in lower case; DICOM is also known by its content."""
+"""The suffixes of files that can be read, in lower case; DICOM is also recognised by its content."""
 
 from pathlib import Path
 
@@ -15,6 +15,6 @@ READ_SUFFIXES = CLIP_SUFFIXES | DICOM_SUFFIXES | IMAGE_SUFFIXES | frozenset(STAC
 
 
 def stack_suffix(path: Path) -> str | None:
-    """Which of :data:`STACK_SUFFIXES` a name ends in, in any case; None if in none."""
+    """The one of :data:`STACK_SUFFIXES` that ends a name, in any case, or None."""
     name = path.name.lower()
     return next((suffix for suffix in STACK_SUFFIXES if name.endswith(suffix)), None)

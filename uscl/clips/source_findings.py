@@ -4,20 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from uscl.core.plurals import counted
+
 from .ignored_file import IgnoredFile
 from .video_source import VideoSource
 
-_MANY = 10  # kinds in a sentence
+_MANY = 10  # kinds listed in a sentence
 
 
 @dataclass(frozen=True)
 class SourceFindings:
-    """What was found in a source folder: nothing in it is left out without a word, except what is hidden.
+    """What was found in a source folder; everything that is not read is listed, except hidden files.
 
     Attributes:
         sources: The videos in natural order of their ids.
         ignored: Files that are not read.
-        warnings: Sentences on what is read, but looks wrong.
+        warnings: Sentences on what is read but looks wrong.
     """
 
     sources: Sequence[VideoSource]
@@ -34,12 +36,7 @@ class SourceFindings:
         if not self.ignored:
             return ''
         counts = Counter((file.kind, file.remedy) for file in self.ignored).most_common()
-        parts = [f'{_count(number, kind)}' + (f' ({remedy})' if remedy else '') for (kind, remedy), number in counts]
+        parts = [counted(number, kind) + (f' ({remedy})' if remedy else '') for (kind, remedy), number in counts]
         if len(counts) > _MANY:
             parts[_MANY:] = [f'{sum(number for _, number in counts[_MANY:])} of other kinds']
-        return f'{_count(len(self.ignored), "file")} ignored: {", ".join(parts)}'
-
-
-def _count(number: int, kind: str) -> str:
-    noun, space, rest = kind.partition(' ')
-    return f'{number} {noun}{"s" if number > 1 and not noun.startswith(".") else ""}{space}{rest}'
+        return f'{counted(len(self.ignored), "file")} ignored: {", ".join(parts)}'

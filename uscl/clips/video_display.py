@@ -1,4 +1,4 @@
-"""From a decoded frame of a video to the picture that a player shows: its colours, with square pixels, and upright."""
+"""From a decoded video frame to the picture that a player shows: in colour, with square pixels, upright."""
 
 import struct
 from fractions import Fraction
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .frame_resize import resize_frame
+from .frame_resize import resize_frame, square_size
 
 if TYPE_CHECKING:
     import av
 
-# By whether rows and columns change places, and whether the result is then flipped left to right and upside down.
+# By whether rows and columns are swapped, and whether the result is then flipped left to right and upside down.
 _TURNS = {
     (False, True, False): 'mirrored',
     (False, True, True): 'rotated 180°',
@@ -27,11 +27,11 @@ class VideoDisplay:
     """Show the frames of a video as its container says.
 
     Args:
-        aspect: Width of a pixel by its height; None or 0 where the video states none.
+        aspect: Width of a pixel divided by its height; None or 0 if the video states none.
 
     Attributes:
-        facts: ``turned`` and ``rescaled`` of the frames shown so far, see :attr:`uscl.clips.readers.Clip.facts`.
-        stretch: By how much the size of a frame grows, at least 1.
+        facts: ``turned`` and ``rescaled`` of the frames shown so far, see :attr:`uscl.clips.clip.Clip.facts`.
+        stretch: Factor by which the number of pixels grows, at least 1.
     """
 
     def __init__(self, aspect: Fraction | None) -> None:
@@ -41,20 +41,13 @@ class VideoDisplay:
 
     def show(self, frame: 'av.VideoFrame') -> np.ndarray:
         """An RGB array (H, W, 3), uint8."""
-        picture = self._square(_to_rgb(frame))
+        picture = _to_rgb(frame)
+        size = square_size(picture.shape[:2], self._aspect)
+        if size != picture.shape[:2]:
+            self.facts['rescaled'] = [f'pixel aspect {self._aspect.numerator}:{self._aspect.denominator}']
+            picture = resize_frame(picture, size)
         matrix: Any = frame.side_data.get('DISPLAYMATRIX')
         return picture if matrix is None else np.ascontiguousarray(self._turn(picture, bytes(matrix)))
-
-    def _square(self, picture: np.ndarray) -> np.ndarray:
-        """Enlarge the side that has too few pixels, as players do."""
-        if self._aspect == 1:
-            return picture
-        height, width = picture.shape[:2]
-        size = max(height, round(height / self._aspect)), max(width, round(width * self._aspect))
-        if size == (height, width):
-            return picture
-        self.facts['rescaled'] = [f'pixel aspect {self._aspect.numerator}:{self._aspect.denominator}']
-        return resize_frame(picture, size)
 
     def _turn(self, picture: np.ndarray, matrix: bytes) -> np.ndarray:
         """Apply a display matrix, nine int32, to the nearest quarter turn: x' = a x + c y, y' = b x + d y."""

@@ -10,11 +10,11 @@ class VideoSource:
 
     Attributes:
         video_id: Path relative to the source, with '/', in Unicode's composed form (NFC).
-        path: The clip, the DICOM file, the image or the folder of frames.
-        label: Class name; None is unlabelled.
-        patient_id: None is unknown.
-        split: Such as 'train'; None is not given.
-        problem: Why it cannot be converted, if that is known already.
+        path: The video, DICOM file, image or folder of frames.
+        label: Class name; None if unlabelled.
+        patient_id: None if unknown.
+        split: Such as 'train'; None if not given.
+        problem: Why it cannot be converted, if that is already known.
         is_name_hidden: Whether ``video_id`` is a hash, so that the names in ``path`` must not be written anywhere.
     """
 

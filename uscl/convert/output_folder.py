@@ -1,4 +1,4 @@
-"""The folder that a conversion writes."""
+"""The output folder of a conversion."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from uscl.core.folder_lock import lock_folder
 
 @contextmanager
 def output_folder(out: str | Path) -> Iterator[None]:
-    """Keep other processes out of the folder while a conversion writes there, and say what to do where it cannot.
+    """Lock the output folder while a conversion writes to it, and turn an OSError into a message with a remedy.
 
     Raises:
-        FolderInUseError: Another process writes to it.
-        SourceError: In place of any OSError.
+        FolderInUseError: Another process is writing to it.
+        SourceError: The folder cannot be written.
     """
     with lock_folder(out, 'converting'):
         try:
@@ -22,6 +22,4 @@ def output_folder(out: str | Path) -> Iterator[None]:
         except BrokenPipeError:  # of standard output
             raise
         except OSError as error:
-            raise SourceError(
-                f'cannot write to {out} ({error}): free some space there or give another --out.'
-            ) from error
+            raise SourceError(f'cannot write to {out} ({error}): free some space, or give another --out.') from error

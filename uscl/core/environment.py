@@ -44,35 +44,29 @@ def find_problems(versions: Mapping[str, str]) -> tuple[str | None, list[str]]:
     ours = sorted(name for group in ONEDL.values() for name in group if name in versions)
     theirs = sorted(name for group in OPENMMLAB.values() for name in group if name in versions)
     if ours and theirs:
-        return (
-            f'two OpenMMLab families are installed ({", ".join(ours)}; {", ".join(theirs)}) and overwrite each '
-            f"other's files: create a fresh environment and, {INSTALL.format('onedl')}"
-        ), []
+        what = f"two OpenMMLab families overwrite each other's files ({', '.join(ours)}; {', '.join(theirs)})"
+        return f'{what}: create a fresh environment and, {INSTALL.format("onedl")}', []
     if not ours and not theirs:
         return f'no OpenMMLab packages (mmengine, mmcv, mmpretrain) are installed: {INSTALL.format("onedl")}', []
     family, extra = (ONEDL, 'onedl') if ours else (OPENMMLAB, 'openmmlab')
     provided = {module for module, group in family.items() if any(name in versions for name in group)}
     absent = [module for module in ('mmengine', 'mmcv') if module not in provided]
     if absent:
-        return (f'{" and ".join(absent)} missing next to {", ".join(ours or theirs)}: {INSTALL.format(extra)}'), []
+        return f'{" and ".join(absent)} missing next to {", ".join(ours or theirs)}: {INSTALL.format(extra)}', []
     if theirs and _major(versions.get('setuptools', '0')) >= (82,):
-        return (
-            f'mmengine {versions.get("mmengine", "")} needs pkg_resources, which setuptools {versions["setuptools"]} '
-            f"no longer has: pip install 'setuptools<82', or create a fresh environment and, {INSTALL.format('onedl')}"
-        ), []
+        what = f'mmengine needs pkg_resources, which setuptools {versions["setuptools"]} no longer has'
+        remedy = f"pip install 'setuptools<82', or create a fresh environment and, {INSTALL.format('onedl')}"
+        return f'{what}: {remedy}', []
     notes = []
     mmcv = versions.get('mmcv') or versions.get('mmcv-lite') or '0'
     if 'mmdet' in versions and _major(versions['mmdet']) <= (3, 3) and _major(mmcv) >= (2, 2):
         notes.append(f"mmdet {versions['mmdet']} refuses mmcv {mmcv}: pip install 'mmcv-lite==2.1.0' to use detection.")
     if theirs and _major(mmcv) < (2, 2) and _major(versions.get('numpy', '1')) >= (2,):
-        notes.append(
-            f"mmcv {mmcv} cannot jitter hue with numpy {versions['numpy']}: pip install 'numpy<2' 'opencv-python<4.12'."
-        )
+        what = f'mmcv {mmcv} cannot jitter hue with numpy {versions["numpy"]}'
+        notes.append(f"{what}: pip install 'numpy<2' 'opencv-python<4.12'.")
     if 'mmpretrain' not in provided:
-        notes.append(
-            'mmpretrain is not installed: the SPG transforms are registered, the dataset and the algorithm are not; '
-            f'to pretrain, {INSTALL.format(extra)}'
-        )
+        what = 'mmpretrain is not installed, so only the SPG transforms are registered'
+        notes.append(f'{what}: to pretrain, {INSTALL.format(extra)}')
     return None, notes
 
 

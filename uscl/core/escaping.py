@@ -1,10 +1,10 @@
 """Escape names that come from data for the place where they are shown. Report templates escape HTML themselves."""
 
+import html
 import re
 
 _CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
 _MARKS = re.compile(r'[\\`*\[\]|]')
-_ENTITIES = {'&': '&amp;', '<': '&lt;', '>': '&gt;'}
 
 
 def for_terminal(text: str) -> str:
@@ -24,4 +24,4 @@ def for_markdown(text: str) -> str:
     """
     text = ' '.join(for_terminal(text).splitlines())
     text = _MARKS.sub(lambda found: f'\\{found[0]}', text)
-    return re.sub('[&<>]', lambda found: _ENTITIES[found[0]], text)
+    return html.escape(text, quote=False)

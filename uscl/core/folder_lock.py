@@ -80,9 +80,8 @@ def _acquire(folder: Path, activity: str, warn: Callable[[str], None]) -> 'BaseF
                     f'process {os.getpid()} on {socket.gethostname()}, {activity} since {since}\n', encoding='utf-8'
                 )
             return lock
-    raise FolderInUseError(
-        f'{folder} is in use by {holder or "another process"}: wait for it to finish, or choose another folder.'
-    )
+    user = holder or 'another process'
+    raise FolderInUseError(f'{folder} is in use by {user}: wait for it to finish, or choose another folder.')
 
 
 def _read_holder(path: Path) -> str:

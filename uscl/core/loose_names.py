@@ -5,6 +5,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 
+from .plurals import counted
+
 _UNKNOWN = {'nan', 'none', 'na', 'n/a', '#n/a', '#nv', 'null', 'nat', '<na>'}  # from pandas, Python and spreadsheets
 
 
@@ -46,10 +48,10 @@ def look_alikes(labels: Iterable[str | None], patients: Iterable[str | None], na
         if named or what == 'label':
             found += [f'{what} {" / ".join(group)}' for group in alike]
         elif alike:
-            found.append(f'{len(alike)} group{"s" if len(alike) > 1 else ""} of patient ids')
+            found.append(counted(len(alike), 'group of patient ids'))
     if not found:
         return []
-    return [
-        f"labels or patient ids that differ only in case, spaces, zeros or '.0', or that mean 'missing', count as "
-        f'different: {", ".join(found)}. Use one spelling for each, and leave unknown values empty.'
-    ]
+    what = (
+        "labels or patient ids that differ only in case, spaces, zeros or '.0', or mean 'missing', count as different"
+    )
+    return [f'{what}: {", ".join(found)}. Use one spelling for each, and leave unknown values empty.']

@@ -22,6 +22,7 @@
 import argparse
 import inspect
 import math
+import operator
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -150,15 +151,12 @@ def _add(target: Any, name: str, hint: Any, arg: Arg, default: Any, text: str) -
     if (is_list or arg.action is not None) and arg.action != 'append':
         kwargs['nargs'] = '+'
     if not arg.positional:
-        target.add_argument(flag, dest=name, **kwargs, **_requirement(default))
+        requirement = {'required': True} if default is MISSING else {'default': default}
+        target.add_argument(flag, dest=name, **kwargs, **requirement)
     elif default is MISSING:
         target.add_argument(name, **kwargs)
     else:
         target.add_argument(name, **kwargs | {'nargs': '*' if is_list else '?'}, default=default)
-
-
-def _requirement(default: Any) -> dict[str, Any]:
-    return {'required': True} if default is MISSING else {'default': default}
 
 
 def _help(text: str, default: Any) -> str:
@@ -185,18 +183,14 @@ def _value_type(hint: Any) -> tuple[type, bool, tuple | None]:
 
 
 def _converter(kind: type, arg: Arg) -> Callable[[str], Any]:
-    limits: list[tuple[float | None, Callable[[float, float], bool], str]] = [
-        (arg.at_least, lambda value, limit: value >= limit, 'at least'),
-        (arg.above, lambda value, limit: value > limit, 'above'),
-        (arg.below, lambda value, limit: value < limit, 'below'),
-        (arg.at_most, lambda value, limit: value <= limit, 'at most'),
-    ]
+    lower = (arg.at_least, operator.ge, 'at least'), (arg.above, operator.gt, 'above')
+    upper = (arg.below, operator.lt, 'below'), (arg.at_most, operator.le, 'at most')
 
     def convert(text: str) -> Any:
         value = kind(text)
         if isinstance(value, float) and not math.isfinite(value):
             raise argparse.ArgumentTypeError(f'{text} should be a finite number')
-        for limit, is_kept, words in limits:
+        for limit, is_kept, words in (*lower, *upper):
             if limit is not None and not is_kept(value, limit):
                 raise argparse.ArgumentTypeError(f'{text} should be {words} {limit:g}')
         return value

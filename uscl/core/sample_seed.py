@@ -9,6 +9,11 @@ import numpy as np
 
 from .hash_rank import hash_rank
 
+_NEVER_SET = (
+    'the epoch was never set, so every epoch repeats the draws of epoch 0: add default_hooks=dict(sample_seed=dict('
+    "type='SampleSeedHook')) to the config, or call dataset.set_epoch(epoch)."
+)
+
 
 def sample_seed(run_seed: int, epoch: int, key: str) -> int:
     """Derive the seed for one sample.
@@ -59,12 +64,7 @@ class SampleSeeder:
         if not is_set:
             self._state[3] = drawn + 1
             if drawn == num_samples:
-                warnings.warn(
-                    'the epoch was never set, so every epoch repeats the draws of epoch 0: add '
-                    "default_hooks=dict(sample_seed=dict(type='SampleSeedHook')) to the config, or call "
-                    'dataset.set_epoch(epoch).',
-                    stacklevel=2,
-                )
+                warnings.warn(_NEVER_SET, stacklevel=2)
         import torch
 
         seed = sample_seed(run_seed, epoch, key)

@@ -1,4 +1,4 @@
-"""Tables as text: Markdown for people, CSV for programs."""
+"""Tables: on the terminal, as Markdown and as CSV."""
 
 import codecs
 import csv
@@ -11,13 +11,28 @@ from typing import Any
 
 from .atomic_files import write_text
 from .errors import SourceError
-from .escaping import for_markdown
+from .escaping import for_markdown, for_terminal
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Format a table as Markdown; cells are escaped."""
     lines = [header, ['---'] * len(header), *rows]
     return '\n'.join('| ' + ' | '.join(for_markdown(cell) for cell in line) + ' |' for line in lines)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str] = ()) -> None:
+    """Print a table to stdout: the first column left-aligned, the others right-aligned, the total below a line."""
+    from rich.console import Console  # here: it takes time to import
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    table = Table(header[0], *(Column(name, justify='right') for name in header[1:]))
+    for row in rows:
+        table.add_row(*(escape(for_terminal(cell)) for cell in row))
+    if total:
+        table.add_section()
+        table.add_row(*total)
+    Console(highlight=False, soft_wrap=True).print(table)
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -63,9 +78,7 @@ def read_csv(path: str | Path) -> list[tuple[int, list[str]]]:
                 rows.append((reader.line_num, cells))
             start = reader.line_num + 1
     except csv.Error as error:
-        raise SourceError(
-            f'{path} row {start}: not a row of a CSV file ({error}): check its quotation marks.'
-        ) from error
+        raise SourceError(f'{path} row {start}: not a CSV row ({error}): check its quotation marks.') from error
     return rows[1:] if named else rows
 
 

@@ -25,6 +25,7 @@ Unknown values are null. If it is unknown which frames share a video or patient,
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from uscl.core.atomic_files import write_text
 DATASET_TYPE = 'VideoClusters'
 FORMAT_VERSION = 2
 _TEXTS = ('patient_id', 'label', 'split', 'source', 'sha256')  # or null
+_SURROGATE = re.compile('[\ud800-\udfff]')  # JSON can hold lone ones, UTF-8 cannot
 _FACTS = ('signature', 'fps', 'times', 'assumed', 'turned', 'rescaled')  # or null
 
 
@@ -51,15 +53,8 @@ def write_annotations(path: str | Path, data_list: Sequence[dict], classes: Sequ
     """
     path = Path(path)
     entries = [{key: entry.get(key) for key in ('video_id', 'num_frames', *_TEXTS, *_FACTS)} for entry in data_list]
-    annotations = {
-        'metainfo': {
-            'dataset_type': DATASET_TYPE,
-            'format_version': FORMAT_VERSION,
-            'classes': list(classes),
-            **metainfo,
-        },
-        'data_list': entries,
-    }
+    kind = {'dataset_type': DATASET_TYPE, 'format_version': FORMAT_VERSION, 'classes': list(classes)}
+    annotations = {'metainfo': kind | metainfo, 'data_list': entries}
     check_annotations(annotations, path)
     write_text(path, json.dumps(annotations, indent=1, ensure_ascii=False) + '\n')
 
@@ -80,11 +75,10 @@ def read_annotations(path: str | Path) -> dict:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f'{path} does not exist: convert your clips with tools/dataset_converters/videos_to_clusters.py SRC '
-            f'--out {path.parent}, or set data_root to the folder that holds the annotation file ('
-            f'--cfg-options drops spaces: set a path with spaces in a config file).'
+        remedy = (
+            f'convert your clips with `uscl convert clips SRC --out {path.parent}`, or set data_root to another folder'
         )
+        raise FileNotFoundError(f'{path} does not exist: {remedy} (in a config file if its path has spaces).')
     try:
         annotations = json.loads(path.read_text(encoding='utf-8'))
     except (ValueError, RecursionError) as error:  # a few thousand nested brackets cause the latter
@@ -106,18 +100,16 @@ def check_annotations(annotations: Any, path: str | Path) -> None:
     """
     metainfo = annotations.get('metainfo') if isinstance(annotations, dict) else None
     if not isinstance(metainfo, dict) or metainfo.get('dataset_type') != DATASET_TYPE:
-        raise ValueError(
-            f'{path} is not an annotation file of video clusters (metainfo.dataset_type should be "{DATASET_TYPE}"): '
-            f'create one with tools/dataset_converters/videos_to_clusters.py.'
-        )
+        what = f'is not an annotation of video clusters (metainfo.dataset_type should be "{DATASET_TYPE}")'
+        raise ValueError(f'{path} {what}: create one with `uscl convert clips`.')
     version = metainfo.get('format_version')
     if version != FORMAT_VERSION:
-        raise ValueError(
-            f'{path} has format version {version}, but this version of uscl_plugin reads version {FORMAT_VERSION}: '
-            f'convert again into a new folder, or install the uscl_plugin version that wrote it.'
-        )
+        what = f'has format version {version}, but this version of uscl_plugin reads version {FORMAT_VERSION}'
+        raise ValueError(f'{path} {what}: convert again into a new folder, or install the version that wrote it.')
     classes = metainfo.get('classes')
-    if not isinstance(classes, list) or not all(isinstance(name, str) and _is_text(name) for name in classes):
+    if not isinstance(classes, list) or not all(
+        isinstance(name, str) and not _SURROGATE.search(name) for name in classes
+    ):
         raise ValueError(f'{path}: metainfo.classes should be a list of class names, got {classes!r}.')
     data_list = annotations.get('data_list')
     if not isinstance(data_list, list):
@@ -145,14 +137,5 @@ def _check_entry(entry: Any, where: str, classes: set[str]) -> None:
     if type(num_frames) is not int or num_frames < 1:
         raise ValueError(f'{where}: num_frames should be a number of at least 1, got {num_frames!r}.')
     for text in (entry['video_id'], *(entry[key] for key in _TEXTS if entry.get(key))):
-        if not _is_text(text):
+        if _SURROGATE.search(text):
             raise ValueError(f'{where}: {text!r} contains a lone surrogate: correct the encoding.')
-
-
-def _is_text(text: str) -> bool:
-    """Whether a string can be encoded: JSON can hold lone surrogates, UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -108,10 +108,8 @@ def _file_fault(path: Path, real_root: Path, size: tuple) -> Fault | None:
     except Exception:  # Pillow's decoders raise different errors; the name may be invalid
         return 'image file that cannot be opened', f'{path}'
     if found != size:
-        return (
-            'image file whose size differs from its entry',
-            f'{path} ({found[0]}x{found[1]}, not {size[0]}x{size[1]})',
-        )
+        where = f'{path} ({found[0]}x{found[1]}, not {size[0]}x{size[1]})'
+        return 'image file whose size differs from its entry', where
     return None
 
 

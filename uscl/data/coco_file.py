@@ -10,6 +10,8 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from uscl.core.plurals import counted
+
 from .coco_faults import REMEDIES, find_faults
 
 
@@ -60,11 +62,11 @@ def repair_coco(content: dict) -> list[str]:
         for number, annotation in enumerate(annotations, start=1):
             annotation['id'] = number
     if without := [annotation for annotation in annotations if 'iscrowd' not in annotation]:
-        done.append(f'set iscrowd of {len(without)} annotations to 0')
+        done.append(f'set iscrowd of {counted(len(without), "annotation")} to 0')
         for annotation in without:
             annotation['iscrowd'] = 0
     if without := [annotation for annotation in annotations if 'area' not in annotation]:
-        done.append(f'computed area of {len(without)} annotations')
+        done.append(f'computed area of {counted(len(without), "annotation")}')
         sizes = {image['id']: (image['height'], image['width']) for image in content['images']}
         for annotation in without:
             annotation['area'] = _area(annotation, *sizes[annotation['image_id']])
@@ -91,8 +93,6 @@ def _parse(path: Path) -> dict:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         is_clusters = b'"VideoClusters"' in path.read_bytes()[:500]
         other = ' (these are video clusters, for pretraining)' if is_clusters else ''
-        raise ValueError(
-            f'{path} is not a COCO file with images, annotations and categories{other}: convert your images and masks '
-            f'with tools/dataset_converters/lesions_to_coco.py KIND SRC --out DIR.'
-        ) from error
+        what = f'is not a COCO file with images, annotations and categories{other}'
+        raise ValueError(f'{path} {what}: convert images and masks with `uscl convert lesions`.') from error
     return content

@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from uscl.core.plurals import counted
+
 from .folds import SIDES, Folds, check_folds, group_of
 from .patient_division import divide, hold_back_share, unknown_patients
 
@@ -48,22 +50,12 @@ def make_folds(
     else:
         raise ValueError(f'group_by should be one of {GROUPINGS}, got {group_by!r}.')
     _check_counts(units, num_folds, group_by)
-    tests = divide(units, num_folds, seed)
     folds = []
-    for test in tests:
-        rest = [unit_ for unit_ in units if unit_[0] not in test]
+    for test in divide(units, num_folds, seed):
+        rest = [unit for unit in units if unit[0] not in test]
         val = _inner_validation(rest, val_fraction, seed)
-        folds.append(
-            {
-                'train': [name for name, _, _ in rest if name not in val],
-                'val': [name for name, _, _ in rest if name in val],
-                'test': [name for name, _, _ in units if name in test],
-            }
-        )
-    _even_out(folds, {name: label for name, label, _ in units}, notes)
-    made = Folds(folds, group_by, seed, notes)
-    check_folds(made, entries)
-    return made
+        folds.append(_fold([name for name, _, _ in rest], val, [name for name, _, _ in units if name in test]))
+    return _checked(Folds(folds, group_by, seed, notes), entries)
 
 
 def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: float = 0.2) -> Folds:
@@ -75,36 +67,26 @@ def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: flo
         ValueError: A split is missing or has another name, a patient is on two sides, or a class is not trained on.
     """
     entries = [entry for entry in entries if entry['label'] is not None]
-    of_split: dict[str | None, list[Mapping]] = defaultdict(list)
+    of_split: dict[str, list[Mapping]] = defaultdict(list)
     for entry in entries:
-        of_split[entry['split']].append(entry)
+        of_split[entry['split'] or ''].append(entry)
     notes = unknown_patients([entry['patient_id'] for entry in entries])
-    if left_out := of_split.pop(None, []):
-        notes.append(f'{len(left_out)} labelled videos have no split and are ignored.')
-    if odd := sorted(str(name) for name in of_split if name not in ('train', 'val', 'test')):
+    if left_out := of_split.pop('', []):
+        notes.append(f'{counted(len(left_out), "video")} with a label but no split: ignored.')
+    if odd := sorted(of_split.keys() - {'train', 'val', 'test'}):
         raise ValueError(f'The split column should say train, val or test, got {", ".join(odd)}: correct the index.')
     test = of_split.get('test') or of_split.get('val') or []
     val = of_split.get('val', []) if of_split.get('test') else []
     train = of_split.get('train', [])
     if not train or not test:
-        raise ValueError(
-            f'--folds split needs labelled videos in train and in test (or val), found '
-            f'{", ".join(sorted(map(str, of_split))) or "no split"}: add a split column to the index and convert '
-            f'again, or give a number of folds.'
-        )
+        what = f'needs labelled videos in train and in test (or val), found {", ".join(sorted(of_split)) or "no split"}'
+        raise ValueError(f'--folds split {what}: convert again with a split column, or give a number of folds.')
     chosen = {entry['video_id'] for entry in val}
     if not val:
         units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in train]
         chosen = _inner_validation(units, val_fraction, seed)
-    fold = {
-        'train': [entry['video_id'] for entry in train if entry['video_id'] not in chosen],
-        'val': [entry['video_id'] for entry in [*train, *val] if entry['video_id'] in chosen],
-        'test': [entry['video_id'] for entry in test],
-    }
-    _even_out([fold], {entry['video_id']: entry['label'] for entry in entries}, notes)
-    made = Folds([fold], 'split', seed, notes)
-    check_folds(made, entries)
-    return made
+    fold = _fold([entry['video_id'] for entry in (*train, *val)], chosen, [entry['video_id'] for entry in test])
+    return _checked(Folds([fold], 'split', seed, notes), entries)
 
 
 def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.2) -> Folds:
@@ -125,24 +107,23 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
         test = dict.fromkeys(fold['test'])
         train = [name for name in dict.fromkeys(fold['train']) if name not in test]
         if twice := len(set(fold['train'])) - len(train):
-            notes.append(f'{twice} images of fold {number} are in both train and test; they are used for testing only.')
+            notes.append(f'{counted(twice, "image")} of fold {number} in both train and test: used for testing only.')
         units = [(name, known[name]['label'], group_of(known[name])) for name in train]
         val = _inner_validation(units, val_fraction, seed)
-        folds.append(
-            {
-                'train': [name for name in train if name not in val],
-                'val': [name for name in train if name in val],
-                'test': list(test),
-            }
-        )
-    _even_out(folds, {name: entry['label'] for name, entry in known.items()}, notes)
-    made = Folds(folds, 'unknown', seed, notes)
-    check_folds(made, annotations['data_list'])
-    return made
+        folds.append(_fold(train, val, list(test)))
+    return _checked(Folds(folds, 'unknown', seed, notes), annotations['data_list'])
 
 
-def _even_out(folds: list[dict[str, list[str]]], label: Mapping[str, str], notes: list[str]) -> None:
-    """Inner validation in every fold or in none, and a note on classes that are not tested; modifies in place."""
+def _fold(names: Sequence[str], val: set[str], test: list[str]) -> dict[str, list[str]]:
+    """A fold that trains on the names that are not in ``val``."""
+    train = [name for name in names if name not in val]
+    return {'train': train, 'val': [name for name in names if name in val], 'test': test}
+
+
+def _checked(made: Folds, entries: Sequence[Mapping]) -> Folds:
+    """Folds that fit the data, with inner validation in all or none, and a note on classes that are not tested."""
+    folds, notes = made.folds, made.warnings
+    label = {entry['video_id']: entry['label'] for entry in entries}
     if any(fold['val'] for fold in folds) and not all(fold['val'] for fold in folds):
         notes.append('Some folds have too few patients for an inner validation part, so no fold has one.')
         for fold in folds:
@@ -153,10 +134,10 @@ def _even_out(folds: list[dict[str, list[str]]], label: Mapping[str, str], notes
             effect = 'its metrics come from the other folds' if len(folds) > 1 else 'means do not include it'
             notes.append(f'Fold {number} does not test on {", ".join(sorted(missing))}: {effect}.')
         if len({label[name] for name in fold['train']}) == 1:
-            raise ValueError(
-                f'fold {number} trains only on class {label[fold["train"][0]]!r}: use fewer folds or a smaller '
-                f'--val-fraction, or add videos of other classes to the training part.'
-            )
+            what = f'fold {number} only trains on class {label[fold["train"][0]]!r}'
+            raise ValueError(f'{what}: use fewer folds or a smaller --val-fraction, or add videos of other classes.')
+    check_folds(made, entries)
+    return made
 
 
 def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_by: str) -> None:
@@ -166,10 +147,10 @@ def _check_counts(units: Sequence[tuple[str, str, str]], num_folds: int, group_b
     counts = {label: len(members) for label, members in groups.items()}
     scarce = min(counts, key=lambda label: counts[label])
     if counts[scarce] < num_folds:
-        possible = f'at most --folds {counts[scarce]}' if counts[scarce] > 1 else 'no cross-validation'
+        has = f'class {scarce!r} has {counted(counts[scarce], group_by)}'
+        fewer = f'pass --folds {counts[scarce]}, ' if counts[scarce] > 1 else ''
         raise ValueError(
-            f'class {scarce!r} has {counts[scarce]} {group_by}{"s" if counts[scarce] > 1 else ""}, fewer than '
-            f'{num_folds} folds: {possible} is possible, or leave the class out.'
+            f'{has}, too few for {num_folds} folds: {fewer}add more {group_by}s with this class, or leave it out.'
         )
 
 

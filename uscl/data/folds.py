@@ -60,10 +60,8 @@ def read_folds(path: str | Path) -> Folds:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f'{path} does not exist: set fold_file to OUT/folds/seed0.json as written by tools/evaluate.py, '
-            f'or use fold=None with the splits of the annotation.'
-        )
+        remedy = 'set fold_file to OUT/folds/seed0.json of an evaluation, or fold=None for the splits of the annotation'
+        raise FileNotFoundError(f'{path} does not exist: {remedy}.')
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         if content.pop('kind') != _KIND:
@@ -110,30 +108,23 @@ def check_folds(folds: Folds, entries: Sequence[Mapping], needed: Sequence[str] 
         for side in SIDES:
             for name in fold[side]:
                 if name not in group:
-                    raise ValueError(
-                        f'fold {number} lists the video {name!r}, which is not in the data: the folds belong to '
-                        f'other data, evaluate into another folder.'
-                    )
+                    what = f'fold {number} lists the video {name!r}, which is not in the data'
+                    raise ValueError(f'{what}: the folds belong to other data, so evaluate into another folder.')
                 parts = [('video', name)]
                 if folds.group_by in ('patient', 'split'):
                     parts.append(('patient', group[name]))
-                for part in parts:
-                    if side_of.setdefault(part, side) != side:
-                        raise ValueError(
-                            f'{part[0]} {part[1]!r} is in both {side_of[part]} and {side} of fold {number}; it must be '
-                            f'on one side: correct the split column or the patient ids.'
-                        )
+                for kind, part in parts:
+                    if (other := side_of.setdefault((kind, part), side)) != side:
+                        what = f'{kind} {part!r} is in both {other} and {side} of fold {number}'
+                        raise ValueError(f'{what}: correct the split column or the patient ids.')
         for side in needed:
             if not fold[side]:
-                raise ValueError(
-                    f'fold {number} has nothing to {side} on: use fewer folds, another seed, or a smaller '
-                    f'--val-fraction.'
-                )
+                remedy = 'use fewer folds, another seed, or a smaller --val-fraction'
+                raise ValueError(f'fold {number} has nothing to {side} on: {remedy}.')
         trained = {label[name] for name in fold['train']}
         if missing := [name for name in sorted(patients) if name not in trained]:
             counts = ', '.join(f'{name} {len(found)}' for name, found in sorted(patients.items()))
+            what = f'fold {number} does not train on class {missing[0]!r} (patients by class: {counts})'
             raise ValueError(
-                f'fold {number} does not train on class {missing[0]!r} (patients by class: {counts}), so it '
-                f'can never predict it: use fewer folds, add patients of the class to the training part, merge it with '
-                f'another, or leave it out.'
+                f'{what}: use fewer folds, add patients of the class, merge it with another, or leave it out.'
             )

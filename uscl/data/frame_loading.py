@@ -47,10 +47,8 @@ def load_frame(
         try:
             content = read(source)
         except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'frame {os.fspath(source)} of video {video_id!r} is missing, moved or deleted after the conversion: '
-                f'run the converter again, which only redoes incomplete videos.'
-            ) from error
+            what = f'frame {os.fspath(source)} of video {video_id!r} is missing'
+            raise FileNotFoundError(f'{what}: correct its path, or run the converter again.') from error
         image = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[color_type]) if content else None
     if image is None or image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (1,), (3,)):
         what = 'cannot be decoded as an image' if image is None else f'has shape {image.shape} and dtype {image.dtype}'

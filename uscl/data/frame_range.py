@@ -1,6 +1,8 @@
-"""Which frames of a video fall into a part of its duration: one rule for the dataset and all held-out metrics."""
+"""Which frames of a video fall into a part of its duration, and which are held out at its end."""
 
 from bisect import bisect_left
+
+HELD_OUT_FRACTION = 0.25
 
 
 def frames_in_range(n: int, frame_range: tuple[float, float]) -> range:
@@ -42,3 +44,23 @@ def frames_in_range(n: int, frame_range: tuple[float, float]) -> range:
     if after < n and after / n - end < start - before / n:
         return range(after, after + 1)
     return range(before, before + 1)
+
+
+def split_frames(n: int) -> tuple[range, range]:
+    """Divide the frames of a video by time: the last quarter are held out as queries, the others are the gallery.
+
+    A network trained on ``frame_range=(0, 0.75)``, see :func:`frames_in_range`, has not seen the queries. Videos too
+    short for that (2 or 3 frames) still hold out their last frame, which such a network has seen.
+
+    Args:
+        n: Number of frames in the video, at least 1.
+
+    Returns:
+        Gallery and query indices. From two frames on, neither is empty; a single frame is gallery.
+
+    Raises:
+        ValueError: ``n`` is below 1.
+    """
+    border = frames_in_range(n, (0.0, 1.0 - HELD_OUT_FRACTION)).stop
+    border = max(1, min(border, n - 1))
+    return range(border), range(border, n)

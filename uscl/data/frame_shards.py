@@ -102,16 +102,13 @@ class FrameShards:
                 with path.open('rb') as file:
                     self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except FileNotFoundError as error:
-                raise FileNotFoundError(
-                    f'{path} is missing, it was moved or converted again during this run: start the run again.'
-                ) from error
+                what = 'is missing, moved or converted again during this run'
+                raise FileNotFoundError(f'{path} {what}: start the run again.') from error
         return self._maps[shard]
 
     def _too_short(self, shard: str, needed: int, found: int) -> ValueError:
-        return ValueError(
-            f'{self.path(shard)} has {found} bytes, but a video ends at byte {needed}, so it is truncated: copy it '
-            f'again, or run the converter again.'
-        )
+        what = f'is truncated: it has {found} bytes, but a video ends at byte {needed}'
+        return ValueError(f'{self.path(shard)} {what}; copy it again, or run the converter again.')
 
     def __getstate__(self) -> dict:
         """Drop the maps: a process that receives a copy opens its own."""

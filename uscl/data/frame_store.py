@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from uscl.core.atomic_files import write_text
+from uscl.core.plurals import counted
 
 from .frame_shards import STORE, FrameShards, Place
 
@@ -106,10 +107,8 @@ def read_index(data_root: str | Path) -> StoreIndex:
         raise ValueError(f'{path} is not valid JSON ({error}): {REMEDY}.') from error
     if not isinstance(content, dict) or content.get('format') != FORMAT or content.get('version') != VERSION:
         version = content.get('version') if isinstance(content, dict) else None
-        raise ValueError(
-            f'{path} has version {version}, but this version of uscl_plugin reads {VERSION}: convert again into a new '
-            f'folder.'
-        )
+        what = f'has version {version}, but this version of uscl_plugin reads version {VERSION}'
+        raise ValueError(f'{path} {what}: convert again into a new folder.')
     try:
         index = _parse(content)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -138,15 +137,13 @@ def find_stored(data_root: str | Path, entries: Sequence[Mapping]) -> tuple[Fram
         ValueError: The store has another version or is damaged, or lacks a video of the annotation; the message names
             it.
     """
-    index = read_index(data_root)
+    index, folder = read_index(data_root), Path(data_root) / STORE
     for entry in entries:
         stored = index.videos.get(entry['video_id'])
         if stored is None or stored.num_frames != entry['num_frames']:
-            what = 'is missing' if stored is None else f'has {stored.num_frames} frames'
-            raise ValueError(
-                f'video {entry["video_id"]!r} of the annotation, with {entry["num_frames"]} frames, {what} in '
-                f'{Path(data_root) / STORE}: {REMEDY}.'
-            )
+            expected, found = counted(entry['num_frames'], 'frame'), 'none' if stored is None else stored.num_frames
+            what = f'video {entry["video_id"]!r} should have {expected}, but has {found} in {folder}'
+            raise ValueError(f'{what}: {REMEDY}.')
     return FrameShards(data_root), {entry['video_id']: index.videos[entry['video_id']] for entry in entries}
 
 

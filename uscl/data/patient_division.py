@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from uscl.core.hash_rank import hash_rank
+from uscl.core.plurals import counted
 
 # Unique name, class, and patient: an item without a known patient is its own group.
 Item = tuple[str, str | None, str | None]
@@ -16,15 +17,11 @@ def unknown_patients(patients: Sequence[str | None]) -> list[str]:
     """A sentence on videos without a known patient; none if all are known.
 
     >>> unknown_patients(['p1', None])
-    ['1 of 2 videos has no patient id and is grouped by video: results are inflated if a patient has several.']
+    ['1 of 2 videos without a patient id, grouped by video: results are inflated if a patient has several.']
     """
     count = sum(patient is None for patient in patients)
-    if not count:
-        return []
-    verbs = 'has no patient id and is' if count == 1 else 'have no patient id and are'
-    return [
-        f'{count} of {len(patients)} videos {verbs} grouped by video: results are inflated if a patient has several.'
-    ]
+    what = f'{count} of {counted(len(patients), "video")} without a patient id, grouped by video'
+    return [f'{what}: results are inflated if a patient has several.'] if count else []
 
 
 def hold_back_share(items: Sequence[Item], val_fraction: float, seed: int) -> set[str]:

@@ -21,15 +21,6 @@ def store_name(video_id: str) -> str:
     return f'{readable}-{hashlib.sha256(video_id.encode()).hexdigest()[:8]}'
 
 
-def frame_name(index: int) -> str:
-    """File name of a stored frame; plain sorting keeps the frame order.
-
-    >>> frame_name(12)
-    '000012.png'
-    """
-    return f'{index:06d}.png'
-
-
 def write_png(path: str | Path, frame: np.ndarray) -> None:
     """Write a frame losslessly; the same frame always gives the same bytes.
 

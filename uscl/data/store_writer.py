@@ -6,6 +6,7 @@ import secrets
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TextIO
@@ -77,13 +78,8 @@ class StoreWriter:
         self, video_id: str, path: Path, shapes: Sequence[Sequence[int]], facts: dict[str, Any]
     ) -> StoredVideo:
         """Append a video whose raw bytes are in a file, with shapes as built by :func:`append_shape`."""
-
-        def blocks() -> Iterator[bytes]:
-            with path.open('rb') as file:
-                while block := file.read(_BLOCK):
-                    yield block
-
-        return self._append(video_id, blocks(), shapes, facts)
+        with path.open('rb') as file:
+            return self._append(video_id, iter(partial(file.read, _BLOCK), b''), shapes, facts)
 
     def commit(self) -> StoreIndex:
         """Finish the current shard and write the index of everything present."""

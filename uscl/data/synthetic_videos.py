@@ -50,12 +50,6 @@ def write_synthetic_videos(
         rng = np.random.default_rng([seed, number])
         label = CLASSES[number % 2]
         pattern, step = speckle(size + 4 * frames, size + 4 * frames, rng), rng.integers(0, 4, 2)
-        corners = [k * step for k in range(frames)]
-        made.append(
-            {
-                'video_id': f'{label}/clip_{number:04d}',
-                'label': label,
-                'frames': [pattern[top : top + size, left : left + size] for top, left in corners],
-            }
-        )
+        shown = [pattern[top : top + size, left : left + size] for top, left in (k * step for k in range(frames))]
+        made.append({'video_id': f'{label}/clip_{number:04d}', 'label': label, 'frames': shown})
     return write_data_folder(folder, made, classes=CLASSES, source='synthetic speckle')

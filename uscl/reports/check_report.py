@@ -1,33 +1,33 @@
-"""Findings of a dataset check for people: a summary for the terminal and a page with suspects side by side."""
+"""Findings of a dataset check for people: a summary for the terminal and a page with pairs of clips side by side."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from uscl.checks.check import CheckResult
+from uscl.checks.check import SUSPECTS, CheckResult
 from uscl.checks.clip_facts import Clip, read_frame
-from uscl.checks.duplicates import Duplicate, matching_frames
-from uscl.checks.finding import ERROR, SEVERITIES, Finding
+from uscl.checks.duplicates import CERTAIN, Duplicate, matching_frames
+from uscl.checks.finding import ERROR, SEVERITIES, Finding, grouped
 from uscl.core.escaping import for_terminal
 
-from .figures import DARK, new_figure
 from .html_page import write_page
 
-MAX_PAIRS = 40  # suspected pairs whose frames are shown on the page
-MAX_LINES = 20  # per kind, on the terminal
+MAX_PAIRS = 40  # of copies, and of suspects, whose frames are shown on the page
+MAX_LINES = 20  # of a group of equal findings, on the terminal
 _FRAME_SIDE = 256  # largest side of a frame on the page, in pixels
+_GAP = 6  # between two frames, in pixels
 
 
 def print_result(result: CheckResult, console: Console | None = None) -> None:
-    """Print a table of the data folders, a table of the kinds of findings, and one line per finding."""
+    """Print a table of the data folders, a table of the kinds of findings, and the findings, equal ones together."""
     console = console or Console(highlight=False, soft_wrap=True)
     table = Table('data', *(Column(name, justify='right') for name in ('clips', 'frames', 'patients', 'classes')))
     for name in dict.fromkeys(clip.data for clip in result.clips):
@@ -38,22 +38,27 @@ def print_result(result: CheckResult, console: Console | None = None) -> None:
         for (severity, kind), count in Counter((f.severity, f.kind) for f in result.findings).items():
             table.add_row(severity, kind, str(count))
         console.print(table)
-    shown: Counter[tuple[str, str]] = Counter()
-    for finding in result.findings:
-        key = finding.severity, finding.kind
-        shown[key] += 1
-        if shown[key] <= MAX_LINES:
-            console.print(for_terminal(f'{finding.severity}: {finding.message}'), markup=False)
-    for (severity, kind), count in shown.items():
-        if count > MAX_LINES:
-            console.print(f'{severity}: {count - MAX_LINES} more of {kind}, see --json or --html.', markup=False)
+    for group in grouped(result.findings):
+        lines = [f'{group[0].severity}: {_what(group)}', *(f'  {finding.item}' for finding in group if len(group) > 1)]
+        if len(lines) > MAX_LINES + 1:
+            lines[MAX_LINES + 1 :] = [f'  … and {len(group) - MAX_LINES} more, see --json or --html']
+        console.print(for_terminal('\n'.join(lines)), markup=False)
     console.print(summary(result), markup=False)
 
 
+def _what(group: Sequence[Finding]) -> str:
+    first = group[0]
+    if len(group) == 1:
+        return first.message
+    return f'{first.data}: {len(group)} × {first.text}' if first.data else f'{len(group)} × {first.text}'
+
+
 def summary(result: CheckResult) -> str:
-    """Counts by severity, as a sentence."""
+    """Counts by severity, and what to do about suspects, as sentences."""
     counts = ', '.join(f'{(n := result.count(name))} {name}{"" if n == 1 else "s"}' for name in SEVERITIES)
-    return f'{counts}.' if result.findings else 'Nothing found.'
+    look = ' Look at the suspects on the page of --html: one recording, or two on one scanner?'
+    is_unsure = any(finding.kind == SUSPECTS for finding in result.findings)
+    return f'{counts}.{look * is_unsure}' if result.findings else 'Nothing found.'
 
 
 def as_dict(result: CheckResult) -> dict:
@@ -68,9 +73,10 @@ def as_dict(result: CheckResult) -> dict:
 
 
 def write_check_page(result: CheckResult, path: str | Path) -> None:
-    """Write the page: findings, then suspected pairs with matching frames, then blank, still and short clips."""
+    """Write the page: findings, then copies and suspects with matching frames, then blank, still and short clips."""
     names = list(dict.fromkeys(clip.data for clip in result.clips))
     pairs = sorted(zip(result.duplicate_findings, result.duplicates, strict=True), key=lambda p: p[0].severity != ERROR)
+    copies, suspects = ([pair for pair in pairs if pair[1].is_certain is certain] for certain in (True, False))
     write_page(
         path,
         'check.html',
@@ -78,34 +84,43 @@ def write_check_page(result: CheckResult, path: str | Path) -> None:
         subtitle=f'{len(result.clips)} clips of {", ".join(names)}',
         num_errors=result.count(ERROR),
         counts=[(f'{name}s', '', result.count(name), '') for name in SEVERITIES],
-        findings=[(finding.severity, finding.kind, finding.message) for finding in result.findings],
-        pairs=(_pair(finding, pair, result.clips) for finding, pair in pairs[:MAX_PAIRS]) if pairs else None,
-        num_more=max(len(pairs) - MAX_PAIRS, 0),
+        groups=[
+            (group[0].severity, group[0].kind, _what(group), [f.item for f in group] if len(group) > 1 else [])
+            for group in grouped(f if len(names) > 1 else replace(f, data='') for f in result.findings)
+        ],
+        copies=[_pair(finding, pair, result.clips) for finding, pair in copies[:MAX_PAIRS]],
+        suspects=[_pair(finding, pair, result.clips) for finding, pair in suspects[:MAX_PAIRS]],
+        num_more=(max(len(copies) - MAX_PAIRS, 0), max(len(suspects) - MAX_PAIRS, 0)),
+        certain=CERTAIN,
         clips=_odd_clips(result),
     )
 
 
-def pair_figure(first: Clip, second: Clip, mirrored: bool = False) -> Figure:
-    """Matching frames of two clips: one row per clip, one column per time point."""
-    moments = matching_frames(first, second, mirrored)
-    figure = new_figure(2.4 * max(len(moments), 2), 4.6)
-    for row, clip in enumerate((first, second)):
-        for column, moment in enumerate(moments):
-            axes = figure.add_subplot(2, max(len(moments), 2), row * max(len(moments), 2) + column + 1)
-            axes.imshow(_shrink(read_frame(clip, moment[row])), cmap='gray', vmin=0, vmax=255)
-            axes.set_axis_off()
-            axes.set_title(f'{"AB"[row]}: frame {moment[row]} of {len(clip.digests)}', fontsize=8, color=DARK)
-    return figure
+def side_by_side(first: Clip, second: Clip, mirrored: bool = False) -> list[tuple[bytes, str]]:
+    """Pictures of matching frames of two clips, a JPEG and a caption for each moment.
+
+    Args:
+        first: The clip on the left.
+        second: The clip on the right.
+        mirrored: Whether to show the second mirrored, so that it looks like the first.
+    """
+    pictures = []
+    for left, right in matching_frames(first, second, mirrored):
+        frames = [read_frame(first, left), read_frame(second, right)[:, :: -1 if mirrored else 1]]
+        height = min(_FRAME_SIDE, *(frame.shape[0] for frame in frames))
+        frames = [_resize(frame, height / frame.shape[0]) for frame in frames]
+        both = cv2.hconcat([frames[0], np.full((height, _GAP), 255, np.uint8), frames[1]])
+        numbers = [f'frame {k} of {len(clip.digests)}' for k, clip in ((left, first), (right, second))]
+        pictures.append((_jpeg(both), f'{numbers[0]}; {numbers[1]}{", mirrored" * mirrored}'))
+    return pictures
 
 
 def _pair(finding: Finding, pair: Duplicate, clips: Sequence[Clip]) -> dict[str, Any]:
     first, second = clips[pair.first], clips[pair.second]
     return {
-        'title': f'{finding.severity}: {finding.kind}, similarity {pair.similarity:.2f}',
-        'message': finding.message,
-        'first': first,
-        'second': second,
-        'drawing': pair_figure(first, second, pair.kind == 'mirrored'),
+        'title': replace(finding, data='', subject=finding.severity).message,
+        'names': [clip.name if finding.data else f'{clip.data}, {clip.name}' for clip in (first, second)],
+        'pictures': side_by_side(first, second, pair.kind == 'mirrored'),
     }
 
 
@@ -116,14 +131,19 @@ def _odd_clips(result: CheckResult) -> list[tuple[bytes, list[str]]]:
     for finding in [f for f in result.findings if f.kind in ('blank frames', 'still', 'few frames')][:MAX_PAIRS]:
         clip = of_name[finding.clips[0]]
         position = int(np.argmin(clip.contrast))
-        jpeg = cv2.imencode('.jpg', _shrink(read_frame(clip, position)))[1].tobytes()
-        items.append((jpeg, [clip.video_id, finding.kind, f'frame {position} of {len(clip.digests)}']))
+        frame = read_frame(clip, position)
+        small = _resize(frame, min(1.0, _FRAME_SIDE / max(frame.shape)))
+        items.append((_jpeg(small), [clip.video_id, finding.kind, f'frame {position} of {len(clip.digests)}']))
     return items
 
 
-def _shrink(frame: np.ndarray) -> np.ndarray:
-    scale = min(1.0, _FRAME_SIDE / max(frame.shape))
-    return cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else frame
+def _resize(frame: np.ndarray, scale: float) -> np.ndarray:
+    size = [max(1, round(scale * side)) for side in frame.shape[::-1]]
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+
+
+def _jpeg(frame: np.ndarray) -> bytes:
+    return cv2.imencode('.jpg', frame)[1].tobytes()
 
 
 def _counts(clips: Sequence[Clip]) -> tuple[str, str, str, str]:

@@ -56,7 +56,7 @@ def write_evaluation_report(
         path,
         'evaluation.html',
         title='How well do the backbones classify?',
-        subtitle=f'{describe_data(summary)}; cross-validated, every frame tested once',
+        subtitle=f'{describe_data(summary)}; every frame tested once',
         facts={'leak': '', 'command': '', 'warnings': []} | dict(facts),
         summary=summary,
         cards_of_methods=_cards(summary),

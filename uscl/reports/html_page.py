@@ -52,7 +52,8 @@ def picture(figure: 'Figure', alt: str, dpi: int = 130) -> Markup:
     figure.savefig(buffer, format='png', dpi=dpi, metadata={'Software': None})
     # Displayed at 100 pixels per inch at most: the remaining resolution is for high-density screens.
     width = round(100 * figure.get_figwidth())
-    return Markup(f'<img src="data:image/png;base64,{_base64(buffer.getvalue())}" alt="{escape(alt)}" width="{width}">')
+    size = f'width="{width}" style="--width: {width}px"'
+    return Markup(f'<img src="data:image/png;base64,{_base64(buffer.getvalue())}" alt="{escape(alt)}" {size}>')
 
 
 def photograph(jpeg: bytes, alt: str) -> Markup:

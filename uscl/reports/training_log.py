@@ -1,10 +1,12 @@
 """Read the scalars logged by an MMEngine runner."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
+_HELD_OUT = 'held_out/'
 
 
 def find_scalars(checkpoint: str | Path) -> list[Path]:
@@ -37,9 +39,29 @@ def read_scalars(paths: Sequence[str | Path]) -> dict[str, tuple[np.ndarray, np.
     Raises:
         ValueError: A line other than the last is not JSON.
     """
+    return _join(paths, lambda line: 'loss' in line)
+
+
+def read_held_out(paths: Sequence[str | Path]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Join what :class:`uscl_plugin.hooks.HeldOutHook` logged in a run and its resumed parts, as :func:`read_scalars`.
+
+    Args:
+        paths: ``scalars.json`` files, oldest first.
+
+    Returns:
+        For every measure, without ``held_out/``, epochs (n,) and values (n,), float64.
+
+    Raises:
+        ValueError: A line other than the last is not JSON.
+    """
+    curves = _join(paths, lambda line: any(key.startswith(_HELD_OUT) for key in line))
+    return {key.removeprefix(_HELD_OUT): curve for key, curve in curves.items() if key.startswith(_HELD_OUT)}
+
+
+def _join(paths: Sequence[str | Path], belongs: Callable[[dict], bool]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     lines: list[dict] = []
     for path in paths:
-        newer = [line for line in read_lines(path) if 'loss' in line and ('iter' in line or 'step' in line)]
+        newer = [line for line in read_lines(path) if belongs(line) and ('iter' in line or 'step' in line)]
         if newer:
             lines = [line for line in lines if _iteration(line) < _iteration(newer[0])] + newer
     curves: dict[str, tuple[list[float], list[float]]] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .classification import check_classes, mean_of_defined
+from .classification import CLASS_METRICS, METRICS, check_classes, mean_of_defined
 from .predictions import Predictions
 
 
@@ -51,8 +51,9 @@ class PatientStatistics:
             weights: (B, P), how often each patient occurs in each resample; at least one patient per resample.
 
         Returns:
-            ``accuracy``, ``balanced_accuracy``, ``macro_f1`` and ``macro_auroc``, each (B,); ``precision``,
-            ``recall``, ``f1`` and ``auroc``, each (B, C), NaN for a class absent from a resample.
+            ``accuracy``, ``balanced_accuracy``, ``macro_f1`` and ``macro_auroc``, each (B,);
+            :data:`~uscl.stats.classification.CLASS_METRICS`, each (B, C), NaN for a class absent from a resample
+            (specificity: for a class that all of a resample has).
         """
         weights = np.asarray(weights, dtype=np.float64)
         confusion = np.tensordot(weights, self.confusion, axes=1)
@@ -62,6 +63,7 @@ class PatientStatistics:
         per_class = {
             'precision': np.where(true > 0, hits / np.maximum(predicted, 1), np.nan),
             'recall': _share(hits, true),
+            'specificity': 1 - _share(predicted - hits, total - true),
             'f1': np.where(true > 0, _share(2 * hits, true + predicted), np.nan),
             'auroc': _share(won, true * (total - true)),
         }
@@ -105,7 +107,8 @@ def resampled_metrics(runs: Sequence[PatientStatistics], weights: np.ndarray) ->
     """Metrics in B resamples of patients, averaged over runs on the same patients that differ in their seed.
 
     To compare two methods on the same resamples, subtract their results for the same ``weights``. Metrics that cannot
-    vary are NaN: all of them with a single patient, and those of a class that only one patient has.
+    vary are NaN: all of them with a single patient, those of a class that only one patient has, and the specificity of
+    a class that all patients but one have exclusively.
 
     Args:
         runs: Statistics of at least one seed.
@@ -122,10 +125,12 @@ def resampled_metrics(runs: Sequence[PatientStatistics], weights: np.ndarray) ->
         raise ValueError('The compared runs have different patients: evaluate all on the same videos.')
     every = [run.metrics(weights) for run in runs]
     means = {name: np.mean([metrics[name] for metrics in every], axis=0) for name in every[0]}
-    few = (runs[0].confusion.sum(axis=2) > 0).sum(axis=0) < 2
-    return {
-        name: np.where(few if values.ndim == 2 else len(patients) < 2, np.nan, values) for name, values in means.items()
-    }
+    labels = runs[0].confusion.sum(axis=2)
+    few_with = (labels > 0).sum(axis=0) < 2
+    few_without = (labels.sum(axis=1, keepdims=True) > labels).sum(axis=0) < 2
+    few = dict.fromkeys(METRICS, len(patients) < 2) | dict.fromkeys(CLASS_METRICS, few_with)
+    few['specificity'] = few_without
+    return {name: np.where(few[name], np.nan, values) for name, values in means.items()}
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:

@@ -6,15 +6,16 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, r
 from .predictions import Predictions
 
 METRICS = ('accuracy', 'balanced_accuracy', 'macro_f1', 'macro_auroc')
-CLASS_METRICS = ('precision', 'recall', 'f1', 'auroc')
+CLASS_METRICS = ('recall', 'specificity', 'precision', 'f1', 'auroc')
 
 
 def classification_metrics(predictions: Predictions, num_classes: int) -> dict[str, float | list]:
     """Measure how well probabilities predict labels. The predicted class is the first one with the highest probability.
 
     A class without labels cannot be measured: its precision, recall, F1 and AUROC are NaN, and means over classes skip
-    it. A class that has labels but is never predicted has precision 0 and F1 0. AUROC is one-vs-rest; it is NaN for all
-    classes if all labels are of one class.
+    it. A class that has labels but is never predicted has precision 0 and F1 0. Recall is also called sensitivity.
+    Specificity is the fraction of the other classes' labels that are not predicted as this class; like AUROC, which is
+    one-vs-rest, it is NaN if all labels are of this class.
 
     Args:
         predictions: Predictions for N >= 1 frames or videos.
@@ -22,7 +23,7 @@ def classification_metrics(predictions: Predictions, num_classes: int) -> dict[s
 
     Returns:
         ``accuracy``, ``balanced_accuracy`` (mean recall), ``macro_f1`` and ``macro_auroc`` in [0, 1] or NaN;
-        ``precision``, ``recall``, ``f1``, ``auroc`` and ``support`` (number of labels), lists of C;
+        :data:`CLASS_METRICS` and ``support`` (number of labels), lists of C;
         ``confusion``, C lists of C counts, true classes in rows.
 
     Raises:
@@ -40,6 +41,10 @@ def classification_metrics(predictions: Predictions, num_classes: int) -> dict[s
     ]
     per_class = {'precision': precision, 'recall': recall, 'f1': f1, 'auroc': np.array(auroc)}
     per_class = {name: np.where(absent, np.nan, values) for name, values in per_class.items()}
+    confusion = confusion_matrix(labels, predicted, labels=range(num_classes))
+    others = len(labels) - support
+    wrongly = confusion.sum(axis=0) - confusion.diagonal()
+    per_class['specificity'] = np.where(others > 0, 1 - wrongly / np.maximum(others, 1), np.nan)
     return {
         'accuracy': float((predicted == labels).mean()),
         'balanced_accuracy': float(mean_of_defined(per_class['recall'])),
@@ -47,7 +52,7 @@ def classification_metrics(predictions: Predictions, num_classes: int) -> dict[s
         'macro_auroc': float(mean_of_defined(per_class['auroc'])),
         **{name: values.tolist() for name, values in per_class.items()},
         'support': support.tolist(),
-        'confusion': confusion_matrix(labels, predicted, labels=range(num_classes)).tolist(),
+        'confusion': confusion.tolist(),
     }
 
 

@@ -1,6 +1,6 @@
 """Means over seeds, spreads, intervals and differences of cross-validated classifiers, as numbers and as a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -11,6 +11,7 @@ from uscl.core.tables import markdown
 
 from .bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics
 from .classification import CLASS_METRICS, METRICS, check_classes, classification_metrics
+from .evaluation_answer import answer
 from .predictions import Predictions
 from .summary_tables import (
     OPTIMISTIC,
@@ -24,7 +25,9 @@ from .summary_tables import (
 Runs = Mapping[str, Mapping[str, Mapping[int, Predictions]]]  # method → selection → seed → all test frames
 
 
-def summarise(runs: Runs, classes: Sequence[str], resamples: int = 2000, seed: int = 0) -> dict:
+def summarise(
+    runs: Runs, classes: Sequence[str], resamples: int = 2000, seed: int = 0, untrained: Collection[str] = ()
+) -> dict:
     """Summarise pooled out-of-fold predictions as plain JSON; undefined values are None.
 
     Intervals are 95 % percentile intervals over resamples of patients, each averaged over seeds. All runs share the
@@ -37,10 +40,11 @@ def summarise(runs: Runs, classes: Sequence[str], resamples: int = 2000, seed: i
         classes: Names of the C classes.
         resamples: Number of resamples.
         seed: Seed of the resampling.
+        untrained: Methods that are untrained networks, for :func:`.evaluation_answer.answer`.
 
     Returns:
-        ``classes``, ``methods``, ``selections``, ``honest_selection``, ``num_patients`` (groups),
-        ``num_unknown_patients`` (groups that are a single video), ``resamples``, ``seed``,
+        ``answer`` (sentences), ``classes``, ``methods``, ``selections``, ``honest_selection``, ``num_patients``
+        (groups), ``num_unknown_patients`` (groups that are a single video), ``resamples``, ``seed``,
         ``resamples_without_a_class`` (fraction of resamples that lack a labelled class) and ``levels``:
         ``frame`` and ``video`` → a dict of
 
@@ -63,7 +67,7 @@ def summarise(runs: Runs, classes: Sequence[str], resamples: int = 2000, seed: i
     occurs[member, first.labels] = 1
     lacking = (weights @ occurs[:, occurs.any(axis=0)] == 0).any(axis=1)
     honest = honest_selection(selections)
-    return {
+    summary = {
         'classes': list(classes),
         'methods': list(runs),
         'selections': selections,
@@ -78,6 +82,7 @@ def summarise(runs: Runs, classes: Sequence[str], resamples: int = 2000, seed: i
             'video': _level(_by_video(runs), classes, weights, honest),
         },
     }
+    return {'answer': answer(summary, untrained)} | summary
 
 
 def honest_selection(selections: Sequence[str]) -> str:
@@ -89,14 +94,20 @@ def honest_selection(selections: Sequence[str]) -> str:
     return next((name for name in ('inner-val', 'last', 'fixed') if name in selections), selections[0])
 
 
-def markdown_table(summary: Mapping) -> str:
-    """The summary as Markdown: results by level, metrics per class, differences between methods."""
+def markdown_table(summary: Mapping, setup: str = '') -> str:
+    """The summary as Markdown: the answer, results by level, metrics per class, differences between methods.
+
+    Args:
+        summary: See :func:`summarise`.
+        setup: Sentences that precede those on the data, with a space at the end.
+    """
     parts = [
-        f'Tested on {describe_data(summary)}. Each cell: mean over seeds (95 % interval over patients), SD: standard '
-        'deviation over seeds.'
+        *summary['answer'],
+        f'{setup}Tested on {describe_data(summary)}. Each cell: mean over seeds (95 % interval over patients), SD: '
+        'standard deviation over seeds.',
     ]
     if OPTIMISTIC in summary['selections']:
-        parts[0] += f' {OPTIMISTIC} is optimistic: the epoch (or setting) was chosen on the test folds.'
+        parts[-1] += f' {OPTIMISTIC} is optimistic: the epoch (or setting) was chosen on the test folds.'
     for level in ('video', 'frame'):
         parts += [f'### {level_title(summary, level)}', markdown(*result_table(summary, level))]
     for level in ('video', 'frame'):

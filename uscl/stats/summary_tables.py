@@ -10,7 +10,8 @@ METRIC_NAMES = {
     'macro_f1': 'Macro F1',
     'macro_auroc': 'Macro AUROC',
     'precision': 'Precision',
-    'recall': 'Recall',
+    'recall': 'Sensitivity',
+    'specificity': 'Specificity',
     'f1': 'F1',
     'auroc': 'AUROC',
 }
@@ -67,15 +68,13 @@ def result_table(summary: Mapping, level: str) -> Table:
 def class_table(summary: Mapping, level: str) -> Table:
     """One row per class and method, for the honest selection."""
     found, selection = summary['levels'][level], summary['honest_selection']
-    order = ('recall', 'precision', 'f1', 'auroc')
-    assert set(order) == set(CLASS_METRICS)
-    header = ['Class', f'{level.capitalize()}s', 'Method', *(METRIC_NAMES[name] for name in order)]
+    header = ['Class', f'{level.capitalize()}s', 'Method', *(METRIC_NAMES[name] for name in CLASS_METRICS)]
     rows = [
         [
             label,
             str(found['support'][label]),
             method,
-            *(estimate(by_selection[selection]['classes'][label][name]) for name in order),
+            *(estimate(by_selection[selection]['classes'][label][name]) for name in CLASS_METRICS),
         ]
         for label in summary['classes']
         for method, by_selection in found['results'].items()

@@ -53,8 +53,11 @@ def compare(options: ComparisonOptions, command: str = '', report: Callable[[str
 
 def _write(comparison: Comparison, command: str) -> None:
     options, out = comparison.options, comparison.out
-    summary = summarise(comparison.runs, comparison.classes, options.resamples) if comparison.runs else None
     names = [method.name for method in comparison.methods]
+    untrained = [method.name for method in comparison.methods if method.weights == 'random']
+    summary = None
+    if comparison.runs:
+        summary = summarise(comparison.runs, comparison.classes, options.resamples, untrained=untrained)
     reference = 'uscl' if 'uscl' in names else names[-1]
     lesions = describe_detection(options)
     measures = measured(comparison.rows)

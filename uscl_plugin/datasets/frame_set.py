@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
 from uscl.data.frame_loading import load_frame
-from uscl.data.held_out_frames import split_frames
+from uscl.data.frame_range import split_frames
 
 from .video_clusters import VideoClusterDataset
 
@@ -24,7 +24,7 @@ class FrameSet:
         dataset: Dataset that contains the whole videos.
         video: (N,) int64 in [0, V), ascending, video of each frame.
         position: (N,) int64, index of each frame in its video, in time order.
-        query: (N,) bool, true for the last quarter of each video; see :func:`~uscl.data.held_out_frames.split_frames`.
+        query: (N,) bool, true for the last quarter of each video; see :func:`~uscl.data.frame_range.split_frames`.
         seen: (N,) bool, whether the config trains on the frame; None if its data are not available for comparison.
         video_ids: V video ids.
         classes: V class names as in the annotation; None if unlabelled.
@@ -147,11 +147,5 @@ def _trained_frames(cfg: Config) -> tuple[Path, dict[str, range]] | None:
 
 def _seen(data_root: str, infos: list[dict], trained: tuple[Path, dict[str, range]]) -> np.ndarray:
     folder, frames = trained
-    is_same = Path(data_root).resolve() == folder
-    return np.array(
-        [
-            is_same and position in frames.get(info['video_id'], ())
-            for info in infos
-            for position in range(info['num_frames'])
-        ]
-    )
+    known = frames if Path(data_root).resolve() == folder else {}
+    return np.concatenate([[k in known.get(info['video_id'], ()) for k in range(info['num_frames'])] for info in infos])

@@ -9,6 +9,8 @@ from mmengine.logging import print_log
 from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import BatchSampler, Sampler
 
+from uscl.core.plurals import counted
+
 
 @DATA_SAMPLERS.register_module()
 class PairBatchSampler(BatchSampler):
@@ -38,27 +40,18 @@ class PairBatchSampler(BatchSampler):
         num_videos = len(sampler.dataset) if world_size > 1 else len(sampler)  # type: ignore[attr-defined, arg-type]
         share = num_videos // world_size
         if share < 2:
-            where = f' in {world_size} processes' if world_size > 1 else ''
-            raise ValueError(
-                f'{num_videos} video(s) to train on{where}, but a contrastive loss needs at least 2'
-                f'{" in each" if where else ""}: check data_root, split and data_fraction.'
-            )
+            where, each = (f' in {world_size} processes', ' in each') if world_size > 1 else ('', '')
+            what = f'{counted(num_videos, "video")} to train on{where}, but a contrastive loss needs at least 2{each}'
+            raise ValueError(f'{what}: check data_root, split and data_fraction.')
         super().__init__(sampler, batch_size, drop_last=False)
         self.num_used = share - int(share % batch_size == 1)  # in this process
         self.num_dropped = num_videos - world_size * self.num_used  # in the whole dataset
         if self.num_dropped:
-            each = f' in each of {world_size} processes' if world_size > 1 else ''
-            reason = (
-                f'the last batch of size {batch_size} would hold one video{each}, and one pair has no negatives'
-                if self.num_used < share
-                else f'they do not divide among {world_size} processes'
-            )
-            print_log(
-                f'{self.num_dropped} of {num_videos} videos {"is" if self.num_dropped == 1 else "are"} left out of '
-                f'each epoch: {reason}.',
-                logger='current',
-                level=logging.WARNING,
-            )
+            reason = f'they do not divide among {world_size} processes'
+            if self.num_used < share:
+                reason = f'the last batch of size {batch_size} would hold one video, and one pair has no negatives'
+            left_out = f'each epoch leaves out {self.num_dropped} of {num_videos} videos'
+            print_log(f'{left_out}: {reason}.', logger='current', level=logging.WARNING)
 
     def __iter__(self) -> Iterator[list[int]]:
         """Lists of dataset indices."""

@@ -36,10 +36,8 @@ def apply_steps(pipeline: Sequence, steps: Mapping[str, Mapping[str, Any]] | Non
     found: dict[str, None] = {}  # in pipeline order
     changed = [_change(step, steps, found) for step in pipeline]
     if unknown := [kind for kind in steps if kind not in found]:
-        raise ValueError(
-            f'steps names {", ".join(map(str, unknown))}, which the pipeline does not have: it has '
-            f'{", ".join(found) or "no steps"}.'
-        )
+        names, known = ', '.join(map(str, unknown)), ', '.join(found) or 'no steps'
+        raise ValueError(f'steps names {names}, which the pipeline does not have: it has {known}.')
     return changed
 
 

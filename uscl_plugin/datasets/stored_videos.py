@@ -14,11 +14,9 @@ from uscl.data.folder_digest import data_digest
 from uscl.data.frame_range import frames_in_range
 from uscl.data.frame_store import StoredVideo, bytes_damage, find_stored
 from uscl.data.labels import class_indices
-from uscl.data.selection import hide_labels
-from uscl.data.subsets import stratified_subset
+from uscl.data.selection import hide_labels, stratified_subset
 
 from .pipeline_settings import apply_steps
-from .sample_errors import name_video
 
 # Keys that do not describe the samples: datasets that differ in them can be concatenated.
 _OF_THE_FOLDER = ('settings', 'folds')
@@ -155,11 +153,9 @@ class StoredVideoDataset(BaseDataset):
     def _info(self, entry: dict, to_index: dict[str, int], stored: StoredVideo) -> dict:
         label = entry['label']
         if label is not None and label not in to_index:
-            raise ValueError(
-                f'{self.ann_file}: video {entry["video_id"]!r} has the label {label!r}, which is not among '
-                f'{sorted(to_index)}: add it to label_map or classes, set label_map=None if the '
-                f'map is for other data, or exclude such videos with filter_cfg=dict(labels=[…]).'
-            )
+            what = f'video {entry["video_id"]!r} has the label {label!r}, which is not among {sorted(to_index)}'
+            remedy = 'add it to label_map or classes, or exclude such videos with filter_cfg=dict(labels=[…])'
+            raise ValueError(f'{self.ann_file}: {what}: {remedy}.')
         part = frames_in_range(entry['num_frames'], self.frame_range)
         return {
             'video_id': entry['video_id'],
@@ -188,14 +184,12 @@ class StoredVideoDataset(BaseDataset):
                 with self._seeder(self.sample_key(info), len(self)):
                     sample = self.pipeline(item)
         except Exception as error:
-            name_video(error, info['video_id'], self._shards.path(info['bytes'][0]))
+            _name_video(error, info['video_id'], self._shards.path(info['bytes'][0]))
             raise
         if sample is None:
             steps = ', '.join(type(step).__name__ for step in self.pipeline.transforms)
-            raise ValueError(
-                f'the pipeline ({steps}) returned None for video {info["video_id"]!r}, and samples are not replaced: '
-                f'let the transform raise an error that says what is wrong.'
-            )
+            what = f'the pipeline ({steps}) returned None for video {info["video_id"]!r}'
+            raise ValueError(f'{what}: raise an error in the transform that returns None.')
         return sample
 
     def provenance(self) -> dict[str, Any]:
@@ -224,3 +218,20 @@ class StoredVideoDataset(BaseDataset):
         if damage is not None:
             raise ValueError(f'{damage}: run the converter again to redo this video, or copy the folder again.')
         self._verified[info['number']] = 1
+
+
+def _name_video(error: Exception, video_id: str, source: Path) -> None:
+    """Add to an error which video was read and from where, keeping its type."""
+    note = f'while video {video_id!r} was prepared from {source}'
+    if hasattr(error, 'add_note'):
+        error.add_note(note)
+    else:
+        _extend_message(error, note)
+
+
+def _extend_message(error: Exception, note: str) -> None:
+    """Replacement for ``add_note``, before Python 3.11."""
+    if isinstance(error, OSError) and error.strerror:  # its text does not come from `args`
+        error.strerror = f'{error.strerror} ({note})'
+    else:
+        error.args = (f'{error.args[0]} ({note})' if error.args else note, *error.args[1:])

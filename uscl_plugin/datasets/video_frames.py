@@ -80,10 +80,9 @@ class VideoFrameDataset(StoredVideoDataset):
         if wanted is None:
             return entries
         if missing := set(wanted) - set(sides.values()):
-            raise ValueError(
-                f'{self.ann_file}: no video is in {", ".join(sorted(missing))} with fold={self.fold}, only in '
-                f'{", ".join(sorted(set(sides.values()))) or "no split"}: set split to one of these, or to None.'
-            )
+            known = ', '.join(sorted(set(sides.values()))) or 'no split'
+            what = f'no video is in {", ".join(sorted(missing))} with fold={self.fold}, only in {known}'
+            raise ValueError(f'{self.ann_file}: {what}: set split to one of these, or to None.')
         self._side = {name: side for name, side in sides.items() if side in wanted}
         return [entry for entry in entries if entry['video_id'] in self._side]
 

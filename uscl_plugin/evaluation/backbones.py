@@ -12,9 +12,9 @@ from mmpretrain.models import ResNet
 from torch import nn
 
 from uscl_plugin.weights.checkpoint_error import CheckpointError
-from uscl_plugin.weights.checkpoint_files import write_checkpoint
+from uscl_plugin.weights.checkpoint_files import stated_meta, write_checkpoint
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, file_source, resolve_input, stored_metadata
-from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.resnet_state import RESNET_DEPTHS, backbone_state, infer_resnet_depth
 
 # Input of torchvision's and timm's ImageNet ResNets, for values of 0..255.
@@ -90,7 +90,7 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
             raise CheckpointError(f'{path}: {error}') from error
         network = build_resnet(depth)
         network.load_state_dict(state, strict=True)
-        stored = stored_metadata(checkpoint_meta(checkpoint))
+        stored = stored_metadata(stated_meta(path, checkpoint))
         if _is_imagenet(checkpoint) and not stored.keys() & set(INPUT_KEYS):
             known = IMAGENET_INPUT | known
         settled = resolve_input(path, stored, known)
@@ -98,6 +98,34 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
     network.eval()  # a separate call, because MMPretrain's eval() returns None
     to_rgb = settled['channel_order'] == 'rgb'
     return PretrainedBackbone(name, network, depth, settled['mean'], settled['std'], to_rgb, source)
+
+
+def check_backbones(specs: Sequence[str], given: Mapping[str, Any] | None = None) -> None:
+    """Load every backbone once, so that a wrong one stops a run before anything is computed.
+
+    Args:
+        specs: As in :func:`load_backbone`.
+        given: As in :func:`load_backbone`.
+
+    Raises:
+        FileNotFoundError: Files do not exist; the message names each.
+        CheckpointError: See :func:`load_backbone`.
+    """
+    paths = [path for _, path in map(split_spec, specs) if not _random_depth(path)]
+    if missing := [path for path in dict.fromkeys(paths) if not Path(path).is_file()]:
+        verb = 'does' if len(missing) == 1 else 'do'
+        raise FileNotFoundError(f'{", ".join(missing)} {verb} not exist: check the path of each checkpoint.')
+    for spec in specs:
+        load_backbone(spec, given=given)
+
+
+def is_untrained(spec: str) -> bool:
+    """Whether a backbone on the command line is an untrained network.
+
+    >>> is_untrained('random'), is_untrained('ours=random34'), is_untrained('a.pth')
+    (True, True, False)
+    """
+    return _random_depth(split_spec(spec)[1]) is not None
 
 
 def build_resnet(depth: int) -> ResNet:

@@ -17,7 +17,7 @@ from uscl.data.folds import Folds, read_folds, write_folds
 from uscl.stats.predictions import Predictions, concatenate
 from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 
-from .backbones import PretrainedBackbone, load_backbone, unique_names, write_backbone
+from .backbones import PretrainedBackbone, check_backbones, load_backbone, unique_names, write_backbone
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
 from .leaks import find_leak
@@ -51,7 +51,7 @@ class CrossValidation:
 
     Raises:
         FileNotFoundError: A checkpoint or the data are missing.
-        ValueError: Data, folds, checkpoints or earlier results do not fit the options.
+        ValueError: Data, folds, checkpoints or earlier results do not fit the options; there is only one class.
     """
 
     def __init__(
@@ -74,6 +74,12 @@ class CrossValidation:
         if len({folder_of(method) for method in self.methods}) < len(self.methods):
             raise ValueError(
                 f'The names {", ".join(self.methods)} would use the same folder: write NAME=PATH with other names.'
+            )
+        check_backbones(options.checkpoints, options.given_input())
+        if len(self.classes) == 1:
+            raise ValueError(
+                f'{self.annotation_file}: all labelled videos are {self.classes[0]}, but a classifier needs two '
+                f'classes: add clips with another label and convert again.'
             )
         self.leak = find_leak(options, self.annotations['metainfo'], self.annotation_file.parent)
         if self.leak and not options.allow_leak:

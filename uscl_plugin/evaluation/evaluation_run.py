@@ -15,6 +15,7 @@ from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import Runs, markdown_table, summarise
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
+from .backbones import is_untrained
 from .cross_validation import TRAINED_ON, CrossValidation
 from .machine import machine_facts
 from .options import EvaluationOptions
@@ -50,7 +51,8 @@ def evaluate(options: EvaluationOptions, command: str = '', report: Callable[[st
     with lock_folder(options.out, 'evaluating'):
         runs = validation.run()
         _warn(validation.warnings[told:])
-        summary = summarise(runs, validation.classes, options.resamples)
+        untrained = [method for method, spec in validation.methods.items() if is_untrained(spec)]
+        summary = summarise(runs, validation.classes, options.resamples, untrained=untrained)
         _write(validation, runs, summary, _facts(validation, command, time.perf_counter() - began))
     return summary
 
@@ -91,7 +93,7 @@ def _write(validation: CrossValidation, runs: Runs, summary: dict[str, Any], fac
     content = {'facts': facts, 'summary': summary, 'cells': validation.cells, 'backbones': backbones}
     write_text(out / 'metrics.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')
     leak = f'**{LEAK.format(validation.leak)}**\n\n' if validation.leak else ''
-    table = f'`{facts["command"]}`\n\n{leak}{facts["trained on"]} {markdown_table(summary)}\n'
+    table = f'`{facts["command"]}`\n\n{leak}{markdown_table(summary, facts["trained on"] + " ")}\n'
     write_text(out / 'table.md', table)
     data = validation.options.data
     write_evaluation_report(out / 'report.html', runs, validation.classes, summary, facts, data, backbones)

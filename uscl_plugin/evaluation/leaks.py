@@ -1,13 +1,15 @@
 """Ways in which an evaluation would test on patients that the network has seen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from uscl.core.config_literals import config_literals
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import group_of
-from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
+from uscl_plugin.weights.checkpoint_files import stated_meta
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
+from uscl_plugin.weights.provenance import kept_provenance
 
 from .backbones import split_spec
 from .options import EvaluationOptions
@@ -66,7 +68,7 @@ def pretraining_leak(checkpoint: str, data: Path, folds: str) -> str:
     """How a checkpoint has seen patients that it would be tested on, as far as its metadata show.
 
     A checkpoint trained on the same data folder has seen them, unless it was trained on a split other than the tested
-    one. Exported backbones do not state their training data.
+    one. So has one whose provenance, which exports keep, lists a clip of a tested patient, whatever the folder.
 
     Args:
         checkpoint: Path of the checkpoint; anything that is not a file has seen nothing.
@@ -75,8 +77,14 @@ def pretraining_leak(checkpoint: str, data: Path, folds: str) -> str:
     """
     if not Path(checkpoint).is_file():
         return ''
-    text = str(checkpoint_meta(load_plain_checkpoint(checkpoint)).get('cfg', ''))
-    loader = config_literals(text, ('train_dataloader',)).get('train_dataloader')
+    meta = stated_meta(checkpoint, load_plain_checkpoint(checkpoint))
+    seen = set((kept_provenance(meta).get('uscl', {}).get('seen') or {}).get('sha256s') or [])
+    entries = read_annotations(data / 'annotations.json')['data_list']
+    known = {group_of(entry) for entry in entries if entry['sha256'] in seen}
+    if known and (tested := known & {group_of(entry) for entry in _tested(entries, folds)}):
+        number = f'{len(tested)} patient{"s" if len(tested) > 1 else ""}'
+        return f'{checkpoint} was trained on clips of {number} that it would be tested on'
+    loader = config_literals(str(meta.get('cfg', '')), ('train_dataloader',)).get('train_dataloader')
     dataset = loader.get('dataset') if isinstance(loader, dict) else None
     if not isinstance(dataset, dict) or not isinstance(dataset.get('data_root'), str):
         return ''
@@ -85,3 +93,11 @@ def pretraining_leak(checkpoint: str, data: Path, folds: str) -> str:
     if folds == 'split' and dataset.get('split') == 'train' and dataset.get('fold') is None:
         return ''
     return f'{checkpoint} was trained on {dataset["data_root"]}, so it has seen patients that it would be tested on'
+
+
+def _tested(entries: Sequence[Mapping[str, Any]], folds: str) -> list[Mapping[str, Any]]:
+    labelled = [entry for entry in entries if entry['label'] is not None]
+    if folds != 'split':
+        return labelled
+    side = 'test' if any(entry['split'] == 'test' for entry in labelled) else 'val'
+    return [entry for entry in labelled if entry['split'] == side]

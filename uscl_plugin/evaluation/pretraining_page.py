@@ -9,8 +9,9 @@ from uscl.reports.backbone_table import backbone_table
 from uscl.reports.contrastive_curves import contrastive_curves, largest_conflict
 from uscl.reports.feature_map import MAX_NAMED, embed, feature_maps
 from uscl.reports.figures import loss_curves, similarity_histograms, triplet_sheet
+from uscl.reports.held_out_curves import held_out_curves
 from uscl.reports.html_page import number, percent, write_page
-from uscl.reports.training_log import find_scalars, read_scalars
+from uscl.reports.training_log import find_scalars, read_held_out, read_scalars
 from uscl.stats.cohesion import MAX_PAIRS
 from uscl_plugin.datasets.frame_set import FrameSet
 from uscl_plugin.measures.backbone_health import spread_evenly
@@ -95,6 +96,7 @@ def _curves(cfg: Config, options: ReportOptions, found: FrameSet) -> dict[str, A
         'batch': batch if 'loss_contrastive' in curves else None,
         'pairs': contrastive_curves(curves),
         'conflict': largest_conflict(curves),
+        'held_out': held_out_curves(read_held_out(logs), curves),
         'num_logs': len(logs),
     }
 

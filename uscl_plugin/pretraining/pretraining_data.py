@@ -16,6 +16,7 @@ from uscl.convert.videos.converter_options import ClipOptions
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import OVERVIEW, convert_sources
 from uscl.core.errors import SourceError
+from uscl.core.plurals import counted
 from uscl.data.annotations import read_annotations, write_annotations
 from uscl.data.frame_shards import STORE
 from uscl.data.video_split import split_videos
@@ -115,11 +116,15 @@ def check_data(data: PretrainingData, page: Path) -> list[str]:
     if not result.findings:
         return []
     write_check_page(result, page)
-    errors, warnings = result.count(ERROR), result.count(WARNING)
-    if not errors and not warnings:
+    # Unknown patients are told above.
+    told = [f for f in result.findings if f.severity in (ERROR, WARNING) and f.kind != 'patients unknown']
+    if not told:
         return []
-    first = next(finding.message for finding in result.findings if finding.severity in (ERROR, WARNING))
-    return [f'check: {errors} errors, {warnings} warnings, see {page}. First: {first.removeprefix(f"{data.folder}: ")}']
+    first = told[0].message
+    errors = sum(finding.severity == ERROR for finding in told)
+    warnings = len(told) - errors
+    found = f'{counted(errors, "error")}, {counted(warnings, "warning")}'
+    return [f'check: {found}, see {page}. First: {first.removeprefix(f"{data.folder}: ")}']
 
 
 def _convert(source: Path, folder: Path, options: PretrainingOptions) -> None:
@@ -203,14 +208,15 @@ def _describe(
     lines = [f'{folder / OVERVIEW} shows all clips'] if (folder / OVERVIEW).is_file() else []
     frames = sum(entry['num_frames'] for entry in used)
     if skipped := _num_skipped(folder):
-        files = 'file was' if skipped == 1 else 'files were'
-        lines.append(f'{skipped} {files} skipped: {folder / "skipped.csv"} says why')
+        lines.append(f'{counted(skipped, "file")} skipped: {folder / "skipped.csv"} says why')
     named = ', '.join(f'{name} {count}' for name, count in sorted(labels.items())) or 'no labels'
-    known = f' of {len(patients)} patients' if patients else ''
+    known = f' of {counted(len(patients), "patient")}' if patients else ''
     lines.append(f'training on {len(used)} videos{known} ({frames} frames): {named}')
     if held_out is not None:
         others = {entry['patient_id'] for entry in entries if entry['split'] == held_out} - {None}
-        lines.append(f'held back: {splits[held_out]} videos' + (f' of {len(others)} patients' if others else ''))
+        lines.append(
+            f'held back: {splits[held_out]} videos' + (f' of {counted(len(others), "patient")}' if others else '')
+        )
     elif options.val_fraction:
         lines.append('nothing is held back: there are too few patients for two more videos to compare')
     if any(entry['patient_id'] is None for entry in entries):

@@ -50,6 +50,7 @@ class TrainingProgress(Hook):
             console=console,
             expand=True,
             auto_refresh=False,
+            speed_estimate_period=600,  # seconds: steps may be slow
         )
         self._said = 0
 

@@ -10,11 +10,11 @@ from torch.utils._pytree import tree_leaves
 from uscl.version import __version__
 
 from .checkpoint_error import CheckpointError
-from .checkpoint_files import write_checkpoint
+from .checkpoint_files import stated_meta, write_checkpoint
 from .hub_folder import write_hub_folder
 from .input_metadata import file_source, origin, resolve_input, stored_metadata
 from .onnx_export import write_onnx
-from .plain_checkpoints import checkpoint_meta, load_plain_checkpoint
+from .plain_checkpoints import load_plain_checkpoint
 from .provenance import kept_provenance
 from .resnet_state import FoundBackbone, find_backbone, infer_resnet_depth
 
@@ -52,7 +52,7 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
     check_output(source, out, target)
     checkpoint = load_plain_checkpoint(source)
     found, depth = find_resnet(source, checkpoint)
-    stored_meta = checkpoint_meta(checkpoint)
+    stored_meta = stated_meta(source, checkpoint)
     stored, given = stored_metadata(stored_meta), given or {}
     meta = {
         **origin(stored, given),

@@ -7,9 +7,9 @@ from typing import Any
 from uscl.version import __version__
 
 from .backbone_export import check_output, find_resnet, left_behind
-from .checkpoint_files import write_checkpoint
+from .checkpoint_files import stated_meta, write_checkpoint
 from .input_metadata import INPUT_KEYS, file_source, origin, resolve_input, stored_metadata
-from .plain_checkpoints import checkpoint_meta, load_plain_checkpoint
+from .plain_checkpoints import load_plain_checkpoint
 from .provenance import kept_provenance
 
 UNKNOWN_INPUT = {'input': 'unknown input normalisation'}
@@ -38,7 +38,7 @@ def import_backbone(
     check_output(source, out)
     checkpoint = load_plain_checkpoint(source)
     found, depth = find_resnet(source, checkpoint, prefix)
-    stored_meta, given = checkpoint_meta(checkpoint), given or {}
+    stored_meta, given = stated_meta(source, checkpoint), given or {}
     stored = stored_metadata(stored_meta)
     known = any(known.get(key) is not None for known in (stored, given) for key in INPUT_KEYS)
     settled = {**resolve_input(source, stored, given), 'input_range': [0, 255]} if known else UNKNOWN_INPUT

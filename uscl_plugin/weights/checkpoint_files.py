@@ -1,4 +1,4 @@
-"""Write tensors and metadata as a file that other libraries load."""
+"""Write tensors and metadata as a file that other libraries load, and read the metadata again."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from uscl.core.atomic_files import write_atomically, write_text
+from uscl.core.digest import file_digest
 
+from .checkpoint_error import CheckpointError
 from .input_metadata import file_source
+from .plain_checkpoints import checkpoint_meta
 
 
 def write_checkpoint(
@@ -22,7 +25,7 @@ def write_checkpoint(
         out: ``.safetensors`` (metadata as strings in the header) or another suffix (``torch.save``).
         state: Names to tensors of any memory format; each gets its own storage.
         meta: Plain values.
-        flat: Save the bare state dict, and ``meta`` as JSON in ``OUT.json``.
+        flat: Save the bare state dict, and ``meta`` as JSON in ``OUT.json``, see :func:`stated_meta`.
     """
     out = Path(out)
     # A fresh contiguous copy: a view would save its whole storage, and safetensors accepts neither views nor
@@ -36,9 +39,45 @@ def write_checkpoint(
         # The digest links the two files, in case one of them is moved or replaced.
         sidecar = {**meta, 'weights': file_source(out)}
         text = json.dumps(sidecar, indent=1) + '\n'
-        write_text(out.with_name(f'{out.name}.json'), text)
+        write_text(_sidecar(out), text)
     else:
         write_atomically(out, lambda path: torch.save({'meta': dict(meta), 'state_dict': tensors}, path))
+
+
+def stated_meta(path: str | Path, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a file says of itself: its ``meta``, or for the bare state dict of an export, the ``PATH.json`` beside it.
+
+    Args:
+        path: The file.
+        checkpoint: Its content.
+
+    Returns:
+        Plain values; empty if nothing is known. A ``PATH.json`` that does not name weights is another program's.
+
+    Raises:
+        CheckpointError: ``PATH.json`` is not JSON, or was written for other weights.
+    """
+    path = Path(path)
+    if meta := checkpoint_meta(checkpoint):
+        return meta
+    sidecar = _sidecar(path)
+    remedy = f'export again, or delete {sidecar.name} and pass --mean --std --channel-order'
+    try:
+        found = json.loads(sidecar.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f'{sidecar} cannot be read ({type(error).__name__}): {remedy}.') from error
+    weights = found.get('weights') if isinstance(found, dict) else None
+    if not isinstance(weights, dict):
+        return {}
+    if weights.get('sha256') != file_digest(path):
+        raise CheckpointError(f'{sidecar} was written for other weights than {path}: {remedy}.')
+    return found
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(f'{path.name}.json')
 
 
 def as_strings(meta: Mapping[str, Any]) -> dict[str, str]:

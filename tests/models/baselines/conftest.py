@@ -16,9 +16,9 @@ SIZE = 32
 def model_config(name, num_classes=3, **settings):
     return dict(
         type=name,
-        backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8, out_indices=(3,)),
+        backbone=dict(type='ResNet', depth=18, stem_channels=16, base_channels=16, out_indices=(3,)),
         neck=dict(type='GlobalAveragePooling'),
-        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=64),
+        head=dict(type='LinearClsHead', num_classes=num_classes, in_channels=128),
         data_preprocessor=dict(mean=[127.5] * 3, std=[63.75] * 3, to_rgb=True),
         **settings,
     )

@@ -19,8 +19,8 @@ def build():
         init_default_scope('mmpretrain')
         (path,) = CONFIGS.glob(f'{name}_*.py')
         cfg = Config.fromfile(path)
-        cfg.model.backbone.update(base_channels=8, stem_channels=8)
-        cfg.model.neck.update(in_channels=64, hid_channels=64, out_channels=16)
+        cfg.model.backbone.update(base_channels=16, stem_channels=16)
+        cfg.model.neck.update(in_channels=128, hid_channels=64, out_channels=16)
         cfg.merge_from_dict({f'model.{key}': value for key, value in changes.items()})
         torch.manual_seed(0)
         model = MODELS.build(cfg.model)
@@ -46,12 +46,12 @@ def dot(a, b):
 @pytest.mark.parametrize('count', [2, 5])
 def test_simclr_is_mmpretrains_simclr(build, count):
     """The same losses and gradients as MMPretrain's own algorithm, in one pass and without labels."""
-    ours = build('simclr', **{'head.in_channels': 64})
+    ours = build('simclr', **{'head.in_channels': 128})
     theirs = MODELS.build(
         dict(
             type='SimCLR',
-            backbone=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8),
-            neck=dict(type='MoCoV2Neck', in_channels=64, hid_channels=64, out_channels=16, with_avg_pool=True),
+            backbone=dict(type='ResNet', depth=18, base_channels=16, stem_channels=16),
+            neck=dict(type='MoCoV2Neck', in_channels=128, hid_channels=64, out_channels=16, with_avg_pool=True),
             head=dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.5),
         )
     ).train()

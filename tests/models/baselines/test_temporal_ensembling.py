@@ -180,8 +180,8 @@ def _worker(rank, port, logits, results):
 
     dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=2)
     model = TemporalEnsembling(
-        backbone=dict(type='ResNet', depth=18, stem_channels=8, base_channels=8),
-        head=dict(type='LinearClsHead', num_classes=3, in_channels=64),
+        backbone=dict(type='ResNet', depth=18, stem_channels=16, base_channels=16),
+        head=dict(type='LinearClsHead', num_classes=3, in_channels=128),
     )
     model.classify = lambda views: tuple(views)
     model.start_training(5, 5)

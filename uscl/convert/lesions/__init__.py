@@ -1,1 +1,1 @@
-"""Breast scans with masks, to COCO files."""
+"""Convert breast scans with lesion masks to COCO files."""

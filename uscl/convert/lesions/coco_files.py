@@ -11,11 +11,11 @@ from .instances import LesionImage
 
 
 def coco_images(images: Sequence[LesionImage], names: Sequence[str]) -> list[dict]:
-    """COCO's entries of images, numbered from 1; ``patient_id`` and ``label`` are our own keys, null if unknown.
+    """COCO entries of images, numbered from 1; ``patient_id`` and ``label`` are extra keys, null if unknown.
 
     Args:
         images: N images.
-        names: N file names below the folder of images.
+        names: N file names, relative to the folder of images.
     """
     return [
         {
@@ -31,7 +31,7 @@ def coco_images(images: Sequence[LesionImage], names: Sequence[str]) -> list[dic
 
 
 def coco_annotations(images: Sequence[LesionImage], categories: Sequence[str]) -> list[dict]:
-    """COCO's entries of instances, numbered from 1, with masks as compressed run lengths.
+    """COCO entries of instances, numbered from 1, with masks as compressed run lengths.
 
     Args:
         images: N images, numbered from 1.
@@ -53,20 +53,16 @@ def coco_annotations(images: Sequence[LesionImage], categories: Sequence[str]) -
 
 
 def write_coco(
-    path: Path,
-    images: Sequence[dict],
-    annotations: Sequence[dict],
-    categories: Sequence[str],
-    info: Mapping[str, Any],
+    path: Path, images: Sequence[dict], annotations: Sequence[dict], categories: Sequence[str], info: Mapping[str, Any]
 ) -> None:
-    """Write an annotation file in one step.
+    """Write an annotation file atomically.
 
     Args:
         path: The file.
-        images: Its entries of images.
+        images: Entries of its images.
         annotations: Entries of instances; those of other images are left out.
         categories: Names, numbered from 1.
-        info: Plain values; ``counts`` of images, negatives, patients and lesions is added.
+        info: Plain values; ``counts`` of images, negatives, patients and lesions are added.
     """
     ids = {image['id'] for image in images}
     kept = [annotation for annotation in annotations if annotation['image_id'] in ids]
@@ -74,18 +70,13 @@ def write_coco(
         'images': len(images),
         'negatives': len(ids - {annotation['image_id'] for annotation in kept}),
         'patients': len({image['patient_id'] for image in images} - {None}) or None,
-        'lesions': {
-            name: sum(annotation['category_id'] == number for annotation in kept)
-            for number, name in enumerate(categories, start=1)
-        },
+        'lesions': {name: sum(each['category_id'] == k for each in kept) for k, name in enumerate(categories, 1)},
     }
     document = {
         'info': {**info, 'counts': counts},
         'licenses': [],
         'images': list(images),
         'annotations': kept,
-        'categories': [
-            {'id': number, 'name': name, 'supercategory': 'lesion'} for number, name in enumerate(categories, start=1)
-        ],
+        'categories': [{'id': k, 'name': name, 'supercategory': 'lesion'} for k, name in enumerate(categories, 1)],
     }
     write_text(path, json.dumps(document, ensure_ascii=False) + '\n')

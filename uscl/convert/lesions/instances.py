@@ -1,6 +1,5 @@
 """From masks to instances: connected components as COCO stores them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ class Lesion:
     """One connected region.
 
     Attributes:
-        class_name: 'benign', 'malignant', or 'lesion' if that is not known.
+        class_name: 'benign', 'malignant', or 'lesion' if unknown.
         bbox: x, y, width, height in pixels; width is the last column minus the first plus one.
         area: Number of pixels.
         rle: COCO's compressed run lengths, ``{'size': [H, W], 'counts': str}``.
@@ -37,14 +36,14 @@ class LesionImage:
     """An image with its instances.
 
     Attributes:
-        source: Where it is.
+        source: The image and its masks.
         width: In pixels.
         height: In pixels.
-        lesions: Its instances, mask by mask, in the order of their first pixel in rows.
+        lesions: Its instances, mask by mask, in row order of their first pixel.
         specks: Number of components that were too small.
-        repeats: Number of instances that another mask has too, left out.
-        label: The source's label, or else the class of its worst instance where masks say it.
-        changes: What a reader other than ours would miss: how it is turned upright, which levels are scaled to 8 bits.
+        repeats: Number of instances left out because another mask has them.
+        label: The source's label, or else the class of its worst instance if masks have classes.
+        changes: How it was turned upright and which levels were scaled to 8 bits, since other readers may not do that.
     """
 
     source: LesionSource
@@ -66,7 +65,7 @@ def find_instances(mask: np.ndarray, class_name: str, min_area: int) -> tuple[li
         min_area: Components with fewer pixels are dropped.
 
     Returns:
-        The instances, holes and all, and how many were dropped.
+        The instances, including their holes, and how many were dropped.
     """
     lesions = []
     specks = 0
@@ -78,7 +77,7 @@ def find_instances(mask: np.ndarray, class_name: str, min_area: int) -> tuple[li
             if area < min_area:
                 specks += 1
                 continue
-            whole = np.zeros(mask.shape, dtype=np.uint8, order='F')  # the layout that pycocotools takes
+            whole = np.zeros(mask.shape, dtype=np.uint8, order='F')  # the layout that pycocotools expects
             whole[rows, columns] = inside
             rle = coco_mask.encode(whole)
             rle = {'size': [int(side) for side in rle['size']], 'counts': rle['counts'].decode('ascii')}
@@ -93,44 +92,38 @@ def read_lesions(root: Path, source: LesionSource, coloured: bool, min_area: int
     Args:
         root: The source folder.
         source: The image.
-        coloured: Whether colours of the mask are classes; otherwise the label is the class of all instances.
+        coloured: Whether colours in the mask are classes; otherwise the label is the class of all instances.
         min_area: Components with fewer pixels are dropped.
 
     Raises:
-        ValueError: A file cannot be read, sizes differ, or the mask is not clear; names the file where it is not the
+        ValueError: A file cannot be read, sizes differ, or the mask is ambiguous; names the file unless it is the
             image.
     """
     if is_stack(root / source.path):
-        raise ValueError('it has several pages: store the one that its mask is for')
+        raise ValueError('it has several pages: save the one that its mask is for')
     try:
         frame, facts = read_frame(root / source.path)
     except ValueError as error:
-        raise ValueError(f'{source.path.name} cannot be read ({error}): is it complete?') from error
+        raise ValueError(f'{source.path.name} cannot be read ({error}): copy or download it again') from error
     height, width = frame.shape[:2]
     lesions: list[Lesion] = []
     specks = repeats = 0
-    for path in source.masks:
-        for class_name, mask in _read_masks(root / path, source, coloured, min_area):
+    single = source.label if source.label in ('benign', 'malignant') else 'lesion'
+    for path in (root / mask for mask in source.masks):
+        masks = read_colour_mask(path, min_area) if coloured else {single: read_mask(path, min_area)}
+        for class_name, mask in masks.items():
             if mask.shape != (height, width):
                 size = f'{mask.shape[1]}x{mask.shape[0]}'
-                raise ValueError(f'it has {width}x{height} pixels and its mask {path.name} {size}: sizes should agree')
+                raise ValueError(f'it has {width}x{height} pixels, its mask {path.name} {size}: make the sizes equal')
             found, dropped = find_instances(mask, class_name, min_area)
             fresh = [lesion for lesion in found if lesion not in lesions]
             repeats += len(found) - len(fresh)
             lesions += fresh
             specks += dropped
     if source.label == 'normal' and not coloured and lesions:
-        raise ValueError('it is labelled normal, but its mask is not empty: correct the one that is wrong')
+        raise ValueError('it is labelled normal, but its mask is not empty: correct one of them')
     label = source.label
     if label is None and coloured:
         label = max((lesion.class_name for lesion in lesions), default='normal')  # malignant is above benign
     changes = (*facts.get('rescaled', ()), *([facts['turned']] if 'turned' in facts else ()))
     return LesionImage(source, width, height, tuple(lesions), specks, repeats, label, changes)
-
-
-def _read_masks(path: Path, source: LesionSource, coloured: bool, min_area: int) -> Iterator[tuple[str, np.ndarray]]:
-    if coloured:
-        yield from read_colour_mask(path, min_area).items()
-    else:
-        class_name = source.label if source.label in ('benign', 'malignant') else 'lesion'
-        yield class_name, read_mask(path, min_area)

@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 from rich.console import Console
 from rich.progress import track
 
+from uscl.clips.discovery import find_root
 from uscl.clips.image_opening import read_frame
 from uscl.convert.output_folder import output_folder
 from uscl.core.errors import SourceError
 from uscl.core.options import Arg
+from uscl.core.plurals import counted
 from uscl.core.tables import write_csv
 from uscl.data.png_frames import write_png
 from uscl.version import __version__
@@ -26,7 +28,7 @@ from .lesion_sources import Skipped, find_lesions, printable
 from .lesion_split import assign_folds, hold_back
 from .overview import remove_overview, write_overview
 
-LARGEST_SHARE = 0.75  # of an image; a mask with more is worth a look
+LARGEST_SHARE = 0.75  # of an image; a mask that covers more is suspicious
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class LesionSettings:
     Attributes:
         kind: How the source is laid out, see ``EXPECTED`` in :mod:`uscl.convert.lesions.lesion_sources`.
         classes: 1: lesion; 2: benign and malignant.
-        min_area: Drop connected regions of fewer pixels.
-        val: Hold so many images back, whole patients where known.
-        folds: So many folds for cross-validation, by patient too.
+        min_area: Drop connected regions with fewer pixels.
+        val: Number of images to hold back for validation, by patient where known.
+        folds: Number of folds for cross-validation, by patient where known.
         seed: Another seed gives another split.
 
     Raises:
@@ -53,9 +55,9 @@ class LesionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check that what is given goes together."""
+        """Check that the options can be combined."""
         if self.val is not None and self.folds is not None:
-            raise ValueError('--val and --folds are two ways to split: give one of them.')
+            raise ValueError('--val and --folds exclude each other: give one of them.')
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -67,28 +69,25 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
     """Write ``images/``, ``annotations/``, ``overview.jpg`` and ``skipped.csv``, and print a report.
 
     Args:
-        src: The source folder; it is only read.
-        out: The folder to write to; annotations and overview of an earlier run are replaced.
-        settings: What to do.
+        src: The source folder, which is only read.
+        out: The output folder; annotations and overview of an earlier run are replaced.
+        settings: See :class:`LesionSettings`.
         overview: Whether to draw sheets of all images.
 
     Returns:
         Exit code: 0, or 1 if no image could be read.
 
     Raises:
-        SourceError: A wrong source or request, or ``out`` cannot be written.
-        FolderInUseError: Another process writes to it.
+        SourceError: The source or the request is wrong, or ``out`` cannot be written.
+        FolderInUseError: Another process is writing to it.
     """
-    root, out = Path(src), Path(out)
-    if out.resolve() == root.resolve():
-        raise SourceError(f'--out {out} is the source itself: give another folder, so that no source is overwritten.')
+    root, out = find_root(src, out), Path(out)
     if (out / 'images').resolve().is_relative_to(root.resolve()) and not out.resolve().is_relative_to(root.resolve()):
-        raise SourceError(f'{out / "images"} leads into the source {root}: remove that link, or give another --out.')
+        raise SourceError(f'{out / "images"} leads into the source {root}: remove the link, or give another --out.')
     if settings.kind == 'pairs' and settings.classes == 2:
-        raise SourceError('pairs has masks of one class: use --classes 1, or another kind.')
+        raise SourceError('masks of pairs have one class: use --classes 1, or another kind.')
     images, skipped = read_images(root, settings)
     with output_folder(out):
-        out.mkdir(parents=True, exist_ok=True)
         write_csv(out / 'skipped.csv', ('path', 'reason'), skipped)
         if not images:
             print_report({}, [f'No image of {root} could be read.'], skipped)
@@ -98,14 +97,13 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
         notes = describe(images, names, held, settings)
         copy_images(root, out / 'images', images, names)
         write_annotations(root, out / 'annotations', images, names, held, settings)
-        rows = dict.fromkeys(['train', 'val'] if settings.folds is None else sorted(set(held)))
-        parts = {row: [image for image, part in zip(images, held, strict=True) if part == row] for row in rows}
+        parts = {name: [i for i, part in zip(images, held, strict=True) if part == name] for name in sorted(set(held))}
         remove_overview(out)
         if overview:
             captions = [f'{name}  ({part})' for name, part in zip(names, held, strict=True)]
-            pages = write_overview(out, root, images, captions, f'{settings.kind}: {len(images)} images')
+            pages = write_overview(out, root, images, captions, f'{settings.kind}: {counted(len(images), "image")}')
             notes.append(f'Look at {pages[0]}' + (f' to {pages[-1].name}.' if len(pages) > 1 else '.'))
-        print_report({row: part for row, part in parts.items() if part}, notes, skipped)
+        print_report(parts, notes, skipped)
     return 0
 
 
@@ -126,34 +124,33 @@ def read_images(root: Path, settings: LesionSettings) -> tuple[list[LesionImage]
 
 
 def split_images(images: Sequence[LesionImage], settings: LesionSettings) -> list[str]:
-    """The part of every image: 'train' or 'val', or 'fold K' in which it is validated.
+    """The part of every image: 'train' or 'val', or the 'fold K' in which it is validated.
 
     Raises:
-        SourceError: The images cannot be split so.
+        SourceError: The images cannot be split like this.
     """
-    keys = [image.source.path.as_posix() for image in images]
-    strata = [image.label or ('lesion' if image.lesions else 'normal') for image in images]
-    patients = [image.source.patient_id for image in images]
+    sources = [(image.source.path.as_posix(), image.source.patient_id) for image in images]
+    classes = [image.label or ('lesion' if image.lesions else 'normal') for image in images]
+    items = [(name, label, patient) for (name, patient), label in zip(sources, classes, strict=True)]
     try:
         if settings.folds is not None:
-            folds = assign_folds(keys, strata, patients, settings.folds, settings.seed)
-            return [f'fold {fold:{len(str(settings.folds - 1))}d}' for fold in folds]
+            fold_of = assign_folds(items, settings.folds, settings.seed)
+            return [f'fold {fold_of[name]:{len(str(settings.folds - 1))}d}' for name, _, _ in items]
         if settings.val is not None:
-            return [
-                'val' if held else 'train' for held in hold_back(keys, strata, patients, settings.val, settings.seed)
-            ]
+            held = hold_back(items, settings.val, settings.seed)
+            return ['val' if name in held else 'train' for name, _, _ in items]
     except ValueError as error:
         raise SourceError(str(error)) from error
     return ['train'] * len(images)
 
 
 def stored_path(image: LesionImage) -> Path:
-    """Where it would be in the source as it is stored: what is changed becomes a PNG file."""
+    """The image's path, with the suffix under which it is stored: changed images become PNG files."""
     return image.source.path.with_suffix('.png') if image.changes else image.source.path
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """File names for one folder: a name that occurs twice (in any case) gets its folder's name in front."""
+    """File names for one folder: a name that occurs twice (in any case) gets its folder's name as prefix."""
     often = Counter(path.name.casefold() for path in paths)
     names = [path.name if often[path.name.casefold()] == 1 else f'{path.parent.name}_{path.name}' for path in paths]
     unique: dict[str, str] = {}
@@ -165,9 +162,9 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def copy_images(root: Path, folder: Path, images: Sequence[LesionImage], names: Sequence[str]) -> None:
-    """Put the images into a folder as hard links, which need no room, or as copies where links cannot be made.
+    """Put the images into a folder as hard links, which need no space, or else as copies.
 
-    Those that are turned or scaled to 8 bits are written as PNG files, so that everyone reads the same of them.
+    Images that were turned or scaled to 8 bits are written as PNG files, so that every program reads them alike.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for image, name in zip(images, names, strict=True):
@@ -184,10 +181,10 @@ def copy_images(root: Path, folder: Path, images: Sequence[LesionImage], names: 
 
 def grouping(images: Sequence[LesionImage]) -> str:
     """What stays together in a split, in words."""
-    known = sum(image.source.patient_id is not None for image in images)
-    if not known:
-        return 'single images, as no patient is known'
-    return 'patients' if known == len(images) else f'patients, which {len(images) - known} images do not tell'
+    unknown = sum(image.source.patient_id is None for image in images)
+    if unknown == len(images):
+        return 'single images (no patient is known)'
+    return f'patients (unknown for {counted(unknown, "image")})' if unknown else 'patients'
 
 
 def write_annotations(
@@ -198,11 +195,10 @@ def write_annotations(
     held: Sequence[str],
     settings: LesionSettings,
 ) -> None:
-    """Write the annotation files of all parts, in place of older ones."""
+    """Write the annotation files of all parts, replacing older ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    for pattern in ('train.json', 'val.json', 'fold_*_train.json', 'fold_*_val.json'):
-        for old in folder.glob(pattern):
-            old.unlink()
+    for old in (*folder.glob('train.json'), *folder.glob('val.json'), *folder.glob('fold_*_*.json')):
+        old.unlink()
     entries, annotations = coco_images(images, names), coco_annotations(images, settings.categories)
     info = {
         'description': f'Breast ultrasound lesions, converted from {settings.kind} by uscl_plugin {__version__}',
@@ -211,16 +207,16 @@ def write_annotations(
         'grouping': grouping(images),
         'specks_dropped': sum(image.specks for image in images),
     }
-    parts = {part: [e for e, p in zip(entries, held, strict=True) if p == part] for part in sorted(set(held))}
-    files = {f'{part}.json': chosen for part, chosen in parts.items()}
-    if settings.folds is not None:
-        files = {}
-        for number, chosen in enumerate(parts.values()):
-            ids = {entry['id'] for entry in chosen}
-            files[f'fold_{number}_val.json'] = chosen
-            files[f'fold_{number}_train.json'] = [entry for entry in entries if entry['id'] not in ids]
-    for file, chosen in files.items():
-        write_coco(folder / file, chosen, annotations, settings.categories, {**info, 'split': file[:-5]})
+    files = {}
+    for number, part in enumerate(sorted(set(held))):
+        inside = [entry for entry, other in zip(entries, held, strict=True) if other == part]
+        if settings.folds is None:
+            files[part] = inside
+        else:
+            files[f'fold_{number}_val'] = inside
+            files[f'fold_{number}_train'] = [entry for entry in entries if entry not in inside]
+    for name, chosen in files.items():
+        write_coco(folder / f'{name}.json', chosen, annotations, settings.categories, {**info, 'split': name})
 
 
 def describe(
@@ -228,33 +224,35 @@ def describe(
 ) -> list[str]:
     """Sentences on what the table does not show."""
     notes = [
-        f'renamed {image.source.path.as_posix()} to {name}: another image has its name.'
+        f'{image.source.path.as_posix()} was renamed to {name}, since another image has its name.'
         for image, name in zip(images, names, strict=True)
         if stored_path(image).name != name
     ]
     if changed := [image for image in images if image.changes]:
         example = f'{changed[0].source.path.name} ({", ".join(changed[0].changes)})'
-        notes.append(f'{len(changed)} images were written as PNG, upright and with 8 bits, such as {example}.')
+        notes.append(f'{counted(len(changed), "image")} written as PNG, upright and with 8 bits, such as {example}.')
     for image in images:
         worst = max((lesion.class_name for lesion in image.lesions), default='normal')
         if settings.kind == 'bus_uclm' and image.label != worst:
-            notes.append(f'{image.source.path.name} is labelled {image.label}, but its mask is {worst}: mask kept.')
+            notes.append(f'{image.source.path.name} is labelled {image.label}, but its mask is {worst}: kept the mask.')
     covered = [min(sum(lesion.area for lesion in image.lesions) / (image.width * image.height), 1) for image in images]
     if most := [k for k, share in enumerate(covered) if share > LARGEST_SHARE]:
+        example = f'{images[most[0]].source.path.as_posix()} ({covered[most[0]]:.0%})'
         notes.append(
-            f'WARNING: {len(most)} of {len(images)} images are lesion for the most part, such as '
-            f'{images[most[0]].source.path.as_posix()} ({covered[most[0]]:.0%}): if their masks are inverted, swap '
-            f'black and white, so that lesions are white.'
+            f'WARNING: more than {LARGEST_SHARE:.0%} is lesion in {len(most)} of {counted(len(images), "image")}, such '
+            f'as {example}: if black and white are swapped in the masks, make lesions white.'
         )
     if repeats := sum(image.repeats for image in images):
         first = next(image for image in images if image.repeats)
-        notes.append(f'{repeats} lesions are in two masks of an image, such as {first.source.path.name}: kept once.')
+        notes.append(
+            f'{counted(repeats, "lesion")} in two masks of an image, such as {first.source.path.name}: kept once.'
+        )
     if specks := sum(image.specks for image in images):
-        notes.append(f'{specks} specks below {settings.min_area} pixels were dropped.')
+        notes.append(f'{counted(specks, "speck")} below {settings.min_area} pixels dropped.')
     if settings.val is not None:
         reached = held.count('val')
-        short = '' if reached == settings.val else f' in place of {settings.val}, as patients stay whole'
-        notes.append(f'Validation has {reached} images{short}.')
+        short = '' if reached == settings.val else f' instead of {settings.val}, since patients are not divided'
+        notes.append(f'Validation has {counted(reached, "image")}{short}.')
     if settings.val is not None or settings.folds is not None:
         notes.append(f'What stays together: {grouping(images)}.')
     return notes

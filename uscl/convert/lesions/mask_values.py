@@ -1,41 +1,43 @@
 """What the values of a mask mean.
 
-Black is background, and so is what is transparent; where all that is not transparent has one colour, the transparency
-is the mask. A mask is one of two things:
+Black and transparent pixels are background; if all other pixels have one colour, the transparency is the mask. There
+are two kinds of masks:
 
-- *black and white*: a pixel is lesion from half of the highest value on (of 255 in a JPEG, whose highest value says
-  nothing). Values between are the edges of smoothed or compressed lesions, or noise: up to 3 of 255, and up to 16
-  where they are scattered.
-- *numbered*: without compression, values up to 31, or several colours. Each value or colour is a lesion of its own,
-  so that lesions may touch.
+- *black and white*: a pixel is lesion if it has at least half of the highest value (of 255 in a JPEG, whose highest
+  value is not reliable). Other values are edges of smoothed or compressed lesions, or noise: up to 3 of 255, and up to
+  16 if scattered.
+- *numbered*: uncompressed, with values up to 31, or several colours. Each value or colour is a separate lesion, so
+  lesions may touch.
 
-What could be read in two ways is refused: areas of grey between black and white, numbers that are scattered or saved as
-JPEG, and colours that blur into each other.
+Ambiguous masks are refused: areas of grey between black and white, numbers that are scattered or saved as JPEG, and
+colours that blur into each other.
 """
 
 import numpy as np
 from scipy import ndimage
 
+from uscl.core.plurals import counted
+
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 LARGEST_NUMBER = 31  # a mask without higher values numbers its lesions
 NOISE = 3 / 255  # of the full value
 _SCATTERED = 16 / 255
-_REACH = 16  # pixels; JPEG spreads an edge over a block of so many, of colour; smoothing should not go farther
+_REACH = 16  # pixels; JPEG spreads an edge over a colour block of this size, and smoothing should reach no farther
 
 
 def number_lesions(pixels: np.ndarray, is_jpeg: bool, min_area: int) -> np.ndarray:
-    """Tell the lesions of a mask of one class apart, as far as its values do.
+    """Separate the lesions in a mask of one class, as far as its values do.
 
     Args:
         pixels: (H, W) numbers, or (H, W, 3) uint8; 0 is background.
         is_jpeg: Whether compression has changed the values.
-        min_area: Regions below this many pixels may be lost.
+        min_area: Regions with fewer pixels may be lost.
 
     Returns:
         (H, W) integers: 0 is background, equal numbers are one lesion or several that do not touch.
 
     Raises:
-        ValueError: The values could be read in two ways; says which.
+        ValueError: The values are ambiguous.
     """
     is_exact = not is_jpeg or pixels.ndim == 2
     if pixels.ndim == 3:
@@ -44,7 +46,7 @@ def number_lesions(pixels: np.ndarray, is_jpeg: bool, min_area: int) -> np.ndarr
             return numbers
         pixels = pixels.max(axis=2)
     if not np.isfinite(pixels).all() or pixels.min(initial=0) < 0:
-        raise ValueError('values below 0, or that are no numbers: save it black and white')
+        raise ValueError('negative values or values that are not numbers: save it in black and white')
     highest = pixels.max(initial=0)
     if highest > LARGEST_NUMBER or (pixels != np.rint(pixels)).any():
         return _split_black_and_white(pixels, 255 if is_jpeg else highest, is_exact, min_area)
@@ -57,11 +59,8 @@ def number_lesions(pixels: np.ndarray, is_jpeg: bool, min_area: int) -> np.ndarr
     if not solid.any() and (is_jpeg or (highest <= NOISE * 255 and scattered.any())):
         return np.zeros_like(pixels)
     if scattered.any() or (is_jpeg and solid.any()):
-        what = 'that a JPEG does not keep exactly' if is_jpeg else 'of which some are scattered like noise'
-        raise ValueError(
-            f'values up to {highest:.0f} {what}, so whether they number lesions is not clear: save it black and white '
-            f'as PNG'
-        )
+        what = 'in a JPEG' if is_jpeg else 'scattered like noise'
+        raise ValueError(f'numbers up to {highest:.0f}, {what}: save it in black and white as PNG')
     return pixels
 
 
@@ -70,16 +69,16 @@ def threshold(levels: np.ndarray, full: float, is_exact: bool, min_area: int) ->
 
     Args:
         levels: (H, W) numbers, 0 is background.
-        full: What a pixel inside a lesion has.
-        is_exact: False for colours of a JPEG, which leaves flat areas beside lesions.
-        min_area: Regions below this many pixels may be lost.
+        full: Value inside a lesion.
+        is_exact: False for colours in a JPEG, which leaves flat areas beside lesions.
+        min_area: Regions with fewer pixels may be lost.
 
     Returns:
         (H, W) bool.
 
     Raises:
-        ValueError: ``min_area`` pixels are dim and neither noise nor the edge of a lesion: a lesion in grey, maybe; or
-            most of the picture is grey.
+        ValueError: At least ``min_area`` pixels are dim, and neither noise nor the edge of a lesion (they may be a grey
+            lesion), or most of the picture is grey.
     """
     lesion = levels >= full / 2
     is_edge = ndimage.maximum_filter(lesion, 2 * _REACH + 1)
@@ -89,10 +88,8 @@ def threshold(levels: np.ndarray, full: float, is_exact: bool, min_area: int) ->
     if grey.mean() > 0.5:  # a picture, not a mask
         lost = grey
     if lost.sum() >= min_area:
-        raise ValueError(
-            f'{lost.sum()} pixels of grey (about {np.median(levels[lost]):.0f} of {full:.0f}), so whether they are '
-            f'lesion is not clear: make them black or white, or number the lesions 1, 2, 3, …'
-        )
+        what = f'{counted(lost.sum(), "pixel")} of grey (about {np.median(levels[lost]):.0f} of {full:.0f})'
+        raise ValueError(f'{what}: make them black or white, or number the lesions 1, 2, 3, …')
     return lesion
 
 
@@ -101,15 +98,13 @@ def _split_black_and_white(levels: np.ndarray, full: float, is_exact: bool, min_
     values, counts = np.unique(levels[lesion & _in_flat(levels, 3)], return_counts=True)
     values = values[counts >= min_area]
     if len(values) > 1 and values[-1] - values[0] > full * NOISE:
-        raise ValueError(
-            f'areas of grey {values[0]:.0f} and of {values[-1]:.0f}, so whether they are one lesion is not clear: make '
-            f'them white, or number the lesions 1, 2, 3, …'
-        )
+        what = f'areas of grey {values[0]:.0f} and {values[-1]:.0f}'
+        raise ValueError(f'{what}: make them white, or number the lesions 1, 2, 3, …')
     return lesion
 
 
 def _number_colours(pixels: np.ndarray, min_area: int) -> np.ndarray | None:
-    """Numbers of the colours; None if all is grey or of one colour."""
+    """Numbers of the colours; None if there is only grey or one colour."""
     if (pixels == pixels[..., :1]).all():
         return None
     codes = pixels.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.int32)
@@ -123,14 +118,12 @@ def _number_colours(pixels: np.ndarray, min_area: int) -> np.ndarray | None:
         return None
     is_coloured = np.isin(codes, colours)
     if (blurred := (inside & ~is_coloured).sum()) >= min_area:
-        raise ValueError(
-            f'{len(colours)} colours and {blurred} pixels between them, so to which lesion these belong is not clear: '
-            f'save it with one colour a lesion, without smoothing or compression'
-        )
+        what = f'{len(colours)} colours and {counted(blurred, "pixel")} of mixed colour'
+        raise ValueError(f'{what}: save it with one colour per lesion, without smoothing or compression')
     return np.where(is_coloured, np.searchsorted(colours, codes) + 1, 0)
 
 
 def _in_flat(values: np.ndarray, size: int) -> np.ndarray:
-    """Which pixels lie in a square of so many pixels a side whose values are all equal."""
+    """Which pixels lie in a square, ``size`` pixels wide, of equal values."""
     flat = ndimage.maximum_filter(values, size) == ndimage.minimum_filter(values, size)
     return ndimage.maximum_filter(flat, size, origin=size % 2 - 1)

@@ -1,4 +1,4 @@
-"""Sheets of all images with the outlines of their instances, to look through."""
+"""Sheets of all images with the outlines of their instances."""
 
 from collections.abc import Sequence
 from functools import cache, partial
@@ -16,7 +16,11 @@ from uscl.core.atomic_files import write_atomically
 from .instances import LesionImage
 from .mask_values import EIGHT_NEIGHBOURS
 
-COLOURS = {'benign': (86, 205, 233), 'malignant': (255, 140, 40), 'lesion': (250, 225, 80)}  # told apart by all eyes
+COLOURS = {
+    'benign': (86, 205, 233),
+    'malignant': (255, 140, 40),
+    'lesion': (250, 225, 80),
+}  # safe for colour-blind readers
 COLUMNS, ROWS = 5, 5
 TILE, CAPTION, GAP, HEADER = (320, 240), 22, 8, 44  # pixels
 _PAPER, _INK = (24, 26, 30), (225, 228, 232)
@@ -25,13 +29,13 @@ _PAPER, _INK = (24, 26, 30), (225, 228, 232)
 def write_overview(
     folder: Path, root: Path, images: Sequence[LesionImage], captions: Sequence[str], title: str
 ) -> list[Path]:
-    """Write ``overview.jpg``, or ``overview_1.jpg`` and so on if one page cannot hold them.
+    """Write ``overview.jpg``, or ``overview_1.jpg`` and so on if there are several pages.
 
     Args:
-        folder: Where to.
+        folder: Output folder.
         root: The source folder.
         images: N images.
-        captions: N texts below them; what does not fit is cut off.
+        captions: N texts below them, cut off if too long.
         title: First words of the header.
 
     Returns:
@@ -85,7 +89,7 @@ def draw_tile(root: Path, image: LesionImage) -> Image.Image:
     size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
     pixels = np.array(Image.fromarray(read_frame(root / image.source.path)[0]).resize(size, Image.Resampling.LANCZOS))
     for lesion in image.lesions:
-        # Box filtering, so that not even a lesion of few pixels vanishes.
+        # Box filtering, so that even a lesion of few pixels stays visible.
         whole = Image.fromarray(coco_mask.decode(lesion.rle) * np.uint8(255))
         small = np.asarray(whole.resize(size, Image.Resampling.BOX))
         inside = small >= min(128, small.max())

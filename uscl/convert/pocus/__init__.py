@@ -1,1 +1,1 @@
-"""The layouts in which POCUS comes."""
+"""Convert POCUS, from a clone of its repository or from pickled folds."""

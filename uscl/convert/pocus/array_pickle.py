@@ -1,7 +1,7 @@
-"""Read pickles that hold arrays of numbers, without running anything that a pickle asks for.
+"""Read pickles of number arrays without running any of their code.
 
-A pickle is a program. The names in it are looked up in a short table here, and what stands there are our own checked
-functions, not NumPy's: with a forged dtype, NumPy's would take bytes for pointers.
+A pickle is a program. The names in it are looked up in a short table, which contains our own checked functions instead
+of NumPy's: with a forged dtype, NumPy's would interpret bytes as pointers.
 """
 
 import math
@@ -15,7 +15,7 @@ import numpy as np
 from uscl.core.errors import SourceError
 
 _NUMBER = re.compile(r'[biufc][0-9]{1,2}')  # bool, integer, float, complex; 'O8' would be Python objects
-_NDARRAY = object()  # numpy.ndarray is only ever named as the kind of array to make, so nothing callable is needed
+_NDARRAY = object()  # stands for numpy.ndarray, which is only named as the kind of array to make and never called
 
 
 def load_arrays(path: str | Path) -> Any:
@@ -31,33 +31,27 @@ def load_arrays(path: str | Path) -> Any:
         What was pickled.
 
     Raises:
-        SourceError: The file cannot be read, is damaged, or asks for anything else; nothing of it is run.
+        SourceError: The file cannot be read, is damaged, or names anything else; none of its code is run.
     """
     path = Path(path)
     try:
         with path.open('rb') as file:
             return _ArrayUnpickler(file).load()
     except _RefusedError as error:
-        raise SourceError(
-            f'{path} is refused: it asks for {error}, which no pickle of number arrays needs, so it may be an attack; '
-            f'nothing of it was run, get the file from its authors.',
-            exit_code=1,
-        ) from None
+        what = f'is refused, and none of its code was run: it names {error}, which may be an attack'
+        raise SourceError(f'{path} {what}; get the file from its authors.', exit_code=1) from None
     except OSError as error:
         raise SourceError(f'{path} cannot be read ({error.strerror}): check the file.', exit_code=1) from error
     except MemoryError as error:
-        raise SourceError(
-            f'{path} does not fit into memory: use a machine with three times the size of the file.', exit_code=1
-        ) from error
-    except Exception as error:  # Python's manual: damaged pickles may raise any
+        remedy = 'use a machine with three times the size of the file'
+        raise SourceError(f'{path} does not fit into memory: {remedy}.', exit_code=1) from error
+    except Exception as error:  # according to Python's manual, damaged pickles may raise anything
         what = f'{type(error).__name__}: {error}'.splitlines()[0]
-        raise SourceError(
-            f'{path} is not a whole pickle of arrays ({what}): copy or download it again.', exit_code=1
-        ) from error
+        raise SourceError(f'{path} is not a pickle of arrays ({what}): download it again.', exit_code=1) from error
 
 
 class _RefusedError(Exception):
-    """The pickle asks for something that is not on the list."""
+    """The pickle names something that is not in the table."""
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -68,11 +62,11 @@ class _ArrayUnpickler(pickle.Unpickler):
             raise _RefusedError(f'{module}.{name}') from None
 
     def persistent_load(self, pid: Any) -> Any:
-        raise _RefusedError('an object outside of the file (a persistent id)')
+        raise _RefusedError('an object outside the file (a persistent id)')
 
 
 class _Array(np.ndarray):
-    """Array that checks a pickled state before NumPy sees it."""
+    """Array that checks a pickled state before passing it to NumPy."""
 
     def __setstate__(self, state: Any) -> None:
         _version, shape, dtype, is_fortran, raw = state
@@ -85,7 +79,7 @@ class _Array(np.ndarray):
 
 
 class _Dtype:
-    """Stands for numpy.dtype; only types of numbers can be made."""
+    """Replaces numpy.dtype; only types of numbers can be made."""
 
     __slots__ = ('dtype',)
 
@@ -112,14 +106,14 @@ def _plain_dtype(dtype: Any) -> np.dtype:
 
 
 def _reconstruct(kind: Any, *_shape_and_type: Any) -> _Array:
-    """An empty array, as numpy._core.multiarray._reconstruct makes; its state follows."""
+    """Replaces numpy._core.multiarray._reconstruct: an empty array, whose state follows."""
     if kind is not _NDARRAY:
         raise _RefusedError('a subclass of numpy.ndarray')
     return _Array(0, np.uint8)
 
 
 def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axis_order: Any = None) -> _Array:
-    """Protocol 5, as numpy._core.numeric._frombuffer; 'K' with an order of axes is of NumPy 2.3 and later."""
+    """Replaces numpy._core.numeric._frombuffer (protocol 5); NumPy 2.3 and later give 'K' with an order of axes."""
     if not isinstance(buffer, bytes | bytearray):
         raise _RefusedError('an array with a forged state')
     flat = np.frombuffer(buffer, _plain_dtype(dtype))
@@ -132,14 +126,14 @@ def _scalar(dtype: Any, raw: Any) -> np.generic:
 
 
 def _encode(text: Any, encoding: Any = None) -> bytes:
-    """Bytes, as protocols below 3 spell them; the real _codecs.encode would import codecs by name."""
+    """Bytes, as written by protocols below 3; the real _codecs.encode would import codecs by name."""
     if not isinstance(text, str) or encoding != 'latin1':
         raise _RefusedError(f'_codecs.encode to {encoding!r}')
     return text.encode('latin1')
 
 
 def _empty_bytes() -> bytes:
-    """Empty bytes, as protocols below 3 spell them; the real bytes would also take any number or codec."""
+    """Empty bytes, as written by protocols below 3; the real bytes would also accept any number or codec."""
     return b''
 
 
@@ -156,9 +150,9 @@ for _core in ('numpy.core', 'numpy._core'):  # NumPy 1, NumPy 2
     _KNOWN[f'{_core}.multiarray', '_reconstruct'] = _reconstruct
     _KNOWN[f'{_core}.multiarray', 'scalar'] = _scalar
     _KNOWN[f'{_core}.numeric', '_frombuffer'] = _frombuffer
-for _builtins in ('builtins', '__builtin__'):  # protocols below 3 keep Python 2's name; lists etc. have opcodes
+for _builtins in ('builtins', '__builtin__'):  # protocols below 3 use Python 2's name; lists etc. have opcodes
     _KNOWN |= {(_builtins, _plain.__name__): _plain for _plain in (complex, set, frozenset)}
     _KNOWN[_builtins, 'bytes'] = _empty_bytes
 for _function in (_make_dtype, _encode, _reconstruct, _scalar, _frombuffer, _empty_bytes):
-    # A pickle may call them, and not set their attributes: Python asks for this name before it does.
+    # A pickle may call them but not set their attributes, for which Python calls this method.
     setattr(_function, '__setstate__', _refuse_state)  # noqa: B010

@@ -21,27 +21,22 @@ VIDEOS, TABLE = 'pocus_videos', 'dataset_metadata.csv'
 PROBES = ('convex', 'linear')
 _COLUMNS = ('Filename', 'Label', 'Patient ID / Name', 'Probe', 'Type', 'InThisRepo', 'Current location')
 _VIRAL = 'viral'
-_LABELS = {
-    'covid-19': 'covid',
-    'bacterial pneumonia': 'pneumonia',
-    'regular': 'regular',
-    'viral pneumonia': _VIRAL,
-}
+_LABELS = {'covid-19': 'covid', 'bacterial pneumonia': 'pneumonia', 'regular': 'regular', 'viral pneumonia': _VIRAL}
 _PREFIXES = {'cov': 'covid', 'pne': 'pneumonia', 'reg': 'regular', 'vir': _VIRAL}
-_UNCERTAIN = 'label_uncertain'  # the authors' folder for clips of which they do not know the class
+_UNCERTAIN = 'label_uncertain'  # the authors' folder for clips of unknown class
 
 
 @dataclass(frozen=True)
 class ClipRow:
-    """A row of the table that is about a clip.
+    """A row of the table that describes a clip.
 
     Attributes:
-        number: Line of the file in which the row ends.
+        number: Last line of the row in the file.
         name: File name without suffix.
         label: As in the table; may be empty.
-        patient_id: ``pocus_<id>``; None is unknown.
-        probe: 'convex', 'linear' or whatever the table says, in lower case.
-        is_promised: Whether the table says that the clip is in ``pocus_videos``.
+        patient_id: ``pocus_<id>``; None if unknown.
+        probe: 'convex', 'linear' or as in the table, in lower case.
+        is_promised: Whether the clip is in ``pocus_videos`` according to the table.
     """
 
     number: int
@@ -53,26 +48,23 @@ class ClipRow:
 
 
 def find_clips(
-    src: str | Path,
-    out: str | Path | None = None,
-    probe: str = 'all',
-    viral: str = 'skip',
-    follow_links: bool = False,
+    src: str | Path, out: str | Path | None = None, probe: str = 'all', viral: str = 'skip', follow_links: bool = False
 ) -> SourceFindings:
-    """List the clips of a clone with class and patient; those that cannot be used carry a problem.
+    """List the clips of a clone with class and patient; clips that cannot be used have a problem.
 
-    The table's label is the class. The prefix of the file's name (Cov, Pneu, Reg, Vir) has to agree with it, and
-    takes its place for clips that the table lacks, whose patient is unknown then.
+    The table's label is the class. The prefix of the file name (Cov, Pneu, Reg, Vir) has to agree with it, and replaces
+    it for clips that are not in the table, whose patient is unknown.
 
     Args:
         src: The clone, its ``data`` folder, or any folder with ``pocus_videos/`` and ``dataset_metadata.csv``.
-        out: Where the result goes; left out of the walk.
-        probe: 'all', or 'convex' or 'linear' to leave out clips of the other.
+        out: Output folder; it is not searched.
+        probe: 'all', or 'convex' or 'linear' to leave out clips from other probes.
         viral: 'skip', or 'pneumonia' to count viral pneumonia as that class.
-        follow_links: Follow symbolic links that lead out of it.
+        follow_links: Follow symbolic links out of the source.
 
     Returns:
-        The clips (ids are relative to the folder of ``pocus_videos``), and warnings of how clips and table differ.
+        The clips (ids are relative to the parent of ``pocus_videos``), and warnings on differences between clips and
+        table.
 
     Raises:
         SourceError: No such folder or table, no clip, or a table without the columns.
@@ -80,14 +72,12 @@ def find_clips(
     root = find_root(src, out)
     root = next((folder for folder in (root, root / 'data') if (folder / VIDEOS).is_dir()), root)
     if not (root / VIDEOS).is_dir() or not (root / TABLE).is_file():
-        raise SourceError(
-            f'{src} holds neither {VIDEOS}/ with {TABLE} nor covid_data1.pkl to covid_data5.pkl: give a clone of '
-            f'covid19_ultrasound, or the folder of the five files.'
-        )
+        what = f'holds neither {VIDEOS}/ with {TABLE} nor covid_data1.pkl to covid_data5.pkl'
+        raise SourceError(f'{src} {what}: give a clone of covid19_ultrasound, or the folder with the five files.')
     walked = walk_sources(root / VIDEOS, out, follow_links)
     found = [source for source in walked.sources if source.problem or not source.path.is_dir()]
     if not found:
-        raise SourceError(f'no clip found in {root / VIDEOS}: nothing could be read.', exit_code=1)
+        raise SourceError(f'{root / VIDEOS} holds no clip: clone the repository again.', exit_code=1)
     rows = read_table(root / TABLE)
     clips, unmatched, matched, left_out = [], [], set(), 0
     for source in found:
@@ -101,9 +91,9 @@ def find_clips(
             unmatched.append(clips[-1].video_id)
     absent = [row.name for row in rows if row.is_promised and row not in matched]
     remarks = (
-        (f'clips of other probes, left out (--probe {probe})', [str(left_out)] if left_out else []),
-        (f'clips that match no single row of {TABLE} (class by the prefix, patient unknown)', unmatched),
-        (f'clips that {TABLE} places in {VIDEOS}, but are not there', absent),
+        (f'clips from other probes, left out (--probe {probe})', [str(left_out)] if left_out else []),
+        (f'clips without a unique row in {TABLE} (class by the prefix, patient unknown)', unmatched),
+        (f'clips that should be in {VIDEOS} according to {TABLE}', absent),
     )
     stills = [IgnoredFile(s.video_id, 'folder of images, not clips') for s in walked.sources if s not in found]
     ignored = [replace(file, path=f'{VIDEOS}/{file.path}') for file in (*walked.ignored, *stills)]
@@ -111,7 +101,7 @@ def find_clips(
 
 
 def read_table(path: Path) -> list[ClipRow]:
-    """Read the rows about clips; those about still images are left out.
+    """Read the rows that describe clips, not those that describe still images.
 
     Raises:
         SourceError: Not a CSV file, or a column is missing.
@@ -135,13 +125,13 @@ def read_table(path: Path) -> list[ClipRow]:
 
 
 def match_row(clip: PurePosixPath, rows: Sequence[ClipRow]) -> ClipRow | None:
-    """The row of a clip: the same name, else the same apart from case, punctuation and the marks of editing.
+    """The row of a clip: with the same name, or else with a name that only differs in case, punctuation or editing.
 
-    The repository's own script, for example, makes ``Cov_Butterfly_Consolidation.avi`` of the row
-    ``Cov-Butterfly-Consolidation``. Of several rows, the one of the folder's probe counts.
+    For example, the repository's own script writes ``Cov_Butterfly_Consolidation.avi`` for the row
+    ``Cov-Butterfly-Consolidation``. Of several rows, the one with the folder's probe counts.
 
     Returns:
-        The row, or None if there is none, or still more than one.
+        The row, or None if there is none or more than one.
     """
     name = _strip_suffix(clip.name)
     for normalise in (str, _loose):
@@ -159,7 +149,7 @@ def _strip_suffix(name: str) -> str:
 
 
 def _loose(name: str) -> str:
-    """Words in lower case, without those that tell of editing.
+    """Words in lower case, without those that mark editing.
 
     >>> _loose('Reg_Image_181602_trimmed_crop'), _loose('Cov-Atlas-+(43)')
     ('reg image 181602', 'cov atlas 43')
@@ -169,7 +159,7 @@ def _loose(name: str) -> str:
 
 
 def _probe_of(clip: PurePosixPath, row: ClipRow | None) -> str | None:
-    """By the folder, as the repository's scripts have it; by the table for clips in no probe's folder."""
+    """The probe by the folder, as in the repository's scripts, or by the table for clips in no probe's folder."""
     in_path = [part for part in map(str.casefold, clip.parts[:-1]) if part in PROBES]
     return in_path[0] if in_path else row.probe if row else None
 
@@ -183,15 +173,15 @@ def _label(source: VideoSource, row: ClipRow | None, viral: str) -> VideoSource:
     kind = listed or named
     problem = None
     if row and row.label and listed is None:
-        problem = f'row {row.number} of {TABLE} gives it the unknown label {row.label!r}: correct it there'
+        problem = f'row {row.number} of {TABLE} has the unknown label {row.label!r}: correct it'
     elif row and listed and named and listed != named:
-        problem = f'its name says {named}, row {row.number} of {TABLE} says {listed}: correct the one that is wrong'
+        problem = f'its name says {named}, row {row.number} of {TABLE} says {listed}: correct one of them'
     elif kind is None:
-        problem = f'no row of {TABLE} and no prefix Cov, Pneu, Reg or Vir gives its class: rename it, or add a row'
+        problem = f'neither {TABLE} nor a prefix Cov, Pneu, Reg or Vir gives its class: rename it, or add a row'
     elif _UNCERTAIN in map(str.casefold, clip.parts):
-        problem = f'the authors keep it in {_UNCERTAIN}: move it out to use it'
+        problem = f'it is in {_UNCERTAIN}: move it out to use it'
     elif kind == _VIRAL and viral == 'skip':
-        problem = 'viral pneumonia is none of the three classes: --viral pneumonia counts it as pneumonia'
+        problem = 'viral pneumonia is not one of the three classes: add --viral pneumonia to count it as pneumonia'
     return replace(
         source,
         video_id=f'{VIDEOS}/{source.video_id}',

@@ -1,6 +1,6 @@
 """The five folds of POCUS as the authors of USCL distribute them: pickled arrays of images instead of clips.
 
-``covid_data{1..5}.pkl`` each hold (X_train, y_train, X_test, y_test): images (N, C, H, W) of 0..255 and labels. They
+Each ``covid_data{1..5}.pkl`` holds (X_train, y_train, X_test, y_test): images (N, C, H, W) in 0..255 and labels. They
 name neither clips nor patients, so every distinct image becomes a video of one frame.
 """
 
@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from uscl.clips.discovery import find_root
-from uscl.clips.frame_preparation import is_grey, shrink, to_grey
+from uscl.clips.frame_preparation import prepare_clip
 from uscl.clips.video_source import VideoSource
 from uscl.convert.output_folder import output_folder
 from uscl.convert.videos.conversion_report import print_report, print_store
@@ -23,6 +22,8 @@ from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import refuse_older
 from uscl.core.digest import digest
 from uscl.core.errors import SourceError
+from uscl.core.plurals import counted
+from uscl.core.tables import print_table
 from uscl.data.annotations import write_annotations
 from uscl.data.store_writer import StoreWriter
 
@@ -31,34 +32,34 @@ from .pocus_clone import CLASSES  # 0 covid, 1 pneumonia, 2 regular, as in the r
 
 NUM_FOLDS = 5
 SIDES = ('train', 'test')
-CONVERTER_VERSION = 2  # raise when the same pickle gives other frames
+CONVERTER_VERSION = 2  # raise it when the same pickle gives other frames
 
 
 def list_fold_files(src: str | Path, out: str | Path | None = None) -> list[Path]:
-    """The five files of a folder, in order; an empty list if it holds none of them.
+    """The five files in a folder, in order; an empty list if it holds none of them.
 
     Raises:
-        SourceError: No such folder, it is ``out``, or only some files are there; names those that are missing.
+        SourceError: The folder does not exist, is ``out``, or lacks some of the files, which are named.
     """
     root = find_root(src, out)
     files = [root / f'covid_data{number}.pkl' for number in range(1, NUM_FOLDS + 1)]
     missing = [file.name for file in files if not file.is_file()]
     if missing and len(missing) < NUM_FOLDS:
-        raise SourceError(f'{src} lacks {", ".join(missing)}: put all five files of the folds there.')
+        raise SourceError(f'{src} lacks {", ".join(missing)}: put all five files there.')
     return [] if missing else files
 
 
 def convert_folds(files: Sequence[Path], out: str | Path, settings: StoreSettings) -> int:
     """Store every distinct image once, write ``annotations.json`` with the folds, and print a report.
 
-    Images are the same if their pixels (as stored in the pickle, cut to integers) and labels are; the id tells where
-    one occurs first, such as ``fold1/test/000012``. The annotation's metainfo gets ``grouping='unknown'`` and
-    ``folds``: the video ids of 'train' and 'test' of every fold, in the authors' order and with their repetitions.
-    One file is held in memory at a time.
+    Images are the same if their pixels (as in the pickle, truncated to integers) and labels are; the id is the place of
+    the first occurrence, such as ``fold1/test/000012``. The annotation's metainfo gets ``grouping='unknown'`` and
+    ``folds``: the video ids of 'train' and 'test' of every fold, in the authors' order and with their repetitions. One
+    file at a time is held in memory.
 
     Args:
-        files: One pickle a fold.
-        out: The dataset folder; made if needed.
+        files: One pickle per fold.
+        out: The data folder; created if needed.
         settings: How frames are stored.
 
     Returns:
@@ -66,7 +67,7 @@ def convert_folds(files: Sequence[Path], out: str | Path, settings: StoreSetting
 
     Raises:
         SourceError: A file is refused, damaged or not as described, or ``out`` cannot be written.
-        FolderInUseError: Another process writes to it.
+        FolderInUseError: Another process is writing to it.
     """
     out = Path(out)
     refuse_older(out)
@@ -95,11 +96,11 @@ def read_fold(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         Images (N, C, H, W), C is 1 or 3, numbers in 0..255, and labels (N,), 0..2, of 'train' and 'test'.
 
     Raises:
-        SourceError: Names the file and the array that is wrong.
+        SourceError: The file is not as described; names the file and the array.
     """
     content = load_arrays(file)
     if not isinstance(content, tuple | list) or len(content) != 4:
-        raise SourceError(f'{file} should hold X_train, y_train, X_test and y_test: is it the right file?', exit_code=1)
+        raise SourceError(f'{file} should hold X_train, y_train, X_test and y_test: get the file again.', exit_code=1)
     fold = {}
     for side, images, labels in zip(SIDES, content[::2], content[1::2], strict=True):
         problem = _find_problem(images)
@@ -110,11 +111,8 @@ def read_fold(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         except ValueError:  # lists of different lengths
             labels = np.zeros(0)
         if labels.shape != (len(images),) or labels.dtype.kind not in 'iuf' or not np.isin(labels, (0, 1, 2)).all():
-            raise SourceError(
-                f'{file}: y_{side} should be {len(images)} labels 0, 1 or 2, one for every image of X_{side}, '
-                f'got {_describe(labels)}; get the file again.',
-                exit_code=1,
-            )
+            what = f'y_{side} should be {counted(len(images), "label")} 0, 1 or 2, got {_describe(labels)}'
+            raise SourceError(f'{file}: {what}; get the file again.', exit_code=1)
         fold[side] = (images, labels)
     return fold
 
@@ -126,10 +124,8 @@ def _find_problem(images: Any) -> str | None:
     if images.dtype.kind not in 'iuf':
         return f'should hold integers or floats, got {images.dtype}'
     low, high = images.min(), images.max()
-    if not (low >= 0 and high <= 255):  # NaN is refused, too
-        return f'should hold values of 0..255, got {low:g} to {high:g}'
-    if images.dtype.kind == 'f' and high <= 1:
-        return 'should hold values of 0..255, got 0..1'
+    if not (low >= 0 and high <= 255) or (images.dtype.kind == 'f' and high <= 1):  # NaN is refused, too
+        return f'should hold values in 0..255, got {low:g} to {high:g}'
     return None
 
 
@@ -141,7 +137,7 @@ def _describe(array: np.ndarray) -> str:
 def _store_fold(
     file: Path, number: int, out: Path, settings: StoreSettings, seen: dict[str, str], outcomes: list[Outcome]
 ) -> dict[str, list[str]]:
-    """Store the images that no earlier fold has; they are added to ``seen`` and ``outcomes``.
+    """Store the images that no earlier fold has, and add them to ``seen`` and ``outcomes``.
 
     Returns:
         Every image as label:digest, in the order of the arrays, by side.
@@ -167,9 +163,8 @@ def _store_fold(
                 stored = store.index.videos.get(video_id)
                 is_new = stored is None or stored.facts != facts
                 if is_new:
-                    as_grey = settings.color == 'gray' or (settings.color == 'auto' and is_grey(frame))
-                    frame = shrink(to_grey(frame) if as_grey else frame, settings.size)
-                    store.add(video_id, [frame if as_grey else frame[..., ::-1]], facts)
+                    (frame,) = prepare_clip([frame], settings.size, settings.color)
+                    store.add(video_id, [frame if frame.ndim == 2 else frame[..., ::-1]], facts)
                 source = VideoSource(video_id, file, CLASSES[int(label)])
                 outcomes.append(Outcome(source, 1, facts, is_new=is_new))
         store.commit()
@@ -182,13 +177,13 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
 
 
 def _to_rgb(pixels: np.ndarray) -> np.ndarray:
-    """(C, H, W) to (H, W, 3); fractions are cut off as the released code does (my_dataset.py)."""
+    """(C, H, W) to (H, W, 3); fractions are truncated as in the released code (my_dataset.py)."""
     frame = pixels.astype(np.uint8).transpose(1, 2, 0)
     return np.ascontiguousarray(np.broadcast_to(frame, (*frame.shape[:2], 3)))
 
 
 def count_leaked(record: dict) -> int:
-    """Test images of a fold whose pixels are among its training images, whatever the labels.
+    """Number of test images in a fold whose pixels are also among its training images, with any label.
 
     Args:
         record: ``'label:digest'`` of every image of ``'train'`` and ``'test'``.
@@ -199,18 +194,15 @@ def count_leaked(record: dict) -> int:
 
 
 def _print_folds(records: Sequence[dict]) -> None:
-    table = Table('fold')
-    for name in ('train', 'test', 'test images also in train'):
-        table.add_column(name, justify='right')
     leaks = [count_leaked(record) for record in records]
-    for number, (record, leaked) in enumerate(zip(records, leaks, strict=True), 1):
-        table.add_row(str(number), *(str(len(record[side])) for side in SIDES), str(leaked))
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
+    sizes = [(str(len(record['train'])), str(len(record['test']))) for record in records]
+    rows = [
+        (str(number), *size, str(leaked)) for number, (size, leaked) in enumerate(zip(sizes, leaks, strict=True), 1)
+    ]
+    print_table(('fold', 'train', 'test', 'test images also in train'), rows)
     if any(leaks):
-        console.print('Identical pixels on both sides of a fold are a leak: results on it come out too good.')
+        print('Identical pixels on both sides of a fold are a leak: results on it are too good.')
     images = {image for record in records for side in SIDES for image in record[side]}
-    repeated = len(images) - len({image.partition(':')[2] for image in images})
-    if repeated:
-        console.print(f'{repeated} of the images occur with more than one label.')
-    console.print('Patients are not known, so nothing tells whether one is on both sides of a fold.')
+    if repeated := len(images) - len({image.partition(':')[2] for image in images}):
+        print(f'{counted(repeated, "image")} with more than one label.')
+    print('Patients are unknown, so one may be on both sides of a fold.')

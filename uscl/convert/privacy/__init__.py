@@ -1,1 +1,1 @@
-"""What is written of the people in the clips."""
+"""Protect the people in the clips: pseudonyms, and blanking of burned-in text."""

@@ -4,11 +4,11 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-_SHORTEST = 3  # characters; shorter names and numbers turn up in any message by chance
+_SHORTEST = 3  # characters; shorter names occur in any message by chance
 
 
 def hide_names(text: str, path: Path) -> str:
-    """Replace the path of a video, and the names of the files in it, if it is a folder, by plain words.
+    """Replace the path of a video, and the names of files in it if it is a folder, by plain words.
 
     >>> hide_names('frames/doe.mp4 cannot be read', Path('frames/doe.mp4'))
     'the file cannot be read'

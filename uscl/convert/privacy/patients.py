@@ -1,4 +1,4 @@
-"""Who is in the videos: group DICOM files by patient, and keep ids and names out of what is written."""
+"""Group DICOM files by patient, and keep patients' ids and names out of the output."""
 
 import re
 from collections import Counter
@@ -9,13 +9,14 @@ from pathlib import Path
 from uscl.clips.dicom_header import is_dicom, read_elements, value_of
 from uscl.clips.video_source import VideoSource
 from uscl.core.errors import ClipError
+from uscl.core.plurals import counted
 
 from .pseudonyms import Pseudonyms
 
 _PATIENT = ('PatientID', 'OtherPatientIDs', 'PatientName', 'PatientBirthDate')
 _STUDY = ('AccessionNumber', 'StudyID', 'StudyDate', 'StudyInstanceUID', 'SeriesInstanceUID', 'SOPInstanceUID')
-_SHORTEST = 3  # letters and digits; shorter ids and names turn up in any path by chance
-_LONG = 6  # so many do not turn up by chance inside of others
+_SHORTEST = 3  # letters and digits; shorter ids and names occur in any path by chance
+_LONG = 6  # letters and digits; that many do not occur within other words by chance
 
 
 def protect_sources(
@@ -24,11 +25,11 @@ def protect_sources(
     hash_patients: bool = False,
     hash_names: bool = False,
 ) -> tuple[list[VideoSource], list[str]]:
-    """Settle the patient and video ids that will be written.
+    """Set the patient and video ids that will be written.
 
-    An id that the index gives is kept, or hashed, and is that of all DICOM files with the same PatientID. Where it
-    gives none, the PatientID is used to group: hashed, or, without ``hash_patients``, all files of a patient get the
-    name of the first of them, which says no more than that they belong together.
+    A patient id in the index is kept, or hashed, and applies to all DICOM files with the same PatientID. Otherwise the
+    PatientID groups the files: it is hashed, or, without ``hash_patients``, replaced by the name of the patient's first
+    file, which only shows that the files belong together.
 
     Args:
         sources: As found.
@@ -37,30 +38,27 @@ def protect_sources(
         hash_names: Hash video ids, which are names of files and folders.
 
     Returns:
-        The sources, and warnings about names and ids that a file's own header shows to be a patient's; they quote
+        The sources, and warnings about names and ids that are a patient's according to the file's header; they quote
         nothing.
     """
-    identities = {source.video_id: _read_identity(source) for source in sources}
+    identities = [_read_identity(source) for source in sources]
+    own_ids = [identity.get('PatientID', [None])[0] for identity in identities]
     first_of: dict[str, str] = {}
     given: dict[str, set[str]] = {}  # by the index, for each PatientID
-    for source in sources:
-        own_id = identities[source.video_id].get('PatientID', [None])[0]
+    for source, own_id in zip(sources, own_ids, strict=True):
         if own_id is not None and source.patient_id is not None:
             given.setdefault(own_id, set()).add(source.patient_id)
     protected: list[VideoSource] = []
     traces: Counter[tuple[str, str]] = Counter()
-    for source in sources:
-        identity = identities[source.video_id]
+    for source, identity, own_id in zip(sources, identities, own_ids, strict=True):
         new = source
         if hash_names and pseudonyms is not None:
             new = replace(new, video_id=pseudonyms.video(source.video_id), is_name_hidden=True)
-        own_id = identity.get('PatientID', [None])[0]
         indexed = source.patient_id or min(given.get(own_id or '', ()), default=None)
         if indexed is not None:
             new = replace(new, patient_id=indexed)
         elif own_id is not None:
-            patient = f'patient of {first_of.setdefault(own_id, new.video_id)}'
-            new = replace(new, patient_id=patient)
+            new = replace(new, patient_id=f'patient of {first_of.setdefault(own_id, new.video_id)}')
         if hash_patients and pseudonyms is not None:
             raw_id = indexed or own_id
             new = replace(new, patient_id=None if raw_id is None else pseudonyms.patient(raw_id))
@@ -71,17 +69,15 @@ def protect_sources(
         protected.append(new)
     warnings = _warnings(traces)
     if torn := sum(len(ids) > 1 for ids in given.values()):
-        warnings.append(
-            f'the index gives {torn} of the PatientIDs in DICOM headers to several patients, which may end up on both '
-            f'sides of a split: correct it, or leave patient_id empty.'
-        )
+        what = f'the index divides {counted(torn, "PatientID")} of DICOM headers among several patients'
+        warnings.append(f'{what}, which may end up on both sides of a split: correct it, or leave patient_id empty.')
     return protected, warnings
 
 
 def find_traces(text: str, identity: dict[str, list[str]]) -> list[str]:
-    """Which elements of a DICOM header occur in a text: their keywords.
+    """Keywords of the elements of a DICOM header that occur in a text.
 
-    Case and punctuation do not count; values of fewer than six letters and digits must stand alone.
+    Case and punctuation do not matter; values of fewer than six letters and digits must be separate words.
 
     Args:
         text: Such as a path.
@@ -101,7 +97,7 @@ def find_traces(text: str, identity: dict[str, list[str]]) -> list[str]:
 
 
 def _read_identity(source: VideoSource) -> dict[str, list[str]]:
-    """What tells a patient or study in a DICOM file; nothing of a broken one, which conversion will report."""
+    """What identifies patient and study in a DICOM file; empty for a broken one, which the conversion will report."""
     path = Path(source.path)
     if source.problem is not None or path.is_dir() or not is_dicom(path):
         return {}
@@ -112,7 +108,7 @@ def _read_identity(source: VideoSource) -> dict[str, list[str]]:
     identity: dict[str, list[str]] = {}
     for keyword in (*_PATIENT, *_STUDY):
         value = value_of(elements, keyword)
-        values = [] if value is None else [str(item) for item in ([value] if isinstance(value, str) else _items(value))]
+        values = [] if value is None else [str(item) for item in _items(value)]
         if keyword == 'PatientName':
             values += [part for name in values for part in re.split(r'[\^= ,]+', name)]
         if values := [item.strip() for item in values if item.strip()]:
@@ -132,8 +128,6 @@ def _warnings(traces: Counter) -> list[str]:
     }
     warnings = []
     for what, remedy in remedies.items():
-        found = {keyword: count for (kind, keyword), count in sorted(traces.items()) if kind == what}
-        if found:
-            counts = ', '.join(f'{keyword} in {count}' for keyword, count in found.items())
-            warnings.append(f'{what} of DICOM files hold what their headers call {counts}: {remedy}.')
+        if found := [f'{keyword} in {count}' for (kind, keyword), count in sorted(traces.items()) if kind == what]:
+            warnings.append(f'{what} of DICOM files contain elements of their headers ({", ".join(found)}): {remedy}.')
     return warnings

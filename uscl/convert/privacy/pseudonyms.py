@@ -1,4 +1,4 @@
-"""Replace ids of patients and names of files by salted hashes."""
+"""Replace patient ids and file names by salted hashes."""
 
 import hashlib
 import hmac
@@ -9,14 +9,15 @@ from pathlib import Path, PurePosixPath
 
 from uscl.clips.media_suffixes import READ_SUFFIXES
 from uscl.core.errors import SourceError
+from uscl.core.plurals import counted
 
 SALT_VARIABLE = 'USCL_SALT'
-_LENGTH = 16  # hexadecimal digits: 64 bits, so that a million ids collide with a chance below 1e-7
-_SHORTEST = 16  # bytes; ids of patients are short numbers, which a short salt would let anybody try out
+_LENGTH = 16  # hexadecimal digits, 64 bits: a million ids collide with a probability below 1e-7
+_SHORTEST = 16  # bytes; with a short salt, anybody could try out all patient ids, which are short numbers
 
 
 class Pseudonyms:
-    """HMAC-SHA256 of ids and names, shortened; who has the salt can repeat it, nobody can turn it round.
+    """Shortened HMAC-SHA256 of ids and names: it can be repeated with the salt, and cannot be inverted.
 
     Args:
         salt: The key.
@@ -30,11 +31,11 @@ class Pseudonyms:
 
     def patient(self, patient_id: str) -> str:
         """``p-`` and 16 hexadecimal digits; the same for the same id and salt."""
-        # One character may be written as one code point or as two; DICOM pads with spaces.
+        # A character may be one code point or two; DICOM pads with spaces.
         return f'p-{self._digest("patient", unicodedata.normalize("NFC", patient_id).strip())}'
 
     def video(self, video_id: str) -> str:
-        """``v-``, 16 hexadecimal digits, and the suffix if files are read by it."""
+        """``v-``, 16 hexadecimal digits, and the suffix if it is one of the known ones."""
         suffix = PurePosixPath(video_id).suffix.lower()
         return f'v-{self._digest("video", video_id)}{suffix if suffix in READ_SUFFIXES else ""}'
 
@@ -44,42 +45,37 @@ class Pseudonyms:
 
 
 def read_salt(file: str | Path | None, out: str | Path, dry_run: bool = False) -> tuple[bytes, str | None]:
-    """The salt from a file, else from the environment; a file that does not exist is made.
+    """The salt from a file, which is created if it does not exist, or from the environment.
 
     Args:
         file: The salt file; None takes the variable ``USCL_SALT``.
-        out: The dataset folder, in which the salt must not lie.
-        dry_run: Take a salt for this once in place of making a file.
+        out: The data folder, which must not contain the salt.
+        dry_run: Use a temporary salt instead of creating a file.
 
     Returns:
-        The salt, and something to tell the user.
+        The salt, and a note for the user or None.
 
     Raises:
-        SourceError: None is given, it is empty or short, or the file cannot be used. The salt is never quoted.
+        SourceError: There is no salt, it is too short, or the file cannot be used. The salt is never quoted.
     """
     if file is None:
         if SALT_VARIABLE not in os.environ:
-            raise SourceError(
-                f'hashing needs a salt: give --salt-file FILE (made if it does not exist), or set {SALT_VARIABLE}.'
-            )
+            raise SourceError(f'hashing needs a salt: give --salt-file FILE (can be new), or set {SALT_VARIABLE}.')
         return _check_salt(os.environ[SALT_VARIABLE].encode(), SALT_VARIABLE), None
     path = Path(file)
     if path.resolve().is_relative_to(Path(out).resolve()):
-        raise SourceError(
-            f'--salt-file {path} lies in the dataset folder, with which it would be given away: keep it elsewhere.'
-        )
+        raise SourceError(f'--salt-file {path} is in the data folder, which may be shared: keep it elsewhere.')
+    note: str | None = None
     try:
-        if not path.exists() and dry_run:
-            return secrets.token_bytes(32), None
         if not path.exists():
+            if dry_run:
+                return secrets.token_bytes(32), None
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, 'w') as stream:
                 stream.write(secrets.token_hex(32) + '\n')
-            made = f'made the salt file {path}: keep it for the same ids next time, and give it to nobody.'
-            return _check_salt(path.read_bytes(), path), made
-        note: str | None = None
-        if os.name == 'posix' and path.stat().st_mode & 0o077:
-            note = f'other users can read the salt file {path}: chmod 600 it.'
+            note = f'created the salt file {path}: keep it to get the same ids again, and keep it secret.'
+        elif os.name == 'posix' and path.stat().st_mode & 0o077:
+            note = f'other users can read the salt file {path}: run chmod 600 on it.'
         return _check_salt(path.read_bytes(), path), note
     except OSError as error:
         raise SourceError(f'--salt-file {path} cannot be used ({error.strerror}): give another file.') from error
@@ -88,9 +84,6 @@ def read_salt(file: str | Path | None, out: str | Path, dry_run: bool = False) -
 def _check_salt(salt: bytes, origin: str | Path) -> bytes:
     salt = salt.strip()
     if len(salt) < _SHORTEST:
-        what = 'is empty' if not salt else f'has {len(salt)} bytes'
-        raise SourceError(
-            f'the salt in {origin} {what}: take at least {_SHORTEST} random ones, or name a file that does not exist '
-            f'and it will be made.'
-        )
+        what = f'has {counted(len(salt), "byte")}, fewer than {_SHORTEST}'
+        raise SourceError(f'the salt in {origin} {what}: give a longer one, or a new file, which will be created.')
     return salt

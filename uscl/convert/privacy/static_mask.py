@@ -8,16 +8,18 @@ import cv2
 import numpy as np
 
 from uscl.core.errors import ClipError
+from uscl.core.plurals import counted
 
-# Grey levels. Text burned into the POCUS clips and compressed (H.264 at CRF 23 and 30, Motion JPEG) is found on black
-# (median: all of it), and 3 % of the tissue is lost: docs/privacy.md.
+# Grey levels. Text burned into POCUS clips and compressed (H.264 at CRF 23 and 30, Motion JPEG) is found completely on
+# black (median), and 3 % of the tissue is lost: docs/privacy.md.
 TOLERANCE = 8
-_SMALLEST = 6  # pixels; fewer that stand still together are chance, for the stroke of a letter has more
-_MARGIN = 2  # pixels; around text, compression leaves a rim that flickers and that could still be read
+_SMALLEST = 6  # connected pixels; fewer are chance, since the stroke of a letter has more
+_MARGIN = 2  # pixels; compression leaves a flickering rim around text, which could still be read
 _FEWEST_FRAMES = 3
 _ENOUGH_FRAMES = 10
-_LARGEST_SHARE = 0.95  # of a picture that can be static before the whole video is called still
+_LARGEST_SHARE = 0.95  # of the picture; above it, the whole video counts as still
 _RED = (255, 0, 0)
+_REMEDY = 'convert it without --mask-static if it shows no text'
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class StaticMask:
     """What never moves in a video.
 
     Attributes:
-        pixels: (H, W), bool; true is to be blanked.
+        pixels: (H, W), bool; true where to blank.
         frame: One of the frames, (H, W, 3), uint8.
     """
 
@@ -44,55 +46,44 @@ class StaticMask:
         return frame
 
     def draw(self) -> np.ndarray:
-        """A picture of what is blanked, (H, W, 3), uint8: one frame, and red over a mosaic where it is blanked.
+        """A picture of what is blanked, (H, W, 3), uint8: one frame, and a red mosaic where it is blanked.
 
-        The mosaic tells tissue from background, but its blocks are too coarse to read the text that is removed. Not the
-        mean of the frames, in which text that the mask has missed stands out more clearly than in any of them.
+        The mosaic shows tissue and background, but its blocks are too coarse to read text. The mean of the frames would
+        show text that the mask has missed more clearly than any single frame.
         """
         height, width = self.pixels.shape
         block = max(16, min(height, width) // 16)
         coarse = (max(width // block, 1), max(height // block, 1))
-        mosaic = cv2.resize(
-            cv2.resize(self.frame, coarse, interpolation=cv2.INTER_AREA), (width, height), None, 0, 0, 0
-        )
+        small = cv2.resize(self.frame, coarse, interpolation=cv2.INTER_AREA)
+        mosaic = cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
         tinted = (mosaic // 2 + np.array(_RED, np.uint8) // 2).astype(np.uint8)
         return np.where(self.pixels[..., None], tinted, self.frame)
 
 
 def find_static(
-    path: Path,
-    frames: Iterable[np.ndarray],
-    tolerance: int = TOLERANCE,
-    all_frames: Iterable[np.ndarray] = (),
+    path: Path, frames: Iterable[np.ndarray], tolerance: int = TOLERANCE, all_frames: Iterable[np.ndarray] = ()
 ) -> StaticMask:
-    """Go through the frames of a video, holding one at a time.
+    """Find the static pixels of a video, of which one frame at a time is held.
 
     Args:
         path: The video, for messages.
         frames: (H, W, 3) each, uint8.
         tolerance: Grey levels by which the values of a static pixel may differ (compression noise).
-        all_frames: Looked at instead where ``frames`` are fewer than 10: in so few, tissue is often the same by chance.
+        all_frames: Used instead of ``frames`` if these are fewer than 10, in which tissue is often the same by chance.
 
     Raises:
-        ClipError: Too few frames, of different sizes, or hardly anything moves: text cannot be told from tissue.
+        ClipError: There are too few frames, they differ in size, or hardly anything moves, so that text and tissue
+            cannot be distinguished.
     """
     seen = _observe(path, frames)
     if seen.count < _ENOUGH_FRAMES:
         more = _observe(path, all_frames)
         seen = more if more.count > seen.count else seen
     if seen.count < _FEWEST_FRAMES:
-        raise ClipError(
-            path,
-            f'{seen.count} frame(s) do not show what moves, so --mask-static cannot blank text in them: look at it, '
-            f'and convert it without --mask-static if it shows none',
-        )
+        raise ClipError(path, f'{counted(seen.count, "frame")}, too few for --mask-static: {_REMEDY}')
     pixels = static_pixels(seen.low, seen.high, tolerance)
     if pixels.mean() > _LARGEST_SHARE:
-        raise ClipError(
-            path,
-            f'{100 * pixels.mean():.1f} % of it never moves, so --mask-static cannot tell text from tissue: look at '
-            f'it, and convert it without --mask-static if it shows no text',
-        )
+        raise ClipError(path, f'{100 * pixels.mean():.1f} % never moves, too much for --mask-static: {_REMEDY}')
     return StaticMask(pixels, seen.last)
 
 
@@ -110,7 +101,7 @@ def _observe(path: Path, frames: Iterable[np.ndarray]) -> _Seen:
         if seen.count == 0:
             seen = _Seen(frame.copy(), frame.copy(), frame)
         elif frame.shape != seen.low.shape:
-            raise ClipError(path, 'its frames differ in size, so --mask-static cannot compare them: leave it out')
+            raise ClipError(path, 'its frames differ in size, so --mask-static does not work: leave it out')
         np.minimum(seen.low, frame, out=seen.low)
         np.maximum(seen.high, frame, out=seen.high)
         seen.last = frame
@@ -119,11 +110,11 @@ def _observe(path: Path, frames: Iterable[np.ndarray]) -> _Seen:
 
 
 def static_pixels(low: np.ndarray, high: np.ndarray, tolerance: int) -> np.ndarray:
-    """Where no channel's values spread by more than ``tolerance``, without specks, and with a margin.
+    """Where no channel varies by more than ``tolerance``, without specks, and with a margin.
 
     Args:
-        low: Least value of every pixel over time, (H, W, 3), uint8.
-        high: Largest value, alike.
+        low: Lowest value of every pixel over time, (H, W, 3), uint8.
+        high: Highest value, likewise.
         tolerance: Grey levels.
 
     Returns:

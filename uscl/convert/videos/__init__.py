@@ -1,1 +1,1 @@
-"""Clips and folders of frames: found, decoded, stored, reported."""
+"""Convert clips and folders of frames."""

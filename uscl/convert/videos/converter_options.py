@@ -1,4 +1,4 @@
-"""The options that the converters of clips share."""
+"""Options shared by the converters of clips."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,18 +11,18 @@ from .store_settings import ColorMode
 
 @dataclass(frozen=True, kw_only=True)
 class ConverterOptions:
-    """What all converters of clips are asked for.
+    """Options of all converters of clips.
 
     Attributes:
-        src: The source folder; it is only read.
-        out: The dataset folder to make or to go on with.
+        src: Source folder, which is only read.
+        out: Data folder to create or to continue.
         size: Largest shorter side of a stored frame in pixels.
-        color: Auto stores a video as gray if all of its frames are; gray, color: store every video so.
+        color: How to store a video: gray, color, or auto, which is gray if all of its frames are gray.
         keep_images: Also write frames as PNG files, to look at.
-        workers: Processes (default: one for every core).
+        workers: Processes (default: one per core).
         seed: Another seed gives another split.
-        follow_links: Follow symbolic links that lead out of SRC.
-        dry_run: Only look at the first frame of every clip: report, and write OUT/overview.html.
+        follow_links: Follow symbolic links out of SRC.
+        dry_run: Only look at the first frame of every clip, report, and write OUT/overview.html.
     """
 
     src: Annotated[str, Arg('SRC', positional=True)]
@@ -38,12 +38,12 @@ class ConverterOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipOptions(ConverterOptions):
-    """What converters of clips with a frame rate are asked for, too.
+    """Further options, of converters of clips with a frame rate.
 
     Attributes:
-        fps: Frames kept in a second.
-        min_frames: Fewest frames kept of a short clip, evenly spaced, or all if it has no more.
-        val_fraction: Hold this share back as split val, by patient where known.
+        fps: Frames kept per second.
+        min_frames: Fewest frames kept of a short clip, evenly spaced; all if it has no more.
+        val_fraction: Share of each class to hold back as split val, by patient where known.
     """
 
     fps: Annotated[float, Arg(above=0)] = 3.0

@@ -1,4 +1,4 @@
-"""Decode one video into the frames that are stored of it."""
+"""Decode one video into the frames that are stored."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from uscl.clips.frame_folder import FrameFolder
-from uscl.clips.frame_preparation import is_grey, prepare_clip, shrink, to_grey
+from uscl.clips.frame_preparation import is_grey, prepare_clip, prepare_frame, shrink
 from uscl.clips.readers import open_clip
 from uscl.clips.stack_file import stack_files, stack_suffix
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.digest import digest, file_digest
 from uscl.core.errors import ClipError
 from uscl.data.frame_store import StoredVideo
-from uscl.data.png_frames import frame_name, write_png
+from uscl.data.png_frames import write_png
 from uscl.data.store_writer import append_shape
 
 from .store_settings import StoreSettings
 
-CONVERTER_VERSION = 3  # raise when the same source and settings give other frames: all videos are then redone
+CONVERTER_VERSION = 3  # raise it when the same source and settings give other frames: all videos are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 
 
@@ -31,8 +31,8 @@ class DecodedVideo:
 
     Attributes:
         shapes: See :func:`~uscl.data.store_writer.append_shape`.
-        facts: ``source`` (bytes, mtime_ns, sha256), ``settings``, ``stored_as``, ``blanked_share`` and what the reader
-            knows.
+        facts: ``source`` (bytes, mtime_ns, sha256), ``settings``, ``stored_as``, ``blanked_share``, and the facts of
+            :class:`~uscl.clips.clip.Clip`.
     """
 
     shapes: list[list[int]]
@@ -40,9 +40,9 @@ class DecodedVideo:
 
 
 def is_current(source: Path, stored: StoredVideo | None, settings: StoreSettings) -> bool:
-    """Whether a stored video is of this version and these settings, and its source has not changed since.
+    """Whether a stored video has this version and these settings, and its source has not changed since.
 
-    A source has not changed if its size and the time of its last change are the same; its bytes are not compared.
+    The source's size and modification time are compared, not its bytes.
     """
     if stored is None:
         return False
@@ -64,23 +64,20 @@ def decode_video(
 
     Args:
         source: The clip, DICOM file or folder of frames.
-        raw: File for the pixels, frame after frame: (H, W) grey or (H, W, 3) blue, green, red; uint8. An earlier one is
-            replaced.
+        raw: File for the pixels, frame after frame: (H, W) grey or (H, W, 3) BGR, uint8; replaced if it exists.
         settings: See :class:`StoreSettings`.
-        picture: File for the picture of what was blanked, where that is asked for.
-        images: Folder for the frames as PNG files, to look at; an earlier one is replaced.
+        picture: File for a picture of what was blanked; None writes none.
+        images: Folder for the frames as PNG files, to look at, replaced if it exists; None writes none.
 
     Raises:
         ClipError: The video cannot be used.
-        OSError: Nothing can be written.
+        OSError: The output cannot be written.
     """
-    mask, decoded = _find_mask(source, settings), None
-    if settings.color != 'color':
-        decoded = _write_frames(source, raw, settings, mask, images, grey=True)
-    if decoded is None:  # a coloured frame came up: start again, so that all frames are of one kind
-        decoded = _write_frames(source, raw, settings, mask, images, grey=False)
-    assert decoded is not None
-    shapes, facts = decoded
+    mask = _find_mask(source, settings)
+    for grey in (False,) if settings.color == 'color' else (True, False):
+        shapes, facts = _write_frames(source, raw, settings, mask, images, grey)
+        if shapes:  # otherwise a coloured frame came up: start again, so that all frames are in colour
+            break
     known = {
         'converter_version': CONVERTER_VERSION,
         'settings': settings.of(source),
@@ -94,7 +91,7 @@ def decode_video(
 
 
 def read_as_stored(source: str | Path, settings: StoreSettings) -> list[np.ndarray]:
-    """The frames that :func:`decode_video` would store of a clip, without storing them.
+    """The frames of a clip as :func:`decode_video` would store them.
 
     Args:
         source: See :func:`uscl.clips.open_clip`.
@@ -124,8 +121,8 @@ def _find_mask(source: Path, settings: StoreSettings) -> StaticMask | None:
 
 def _write_frames(
     source: Path, raw: Path, settings: StoreSettings, mask: StaticMask | None, images: Path | None, grey: bool
-) -> tuple[list[list[int]], dict] | None:
-    """Write all frames; None as soon as a frame needs colour after all."""
+) -> tuple[list[list[int]], dict]:
+    """Write all frames, and return their shapes and facts; no shapes if they should be grey and one is coloured."""
     if images is not None:
         shutil.rmtree(images, ignore_errors=True)
         images.mkdir(parents=True)
@@ -134,18 +131,18 @@ def _write_frames(
     with raw.open('wb') as file:
         for number, frame in enumerate(reader if mask is None else _Blanked(reader, mask)):
             if grey and settings.color == 'auto' and not is_grey(frame):
-                return None
-            frame = shrink(to_grey(frame) if grey else frame, settings.size)
+                return [], {}
+            frame = prepare_frame(frame, settings.size, grey)
             append_shape(shapes, frame.shape)
             file.write(np.ascontiguousarray(frame if grey else frame[..., ::-1]).data)
             if images is not None:
-                write_png(images / frame_name(number), frame)
+                write_png(images / f'{number:06d}.png', frame)
     return shapes, {'stored_as': 'gray' if grey else 'color', **reader.facts}
 
 
 @dataclass(frozen=True)
 class _Blanked:
-    """Frames with their static pixels blanked, as often as they are asked for."""
+    """Frames with their static pixels blanked; can be iterated over repeatedly."""
 
     frames: Iterable[np.ndarray]
     mask: StaticMask
@@ -170,5 +167,5 @@ def _digest(source: Path) -> str:
     try:
         digests = [file_digest(file) for file in _files_of(source)]
     except OSError as error:
-        raise ClipError(source, f'{error.filename} cannot be read ({error.strerror})') from error
+        raise ClipError(source, f'{error.filename} cannot be read ({error.strerror}): check its rights') from error
     return digest(*digests) if source.is_dir() else digests[0]

@@ -1,25 +1,24 @@
-"""What became of one video of a conversion."""
+"""The outcome of converting one video."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from uscl.clips.video_source import VideoSource
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass
 class Outcome:
-    """What became of a video.
+    """The outcome of converting a video.
 
     Attributes:
         source: The video.
-        num_frames: Stored frames; 0 if it was skipped.
-        facts: What the converter found out, see :class:`~uscl.convert.videos.frame_decoding.DecodedVideo`.
-        reason: Why it was skipped, else None.
-        is_new: Whether it was converted now, not found complete.
-        first_frame: RGB, as decoded, of a video that was only looked at.
+        num_frames: Number of stored frames; 0 if it was skipped.
+        facts: What the converter found, see :class:`~uscl.convert.videos.frame_decoding.DecodedVideo`.
+        reason: Why it was skipped, or None.
+        is_new: Whether it was converted in this run, not already complete.
+        first_frame: RGB, as decoded, in a dry run.
     """
 
     source: VideoSource
@@ -27,4 +26,4 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
     is_new: bool = False
-    first_frame: 'np.ndarray | None' = None
+    first_frame: np.ndarray | None = None

@@ -12,13 +12,13 @@ ColorMode = Literal['auto', 'gray', 'color']
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What the stored frames depend on besides the source.
+    """What the stored frames depend on, besides the source.
 
     Attributes:
-        fps: Frames to keep in a second of a clip, None for all; images and folders of them are kept whole.
+        fps: Frames to keep per second of a clip, None for all; images and folders of images are kept whole.
         size: Largest shorter side in pixels.
         color: 'gray', 'color', or 'auto': gray if every frame of the video is.
-        mask_tolerance: Blank the pixels that never move by more grey levels than this; None blanks nothing.
+        mask_tolerance: Blank pixels that never change by more grey levels than this; None blanks nothing.
         min_frames: Fewest frames to keep of a short clip, see :func:`uscl.clips.open_clip`.
 
     Raises:
@@ -34,8 +34,8 @@ class StoreSettings:
     def __post_init__(self) -> None:
         rates = (self.fps is None or self.fps > 0) and (self.mask_tolerance is None or self.mask_tolerance >= 0)
         if not rates or min(self.size, self.min_frames) < 1 or self.color not in get_args(ColorMode):
-            raise ValueError(f'{self} makes no sense: see its documentation.')
+            raise ValueError(f'{self} has a value out of range: see its documentation.')
 
     def of(self, source: Path) -> dict[str, Any]:
-        """Those that matter for a source, as plain values."""
+        """The settings that apply to a source, as plain values."""
         return asdict(self) | ({'fps': None, 'min_frames': None} if is_kept_whole(source) else {})

@@ -1,21 +1,15 @@
-"""Convert all videos of a source into a data folder, in parallel, going on where an earlier run stopped."""
+"""Convert all videos of a source into a data folder, in parallel, resuming where an earlier run stopped."""
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, Progress
 
 from uscl.clips.dicom_header import is_dicom
 from uscl.clips.ignored_file import TEXT
@@ -40,12 +34,9 @@ from .outcome import Outcome
 from .store_settings import StoreSettings
 
 T = TypeVar('T')
-if TYPE_CHECKING:
-    import numpy as np
-
-OVERVIEW = 'overview.html'  # what a report of all clips is called, written by whoever is called back
+OVERVIEW = 'overview.html'  # report of all clips, written by the callback
 IMAGES = 'frames'  # OUT/frames/NAME/000000.png …, with --keep-images
-_CRASHED = 'its reader crashed (the process died): re-encode the clip, or leave it out'
+_CRASHED = 'its reader crashed: re-encode the clip, or leave it out'
 
 
 def convert_sources(
@@ -62,41 +53,41 @@ def convert_sources(
 ) -> int:
     """Convert videos into ``store/``, write ``annotations.json`` and ``skipped.csv``, and print a report.
 
-    What an earlier run has stored of videos that are not among the sources any more is removed, and so are the bytes of
-    earlier versions; not so if no video can be read, as of a disk that is not there. With a mask of static pixels, also
+    Videos that an earlier run stored and that are no longer among the sources are removed, and so are bytes of earlier
+    versions; but not if no video can be read, as when a disk is missing. With a mask of static pixels, also write
     ``masked/``: a picture for every video, and ``blanked.csv``.
 
     Args:
-        found: The videos, and what is to be reported beside them.
-        out: The dataset folder; made if needed.
+        found: The videos, and findings to report with them.
+        out: The data folder; created if needed.
         settings: How frames are stored.
         classes: Class names in order; None takes the sorted labels of the videos.
-        workers: Number of processes; None is one for every core.
-        keep_images: Also write the frames of what is converted now as PNG files, to look at.
-        remove_others: Remove what is not among the sources also if no video can be read.
+        workers: Number of processes; None is one per core.
+        keep_images: Also write the frames of newly converted videos as PNG files, to look at.
+        remove_others: Remove videos that are not among the sources even if no video can be read.
         dry_run: Look at the first frame of every video, report, and store nothing.
-        overview: Called at the end, if at least one video was read, with what became of all of them.
+        overview: Called at the end with the outcomes of all videos, if at least one was read.
         **chosen: Further options of the conversion, plain values, for ``metainfo.settings`` of the annotation.
 
     Returns:
-        Exit code for a tool: 0 if at least one video was read, else 1 (no annotation file is written then).
+        Exit code of the tool: 0 if at least one video was read, else 1 (and no annotation file is written).
 
     Raises:
         SourceError: ``out`` cannot be written, or holds data of an older version.
         FolderInUseError: Another process writes to it.
     """
-    out, sources = Path(out), found.sources
+    out, sources, workers = Path(out), found.sources, workers or os.cpu_count() or 1
     refuse_older(out)
     if classes is None:
         classes = sorted({source.label for source in sources if source.label is not None})
     if dry_run:
-        outcomes = look_at(sources, workers or os.cpu_count() or 1)
+        outcomes = look_at(sources, workers)
         print_report(outcomes, classes, None)
         print_findings(found, outcomes)
         return _finish(outcomes, overview)
     with output_folder(out):
         with open_store(out, (source.video_id for source in sources)) as store:
-            outcomes = convert_videos(sources, store, settings, workers or os.cpu_count() or 1, keep_images)
+            outcomes = convert_videos(sources, store, settings, workers, keep_images)
             entries = [_entry(outcome) for outcome in outcomes if outcome.reason is None]
             ids = {entry['video_id'] for entry in entries}
             store.commit()
@@ -120,7 +111,7 @@ def convert_sources(
 
 
 def open_store(out: Path, names: Iterable[str]) -> StoreWriter:
-    """The store of a data folder, to write to.
+    """Open the store of a data folder for writing.
 
     Raises:
         SourceError: It is damaged.
@@ -128,21 +119,21 @@ def open_store(out: Path, names: Iterable[str]) -> StoreWriter:
     try:
         return StoreWriter(out, names)
     except ValueError as error:
-        raise SourceError(f'{error} Or delete {out / STORE} to convert all of it again.', exit_code=1) from error
+        raise SourceError(f'{error} Or delete {out / STORE} to convert everything again.', exit_code=1) from error
 
 
 def refuse_older(out: Path) -> None:
-    """Refuse a folder whose annotation this version does not read, so that nothing of both is mixed.
+    """Refuse a folder whose annotation this version cannot read, so that versions are not mixed.
 
     Raises:
-        SourceError: Says so.
+        SourceError: The annotation is of another version or damaged.
     """
     try:
         read_annotations(out / 'annotations.json')
     except FileNotFoundError:
         return
     except ValueError as error:
-        raise SourceError(f'{error} Nothing was written there: give another --out, or delete {out}.') from error
+        raise SourceError(f'{error} Nothing was written: give another --out, or delete {out}.') from error
 
 
 def convert_videos(
@@ -150,7 +141,7 @@ def convert_videos(
 ) -> list[Outcome]:
     """Convert the videos that are not complete yet, with a progress bar on stderr; outcomes in natural order.
 
-    What is stored already is compared with its checksum, and converted again where it is damaged.
+    Stored videos are compared with their checksums, and converted again if they are damaged.
     """
     out, shards = store.data_root, FrameShards(store.data_root)
     ordered = sorted(sources, key=lambda source: natural_key(source.video_id))
@@ -166,18 +157,13 @@ def convert_videos(
                 raw, picture = store.folder / f'.{name}.tmp', out / MASKED / f'{name}.png'
                 images = out / IMAGES / name if keep_images else None
                 tasks.append((outcome, (source, raw, settings, picture, images)))
-    # No refresh thread: worker processes are forked while the bar is shown.
-    with Progress(*_columns('converting'), console=Console(stderr=True), auto_refresh=False) as progress:
-        bar = progress.add_task('', total=len(outcomes), completed=len(outcomes) - len(tasks))
-        arguments = [task for _, task in tasks]
-        for number, result in run_isolated(_convert, arguments, min(workers, max(len(tasks), 1))):
-            outcome, (source, raw, *_) = tasks[number]
-            decoded, outcome.reason = result or (None, _CRASHED)
-            if decoded is not None:
-                stored = store.add_file(source.video_id, raw, decoded.shapes, decoded.facts)
-                outcome.num_frames, outcome.facts, outcome.is_new = stored.num_frames, decoded.facts, True
-            raw.unlink(missing_ok=True)
-            progress.update(bar, advance=1, refresh=True)
+    for number, (decoded, reason) in _run(_convert, [task for _, task in tasks], workers, 'converting'):
+        outcome, (source, raw, *_) = tasks[number]
+        outcome.reason = reason
+        if decoded is not None:
+            stored = store.add_file(source.video_id, raw, decoded.shapes, decoded.facts)
+            outcome.num_frames, outcome.facts, outcome.is_new = stored.num_frames, decoded.facts, True
+        raw.unlink(missing_ok=True)
     return outcomes
 
 
@@ -185,13 +171,19 @@ def look_at(sources: Sequence[VideoSource], workers: int) -> list[Outcome]:
     """Decode the first frame of every video, with a progress bar on stderr; outcomes in the order of the sources."""
     outcomes = [Outcome(source, reason=source.problem) for source in sources]
     fine = [outcome for outcome in outcomes if outcome.reason is None]
-    with Progress(*_columns('looking'), console=Console(stderr=True), auto_refresh=False) as progress:
-        bar = progress.add_task('', total=len(fine))
-        tasks = [outcome.source for outcome in fine]
-        for number, result in run_isolated(_first_frame, tasks, min(workers, max(len(fine), 1))):
-            fine[number].first_frame, fine[number].reason = result or (None, _CRASHED)
-            progress.update(bar, advance=1, refresh=True)
+    for number, (frame, reason) in _run(_first_frame, [outcome.source for outcome in fine], workers, 'looking'):
+        fine[number].first_frame, fine[number].reason = frame, reason
     return outcomes
+
+
+def _run(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, title: str) -> Iterator[tuple[int, Any]]:
+    """Run tasks in worker processes, with a progress bar on stderr; a task that crashes has a reason, but no result."""
+    results = run_isolated(function, tasks, min(workers, max(len(tasks), 1)))
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    # No refresh thread: worker processes are forked while the bar is shown.
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
+        for number, result in progress.track(results, len(tasks), description=title):
+            yield number, result or (None, _CRASHED)
 
 
 def _finish(outcomes: Sequence[Outcome], overview: Callable[[Sequence[Outcome]], None] | None) -> int:
@@ -221,7 +213,7 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
 
 
 def _remove_others(out: Path, kept: Iterable[str], masked: Iterable[str]) -> None:
-    """Remove the pictures of all videos but these, and, without any, annotation and store."""
+    """Remove the pictures of all other videos, and, if none is kept, annotation and store."""
     kept, masked = ({store_name(video_id) for video_id in ids} for ids in (kept, masked))
     for picture in (out / MASKED).glob('*.png'):
         if picture.stem not in masked:
@@ -235,17 +227,13 @@ def _remove_others(out: Path, kept: Iterable[str], masked: Iterable[str]) -> Non
         shutil.rmtree(out / STORE, ignore_errors=True)
 
 
-def _columns(title: str) -> tuple[ProgressColumn, ...]:
-    return TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-
-
 def _convert(task: tuple) -> tuple[DecodedVideo | None, str | None]:
     """The decoded video and None, or None and the reason; runs in a worker process."""
     source, raw, settings, picture, images = task
     return _or_reason(source, lambda: decode_video(source.path, raw, settings, picture, images))
 
 
-def _first_frame(source: VideoSource) -> 'tuple[np.ndarray | None, str | None]':
+def _first_frame(source: VideoSource) -> tuple[np.ndarray | None, str | None]:
     """The frame and None, or None and the reason; runs in a worker process."""
     return _or_reason(source, lambda: next(iter(open_clip(source.path))))
 
@@ -255,8 +243,8 @@ def _or_reason(source: VideoSource, read: Callable[[], T]) -> tuple[T | None, st
         return read(), None
     except ClipError as error:
         return None, hide_names(error.reason, source.path) if source.is_name_hidden else error.reason
-    except OSError:  # the readers report their own; this is the disk that is written to
+    except OSError:  # from the output disk: readers raise ClipError
         raise
     except Exception as error:  # one odd video must not stop the others
-        detail = '' if source.is_name_hidden or is_dicom(source.path) else f': {error}'  # it may quote anything
+        detail = '' if source.is_name_hidden or is_dicom(source.path) else f': {error}'  # may quote anything
         return None, f'could not be converted ({type(error).__name__}{detail})'

@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import FUNCTIONS, TRANSFORMS
 
 from . import view_params as columns
+from .packing import META_KEYS
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,7 @@ class PackFrames(BaseTransform):
         meta_keys: Keys of the sample to keep.
     """
 
-    def __init__(
-        self, meta_keys: Sequence[str] = ('sample_idx', 'video_id', 'patient_id', 'frame_inds', 'mix_ratios')
-    ) -> None:
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
         from mmpretrain.structures import DataSample
 
         self.meta_keys = tuple(meta_keys)
@@ -62,10 +61,8 @@ class PackFrames(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Replace everything with ``inputs`` and ``data_samples``; see the class."""
         if 'view_params' not in results:
-            raise ValueError(
-                f'video {results.get("video_id", "(no id)")!r} has no view_params: put DrawViews before PackFrames, or '
-                f'end a pipeline that makes its own views with PackInputs.'
-            )
+            what = f'video {results.get("video_id", "(no id)")!r} has no view_params'
+            raise ValueError(f'{what}: put DrawViews before PackFrames, or use PackInputs for finished views.')
         sample = self._sample_type()
         for key in self.meta_keys:
             if key in results:
@@ -96,10 +93,8 @@ def collate_frames(data_batch: Sequence[dict]) -> dict:
     for item in data_batch:
         if not (isinstance(item, dict) and all(isinstance(view, PlannedView) for view in item.get('inputs', [None]))):
             found = sorted(item) if isinstance(item, dict) else type(item).__name__
-            raise TypeError(
-                f'collate_frames takes items from DrawViews and PackFrames, got {found} with other inputs: end the '
-                f"pipeline with these two, or use collate_fn=dict(type='default_collate')."
-            )
+            what = f'collate_frames takes items from DrawViews and PackFrames, got {found} with other inputs'
+            raise TypeError(f"{what}: end the pipeline with these two, or use collate_fn=dict(type='default_collate').")
     videos = [item['inputs'][0].frames for item in data_batch]
     shapes = np.array([frame.shape for frames in videos for frame in frames])  # (sum of F, 3)
     height, width, channels = shapes.max(axis=0)

@@ -85,10 +85,8 @@ class DrawViews(BaseTransform):
         is_still = self.rotate.random_disable()  # never true at prob=1, but consumes a draw
         angle = self.rotate.random_negative(self.rotate.random_magnitude())
         order, *drawn = self.jitter._rand_params()
-        factors = [
-            neutral if factor is None else factor
-            for factor, neutral in zip(drawn, columns.NEUTRAL_FACTORS, strict=True)
-        ]
+        pairs = zip(drawn, columns.NEUTRAL_FACTORS, strict=True)
+        factors = [neutral if factor is None else factor for factor, neutral in pairs]
         return [*crop, flip, 0.0 if is_still else angle, *order, *factors, *self.scale, *frame.shape[:2]]
 
     def transform(self, results: dict) -> dict:
@@ -96,10 +94,9 @@ class DrawViews(BaseTransform):
         imgs = results['imgs']
         sizes = {img.shape[:2] for img in imgs}
         if not 1 <= len(imgs) <= columns.MAX_FRAMES or len(sizes) != 1:
-            raise ValueError(
-                f'DrawViews takes one to three frames of one size, got {len(imgs)} of sizes {sorted(sizes)} for video '
-                f'{results.get("video_id", "(no id)")!r}: sample with SampleVideoFrames(num_frames=3) and resize first.'
-            )
+            found = f'got {len(imgs)} of sizes {sorted(sizes)} for video {results.get("video_id", "(no id)")!r}'
+            remedy = 'use SampleVideoFrames(num_frames=3), and resize first'
+            raise ValueError(f'DrawViews takes one to three frames of one size, {found}: {remedy}.')
         params = np.zeros((2, columns.NUM_PARAMS), np.float32)
         ratios: tuple[float, ...] = ()
         if len(imgs) == 3:

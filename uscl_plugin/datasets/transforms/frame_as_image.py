@@ -25,9 +25,9 @@ class FrameAsImage(BaseTransform):
         """Add ``img`` and its size; see the class."""
         imgs = results['imgs']
         if len(imgs) != 1:
+            found = f'got {len(imgs)} of video {results.get("video_id", "(no id)")!r}'
             raise ValueError(
-                f'FrameAsImage takes one frame, got {len(imgs)} of video {results.get("video_id", "(no id)")!r}: '
-                f'sample with SampleVideoFrames(num_frames=1), or make a pair with MixFrames.'
+                f'FrameAsImage takes one frame, {found}: use SampleVideoFrames(num_frames=1), or MixFrames.'
             )
         results['img'] = imgs[0]
         results['img_shape'] = results['ori_shape'] = imgs[0].shape[:2]

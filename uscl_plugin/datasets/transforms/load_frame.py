@@ -1,13 +1,12 @@
 """Load one frame, from the frame store of its dataset or from an image file."""
 
-from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
 from .frames import LoadVideoFrames
 
 
 @TRANSFORMS.register_module()
-class LoadFrame(BaseTransform):
+class LoadFrame(LoadVideoFrames):
     """Counterpart of ``LoadImageFromFile`` for the frames of a ``VideoFrameDataset``.
 
     **Required Keys:**
@@ -29,17 +28,11 @@ class LoadFrame(BaseTransform):
         ValueError: The file is not a readable image.
     """
 
-    def __init__(self, color_type: str = 'color') -> None:
-        self._load = LoadVideoFrames(color_type)
-
     def transform(self, results: dict) -> dict:
         """Add ``img`` and its size; see the class."""
         source = results['img_path'] if results.get('img') is None else results['img']
         one = {'frames': [source], 'frame_inds': [0], 'video_id': results.get('video_id', '(no id)')}
-        img = self._load.transform(one)['imgs'][0]
+        (img,) = super().transform(one)['imgs']
         results['img'] = img if img.flags.writeable else img.copy()  # colour frames from the store are read-only
         results['img_shape'] = results['ori_shape'] = img.shape[:2]
         return results
-
-    def __repr__(self) -> str:
-        return f'{self.__class__.__name__}(color_type={self._load.color_type!r})'

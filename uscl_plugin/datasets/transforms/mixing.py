@@ -58,13 +58,10 @@ class MixFrames(BaseTransform):
         imgs = results['imgs']
         sizes = {img.shape for img in imgs}
         if not 1 <= len(imgs) <= 3 or len(sizes) != 1:
-            raise ValueError(
-                f'MixFrames takes one to three frames of one size, got {len(imgs)} of sizes {sorted(sizes)} for video '
-                f'{results.get("video_id", "(no id)")!r}: sample with SampleVideoFrames(num_frames=3) and resize first.'
-            )
-        ratios: tuple[float, ...] = ()
-        if len(imgs) == 3:
-            ratios = self._sample_params()
+            found = f'got {len(imgs)} of sizes {sorted(sizes)} for video {results.get("video_id", "(no id)")!r}'
+            remedy = 'use SampleVideoFrames(num_frames=3), and resize first'
+            raise ValueError(f'MixFrames takes one to three frames of one size, {found}: {remedy}.')
+        ratios = self._sample_params() if len(imgs) == 3 else ()
         results['img'] = [self._finish(view) for view in positive_pair(imgs, ratios)]
         results['mix_ratios'] = ratios
         return results

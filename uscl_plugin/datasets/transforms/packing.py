@@ -8,6 +8,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
+META_KEYS = ('sample_idx', 'video_id', 'patient_id', 'frame_inds', 'mix_ratios')
+
 
 @TRANSFORMS.register_module()
 class PackViews(BaseTransform):
@@ -31,9 +33,7 @@ class PackViews(BaseTransform):
         ValueError: ``img`` is not a list of arrays of shape (H, W, 3).
     """
 
-    def __init__(
-        self, meta_keys: Sequence[str] = ('sample_idx', 'video_id', 'patient_id', 'frame_inds', 'mix_ratios')
-    ) -> None:
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
@@ -41,10 +41,8 @@ class PackViews(BaseTransform):
         views = results['img']
         shapes = [np.shape(view) for view in views] if isinstance(views, list) else np.shape(views)
         if not isinstance(views, list) or any(len(shape) != 3 or shape[2] != 3 for shape in shapes):
-            raise ValueError(
-                f'PackViews takes a list of views of shape (H, W, 3), got {shapes} for video '
-                f'{results.get("video_id", "(no id)")!r}: put MixFrames before it.'
-            )
+            found = f'got {shapes} for video {results.get("video_id", "(no id)")!r}'
+            raise ValueError(f'PackViews takes a list of views (H, W, 3), {found}: put MixFrames before it.')
         inputs = [torch.from_numpy(np.ascontiguousarray(view.transpose(2, 0, 1))) for view in views]
         metainfo = {key: results[key] for key in self.meta_keys if key in results}
         return {'inputs': inputs, 'data_samples': BaseDataElement(metainfo=metainfo)}

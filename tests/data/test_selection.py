@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uscl.data.subsets import stratified_subset
+from uscl.data.selection import stratified_subset
 
 KEYS = [f'video{i}' for i in range(200)]
 STRATA = ['rare' if i % 50 == 0 else f'class{i % 3}' for i in range(200)]
