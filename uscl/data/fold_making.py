@@ -114,6 +114,33 @@ def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.
     return _checked(Folds(folds, 'unknown', seed, notes), annotations['data_list'])
 
 
+def final_fold(entries: Sequence[Mapping], seed: int = 0, val_fraction: float = 0.2) -> Folds:
+    """One fold without a test part, for a final model: all labelled videos are trained on or choose the epoch.
+
+    Args:
+        entries: The annotation's ``data_list``; unlabelled videos are ignored.
+        seed: Seed of the choice.
+        val_fraction: Fraction of the patients used for inner validation, in [0, 1); 0 for none.
+
+    Returns:
+        The fold; its ``val`` is empty if there are too few patients.
+
+    Raises:
+        ValueError: No video has a label, or all have the same.
+    """
+    entries = [entry for entry in entries if entry['label'] is not None]
+    units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in entries]
+    classes = {label for _, label, _ in units}
+    if len(classes) < 2:
+        found = f'all labelled videos are {min(classes)!r}' if classes else 'no video has a label'
+        raise ValueError(f'{found}, but a classifier needs two classes: label the clips and convert again.')
+    val = _inner_validation(units, val_fraction, seed)
+    fold = _fold([name for name, _, _ in units], val, [])
+    made = Folds([fold], 'patient', seed, unknown_patients([entry['patient_id'] for entry in entries]))
+    check_folds(made, entries, needed=('train',))
+    return made
+
+
 def _fold(names: Sequence[str], val: set[str], test: list[str]) -> dict[str, list[str]]:
     """A fold that trains on the names that are not in ``val``."""
     train = [name for name in names if name not in val]
@@ -164,34 +191,3 @@ def _inner_validation(units: Sequence[tuple[str, str, str]], fraction: float, se
     trained = {label for name, label, _ in units if name not in chosen}
     needed = {group for _, label, group in units if label not in trained}
     return chosen - {name for name, _, group in units if group in needed}
-
-
-def final_fold(entries: Sequence[Mapping], seed: int = 0, val_fraction: float = 0.2) -> Folds:
-    """One fold without a test part, for a final model: all labelled videos are trained on or choose the epoch.
-
-    Args:
-        entries: The annotation's ``data_list``; unlabelled videos are ignored.
-        seed: Seed of the choice.
-        val_fraction: Fraction of the patients used for inner validation, in [0, 1); 0 for none.
-
-    Returns:
-        The fold; its ``val`` is empty if there are too few patients.
-
-    Raises:
-        ValueError: No video has a label, or all have the same.
-    """
-    entries = [entry for entry in entries if entry['label'] is not None]
-    units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in entries]
-    classes = {label for _, label, _ in units}
-    if len(classes) < 2:
-        found = f'all labelled videos are {min(classes)!r}' if classes else 'no video has a label'
-        raise ValueError(f'{found}, but a classifier needs two classes: label the clips and convert again.')
-    val = _inner_validation(units, val_fraction, seed)
-    sides = {
-        'train': [name for name, _, _ in units if name not in val],
-        'val': [name for name, _, _ in units if name in val],
-        'test': [],
-    }
-    made = Folds([sides], 'patient', seed, unknown_patients([entry['patient_id'] for entry in entries]))
-    check_folds(made, entries, needed=('train',))
-    return made

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from rich.console import Console
 
+from uscl.core.plurals import counted
 from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import final_fold
 from uscl.data.folder_digest import data_digest
@@ -120,4 +121,5 @@ class FinalClassifier(FinalModel):
         frames = sum(min(entry['num_frames'], most or entry['num_frames']) for entry in entries)
         labels = Counter(entry['label'] for entry in entries)
         named = ', '.join(f'{name} {labels[name]}' for name in self.classes)
-        return f'{len(entries)} videos of {len(set(map(group_of, entries)))} patients ({frames} frames): {named}'
+        patients = counted(len(set(map(group_of, entries))), 'patient')
+        return f'{counted(len(entries), "video")} of {patients} ({counted(frames, "frame")}): {named}'

@@ -43,7 +43,8 @@ def finetune(options: FinetuningOptions, command: str) -> int:
         ValueError: Data, options and weights do not fit together.
     """
     only_plain_checkpoints()
-    MMLogger.get_instance('finetune', log_level='ERROR')  # otherwise MMEngine logs how every weight was initialised
+    if not MMLogger.check_instance_created('finetune'):  # otherwise MMEngine logs how every weight was initialised
+        MMLogger.get_instance('finetune', log_level='ERROR')
     model = _make_model(options)
     out = Path(options.out)
     with run_console(out / LOG / 'console.log', options.verbose) as console, lock_folder(out, 'fine-tuning'):

@@ -60,10 +60,11 @@ class Judgement:
         """
         facts, summary = self.content['facts'], self.content['summary']
         found = [
+            *summary['answer'],
             f'Networks trained in this way on parts of the data (folds: {facts["folds"]}, seeds: {facts["seeds"]}, '
             f'grouped by {facts["grouped by"]}) and tested on the rest, {summary["num_patients"]} patients in all; '
             f'chosen by {summary["honest_selection"]}. This file has seen all of these patients, so its own figures '
-            f'cannot be measured on them. Mean (95 % interval over patients).'
+            f'cannot be measured on them. Mean (95 % interval over patients).',
         ]
         if facts['leak']:
             found.append(f'**{facts["leak"]}: the figures are inflated by leakage.**')

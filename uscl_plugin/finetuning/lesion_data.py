@@ -9,6 +9,7 @@ from typing import Any
 from uscl.core.atomic_files import write_text
 from uscl.core.digest import digest, file_digest
 from uscl.core.errors import SourceError
+from uscl.core.plurals import counted
 from uscl.data.coco_file import read_coco
 from uscl.data.patient_division import hold_back_share
 
@@ -47,8 +48,8 @@ class LesionData:
         """How much one side has."""
         part = self.part(held_back)
         patients = {image.get('patient_id') for image in part['images']} - {None}
-        known = f' of {len(patients)} patients' if patients else ''
-        return f'{len(part["images"])} images{known} ({len(part["annotations"])} lesions)'
+        known = f' of {counted(len(patients), "patient")}' if patients else ''
+        return f'{counted(len(part["images"]), "image")}{known} ({counted(len(part["annotations"]), "lesion")})'
 
     def write(self, folder: Path) -> list[Path]:
         """Write ``train.json`` and, if anything is held back, ``val.json``."""
@@ -90,8 +91,8 @@ def read_lesions(folder: str | Path, val_fraction: float, seed: int) -> LesionDa
     annotations = [lesion | {'id': number} for number, lesion in enumerate(annotations, start=1)]
     if not annotations:
         raise SourceError(f'{folder} has no lesion in {len(images)} images: a detector needs some.')
-    worst = {lesion['image_id']: lesion['category_id'] for lesion in annotations}
-    held = _hold_back(images, worst, val_fraction, seed)
+    kinds = {lesion['image_id']: lesion['category_id'] for lesion in annotations}
+    held = _hold_back(images, kinds, val_fraction, seed)
     return LesionData(categories, list(images.values()), annotations, held, digest(*map(file_digest, files)))
 
 

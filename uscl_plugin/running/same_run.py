@@ -25,6 +25,7 @@ def check_same_run(
     if record.get('data_digest') != digest:
         raise SourceError(f'{out} has a run on other data, or these have changed: choose another --out, or delete it.')
     stored = record.get('options') or {}
-    others = [f'--{key.rstrip("_").replace("_", "-")} {stored.get(key)}' for key in request if stored.get(key) != request[key]]
+    other = {key.rstrip('_').replace('_', '-'): stored.get(key) for key in request if stored.get(key) != request[key]}
+    others = [f'--{name} {value}' for name, value in other.items()]
     if others:
         raise SourceError(f'{out} has a run with {", ".join(others)}: choose another --out{way}.')
