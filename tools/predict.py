@@ -1,43 +1,55 @@
-"""Predict the class of new clips with a fine-tuned classifier, by averaging over their frames.
+"""Predict the class of new clips with a fine-tuned classifier, or find lesions in them with a detector.
 
-CHECKPOINT is a model.pth of tools/evaluate.py, or a checkpoint trained with a config of configs/pocus; CLIP is a video,
-a DICOM file, a stack, a folder of images or an image. For research; not a medical device.
+MODEL is a model.pth of `uscl evaluate`, or a checkpoint trained with a config of configs/pocus, configs/udiat_b,
+configs/busi or configs/bus_uclm. CLIP is a video, a DICOM file, a stack, an image or a folder of images, or a folder of
+any of these. For research; not a medical device.
 """
 
+import functools
 import json
 import sys
-from dataclasses import dataclass, replace
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
-from mmengine.registry import init_default_scope
 from rich.console import Console
-from rich.table import Table
 
+from uscl.clips.given_clips import use_given
+from uscl.clips.video_source import VideoSource
+from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.command_line import as_command
-from uscl.core.errors import ClipError
 from uscl.core.options import Arg, parse_options
-from uscl_plugin.evaluation.classifier import load_classifier
+from uscl.core.tables import write_csv
+from uscl.reports.prediction_tables import FAR, prediction_csv, prediction_table
+from uscl_plugin.evaluation.classifier import FrameClassifier
+from uscl_plugin.evaluation.preparation_options import PreparationOptions
+from uscl_plugin.evaluation.trained_model import load_model
+
+if TYPE_CHECKING:
+    from uscl_plugin.detection.lesion_detector import LesionDetector
+
+_WIDEST = 10_000  # characters of a line of a table
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictionOptions:
+class PredictionOptions(PreparationOptions):
     """Options of the prediction.
 
     Attributes:
-        checkpoint: Checkpoint of a classifier, see above.
-        clips: Clips to classify, see above.
+        model: Classifier or detector, see above.
+        clips: What to predict, see above.
+        csv: Also write a table: a row per clip, with a detector one per finding.
         json: Print JSON instead of a table.
-        fps: Frames used per second (default: as the training data were converted).
-        min_frames: Minimum number of frames used from a short clip (default: as the training data were converted).
-        frame_size: The converter's --size (default: as the training data were converted).
+        overlay: With a detector, write every frame with boxes and outlines as a PNG file.
+        score: With a detector, minimum score of findings, in [0, 1].
     """
 
-    checkpoint: Annotated[str, Arg('CHECKPOINT', positional=True)]
+    model: Annotated[str, Arg('MODEL', positional=True)]
     clips: Annotated[list[str], Arg('CLIP', positional=True)]
+    csv: Annotated[str | None, Arg('FILE')] = None
     json: bool = False
-    fps: Annotated[float | None, Arg(above=0)] = None
-    min_frames: Annotated[int | None, Arg('N', at_least=1)] = None
-    frame_size: Annotated[int | None, Arg('N', at_least=1)] = None
+    overlay: Annotated[str | None, Arg('DIR')] = None
+    score: Annotated[float, Arg(at_least=0, at_most=1)] = 0.3
 
 
 @as_command()
@@ -45,28 +57,66 @@ def main(argv: list[str] | None = None) -> int:
     """Run the tool.
 
     Returns:
-        Exit code: 0; 1 if the checkpoint or all clips could not be read.
+        Exit code: 0; 1 if the model or all clips could not be read.
     """
     options = parse_options(PredictionOptions, argv, __doc__)
-    init_default_scope('mmpretrain')
-    classifier = load_classifier(options.checkpoint)
-    given = {'fps': options.fps, 'min_frames': options.min_frames, 'size': options.frame_size}
-    settings = replace(classifier.settings, **{key: value for key, value in given.items() if value is not None})
-    rows = []
-    for clip in options.clips:
-        try:
-            rows.append(classifier.predict_clip(clip, settings))
-        except ClipError as error:
-            print(f'skipped: {error}', file=sys.stderr)
+    tell = functools.partial(print, file=sys.stderr)
+    model = load_model(options.model)
+    rows = classify(model, options, tell) if isinstance(model, FrameClassifier) else detect(model, options, tell)
+    if options.csv is not None:
+        write_csv(options.csv, *(prediction_csv(rows) if rows else ((), ())))
     if options.json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
     elif rows:
-        table = Table('clip', *classifier.classes, 'predicted', 'frames', 'agreeing')
-        for row in rows:
-            shares = (f'{value:.3f}' for value in row['probabilities'].values())
-            table.add_row(row['clip'], *shares, row['predicted'], str(row['frames']), f'{row["agreement"]:.0%}')
-        Console(width=max(80, 40 + max(len(row['clip']) for row in rows) + 12 * len(classifier.classes))).print(table)
+        Console(width=_WIDEST).print(prediction_table(rows))  # as wide as its names are, also when piped
     return 0 if rows else 1
+
+
+def classify(model: FrameClassifier, options: PredictionOptions, tell: Callable[[str], None]) -> list[dict]:
+    """Predict with a classifier.
+
+    Raises:
+        ValueError: Overlays are asked for.
+    """
+    if options.overlay is not None:
+        raise ValueError(
+            f'{options.model} is a classifier, and --overlay shows what a detector finds: see where a classifier looks '
+            f'with `uscl cam {options.model} CLIP --out FILE`.'
+        )
+    settings = options.settings(model.settings)
+
+    def predict(source: VideoSource) -> dict:
+        return model.predict(model.prepare(source.path, settings))
+
+    rows = list(use_given(options.clips, predict, tell, options.stills))
+    far = sum(bool(row['unusual']) for row in rows)
+    if model.training is None:
+        tell(f'{options.model} does not know its training data, so that how far the clips are from them is not said.')
+    elif model.training.limit is None:
+        tell(f'{options.model} was tried on {model.training.held_out} clips, too few to say what is {FAR}.')
+    elif far:
+        tell(f'{far} of {len(rows)} clips are {FAR}: the classes predicted for them mean little.')
+    return rows
+
+
+def detect(model: 'LesionDetector', options: PredictionOptions, tell: Callable[[str], None]) -> list[dict]:
+    """Find lesions with a detector.
+
+    Raises:
+        ValueError: A frame size is asked for.
+    """
+    from uscl_plugin.detection.overlays import OverlayWriter
+
+    if options.frame_size is not None:
+        raise ValueError('--frame-size has no effect on a detector, which gets whole frames: remove it.')
+    settings = options.settings(StoreSettings())
+    overlays = None if options.overlay is None else OverlayWriter(options.overlay)
+
+    def predict(source: VideoSource) -> dict:
+        draw = None if overlays is None else overlays.of_clip(source.video_id)
+        return model.predict_clip(source.path, settings.fps, settings.min_frames, options.score, draw)
+
+    return list(use_given(options.clips, predict, tell, options.stills))
 
 
 if __name__ == '__main__':

@@ -38,7 +38,7 @@ OWN = {
 }
 DEVELOPERS = ('benchmarks', 'instruments')  # tool folders that are not subcommands and only exist in a clone
 HOST_TOOLS = ('train', 'test')  # run by MMPretrain or MMDetection, with their arguments
-WITH_CONFIG = (*HOST_TOOLS, 'cam', 'gradcam', 'browse_pairs', 'report_pretraining', 'report_detection')
+WITH_CONFIG = (*HOST_TOOLS, 'browse_pairs', 'report_pretraining', 'report_detection')
 # Everything that runs the hosts is in the plugin, which takes seconds to import: refer to it by name, import it on use.
 IN_PLUGIN = {
     'train': 'uscl_plugin.running.host_tools',

@@ -50,7 +50,7 @@ def test_the_kept_model_predicts_what_was_selected(fold_cfg, tmp_path, patients)
     assert (classifier.classes, classifier.size) == (['a', 'b', 'c'], 32)
     wanted = outcome.predictions['inner-val']
     frames = [frame[..., ::-1] for frame in VideoFolder(patients).frames(wanted.paths)]
-    np.testing.assert_allclose(classifier.probabilities(frames), wanted.probabilities, atol=1e-5)
+    np.testing.assert_allclose(classifier.run(classifier.resize(frames))[0], wanted.probabilities, atol=1e-5)
 
 
 def test_without_inner_validation_the_last_epoch_is_kept(fold_cfg, tmp_path):

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from uscl_plugin.running.training_progress import TrainingProgress, TrainingStoppedError
 from uscl_plugin.running.graceful_stop import StopRequest
+from uscl_plugin.running.training_progress import TrainingProgress, TrainingStoppedError
 
 
 class Values(list):

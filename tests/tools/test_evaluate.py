@@ -67,6 +67,12 @@ def test_models_know_how_their_data_were_converted(evaluate, patients, tmp_path,
     side = read_folds(out / 'folds' / 'seed0.json').sides(0)
     trained = {entry['sha256'] for entry in entries if side.get(entry['video_id']) == 'train'}
     assert 0 < len(trained) < len(entries) and set(facts['seen']['sha256s']) == trained
+    # A linear probe is fitted to the inner validation part, too, which a fine-tuned network has not seen.
+    known, fitted = load_classifier(model).training, ('train', 'val') if protocol == 'linear' else ('train',)
+    sides = [side[entry['video_id']] for entry in entries]
+    assert len(known.features) == sum(each in fitted for each in sides)
+    assert known.held_out == len(sides) - len(known.features)
+    assert 0 <= known.quantiles[0] <= known.quantiles[100] <= known.limit
 
 
 @pytest.mark.parametrize('protocol', ['linear', 'knn', 'finetune3', pytest.param('finetune', marks=pytest.mark.slow)])

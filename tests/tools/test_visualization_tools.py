@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import cv2
@@ -9,19 +10,19 @@ from mmengine.config import Config
 from mmengine.registry import TRANSFORMS
 from tool_module import load_tool
 
+from uscl.core.config_literals import config_literals
+from uscl_plugin.weights.network_builder import build_network
+
 FOLDER = Path(__file__).parents[2] / 'tools' / 'visualization'
 CONFIG = """
-default_scope = 'mmpretrain'
-custom_imports = dict(imports=['uscl_plugin'], allow_failed_imports=False)
-data_preprocessor = dict(mean=[127.5] * 3, std=[63.75] * 3, to_rgb=True, num_classes=2)
 model = dict(
     type='ImageClassifier',
+    data_preprocessor=dict(mean=[127.5, 127.5, 127.5], std=[63.75, 63.75, 63.75], to_rgb=True),
     backbone=dict(type='ResNet', depth=18, stem_channels=16, base_channels=16, out_indices=(3,)),
     neck=dict(type='GlobalAveragePooling'),
     head=dict(type='LinearClsHead', num_classes=2, in_channels=128))
 test_dataloader = dict(dataset=dict(type='VideoFrameDataset', pipeline=[
-    dict(type='LoadImageFromFile'), dict(type='Resize', scale=(32, 32), interpolation='bilinear'),
-    dict(type='PackInputs')]))
+    dict(type='LoadFrame'), dict(type='AntialiasedResize', scale=32), dict(type='PackInputs')]))
 """
 
 
@@ -51,55 +52,68 @@ def refused(tool, capsys, *arguments):
 
 @pytest.fixture
 def finetuned(tmp_path):
-    """A config, two checkpoints, and an image."""
-    from mmpretrain.registry import MODELS
-
-    (tmp_path / 'finetune.py').write_text(CONFIG)
+    """Two classifiers, an image and a folder of frames."""
+    model = config_literals(CONFIG, ('model',))['model']
     for seed, name in enumerate(('a', 'b')):
         torch.manual_seed(seed)
-        # whatever scope the tests before have left
-        network = MODELS.build({**Config.fromfile(tmp_path / 'finetune.py').model, '_scope_': 'mmpretrain'})
-        meta = {'dataset_meta': {'classes': ['ill', 'well']}}
+        network = build_network(model, name, 'mmpretrain')
+        meta = {'cfg': CONFIG, 'dataset_meta': {'classes': ['ill', 'well']}}
         torch.save({'state_dict': network.state_dict(), 'meta': meta}, tmp_path / f'{name}.pth')
-    cv2.imwrite(str(tmp_path / 'frame.png'), np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    rng = np.random.default_rng(0)
+    (tmp_path / 'clip').mkdir()
+    for name in ('frame.png', 'clip/0.png', 'clip/1.png', 'clip/2.png'):
+        cv2.imwrite(str(tmp_path / name), rng.integers(0, 256, (40, 60, 3), dtype=np.uint8))
     return tmp_path
 
 
 class TestGradcam:
-    def arguments(self, folder, *more, images=('frame.png',)):
+    def arguments(self, folder, *more, clips=('frame.png',)):
         return [
-            str(argument)
-            for argument in (
-                *(folder / 'finetune.py', folder / 'a.pth', *(folder / name for name in images)),
-                *('--out', folder / 'out' / 'sheet.png', *more),
-            )
+            *(str(argument) for argument in (folder / 'a.pth', *(folder / name for name in clips))),
+            *(str(argument) for argument in ('--out', folder / 'out' / 'sheet.png', *more)),
         ]
 
-    def test_sheet_of_two_checkpoints(self, finetuned, capsys):
+    def shown(self, monkeypatch, *arguments):
+        rows = []
+        draw = gradcam.heat_sheet
+        monkeypatch.setattr(gradcam, 'heat_sheet', lambda found: (rows.extend(found), draw(found))[1])
+        assert gradcam.main(list(arguments)) == 0
+        monkeypatch.undo()
+        return rows
+
+    def test_sheet_of_two_classifiers(self, finetuned, capsys, monkeypatch):
         (finetuned / 'bad.png').write_bytes(b'none')
-        arguments = self.arguments(
-            finetuned, f'--compare=other={finetuned / "b.pth"}', '--target=well', images=('bad.png', 'frame.png')
-        )
-        assert gradcam.main(arguments) == 0
+        other = f'--compare=other={finetuned / "b.pth"}'
+        arguments = self.arguments(finetuned, other, '--target=well', clips=('bad.png', 'frame.png', 'clip'))
+        rows = self.shown(monkeypatch, *arguments)
         captured = capsys.readouterr()
-        assert captured.out.endswith('sheet.png: 1 images, gradcam of a, other\n')
-        assert captured.err.startswith('skipped ') and 'bad.png: not an image' in captured.err
+        assert captured.out.endswith('sheet.png: 2 frames of 2 clips, gradcam of a, other\n')
+        assert captured.err.startswith('skipped: ') and 'bad.png: not an image' in captured.err
+        assert [name for name, _ in rows] == ['frame.png', 'clip'] and list(rows[0][1]) == ['a', 'other']
         height, width, _ = cv2.imread(str(finetuned / 'out' / 'sheet.png')).shape
         assert width > 2.3 * 3 * 150 - 2 and height > 300
 
+    def test_class_and_probability_are_those_of_predict(self, finetuned, capsys, monkeypatch):
+        clips = [str(finetuned / name) for name in ('frame.png', 'clip', '.')]
+        assert load_tool('tools/predict.py').main([str(finetuned / 'a.pth'), *clips, '--json']) == 0
+        predicted = json.loads(capsys.readouterr().out)
+        rows = self.shown(monkeypatch, *self.arguments(finetuned, clips=clips))
+        assert len(predicted) == len(rows) == 4
+        for row, (_, maps) in zip(predicted, rows, strict=True):
+            share = row['probabilities'][row['predicted']]
+            title = maps['a'].title.split('\n')
+            assert title == [f'{row["predicted"]} {share:.3f}', f'frame {row["frames"] // 2 + 1} of {row["frames"]}']
+
     @pytest.mark.parametrize(('options', 'shape'), [([], (40, 60, 3)), (['--frame-size=20'], (20, 30, 3))])
     def test_frame_size(self, finetuned, monkeypatch, options, shape):
-        seen, draw = [], gradcam.heat_sheet
-        monkeypatch.setattr(gradcam, 'heat_sheet', lambda images, *more: (seen.extend(images), draw(images, *more))[1])
-        assert gradcam.main(self.arguments(finetuned, *options)) == 0
-        assert [image.shape for _, image in seen] == [shape]
+        ((_, maps),) = self.shown(monkeypatch, *self.arguments(finetuned, *options))
+        assert maps['a'].picture.shape == shape
 
     def test_nothing_readable(self, finetuned, capsys):
-        assert gradcam.main(self.arguments(finetuned, images=('none.png',))) == 1
+        assert gradcam.main(self.arguments(finetuned, clips=('none.png',))) == 1
         skipped, error = capsys.readouterr().err.splitlines()
-        assert 'none.png: it does not exist: check the path' in skipped and error.startswith(
-            'error: no image could be read'
-        )
+        assert 'none.png: it does not exist: check the path' in skipped
+        assert error.startswith('error: no clip could be read')
         assert not (finetuned / 'out').exists()
 
     def test_requests_that_cannot_be_met(self, finetuned, capsys):
@@ -108,10 +122,11 @@ class TestGradcam:
         assert 'sheet.txt should be a file name' in refused(
             gradcam, capsys, *self.arguments(finetuned), '--out', finetuned / 'sheet.txt'
         )
-        state = torch.load(finetuned / 'a.pth', weights_only=True)['state_dict']
-        torch.save({k: v for k, v in state.items() if not k.startswith('head.')}, finetuned / 'a.pth')
+        checkpoint = torch.load(finetuned / 'a.pth', weights_only=True)
+        state = {key: value for key, value in checkpoint['state_dict'].items() if not key.startswith('head.')}
+        torch.save(checkpoint | {'state_dict': state}, finetuned / 'a.pth')
         message = refused(gradcam, capsys, *self.arguments(finetuned))
-        assert 'a.pth does not fit the network, 2 missing (head.fc' in message and 'fine-tune it with' in message
+        assert 'a.pth does not fit the network, 2 missing (head.fc' in message
 
     @pytest.mark.parametrize('option', ['--num=0', '--method=guess', '--frame-size=0'])
     def test_wrong_options(self, finetuned, capsys, option):

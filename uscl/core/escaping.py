@@ -25,3 +25,12 @@ def for_markdown(text: str) -> str:
     text = ' '.join(for_terminal(text).splitlines())
     text = _MARKS.sub(lambda found: f'\\{found[0]}', text)
     return html.escape(text, quote=False)
+
+
+def for_spreadsheet(text: str) -> str:
+    r"""Keep a spreadsheet from taking a text for a formula: an apostrophe goes before what could begin one.
+
+    >>> for_spreadsheet('=HYPERLINK("x")'), for_spreadsheet('a=b.mp4')
+    ('\'=HYPERLINK("x")', 'a=b.mp4')
+    """
+    return f"'{text}" if text.lstrip().startswith(('=', '+', '-', '@')) or text.startswith(('\t', '\r', '\n')) else text

@@ -43,13 +43,35 @@ def side_by_side(path: str | Path, truth: Sequence[Shape], found: Sequence[tuple
         draw_outline(left, shape, scale, TRUTH)
     places = [draw_outline(right, shape, scale, FOUND) for shape, _ in found]
     for place, (_, score) in zip(places, found, strict=True):  # drawn last, so that no line crosses a number
-        _write_score(right, place, score)
+        _write_caption(right, place, f'{score:.2f}')
     pair = Image.new('RGB', (2 * size[0] + GAP, size[1]), _PAPER)
     pair.paste(left, (0, 0))
     pair.paste(right, (size[0] + GAP, 0))
     buffer = io.BytesIO()
     pair.save(buffer, format='JPEG', quality=82)
     return buffer.getvalue()
+
+
+def draw_found(frame: np.ndarray, found: Sequence[tuple[Sequence[float], dict | None, str]]) -> Image.Image:
+    """A frame with what was found in it: boxes, outlines and captions.
+
+    Args:
+        frame: (H, W, 3) uint8, RGB.
+        found: Box, mask if there is one, and caption of each.
+
+    Returns:
+        A picture of the frame's size, or enlarged to a width of :data:`WIDTH` pixels.
+    """
+    image = Image.fromarray(frame)
+    scale = max(1.0, WIDTH / image.width)
+    picture = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    for _, mask, _ in found:
+        if mask is not None:
+            draw_outline(picture, mask, scale, TRUTH)
+    places = [draw_outline(picture, box, scale, FOUND) for box, _, _ in found]
+    for place, (_, _, caption) in zip(places, found, strict=True):  # drawn last, so that no line crosses a number
+        _write_caption(picture, place, caption)
+    return picture
 
 
 def draw_outline(picture: Image.Image, shape: Shape, scale: float, colour: tuple[int, int, int]) -> tuple[int, int]:
@@ -78,11 +100,10 @@ def draw_outline(picture: Image.Image, shape: Shape, scale: float, colour: tuple
     return round(x * scale), round(y * scale)
 
 
-def _write_score(picture: Image.Image, place: tuple[int, int], score: float) -> None:
+def _write_caption(picture: Image.Image, place: tuple[int, int], text: str) -> None:
     """Write above the shape if there is room, otherwise inside; always within the picture."""
     draw = ImageDraw.Draw(picture)
     font = ImageFont.truetype(findfont('DejaVu Sans'), 22)  # shipped with matplotlib
-    text = f'{score:.2f}'
     _, _, width, height = draw.textbbox((0, 0), text, font=font)
     x = float(np.clip(place[0], 0, max(picture.width - width - 4, 0)))
     y = place[1] - height - 5 if place[1] >= height + 5 else place[1] + 3

@@ -1,24 +1,47 @@
 """A fine-tuned classifier, rebuilt from its checkpoint only, and its predictions for clips."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmpretrain.registry import MODELS
-from torch import nn
+from torch import Tensor
 
 from uscl.clips.frame_resize import resize_frame
 from uscl.convert.videos.frame_decoding import read_as_stored
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.config_literals import config_literals
-from uscl_plugin.datasets.pipeline_settings import input_size
+from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, input_size
+from uscl_plugin.measures.features import pool
 from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.network_builder import build_network
 from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 from uscl_plugin.weights.provenance import kept_provenance
 from uscl_plugin.weights.strict_loading import load_strictly
+
+from .training_features import TrainingFeatures, read_training_features
+
+REMEDY = 'pass a model.pth of tools/evaluate.py, or a checkpoint trained with a config of configs/pocus'
+_STEPS = ('LoadFrame', 'LoadImageFromFile', 'AntialiasedResize', 'PackInputs')  # that prepare() stands for
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """A clip as a classifier takes it, whether for a prediction or for a map.
+
+    Attributes:
+        path: The clip.
+        frames: N arrays (H, W, 3) uint8, RGB, as the converters store them; all grey if the clip is stored in grey.
+        times: Their N times in seconds; None if not known.
+        pixels: (N, 3, S, S) uint8, BGR, resized to the network's input; normalised by :meth:`FrameClassifier.inputs`.
+    """
+
+    path: Path
+    frames: list[np.ndarray]
+    times: list[float] | None
+    pixels: Tensor
 
 
 @dataclass(frozen=True)
@@ -28,109 +51,125 @@ class FrameClassifier:
     Attributes:
         model: MMPretrain's ``ImageClassifier`` in evaluation mode.
         classes: Names of the C classes.
-        size: Side length of the input in pixels.
+        size: Side length S of the input in pixels.
         settings: Settings with which the training data were converted.
+        training: Features of the training clips; None if its file has none.
     """
 
-    model: nn.Module
+    model: Any
     classes: list[str]
     size: int
-    settings: StoreSettings = field(default_factory=StoreSettings)
+    settings: StoreSettings
+    training: TrainingFeatures | None = None
 
-    def probabilities(self, frames: Sequence[np.ndarray], batch_size: int = 32) -> np.ndarray:
-        """Class probabilities of frames.
-
-        Args:
-            frames: N arrays (H, W, 3) uint8, RGB, of any size.
-            batch_size: Frames per forward pass.
-
-        Returns:
-            (N, C) float64; rows sum to 1.
-        """
-        found = []
-        for start in range(0, len(frames), batch_size):
-            images = [
-                resize_frame(frame[..., ::-1], (self.size, self.size)) for frame in frames[start : start + batch_size]
-            ]
-            batch = {'inputs': torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))}
-            with torch.inference_mode():
-                inputs = self.model.data_preprocessor(batch)['inputs']  # type: ignore[operator]
-                found.append(self.model(inputs).softmax(dim=1).double().cpu().numpy())
-        return np.concatenate(found)
-
-    def predict_clip(self, path: str | Path, settings: StoreSettings | None = None) -> dict[str, Any]:
-        """Predict the class of a clip by the mean of its frames' probabilities.
+    def prepare(self, path: str | Path, settings: StoreSettings | None = None) -> PreparedClip:
+        """Read a clip of any kind, and resize its frames for the network.
 
         Args:
-            path: See :func:`read_clip`.
+            path: See :func:`uscl.clips.open_clip`.
             settings: How the frames are prepared; None prepares them as the training data were.
-
-        Returns:
-            ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (their
-            number) and ``agreement`` (fraction of the frames that individually give the same class).
 
         Raises:
             ClipError: The clip does not exist or cannot be read.
         """
-        frames = self.probabilities(read_clip(path, settings or self.settings))
+        stored, times = read_as_stored(path, settings or self.settings)
+        frames = [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in stored]
+        return PreparedClip(Path(path), frames, times, self.resize(frames))
+
+    def resize(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """N arrays (H, W, 3) uint8, RGB, of any size, as (N, 3, S, S) uint8, BGR."""
+        images = np.stack([resize_frame(frame[..., ::-1], (self.size, self.size)) for frame in frames])
+        return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+    def inputs(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, 3, S, S) uint8, BGR, as what the network gets: normalised, in its channel order, on its device."""
+        return self.model.data_preprocessor({'inputs': pixels})['inputs']
+
+    @torch.inference_mode()
+    def run(self, pixels: Tensor, batch_size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+        """Run the network.
+
+        Args:
+            pixels: (N, 3, S, S) uint8, BGR.
+            batch_size: Frames per forward pass.
+
+        Returns:
+            Class probabilities (N, C) float64, rows sum to 1; and pooled backbone features (N, D) float32.
+        """
+        probabilities, features = [], []
+        for batch in pixels.split(batch_size):
+            maps = self.model.backbone(self.inputs(batch))
+            scores = self.model.head(self.model.neck(maps) if self.model.with_neck else maps)
+            probabilities.append(scores.softmax(dim=1).double().cpu().numpy())
+            features.append(pool(maps).float().cpu().numpy())
+        return np.concatenate(probabilities), np.concatenate(features)
+
+    def predict(self, clip: PreparedClip) -> dict[str, Any]:
+        """Predict the class of a clip by the mean of its frames' probabilities.
+
+        Returns:
+            ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (their
+            number), ``agreement`` (fraction of the frames that individually give the same class), ``distance`` to the
+            training clips, and whether that is ``unusual``; both None if not known. See :class:`TrainingFeatures`.
+        """
+        frames, features = self.run(clip.pixels)
         mean = frames.mean(axis=0)
+        distance = None if self.training is None else self.training.distance(features)
         return {
-            'clip': str(path),
+            'clip': str(clip.path),
             'predicted': self.classes[int(mean.argmax())],
             'probabilities': dict(zip(self.classes, mean.tolist(), strict=True)),
             'frames': len(frames),
             'agreement': float((frames.argmax(axis=1) == mean.argmax()).mean()),
+            'distance': distance,
+            'unusual': None if self.training is None or distance is None else self.training.is_unusual(distance),
         }
 
 
 def load_classifier(path: str | Path) -> FrameClassifier:
     """Rebuild a classifier from a checkpoint written by an MMEngine run or ``tools/evaluate.py``.
 
-    Its config is read as literals, and nothing in the file is executed.
+    Its config is read as literals, and nothing in the file is executed; see
+    :func:`~uscl_plugin.weights.network_builder.build_network`.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        CheckpointError: The file is not readable, has no classifier or no class names, or its weights do not fit its
-            config.
+        CheckpointError: The file is not readable, has no classifier or no class names, names parts of a network that
+            are not known, prepares frames in another way, or its weights do not fit its config.
     """
     checkpoint = load_plain_checkpoint(path)
     meta = checkpoint_meta(checkpoint)
-    cfg = config_literals(str(meta.get('cfg', '')), ('model', 'test_dataloader', 'val_dataloader'))
+    cfg = config_literals(str(meta.get('cfg', '')), ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader'))
     classes = (meta.get('dataset_meta') or {}).get('classes')
     model = cfg.get('model')
-    remedy = 'pass a model.pth of tools/evaluate.py, or a checkpoint trained with a config of configs/pocus'
-    if not isinstance(model, dict) or model.get('type') != 'ImageClassifier' or not classes:
-        raise CheckpointError(f'{path} contains no classifier (a pretrained backbone has no classes): {remedy}.')
-    backbone = model.get('backbone')
-    if isinstance(backbone, dict):
-        backbone.pop('init_cfg', None)  # the weights are in the checkpoint
-    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
-    try:
-        size = input_size(loader['dataset'])
-        network = MODELS.build(model)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).split('\n')[0]
-        raise CheckpointError(f'{path} contains a config that cannot be built ({reason}): {remedy}.') from error
-    load_strictly(network, checkpoint, path, remedy)
+    if not isinstance(model, dict) or model.get('type') != 'ImageClassifier' or not model.get('head') or not classes:
+        raise CheckpointError(f'{path} contains no classifier (a pretrained backbone has no classes): {REMEDY}.')
+    if not model.get('data_preprocessor'):  # as MMEngine's runner does
+        model['data_preprocessor'] = cfg.get('data_preprocessor')
+    size = _input_size(path, cfg.get('test_dataloader') or cfg.get('val_dataloader') or {})
+    network = build_network(model, path, 'mmpretrain')
+    load_strictly(network, checkpoint, path, REMEDY)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    return FrameClassifier(network.to(device).eval(), list(classes), size, _conversion_settings(path, meta))
+    found = FrameClassifier(network.to(device).eval(), list(classes), size, _conversion_settings(path, meta))
+    probabilities, features = found.run(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+    if (count := probabilities.shape[1]) != len(classes):
+        raise CheckpointError(f'{path} has {len(classes)} class names for {count} classes: {REMEDY}.')
+    return replace(found, training=read_training_features(checkpoint, path, features.shape[1]))
 
 
-def read_clip(path: str | Path, settings: StoreSettings | None = None) -> list[np.ndarray]:
-    """Frames of a clip of any kind, as the converters store them.
-
-    Args:
-        path: See :func:`uscl.clips.open_clip`.
-        settings: Settings of the conversion; None takes its defaults.
-
-    Returns:
-        Arrays (H, W, 3) uint8, RGB; all grey if the clip is stored in grey.
-
-    Raises:
-        ClipError: The clip does not exist or cannot be read.
-    """
-    frames = read_as_stored(path, settings or StoreSettings())
-    return [np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame for frame in frames]
+def _input_size(path: str | Path, loader: Any) -> int:
+    """Side of the network's input, from a pipeline that :meth:`FrameClassifier.prepare` stands for."""
+    try:
+        steps = [step['type'] for step in dataset_pipeline(loader['dataset'])]
+        size = input_size(loader['dataset'])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f'{path} does not say how its frames are prepared ({error}): {REMEDY}.') from error
+    if other := [str(step) for step in steps if step not in _STEPS]:
+        raise CheckpointError(
+            f'{path} was tested with {", ".join(other)} in the pipeline, which is not done here: train it with '
+            f'AntialiasedResize alone, as in configs/pocus.'
+        )
+    return size
 
 
 def _conversion_settings(path: str | Path, meta: Mapping[str, Any]) -> StoreSettings:

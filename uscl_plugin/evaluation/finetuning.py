@@ -20,6 +20,8 @@ from uscl_plugin.hooks.hook_settings import hook_settings, remove_hook
 from .backbones import PretrainedBackbone
 from .options import EvaluationOptions
 from .probes import selection_quality
+from .training_features import add_training_features
+from .training_measurement import measure_training
 
 MODEL = 'model.pth'
 LAST = 'last'
@@ -92,7 +94,8 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
 
     Args:
         cfg: The config.
-        work_dir: Receives ``model.pth`` and ``config.py``, which every tool of the host accepts.
+        work_dir: Receives ``model.pth``, with :mod:`.training_features`, and ``config.py``, which every tool of the
+            host accepts.
 
     Returns:
         Predictions and selected epochs.
@@ -119,7 +122,9 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
         runner.train()
     finally:
         _stop_workers(runner)
-    Path(cfg.work_dir, MODEL).replace(work_dir / MODEL)
+    model = Path(cfg.work_dir, MODEL)
+    add_training_features(model, measure_training(model, cfg))
+    model.replace(work_dir / MODEL)
     shutil.rmtree(cfg.work_dir)  # MMEngine's logs and its copy of the config
     return outcome
 

@@ -1,25 +1,16 @@
-"""Where a fine-tuned classifier looks: class activation maps at the last convolution block (the paper's Fig. 4)."""
+"""Where a fine-tuned classifier looks: class activation maps on the last feature map (the paper's Fig. 4)."""
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_grad_cam as library
-from mmcv.transforms import Compose
-from mmengine.config import Config
-from mmpretrain.datasets import remove_transform
-from mmpretrain.models import ImageClassifier
-from mmpretrain.registry import MODELS, TRANSFORMS
+import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from uscl_plugin.datasets.pipeline_settings import dataset_pipeline
-from uscl_plugin.weights.input_metadata import INPUT_KEYS, resolve_input, stored_metadata
-from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
-from uscl_plugin.weights.strict_loading import load_strictly
+from .classifier import FrameClassifier
 
 # Methods that distinguish classes and need one forward and one backward pass.
 METHODS = {
@@ -75,118 +66,55 @@ def activation_map(
         cam.activations_and_grads.release()
         network.zero_grad()
     chosen = int(scores.argmax()) if target is None else target
-    return ActivationMap(heat, chosen, scores.softmax(dim=0).numpy())
+    return ActivationMap(heat, chosen, scores.softmax(dim=0).cpu().numpy())
 
 
-class CamClassifier:
-    """A fine-tuned classifier with its pipeline and class names, ready to map images.
-
-    Args:
-        cfg: Config of an MMPretrain ``ImageClassifier`` with a ResNet and a head; its ``test_dataloader`` defines how
-            images are prepared.
-        checkpoint: MMEngine checkpoint of a run with this config; nothing in it is executed. Images are normalised as
-            stated by the config in its ``meta``, or by ``cfg`` if there is none, since networks that started from
-            different weights may differ only in that.
-
-    Attributes:
-        classes: C names: the checkpoint's, otherwise the config's, otherwise the indices.
+def find_class(classes: Sequence[str], target: str) -> int:
+    """Index of a class, given its name or index.
 
     Raises:
-        ValueError: The config is of another kind.
-        FileNotFoundError: The checkpoint does not exist.
-        CheckpointError: The checkpoint is not readable, or its tensors do not match the network exactly.
+        ValueError: There is no such class.
     """
-
-    def __init__(self, cfg: Config, checkpoint: str | Path) -> None:
-        name = Path(cfg.filename or 'the config').name
-        if 'model' not in cfg or 'test_dataloader' not in cfg:
-            raise ValueError(f'{name} has no model or no test_dataloader: pass a fine-tuning config.')
-        saved = load_plain_checkpoint(checkpoint)
-        meta = checkpoint_meta(saved)
-        self.network: Any = _build(cfg, _stored_input(checkpoint, meta))
-        if not isinstance(self.network, ImageClassifier) or not self.network.with_head:
-            raise ValueError(
-                f'{name} has the model {cfg.model.type}, which has no class scores: pass a fine-tuning config '
-                f'(ImageClassifier with a head).'
-            )
-        if not hasattr(self.network.backbone, 'res_layers'):
-            raise ValueError(f'{name} has the backbone {cfg.model.backbone.type}: only ResNets are supported.')
-        state = saved.get('state_dict', saved)
-        remedy = f'pass a checkpoint of a run with {name}'
-        if isinstance(state, Mapping) and not any(str(key).startswith('head.') for key in state):
-            remedy = f'fine-tune it with {name} first, then pass the checkpoint of that run'
-        load_strictly(self.network, saved, checkpoint, remedy)
-        self.network.eval()
-        dataset = cfg.test_dataloader.dataset
-        steps = remove_transform(remove_transform(dataset_pipeline(dataset), 'LoadFrame'), 'LoadImageFromFile')
-        self.pipeline = Compose([TRANSFORMS.build(step) for step in steps])
-        self._only_resizes = all(
-            step['type'] in ('AntialiasedResize', 'PackInputs')
-            or (step['type'] == 'Resize' and not step.get('keep_ratio'))
-            for step in steps
-        )
-        named = (meta.get('dataset_meta') or {}).get('classes') or dataset.get('classes') or ()
-        count = self.network.head.num_classes
-        self.classes = list(named) if len(named) == count else [str(index) for index in range(count)]
-
-    def find_class(self, target: str) -> int:
-        """Index of a class, given its name or index.
-
-        Raises:
-            ValueError: There is no such class.
-        """
-        if target in self.classes:
-            return self.classes.index(target)
-        if target.isdecimal() and int(target) < len(self.classes):
-            return int(target)
-        raise ValueError(
-            f'--target {target} is not a class: pass one of {", ".join(self.classes)}, or 0 to {len(self.classes) - 1}.'
-        )
-
-    def prepare(self, image: np.ndarray) -> Tensor:
-        """Prepare an image as network input, before normalisation.
-
-        Args:
-            image: (H, W, 3) uint8, BGR.
-
-        Returns:
-            (3, S, S) in [0, 255], BGR.
-        """
-        size = image.shape[:2]
-        return self.pipeline({'img': image, 'img_shape': size, 'ori_shape': size})['inputs']
-
-    def shown(self, image: np.ndarray, prepared: Tensor) -> np.ndarray:
-        """The picture to draw the map on, aligned with it: the image itself, or the network's input if that is a crop.
-
-        Args:
-            image: The input of :meth:`prepare`.
-            prepared: Its output.
-
-        Returns:
-            (H, W, 3) uint8, RGB.
-        """
-        picture = image if self._only_resizes else prepared.permute(1, 2, 0).numpy()
-        return np.ascontiguousarray(picture[..., ::-1])
-
-    def map_image(self, prepared: Tensor, target: int | None = None, method: str = 'gradcam') -> ActivationMap:
-        """Map an output of :meth:`prepare`; see :func:`activation_map`."""
-        inputs = self.network.data_preprocessor({'inputs': prepared[None]})['inputs']
-        layer = getattr(self.network.backbone, self.network.backbone.res_layers[-1])[-1]
-        return activation_map(self.network, layer, inputs, target, method)
+    if target in classes:
+        return classes.index(target)
+    if target.isdecimal() and int(target) < len(classes):
+        return int(target)
+    raise ValueError(f'--target {target} is not a class: pass one of {", ".join(classes)}, or 0 to {len(classes) - 1}.')
 
 
-def _stored_input(checkpoint: str | Path, meta: Mapping) -> dict:
-    """Normalisation stated in a checkpoint's ``meta``: ``mean``, ``std``, ``to_rgb``; empty if there is none."""
-    stored = stored_metadata(meta)
-    if not stored.keys() >= set(INPUT_KEYS):
-        return {}
-    settled = resolve_input(checkpoint, stored, {})
-    return {'mean': settled['mean'], 'std': settled['std'], 'to_rgb': settled['channel_order'] == 'rgb'}
+def map_frame(classifier: FrameClassifier, pixels: Tensor, target: int, method: str = 'gradcam') -> ActivationMap:
+    """Map one frame of a :class:`~.classifier.PreparedClip`, on the last feature map of the backbone.
+
+    Args:
+        classifier: The classifier.
+        pixels: (3, S, S) uint8, BGR.
+        target: Class index.
+        method: One of :data:`METHODS`.
+
+    Raises:
+        ValueError: The backbone has no feature map, such as a vision transformer that gives its class token.
+    """
+    network = _Scores(classifier.model)
+    inputs = classifier.inputs(pixels[None])
+    with torch.no_grad():
+        last = network.backbone(inputs)[-1]
+    if last.ndim != 4:
+        kind = type(network.backbone).__name__
+        raise ValueError(f'{kind} ends with features {tuple(last.shape[1:])}, not with a map: use a convolutional one.')
+    return activation_map(network, network.last, inputs, target, method)
 
 
-def _build(cfg: Config, normalisation: Mapping) -> nn.Module:
-    """The network as MMEngine's runner builds it, but with another normalisation; no weights are loaded."""
-    model = copy.deepcopy(cfg.model)
-    preprocessor = model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    model.data_preprocessor = dict(copy.deepcopy(preprocessor), **normalisation)
-    return MODELS.build(model)
+class _Scores(nn.Module):
+    """An ``ImageClassifier`` whose last feature map is the output of a submodule, ``last``."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.backbone, self.head = model.backbone, model.head
+        self.neck = model.neck if model.with_neck else None
+        self.last = nn.Identity()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(1, 3, H, W) to (1, C)."""
+        *earlier, last = self.backbone(inputs)
+        maps = (*earlier, self.last(last))
+        return self.head(maps if self.neck is None else self.neck(maps))

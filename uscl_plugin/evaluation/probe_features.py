@@ -24,6 +24,7 @@ from .cells import Cell, folder_of
 from .finetuning import FoldOutcome
 from .options import EvaluationOptions
 from .probes import as_linear_layer, run_probe
+from .training_features import TrainingFeatures, add_training_features, summarise_training
 
 
 class ProbeFeatures:
@@ -67,8 +68,24 @@ class ProbeFeatures:
             meta = {'cfg': cfg.pretty_text, 'dataset_meta': {'classes': classes}}
             meta |= {'uscl': describe_run(cfg, DATASETS.build(cfg.train_dataloader.dataset))}
             write_checkpoint(cell.model, state, meta)
+            add_training_features(cell.model, self._training(sides))
             cfg.dump(cell.folder / 'config.py')
         return FoldOutcome(result.predictions, dict(result.settings))
+
+    def _training(self, sides: np.ndarray) -> TrainingFeatures:
+        """The clips that the probe is fitted to, and those of the test part, or else of the inner validation part."""
+        held_out_side = 'test' if (sides == 'test').any() else 'val'
+        train, labels = self._clip_means(np.isin(sides, ('train', 'val')) & (sides != held_out_side))
+        held_out, _ = self._clip_means(sides == held_out_side)
+        return summarise_training(train, labels, held_out)
+
+    def _clip_means(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean features (V, D) of the clips of some frames, and their labels."""
+        assert self._features is not None
+        _, first, clip = np.unique(self._frames.videos[wanted], return_index=True, return_inverse=True)
+        total = np.zeros((len(first), self._features.shape[1]), np.float32)
+        np.add.at(total, clip, self._features[wanted])
+        return total / np.bincount(clip)[:, None], self._frames.labels[wanted][first]
 
     def _extract(self, backbone: PretrainedBackbone) -> np.ndarray:
         device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')

@@ -16,10 +16,12 @@ from uscl.data.folder_digest import data_digest
 from uscl.data.folds import group_of, write_folds
 from uscl.finetuning_options import FinetuningOptions
 from uscl_plugin.evaluation.cells import Cell
-from uscl_plugin.evaluation.finetuning import fold_config
+from uscl_plugin.evaluation.finetuning import MODEL, fold_config
 from uscl_plugin.evaluation.probe_features import ProbeFeatures
 from uscl_plugin.evaluation.probes import PROBES, selection_quality
 from uscl_plugin.evaluation.protocol_config import protocol_config
+from uscl_plugin.evaluation.training_features import add_training_features
+from uscl_plugin.evaluation.training_measurement import measure_training
 
 from .final_model import FinalModel
 from .judgement import read_judgement, settled_options
@@ -86,7 +88,10 @@ class FinalClassifier(FinalModel):
     def train(self, cfg: Config, console: Console) -> int | None:
         """See the base class; a probe is fitted to features."""
         if self._settled.protocol not in PROBES:
-            return super().train(cfg, console)
+            if (stopped_in := super().train(cfg, console)) is None:
+                model = self.work / MODEL
+                add_training_features(model, measure_training(model, cfg))
+            return stopped_in
         console.print('measuring the features of all frames …')
         features = ProbeFeatures(self.work, 'backbone', 0, self._settled, self.backbone.identity, self.data_digest)
         found = features.probe(self.backbone, self._folds, 0, cfg, Cell(self.work))

@@ -90,7 +90,7 @@ def decode_video(
     return DecodedVideo(shapes, known | facts)
 
 
-def read_as_stored(source: str | Path, settings: StoreSettings) -> list[np.ndarray]:
+def read_as_stored(source: str | Path, settings: StoreSettings) -> tuple[list[np.ndarray], list[float] | None]:
     """The frames of a clip as :func:`decode_video` would store them.
 
     Args:
@@ -98,7 +98,8 @@ def read_as_stored(source: str | Path, settings: StoreSettings) -> list[np.ndarr
         settings: See :class:`StoreSettings`.
 
     Returns:
-        (h, w) each if the clip is stored in grey, else (h, w, 3), RGB; uint8.
+        Frames, (h, w) each if the clip is stored in grey, else (h, w, 3), RGB; uint8. And their times in seconds, see
+        :attr:`uscl.clips.readers.Clip.times`.
 
     Raises:
         ClipError: The clip cannot be used, or its frames do not fit into memory.
@@ -107,7 +108,7 @@ def read_as_stored(source: str | Path, settings: StoreSettings) -> list[np.ndarr
     clip, mask = open_clip(source, settings.fps, settings.min_frames), _find_mask(source, settings)
     frames = clip if mask is None else _Blanked(clip, mask)
     try:
-        return prepare_clip(frames, settings.size, settings.color)
+        return prepare_clip(frames, settings.size, settings.color), clip.times
     except ValueError as error:
         raise ClipError(source, str(error)) from error
 

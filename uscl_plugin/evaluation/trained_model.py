@@ -1,0 +1,31 @@
+"""Load whatever `uscl predict` takes: a classifier or a detector."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from uscl.core.config_literals import config_literals
+from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
+
+from .classifier import FrameClassifier, load_classifier
+
+if TYPE_CHECKING:
+    from uscl_plugin.detection.lesion_detector import LesionDetector
+
+
+def load_model(path: str | Path) -> Union[FrameClassifier, 'LesionDetector']:
+    """Load a classifier, or a detector, which needs MMDetection.
+
+    Raises:
+        FileNotFoundError: The file does not exist.
+        CheckpointError: It cannot be used, see :func:`.classifier.load_classifier` and
+            :func:`uscl_plugin.detection.lesion_detector.load_detector`.
+        ImportError: It is a detector, and MMDetection is missing.
+    """
+    meta = checkpoint_meta(load_plain_checkpoint(path))
+    model = config_literals(str(meta.get('cfg', '')), ('model',)).get('model')
+    if not isinstance(model, dict) or not {'rpn_head', 'roi_head', 'bbox_head'} & model.keys():
+        return load_classifier(path)
+    import uscl_plugin.compat.mmcv_ops  # noqa: F401 (before MMDetection)
+    from uscl_plugin.detection.lesion_detector import load_detector
+
+    return load_detector(path)
