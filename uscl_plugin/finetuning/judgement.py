@@ -124,8 +124,8 @@ def settled_options(options: FinetuningOptions, judgement: Judgement | None) -> 
         ValueError: An option has no effect with the protocol.
     """
     shown = {name: getattr(options, name) for name in _JUDGED}
-    stated = {'mean': options.mean, 'std': options.std, 'channel_order': options.channel_order}
-    settings = {name: _DEFAULTS.get(name) if value is None else value for name, value in shown.items()}
+    stated: dict[str, Any] = {'mean': options.mean, 'std': options.std, 'channel_order': options.channel_order}
+    settings: dict[str, Any] = {name: _DEFAULTS.get(name) if value is None else value for name, value in shown.items()}
     if judgement is not None:
         judged = judgement.settings
         wrong = [name for name, value in shown.items() if value is not None and value != judged[name]]
