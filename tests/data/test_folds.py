@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
+from uscl.data.fold_making import final_fold, folds_of_splits, make_folds, official_folds
 from uscl.data.folds import SIDES, Folds, check_folds, group_of, read_folds, write_folds
 
 
@@ -245,3 +245,30 @@ def test_the_inner_validation_never_takes_a_whole_class(seed):
     label = {e['video_id']: e['label'] for e in entries}
     folds = make_folds(entries, 2, seed, val_fraction=0.5)
     assert all({label[name] for name in fold['train']} == set('abc') for fold in folds.folds)
+
+
+@pytest.mark.parametrize('seed', range(4))
+@pytest.mark.parametrize('val_fraction', [0, 0.2, 0.5])
+def test_a_final_fold_tests_on_nothing_and_leaves_nobody_out(seed, val_fraction):
+    entries = [*random_entries(seed), entry('unlabelled', None, 'p')]
+    folds = final_fold(entries, seed, val_fraction)
+    (fold,) = folds.folds
+    group = {e['video_id']: group_of(e) for e in entries}
+    assert sorted(fold['train'] + fold['val']) == sorted(set(group) - {'unlabelled'}) and not fold['test']
+    sides = [{group[name] for name in fold[side]} for side in ('train', 'val')]
+    assert not sides[0] & sides[1] and bool(fold['val']) == bool(val_fraction)
+    assert {name[0] for name in fold['train']} == set('abc')
+    with pytest.raises(ValueError, match='nothing to test'):
+        check_folds(folds, entries)
+    check_folds(folds, entries, needed=('train',))
+
+
+def test_a_final_fold_of_single_patients_holds_nobody_back():
+    entries = [entry('v', 'a', 'p'), entry('w', 'b', 'q')]
+    assert final_fold(entries).folds == [{'train': ['v', 'w'], 'val': [], 'test': []}]
+
+
+@pytest.mark.parametrize(('labels', 'text'), [((None, None), 'no video has a label'), (('a', 'a'), "'a'")])
+def test_a_final_fold_needs_two_classes(labels, text):
+    with pytest.raises(ValueError, match=text):
+        final_fold([entry(name, label) for name, label in zip('vw', labels, strict=True)])

@@ -89,6 +89,7 @@ def test_the_model_knows_its_training_clips_and_those_held_back(finished):
 def test_the_card_says_what_is_known(finished):
     card = (finished[0] / 'README.md').read_text()
     assert card.startswith('---\nlibrary_name: mmpretrain\npipeline_tag: image-classification\n')
+    assert str(finished[0]) not in card
     for text in ('a, b, c', '12 videos of 6 patients', 'has not been judged', 'not a medical device', 'random'):
         assert text in card
     assert load_plain_checkpoint(finished[0] / 'model.pth')['meta']['uscl']['data_digest'] in card

@@ -55,7 +55,7 @@ def finetune(options: FinetuningOptions, command: str) -> int:
         if stopped_in is not None:
             console.print(f'stopped in epoch {stopped_in}; go on with:\n{command}', soft_wrap=True)
             return 130
-        _finish(model, cfg, out, command, console)
+        _finish(model, cfg, out, console)
     return 0
 
 
@@ -89,12 +89,12 @@ def _config(model: FinalModel, out: Path, command: str) -> Config:
     return Config.fromfile(path)
 
 
-def _finish(model: FinalModel, cfg: Config, out: Path, command: str, console: Console) -> None:
+def _finish(model: FinalModel, cfg: Config, out: Path, console: Console) -> None:
     if not (out / MODEL).is_file():
         (model.work / MODEL).replace(out / MODEL)
     for path in [*numbered_checkpoints(model.work), model.work / 'last_checkpoint']:
         path.unlink(missing_ok=True)
-    write_text(out / 'README.md', model_card(model, cfg, command))
+    write_text(out / 'README.md', model_card(model, cfg))
     console.print(f'reached: {model.reached(cfg)}; {model.judged()[0]}')
     console.print(f'written: {out / MODEL} and {out / "README.md"}')
     console.print(f'next: {shlex.join(["uscl", "predict", str(out / MODEL), "CLIP"])}', soft_wrap=True)

@@ -11,13 +11,14 @@ from uscl.version import __version__
 from .final_model import FinalModel
 
 
-def model_card(model: FinalModel, cfg: Config, command: str) -> str:
+def model_card(model: FinalModel, cfg: Config) -> str:
     """What a final model is, what it was trained on, how good it is, and what it is not for, as Markdown.
+
+    It names files without their folders, which may be private.
 
     Args:
         model: The model.
         cfg: The config of its run.
-        command: The command line that trained it.
     """
     backbone = model.backbone
     facts = [
@@ -27,7 +28,7 @@ def model_card(model: FinalModel, cfg: Config, command: str) -> str:
         ('backbone', f'ResNet-{backbone.depth} from {backbone.source["file"]} ({backbone.identity})'),
         ('input', f'{"RGB" if backbone.to_rgb else "BGR"}, minus {backbone.mean}, divided by {backbone.std}'),
         ('size', str(model.settings['size'] or 'see config.py')),
-        ('written by', f'uscl_plugin {__version__}: {command}'),
+        ('written by', f'uscl_plugin {__version__}; config.py has the command'),
     ]
     return f"""---
 library_name: {model.library}
