@@ -1,8 +1,8 @@
 """A file may describe a network of known parts; whatever else it names is refused, and nothing runs."""
 
 import copy
-import re
 import os
+import re
 from pathlib import Path
 
 import pytest
