@@ -1,6 +1,7 @@
 """Train in this process, with a few lines on the console, until the end or until somebody asks for it."""
 
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def train_watched(
     Raises:
         SourceError: The GPU has too little memory, the loss is not finite, or the features collapsed.
     """
+    # MMEngine keeps logs by name, and its own name is of the second, in which an earlier run may have ended.
+    cfg.experiment_name = f'{Path(cfg.work_dir).name}-{time.monotonic_ns()}'
     with stop_on_signal() as request:
         runner = Runner.from_cfg(cfg)
         warnings = WarningCollector(runner.logger)
