@@ -77,5 +77,5 @@ def test_watching_pairs_can_be_turned_off_and_is_refused_where_there_are_none(ru
     ContrastiveMonitorHook(interval=0).before_train(runner)
     assert not runner.model.backbone._forward_hooks
     HeldOutHook().before_train(runner)  # off
-    with pytest.raises(ValueError, match=r'ImageClassifier: .*data_root'):
-        HeldOutHook(data_root='data/mine').before_train(runner)
+    with pytest.raises(ValueError, match='ImageClassifier'):
+        ContrastiveMonitorHook().before_train(runner)

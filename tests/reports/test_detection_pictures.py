@@ -59,7 +59,7 @@ def test_truth_is_left_and_predictions_are_right_with_their_scores(image):
 def test_the_whole_score_stays_in_the_picture(place):
     def drawn(place):
         canvas = Image.new('RGB', (240, 200), (255, 255, 255))
-        detection_pictures._write_score(canvas, place, 0.55)
+        detection_pictures._write_caption(canvas, place, '0.55')
         pixels = np.asarray(canvas)
         return (pixels != 255).any(axis=-1).sum(), near(pixels, FOUND).sum()
 
