@@ -6,6 +6,7 @@ import io
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 import time
 from pathlib import Path
@@ -184,6 +185,14 @@ def logged():
     logger.addHandler(handler)
     yield messages
     logger.removeHandler(handler)
+
+
+@pytest.fixture
+def sigint():
+    """Ctrl-C raises KeyboardInterrupt, also if the tests run in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -122,6 +122,7 @@ def stop_in(monkeypatch, epoch, when):
         monkeypatch.setattr(CheckpointHook, '_save_checkpoint', save_checkpoint)
 
 
+@pytest.mark.usefixtures('sigint')
 @pytest.mark.parametrize(('when', 'saved'), [('after_train_iter', 1), ('save', 2)])
 def test_ctrl_c_ends_with_one_line_and_the_same_command_goes_on(tiny, monkeypatch, capfd, when, saved):
     monkeypatch.setattr(pretraining_run._Run, '_finish', lambda *_: 0)  # the narrow network cannot be exported

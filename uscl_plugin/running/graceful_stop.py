@@ -26,11 +26,12 @@ class StopRequest:
 def stop_on_signal() -> Iterator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a request, and the second into ``KeyboardInterrupt``.
 
+    A signal that this process ignores, as in the background of a shell script or after ``nohup``, stays ignored.
     Loading processes inherit this, so that Ctrl-C in a terminal does not kill them under a step. Use it in the main
     thread.
     """
     request = StopRequest()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
     before = [signal.signal(number, request._receive) for number in numbers]
     try:
         yield request
