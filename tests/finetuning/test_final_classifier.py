@@ -121,6 +121,7 @@ def test_another_run_in_the_folder_is_left_alone(finished, final, patients, chan
     assert str(out) in str(error.value) and (out / 'model.pth').read_bytes() == before
 
 
+@pytest.mark.usefixtures('sigint')
 @pytest.mark.parametrize('when', ['after_train_iter', 'after_train_epoch'])
 def test_stopped_and_gone_on_is_as_if_not_stopped(finished, final, patients, tmp_path, when):
     """In the second epoch; or after the checkpoint of the first, before it is evaluated."""
