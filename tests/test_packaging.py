@@ -120,7 +120,7 @@ def test_everything_works_in_another_folder(installed, tmp_path):
     assert cli.main() == 0
     from uscl_plugin.comparison.methods import DETECTOR
     from uscl_plugin.comparison.methods import parse_method
-    from uscl_plugin.evaluation.cross_validation import CONFIGS
+    from uscl_plugin.evaluation.protocol_config import CONFIGS
     print(parse_method('uscl').config, DETECTOR, next(CONFIGS.glob('*.py')), sep='\\n', file=sys.stderr)
     """
     environment = os.environ | {'PYTHONPATH': str(installed)}
