@@ -121,7 +121,7 @@ def test_everything_works_in_another_folder(installed, tmp_path):
     from uscl_plugin.comparison.methods import DETECTOR
     from uscl_plugin.comparison.methods import parse_method
     from uscl_plugin.evaluation.protocol_config import CONFIGS
-    print(parse_method('uscl').config, DETECTOR, next(CONFIGS.glob('*.py')), sep='\\n', file=sys.stderr)
+    print(parse_method('uscl').config, DETECTOR, next(CONFIGS.glob('pocus/*.py')), sep='\\n', file=sys.stderr)
     """
     environment = os.environ | {'PYTHONPATH': str(installed)}
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, env=environment)
