@@ -1,6 +1,7 @@
 """The console of a run: a bar on a terminal, ten lines elsewhere."""
 
 import io
+import sys
 
 import pytest
 from rich.console import Console
@@ -77,6 +78,17 @@ def test_one_bar_that_fits_the_terminal(width):
     lines = [line for line in shown.replace('\x1b[1A', '').replace('\n', '\r').split('\r') if line.strip()]
     assert all(len(line) <= width for line in lines) and '━' in lines[-1]
     assert 'epoch 25/25' in lines[-1] and 'retrieval 75%' in lines[-1] and '0:00:00 left' in lines[-1]
+
+
+def test_what_the_hosts_print_does_not_go_above_the_bar(capsys):
+    file = io.StringIO()
+    progress = TrainingProgress(Console(file=file, width=80, force_terminal=True), StopRequest())
+    progress.before_train(FakeRunner())
+    print('chatter')
+    print('warning', file=sys.stderr)
+    progress.close()
+    assert capsys.readouterr() == ('chatter\n', 'warning\n')
+    assert 'chatter' not in file.getvalue() and 'warning' not in file.getvalue()
 
 
 def test_a_request_ends_the_run_after_the_step():

@@ -50,6 +50,8 @@ class TrainingProgress(Hook):
             console=console,
             expand=True,
             auto_refresh=False,
+            redirect_stdout=False,  # what the hosts print goes to the log, not above the bar
+            redirect_stderr=False,
             speed_estimate_period=600,  # seconds: steps may be slow
         )
         self._said = 0
