@@ -6,11 +6,10 @@ receives model.pth (for `uscl predict`), config.py and README.md, the model's ca
 it stopped.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 
-from uscl.core.command_line import as_command, command_line, visible_devices
+from uscl.core.command_line import as_command, command_line, use_device
 from uscl.core.options import parse_options
 from uscl.finetuning_options import FinetuningOptions
 
@@ -19,8 +18,7 @@ from uscl.finetuning_options import FinetuningOptions
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(FinetuningOptions, argv, __doc__)
-    if options.device is not None:  # before CUDA is initialised
-        os.environ['CUDA_VISIBLE_DEVICES'] = visible_devices(options.device)
+    use_device(options.device)
     # Here, so that --help need not wait for the hosts.
     from uscl_plugin.finetuning.finetuning_run import finetune
 

@@ -1,15 +1,14 @@
 """Pretrain a backbone on a folder of clips: convert, check, hold patients back, train, export, report.
 
-CLIPS_OR_DATA is a folder as `uscl convert` reads it (docs/data.md), or one that it wrote. OUT receives data/,
-config.py (MMPretrain's own tools/train.py runs it), checkpoints, backbone.pth and report.html. The same command again
-goes on where it stopped.
+CLIPS_OR_DATA is a folder as `uscl convert` reads it (docs/your_classifier.md), or one that it wrote. OUT receives
+data/, config.py (MMPretrain's own tools/train.py runs it), checkpoints, backbone.pth and report.html. The same command
+again goes on where it stopped.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 
-from uscl.core.command_line import as_command, command_line, visible_devices
+from uscl.core.command_line import as_command, command_line, use_device
 from uscl.core.options import parse_options
 from uscl.pretraining_options import PretrainingOptions
 
@@ -18,8 +17,7 @@ from uscl.pretraining_options import PretrainingOptions
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(PretrainingOptions, argv, __doc__)
-    if options.device is not None:  # before CUDA is initialised
-        os.environ['CUDA_VISIBLE_DEVICES'] = visible_devices(options.device)
+    use_device(options.device)
     # Here, so that --help need not wait for the hosts.
     from uscl_plugin.pretraining.pretraining_run import pretrain
 

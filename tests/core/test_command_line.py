@@ -1,10 +1,11 @@
 """One wrapper for every tool: what is one line and a status, what stays a traceback."""
 
 import ast
+import os
 
 import pytest
 
-from uscl.core.command_line import as_command
+from uscl.core.command_line import as_command, use_device
 from uscl.core.errors import ClipError, FolderInUseError, SourceError
 
 
@@ -81,3 +82,20 @@ def test_every_tool_uses_it(root):
                 assert names == ['as_command'], path
                 seen += 1
     assert seen == len(tools) - 2 > 15  # train.py and test.py are the hosts'
+
+
+@pytest.mark.parametrize(
+    ('device', 'seen'), [('cpu', ''), ('cuda', '0'), ('cuda:3', '3'), (None, 'unchanged')], ids=str
+)
+def test_a_device_is_the_only_one_that_is_seen(monkeypatch, device, seen):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', 'unchanged')
+    use_device(device)
+    assert os.environ['CUDA_VISIBLE_DEVICES'] == seen
+
+
+@pytest.mark.parametrize('device', ['gpu', 'cuda:x', 'CPU', ''])
+def test_a_device_of_another_name_is_refused(monkeypatch, device):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', 'unchanged')
+    with pytest.raises(ValueError, match='--device'):
+        use_device(device)
+    assert os.environ['CUDA_VISIBLE_DEVICES'] == 'unchanged'

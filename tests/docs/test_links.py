@@ -1,5 +1,6 @@
 """Links lead somewhere, named files exist, and the site can be built."""
 
+import re
 import subprocess
 import sys
 
@@ -23,6 +24,13 @@ def test_links_lead_somewhere(page):
 def test_files_that_are_named_exist(page):
     missing = [path for path in named_paths(page) if not (ROOT / path).exists()]
     assert not missing, f'{name_of(page)} names {missing}'
+
+
+def test_pages_that_the_code_names_exist():
+    """In help texts, messages and docstrings."""
+    files = [path for room in ('uscl', 'uscl_plugin', 'tools', 'configs') for path in (ROOT / room).rglob('*.py')]
+    named = {page for path in files for page in re.findall(r'docs/[\w/]+\.md', path.read_text(encoding='utf-8'))}
+    assert named and [page for page in sorted(named) if not (ROOT / page).is_file()] == []
 
 
 def test_every_page_is_in_the_navigation():

@@ -1,5 +1,6 @@
 """Shared by the command-line tools: error handling, and the command as it was typed."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -59,15 +60,17 @@ def command_line(tool: str, argv: Sequence[str] | None = None) -> str:
     return shlex.join([*called, *(sys.argv[1:] if argv is None else argv)])
 
 
-def visible_devices(device: str) -> str:
-    """The GPUs that a run may see: none for ``cpu``, the first for ``cuda``, that one for ``cuda:N``.
+def use_device(device: str | None) -> None:
+    """Let this process see no GPU (``cpu``), the first (``cuda``), one (``cuda:N``) or all (None).
+
+    Call it before CUDA is initialised.
 
     Raises:
         ValueError: The name is another.
     """
+    if device is None:
+        return
     kind, _, number = device.partition(':')
-    if device == 'cpu':
-        return ''
-    if kind != 'cuda' or (number and not number.isdigit()):
+    if device != 'cpu' and (kind != 'cuda' or (number and not number.isdigit())):
         raise ValueError(f'--device should be cpu, cuda or cuda:N, got {device}.')
-    return number or '0'
+    os.environ['CUDA_VISIBLE_DEVICES'] = '' if device == 'cpu' else number or '0'
