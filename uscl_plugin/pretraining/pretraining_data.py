@@ -1,9 +1,8 @@
 """The data of a pretraining run: converted if they are clips, with patients held back."""
 
-import csv
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from uscl.checks.finding import ERROR, WARNING
 from uscl.clips.discovery import find_sources
 from uscl.convert.privacy.privacy_options import PrivacyOptions
 from uscl.convert.videos.converter_options import ClipOptions
+from uscl.convert.videos.source_split import split_sources
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import OVERVIEW, convert_sources
 from uscl.core.errors import SourceError
 from uscl.core.plurals import counted
+from uscl.core.tables import read_csv
 from uscl.data.annotations import read_annotations, write_annotations
 from uscl.data.frame_shards import STORE
 from uscl.data.video_split import split_videos
@@ -131,9 +132,9 @@ def _convert(source: Path, folder: Path, options: PretrainingOptions) -> None:
     as_converter = ClipOptions(src=str(source), out=str(folder))
     found = PrivacyOptions().protect(find_sources(source, out=folder), folder)
     if not any(each.split is not None for each in found.sources):
-        readable = {each.video_id: (each.label, each.patient_id) for each in found.sources if each.problem is None}
-        splits = _hold_back(readable, options)
-        found = replace(found, sources=[replace(each, split=splits.get(each.video_id)) for each in found.sources])
+        sources = split_sources(found.sources, options.val_fraction, options.seed)
+        if _enough_are_held_back(each.split for each in sources):
+            found = replace(found, sources=sources)
     settings = StoreSettings(as_converter.fps, as_converter.size, as_converter.color, None, as_converter.min_frames)
     if convert_sources(found, folder, settings, overview=conversion_overview(str(folder), found)):
         raise SourceError(
@@ -142,11 +143,9 @@ def _convert(source: Path, folder: Path, options: PretrainingOptions) -> None:
         )  # fmt: skip
 
 
-def _hold_back(videos: Mapping[str, tuple[str | None, str | None]], options: PretrainingOptions) -> dict[str, str]:
-    """Split by video id; empty if fewer than two videos could be held back, which can be compared with each other."""
-    classes = {name: label for name, (label, _) in videos.items()}
-    splits = split_videos(classes, options.val_fraction, options.seed, {name: p for name, (_, p) in videos.items()})
-    return splits if sum(split == 'val' for split in splits.values()) > 1 else {}
+def _enough_are_held_back(splits: Iterable[str | None]) -> bool:
+    """Whether there are two videos to compare with each other."""
+    return sum(split == 'val' for split in splits) > 1
 
 
 def _with_splits(source: Path, folder: Path, options: PretrainingOptions) -> Path:
@@ -155,19 +154,14 @@ def _with_splits(source: Path, folder: Path, options: PretrainingOptions) -> Pat
     entries: Sequence[dict[str, Any]] = content['data_list']
     if not options.val_fraction or any(entry['split'] is not None for entry in entries):
         return source
-    splits = _hold_back({entry['video_id']: (entry['label'], entry['patient_id']) for entry in entries}, options)
-    if not splits:
+    classes, patients = ({entry['video_id']: entry[key] for entry in entries} for key in ('label', 'patient_id'))
+    splits = split_videos(classes, options.val_fraction, options.seed, patients)
+    if not _enough_are_held_back(splits.values()):
         return source
     folder.mkdir(parents=True, exist_ok=True)
     _refer(source.resolve() / STORE, folder / STORE)
-    metainfo = dict(content['metainfo'])
-    chosen = {'settings': metainfo.pop('settings', None)}
-    write_annotations(
-        folder / 'annotations.json',
-        [entry | {'split': splits[entry['video_id']]} for entry in entries],
-        metainfo.pop('classes'),
-        **{key: value for key, value in (metainfo | chosen).items() if value is not None},
-    )
+    split_entries = [entry | {'split': splits[entry['video_id']]} for entry in entries]
+    write_annotations(folder / 'annotations.json', split_entries, **content['metainfo'])
     return folder
 
 
@@ -189,10 +183,7 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
 
 def _num_skipped(folder: Path) -> int:
     path = folder / 'skipped.csv'
-    if not path.is_file():
-        return 0
-    with path.open(encoding='utf-8', newline='') as file:
-        return max(0, sum(1 for _ in csv.reader(file)) - 1)
+    return len(read_csv(path)) - 1 if path.is_file() else 0
 
 
 def _describe(

@@ -1,6 +1,5 @@
 """The config of ``uscl pretrain``: a shipped config on the user's data, complete, to be run by MMPretrain as well."""
 
-import argparse
 import math
 import os
 from collections.abc import Sequence
@@ -8,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from uscl.pretraining_options import PretrainingOptions
 from uscl_plugin.comparison.budget import Budget, affordable_epochs
 from uscl_plugin.comparison.calibration import seconds_per_step
 from uscl_plugin.comparison.methods import parse_method
 from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+from uscl_plugin.running.launch import launch_options
 from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
@@ -89,9 +89,7 @@ def parse_cfg_options(values: Sequence[str]) -> dict[str, Any]:
     """
     if wrong := next((value for value in values if '=' not in value), None):
         raise ValueError(f'--cfg-options {wrong} should be KEY=VALUE.')
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    return parser.parse_args(['--cfg-options', *values]).cfg_options
+    return launch_options(['--cfg-options', *values])[1]
 
 
 def _config(options: PretrainingOptions, data: PretrainingData, batch: int, epochs: int) -> tuple[Config, Budget]:

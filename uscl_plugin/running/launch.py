@@ -45,7 +45,7 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
     Raises:
         LaunchError: The launcher's environment variables are missing, or the run needs a GPU.
     """
-    launcher, _ = _launch_options(argv)
+    launcher, _ = launch_options(argv)
     check_launch(launcher, os.environ)
     if launcher != 'none' and get_device() == 'mps':
         raise LaunchError(
@@ -74,7 +74,7 @@ def process_group(config: Path, argv: list[str]) -> Iterator[list[str]]:
 def merged_config(config: Path, argv: list[str]) -> Config:
     """A config with the ``--cfg-options`` among the arguments of a host's tool; its modules are not imported."""
     cfg = Config.fromfile(config, import_custom_modules=False)
-    cfg.merge_from_dict(_launch_options(argv)[1])
+    cfg.merge_from_dict(launch_options(argv)[1])
     return cfg
 
 
@@ -164,7 +164,7 @@ def slurm_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _launch_options(argv: list[str]) -> tuple[str, dict]:
+def launch_options(argv: list[str]) -> tuple[str, dict]:
     """Launcher and ``--cfg-options`` among the arguments of a host's tool, parsed as the tool does."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--launcher', default='none')

@@ -59,7 +59,6 @@ class TrainingProgress(Hook):
     def before_train(self, runner: Runner) -> None:
         """Show the bar."""
         self._task = self._progress.add_task('', total=runner.max_iters, completed=runner.iter, values='')
-        self._first = runner.iter
         self._said = runner.epoch * _LINES // runner.max_epochs
         if self._console.is_terminal:
             self._progress.start()
