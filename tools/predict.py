@@ -1,8 +1,8 @@
 """Predict the class of new clips with a fine-tuned classifier, or find lesions in them with a detector.
 
-MODEL is a model.pth of `uscl evaluate`, or a checkpoint trained with a config of configs/pocus, configs/udiat_b,
-configs/busi or configs/bus_uclm. CLIP is a video, a DICOM file, a stack, an image or a folder of images, or a folder of
-any of these. For research; not a medical device.
+MODEL is a model.pth of `uscl finetune` or `uscl evaluate`, or a checkpoint trained with a config of configs/pocus,
+configs/udiat_b, configs/busi or configs/bus_uclm. CLIP is a video, a DICOM file, a stack, an image or a folder of
+images, or a folder of any of these. For research; not a medical device.
 """
 
 import functools

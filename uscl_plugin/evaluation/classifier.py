@@ -126,18 +126,22 @@ class FrameClassifier:
         }
 
 
-def load_classifier(path: str | Path) -> FrameClassifier:
+def load_classifier(path: str | Path, checkpoint: Mapping[str, Any] | None = None) -> FrameClassifier:
     """Rebuild a classifier from a checkpoint written by an MMEngine run or ``tools/evaluate.py``.
 
     Its config is read as literals, and nothing in the file is executed; see
     :func:`~uscl_plugin.weights.network_builder.build_network`.
+
+    Args:
+        path: The file.
+        checkpoint: Its content, if it has been read.
 
     Raises:
         FileNotFoundError: The file does not exist.
         CheckpointError: The file is not readable, has no classifier or no class names, names parts of a network that
             are not known, prepares frames in another way, or its weights do not fit its config.
     """
-    checkpoint = load_plain_checkpoint(path)
+    checkpoint = load_plain_checkpoint(path) if checkpoint is None else checkpoint
     meta = checkpoint_meta(checkpoint)
     cfg = config_literals(str(meta.get('cfg', '')), ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader'))
     classes = (meta.get('dataset_meta') or {}).get('classes')

@@ -21,11 +21,11 @@ def load_model(path: str | Path) -> Union[FrameClassifier, 'LesionDetector']:
             :func:`uscl_plugin.detection.lesion_detector.load_detector`.
         ImportError: It is a detector, and MMDetection is missing.
     """
-    meta = checkpoint_meta(load_plain_checkpoint(path))
-    model = config_literals(str(meta.get('cfg', '')), ('model',)).get('model')
+    checkpoint = load_plain_checkpoint(path)
+    model = config_literals(str(checkpoint_meta(checkpoint).get('cfg', '')), ('model',)).get('model')
     if not isinstance(model, dict) or not {'rpn_head', 'roi_head', 'bbox_head'} & model.keys():
-        return load_classifier(path)
+        return load_classifier(path, checkpoint)
     import uscl_plugin.compat.mmcv_ops  # noqa: F401 (before MMDetection)
     from uscl_plugin.detection.lesion_detector import load_detector
 
-    return load_detector(path)
+    return load_detector(path, checkpoint)
