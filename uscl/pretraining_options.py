@@ -6,7 +6,10 @@ from typing import Annotated
 from .core.options import Arg
 
 METHODS = ('uscl', 'simclr', 'mocov2', 'supervised', 'te', 'pi', 'fixmatch', 'vanilla', 'one-pair', 'mixed-pair', 'spg')
-BACKBONES = ('resnet18', 'resnet34', 'resnet50')
+BACKBONES = (
+    *('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152', 'resnext50', 'seresnet50', 'regnetx_400mf'),
+    *('mobilenet_v3_small', 'convnext_atto', 'convnext_tiny', 'swin_tiny', 'vit_tiny', 'shufflenet_v2'),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +20,7 @@ class PretrainingOptions:
         clips: Folder of clips, or a folder that a converter wrote.
         out: Folder for everything that the run writes. The same command again goes on where it stopped.
         method: Pretraining method; spg is uscl without the cross-entropy, see docs/results/comparison.md.
-        backbone: Network to pretrain.
+        backbone: Network to pretrain: a name of docs/backbones.md, timm:NAME for one of timm's, or a config with one.
         init: Weights to start from, such as the backbone.pth of another run; its input normalisation is used too.
         size: Side length of the network's input in pixels.
         epochs: Number of epochs; one epoch is one pair per video (default: 300).
@@ -36,7 +39,7 @@ class PretrainingOptions:
     clips: Annotated[str, Arg('CLIPS_OR_DATA', positional=True)]
     out: Annotated[str, Arg('DIR')]
     method: Annotated[str, Arg(choices=METHODS)] = 'uscl'
-    backbone: Annotated[str, Arg(choices=BACKBONES)] = 'resnet18'
+    backbone: Annotated[str, Arg('NAME')] = 'resnet18'
     init: Annotated[str | None, Arg('FILE')] = None
     size: Annotated[int, Arg('PX', at_least=32)] = 224
     epochs: Annotated[int | None, Arg('N', at_least=1)] = None
@@ -52,5 +55,9 @@ class PretrainingOptions:
     cfg_options: Annotated[list[str], Arg('KEY=VALUE')] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not (self.backbone in BACKBONES or self.backbone.startswith('timm:') or self.backbone.endswith('.py')):
+            raise ValueError(
+                f'--backbone {self.backbone} should be one of {", ".join(BACKBONES)}, timm:NAME or a config.'
+            )
         if self.epochs is not None and self.budget is not None:
             raise ValueError('--epochs and --budget both set the length of the run: give one of them.')

@@ -45,7 +45,7 @@ def test_trained_checkpoint_computes_what_torchvision_computes(tmp_path, referen
     meta = {'cfg': CFG.format(to_rgb=to_rgb)}
     path = save(tmp_path / 'epoch_3.pth', reference, 'backbone.', ('fc.',), meta=meta)
     found = load_backbone(str(path))
-    assert (found.name, found.depth, found.to_rgb) == ('epoch_3', 18, to_rgb)
+    assert (found.name, found.architecture, found.to_rgb) == ('epoch_3', 'resnet18', to_rgb)
     assert (found.mean, found.std) == ([1.0, 2.0, 3.0], [4.0, 5.0, 6.0])
     assert found.source == {'file': 'epoch_3.pth', 'sha256': hashlib.sha256(path.read_bytes()).hexdigest()}
     assert not any(module.training for module in found.network.modules())
@@ -58,7 +58,7 @@ def test_trained_checkpoint_computes_what_torchvision_computes(tmp_path, referen
 def test_depth_is_that_of_the_checkpoint(tmp_path):
     path = save(tmp_path / 'r34.pth', torchvision.models.resnet34())
     found = load_backbone(f'mine={path}')
-    assert (found.name, found.depth, len(found.network.layer3)) == ('mine', 34, 6)
+    assert (found.name, found.architecture, len(found.network.layer3)) == ('mine', 'resnet34', 6)
 
 
 def test_imagenet_is_recognised_by_its_classifier(tmp_path, reference):
@@ -91,14 +91,19 @@ def test_untrained_networks_depend_on_the_seed_alone():
     before = torch.get_rng_state()
     first, again, other = (load_backbone('random', seed) for seed in (1, 1, 2))
     assert torch.equal(before, torch.get_rng_state())
-    assert (first.name, first.depth, first.mean, first.std) == ('random', 18, [127.5] * 3, [63.75] * 3)
+    assert (first.name, first.architecture, first.mean, first.std) == ('random', 'resnet18', [127.5] * 3, [63.75] * 3)
     assert first.to_rgb and first.source == {'file': 'random', 'seed': 1}
     for (key, a), b in zip(first.network.state_dict().items(), again.network.state_dict().values(), strict=True):
         assert torch.equal(a, b), key
     assert not torch.equal(first.network.conv1.weight, other.network.conv1.weight)
     assert not any(module.training for module in first.network.modules())
     deeper = load_backbone('fresh=random34', given={'std': [50.0]})
-    assert (deeper.name, deeper.depth, len(deeper.network.layer3), deeper.std) == ('fresh', 34, 6, [50.0] * 3)
+    assert (deeper.name, deeper.architecture, len(deeper.network.layer3), deeper.std) == (
+        'fresh',
+        'resnet34',
+        6,
+        [50.0] * 3,
+    )
 
 
 def test_untrained_network_is_that_of_the_report(root):
@@ -175,7 +180,7 @@ def test_every_missing_file_is_named_and_every_other_one_is_read(tmp_path, expor
 def test_missing_file_and_unknown_depth(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'none\.pth'):
         load_backbone(f'ours={tmp_path}/none.pth')
-    with pytest.raises(CheckpointError, match=r'random20 .*18, 34'):
+    with pytest.raises(CheckpointError, match=r'random20: .*resnet18, resnet34'):
         load_backbone('random20')
 
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +122,6 @@ def test_the_last_block_is_trained_whatever_the_depth(root, depth, block):
     data = dict(fold_file='f', fold=0, classes=['a', 'b'])
     sides = {'train': True, 'val': True, 'test': True}
     options = EvaluationOptions(checkpoints=[], data='x', out='', protocol='finetune3', batch_norm='frozen')
-    made = fold_config(cfg, data, sides, replace(load_backbone('random'), depth=depth), Path('x'), 0, options)
+    made = fold_config(cfg, data, sides, load_backbone(f'random{depth}'), Path('x'), 0, options)
     freezing = made.default_hooks.freezing
     assert (freezing.trainable, freezing.batch_norm) == ([f'backbone.{block}', 'head'], 'frozen')

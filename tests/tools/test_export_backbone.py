@@ -152,6 +152,11 @@ def test_metadata_and_report(tmp_path, checkpoint, capsys):
         'epoch': 3,
         'iter': 40,
         'uscl_plugin_version': __version__,
+        'uscl': {
+            'version': 1,
+            'backbone': {'type': 'ResNet', 'depth': 18},
+            'input': {'size': None, 'mean': [127.5] * 3, 'std': [63.75] * 3, 'channels': 'rgb'},
+        },
     }
     assert torch.load(out, weights_only=True)['meta'] == expected
     header = safe_open(export(tmp_path, checkpoint, 'mmdet', suffix='.safetensors'), framework='pt').metadata()

@@ -13,7 +13,7 @@ import torchvision
 from tool_module import load_tool
 from torch import nn
 
-from uscl_plugin.weights.backbone_export import as_rgb, export_backbone
+from uscl_plugin.weights.backbone_export import export_backbone, turn_to_rgb
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
@@ -267,10 +267,10 @@ def test_failed_folder_leaves_nothing(tmp_path, source, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_as_rgb_leaves_rgb_alone():
-    state, meta = {'conv1.weight': torch.randn(2, 3, 7, 7)}, {'channel_order': 'rgb', 'mean': MEAN, 'std': STD}
-    turned, described = as_rgb(state, meta)
-    assert torch.equal(turned['conv1.weight'], state['conv1.weight']) and described == meta
+def test_rgb_stays_as_it_is():
+    network, meta = nn.Conv2d(3, 2, 7), {'channel_order': 'rgb', 'mean': MEAN, 'std': STD}
+    before = network.weight.clone()
+    assert turn_to_rgb(network, meta) == meta and torch.equal(network.weight, before)
 
 
 def test_tool_passes_licence_and_data(tmp_path, source):

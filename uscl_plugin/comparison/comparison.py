@@ -14,7 +14,9 @@ from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.cross_validation import CrossValidation
 from uscl_plugin.evaluation.options import EvaluationOptions
+from uscl_plugin.weights.input_metadata import file_source
 
+from .backbone_choice import start_from
 from .detection_config import read_detector
 from .detector_run import run_detector
 from .methods import Method, parse_methods
@@ -146,14 +148,19 @@ class Comparison:
     def _weights(self, method: Method, row: Row) -> str:
         """Pretrain if needed; return the weights as the evaluation expects them."""
         if method.weights == 'random':
-            return 'random' if method.name == 'random' else f'{method.name}=random'
+            backbone = self.options.backbone
+            spec = 'random' if backbone == 'resnet18' else f'random:{backbone}'
+            return spec if spec == method.name else f'{method.name}={spec}'
         if method.weights is not None:
             return f'{method.name}={method.weights}'
         cfg, budget = pretraining_config(method, self.options, row.seed)
         row.epochs, row.views = budget.epochs, budget.views
-        done = run_training(
-            cfg, self.out / 'pretraining' / method.name / f'seed{row.seed}', {'data': self._pretraining_data}
-        )
+        folder = self.out / 'pretraining' / method.name / f'seed{row.seed}'
+        depends_on: dict[str, Any] = {'data': self._pretraining_data}
+        if method.init is not None:
+            start_from(cfg, method.init, folder / 'init.pth')
+            depends_on['init'] = file_source(method.init)
+        done = run_training(cfg, folder, depends_on)
         row.pretraining_seconds = done.seconds
         row.seconds += done.seconds
         row.steps = done.steps

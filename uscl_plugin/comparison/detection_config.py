@@ -1,13 +1,18 @@
 """The config of one detector in a comparison: the same for all backbones except for the weights and their input."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
+from mmpretrain.registry import MODELS
 
 from uscl_plugin.compat.quiet import without_false_alarms
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, settle_steps
-from uscl_plugin.evaluation.backbones import PretrainedBackbone
+from uscl_plugin.evaluation.backbones import PretrainedBackbone, write_backbone
+from uscl_plugin.evaluation.finetuning import train_last_block
+from uscl_plugin.weights.architectures import map_sizes, pyramid_settings, resnet_config, structure
 
 from .methods import DETECTOR
 from .options import ComparisonOptions
@@ -44,13 +49,14 @@ def detection_config(backbone: PretrainedBackbone, checkpoint: Path, seed: int, 
 
     Raises:
         FileNotFoundError: The config does not exist.
-        ValueError: The config's backbone has another depth, or uses no weights.
+        ValueError: The config's backbone uses no weights.
     """
     config, epochs, workers = options.detection_config, options.detection_epochs, options.workers
     size = options.detection_size
     cfg = read_detector(config)
-    if cfg.model.backbone.depth != backbone.depth:
-        raise ValueError(f'{config} is for a ResNet-{cfg.model.backbone.depth}, but the backbone is {backbone.depth}.')
+    if not _is_plain(backbone.config, cfg.model.backbone.depth):
+        _replace_backbone(cfg, backbone, checkpoint)
+    train_last_block(cfg, backbone.network)
     cfg.model.backbone.init_cfg.update(checkpoint=str(checkpoint), prefix='backbone.')
     cfg.model.data_preprocessor.update(mean=backbone.mean, std=backbone.std, bgr_to_rgb=backbone.to_rgb)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -71,6 +77,31 @@ def detection_config(backbone: PretrainedBackbone, checkpoint: Path, seed: int, 
     cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs  # only the last epoch counts
     cfg.randomness = dict(seed=seed, deterministic=False)
     return cfg
+
+
+def _is_plain(config: Mapping, depth: int) -> bool:
+    return structure(config) == structure(resnet_config(depth))
+
+
+def _replace_backbone(cfg: Config, backbone: PretrainedBackbone, checkpoint: Path) -> None:
+    """Put another backbone into a detector with FPN: as many levels as it has maps, and coarser ones by pooling.
+
+    The checkpoint is replaced by one of this network: more outputs can mean further norms, and fewer layers.
+    """
+    config = dict(backbone.config) | pyramid_settings(backbone.config)
+    channels, strides = map_sizes(config)
+    network = MODELS.build(config)
+    missing, _ = network.load_state_dict(backbone.network.state_dict(), strict=False)
+    assert all('norm' in name for name in missing), missing
+    write_backbone(checkpoint, replace(backbone, network=network, config=config))
+    init = cfg.model.backbone.init_cfg
+    cfg.model.backbone = ConfigDict(config | {'type': f'mmpretrain.{config["type"]}', 'init_cfg': init})
+    strides += [strides[-1] * 2**k for k in range(1, cfg.model.neck.num_outs - len(strides) + 1)]
+    cfg.model.neck.in_channels = channels
+    cfg.model.rpn_head.anchor_generator.strides = strides
+    for name in ('bbox_roi_extractor', 'mask_roi_extractor'):
+        if name in cfg.model.roi_head:
+            cfg.model.roi_head[name].featmap_strides = strides[: len(channels)]
 
 
 def describe_detection(options: ComparisonOptions) -> str | None:

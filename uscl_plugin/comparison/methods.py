@@ -41,12 +41,14 @@ class Method:
         name: Name of the row.
         config: Pretraining config; None for given weights.
         options: Changes to that config, with dotted keys.
+        init: Weights to start from; None for random ones.
         weights: ``random``, or the path of given weights; None for a config.
     """
 
     name: str
     config: Path | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
     weights: str | None = None
 
 
@@ -54,7 +56,8 @@ def parse_method(text: str, imagenet_weights: str | None = None) -> Method:
     """Parse ``METHOD``, ``NAME=METHOD:KEY=VALUE,KEY=VALUE``, ``NAME=CONFIG.py`` or ``NAME=WEIGHTS.pth``.
 
     Args:
-        text: METHOD is one of :data:`BUILT_IN`, ``random`` or ``imagenet``; keys are those of ``--cfg-options``.
+        text: METHOD is one of :data:`BUILT_IN`, ``random`` or ``imagenet``; keys are those of ``--cfg-options``, or
+            ``init`` for the weights to start from.
         imagenet_weights: Path of the weights for ``imagenet``.
 
     Returns:
@@ -91,7 +94,10 @@ def parse_method(text: str, imagenet_weights: str | None = None) -> Method:
         raise ValueError(f'{text} is not a method: use one of {known}, NAME=CONFIG.py or NAME=WEIGHTS.pth.')
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist: pass a pretraining config.')
-    return Method(name, config=path, options=switches | options)
+    init = options.pop('init', None)
+    if init is not None and not Path(str(init)).expanduser().is_file():
+        raise FileNotFoundError(f'{init} does not exist: pass the file of the weights to start from.')
+    return Method(name, config=path, options=switches | options, init=init)
 
 
 def parse_methods(texts: list[str], imagenet_weights: str | None = None) -> list[Method]:

@@ -12,8 +12,10 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
 from uscl.core.options import Arg
+from uscl.core.shipped_files import CONFIGS
 from uscl_plugin.datasets.pipeline_settings import set_input_size
 
+from .backbone_choice import set_backbone
 from .budget import Budget, match_budget
 from .methods import Method
 
@@ -39,6 +41,8 @@ class CommonSettings:
         epochs: Number of epochs of USCL; other methods get the same number of steps and views.
         batch_size: Pairs per batch.
         size: Side of the input in pixels.
+        backbone: Backbone of all rows but those with a config or weights of their own, such as mobilenet_v3_small, or
+            timm:NAME; see docs/backbones.md.
         workers: Number of loading processes (default: 4, or one per core).
     """
 
@@ -48,6 +52,7 @@ class CommonSettings:
     epochs: Annotated[int, Arg('E', at_least=1)] = 300
     batch_size: Annotated[int, Arg(at_least=1)] = 32
     size: Annotated[int, Arg('PX', at_least=1)] = 224
+    backbone: Annotated[str, Arg('NAME')] = 'resnet18'
     workers: Annotated[int | None, Arg(at_least=0)] = None
 
 
@@ -72,8 +77,10 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
     """
     cfg = Config.fromfile(method.config)
     _check_options(method, cfg)
-    cfg.merge_from_dict(method.options)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))
+    if CONFIGS in Path(str(method.config)).resolve().parents:  # others come with their own backbone
+        set_backbone(cfg, settings.backbone, settings.size)
+    cfg.merge_from_dict(method.options)
     loader, dataset = cfg.train_dataloader, cfg.train_dataloader.dataset
     if dataset.get('type') != 'VideoClusterDataset' or not cfg.train_cfg.get('max_epochs'):
         raise ValueError(f'{method.config} should train by epochs on an unwrapped VideoClusterDataset.')

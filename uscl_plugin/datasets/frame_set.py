@@ -13,6 +13,7 @@ from mmpretrain.registry import DATASETS
 from uscl.data.frame_loading import load_frame
 from uscl.data.frame_range import split_frames
 
+from .pipeline_settings import unwrapped
 from .video_clusters import VideoClusterDataset
 
 
@@ -77,7 +78,7 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
     """The config of the training dataset, pointed to other data.
 
     Args:
-        cfg: A pretraining config whose training dataset is an unwrapped ``VideoClusterDataset``.
+        cfg: A pretraining config whose training dataset is a ``VideoClusterDataset``, which may be wrapped.
         data_root: Folder to use instead; None keeps the config's.
         split: Split to use instead, ``'all'`` for every video; None keeps the config's.
         **changes: Further settings to replace; a new ``pipeline`` removes the config's ``steps``, which modify the old
@@ -87,9 +88,12 @@ def dataset_config(cfg: Config, data_root: str | None = None, split: str | None 
         A copy, with every video once. Other data or another split are used in full, regardless of ``data_fraction``.
 
     Raises:
-        ValueError: The config trains on another type of dataset.
+        ValueError: The config trains on another type of dataset, or on several folders.
     """
-    dataset = copy.deepcopy(dict(cfg.train_dataloader.dataset))
+    given = cfg.train_dataloader.dataset
+    if data_root is None and given.get('datasets'):
+        raise ValueError('train_dataloader.dataset has several folders: pass one of them, --data-root.')
+    dataset = copy.deepcopy(dict(unwrapped(given)))
     if dataset.get('type') != 'VideoClusterDataset':
         raise ValueError(f'train_dataloader.dataset should be a VideoClusterDataset, got {dataset.get("type")!r}.')
     dataset.pop('samples_per_video', None)
@@ -140,6 +144,10 @@ def _trained_frames(cfg: Config) -> tuple[Path, dict[str, range]] | None:
         trained = DATASETS.build(dataset_config(cfg, pipeline=[]))
     except FileNotFoundError:
         return None
+    except ValueError:  # several folders
+        if cfg.train_dataloader.dataset.get('datasets'):
+            return None
+        raise
     infos = (trained.get_data_info(index) for index in range(len(trained)))
     frames = {info['video_id']: range(info['first'], info['first'] + info['num_frames']) for info in infos}
     return Path(trained.data_root).resolve(), frames

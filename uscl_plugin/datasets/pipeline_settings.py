@@ -61,13 +61,21 @@ def _kind(step: Mapping[str, Any]) -> str:
     return kind.rpartition('.')[2] if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
 
 
+def unwrapped(dataset: Mapping[str, Any]) -> Any:
+    """The config of the dataset inside wrappers; the first of a ``ConcatDataset``."""
+    while 'pipeline' not in dataset and ('dataset' in dataset or dataset.get('datasets')):
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
+    return dataset
+
+
 def dataset_pipeline(dataset: Mapping[str, Any]) -> Sequence:
-    """The effective pipeline of a dataset config: ``pipeline``, changed by its ``steps``.
+    """The effective pipeline of a dataset config, or of that inside wrappers: ``pipeline``, changed by its ``steps``.
 
     Raises:
         KeyError: There is no ``pipeline``.
         ValueError: See :func:`apply_steps`.
     """
+    dataset = unwrapped(dataset)
     return apply_steps(dataset['pipeline'], dataset.get('steps'))
 
 

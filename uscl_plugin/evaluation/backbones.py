@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmpretrain.models import ResNet
+from mmpretrain.registry import MODELS
 from torch import nn
 
+from uscl_plugin.weights.architectures import OutputKind, architecture_name, backbone_config, output_kind
 from uscl_plugin.weights.checkpoint_error import CheckpointError
-from uscl_plugin.weights.checkpoint_files import stated_meta, write_checkpoint
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, file_source, resolve_input, stored_metadata
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
-from uscl_plugin.weights.resnet_state import RESNET_DEPTHS, backbone_state, infer_resnet_depth
+from uscl_plugin.weights.provenance import VERSION
+from uscl_plugin.weights.stored_backbone import read_backbone
 
 # Input of torchvision's and timm's ImageNet ResNets, for values of 0..255.
 IMAGENET_INPUT = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'channel_order': 'rgb'}
@@ -29,8 +31,9 @@ class PretrainedBackbone:
 
     Attributes:
         name: Display name for table rows and figure panels.
-        network: MMPretrain's ResNet in evaluation mode on the CPU: (B, 3, H, W) → a tuple of one (B, C, H/32, W/32).
-        depth: 18, 34, 50, 101 or 152.
+        network: The backbone in evaluation mode on the CPU: (B, 3, H, W) → a tuple, of which the last is used.
+        config: Its config, of MMPretrain, without settings of training.
+        size: Side length in pixels of the images that it was trained on; None if not known.
         mean: Three values in [0, 255] to subtract, in the network's channel order.
         std: Three values above 0 to divide by.
         to_rgb: Whether the network expects RGB; otherwise BGR.
@@ -39,16 +42,27 @@ class PretrainedBackbone:
 
     name: str
     network: nn.Module
-    depth: int
+    config: dict[str, Any]
+    size: int | None
     mean: list[float]
     std: list[float]
     to_rgb: bool
     source: dict[str, Any]
 
     @property
+    def architecture(self) -> str:
+        """A short name, such as ``resnet18``."""
+        return architecture_name(self.config)
+
+    @property
     def identity(self) -> str:
-        """Text that identifies the weights: the digest of their file, or depth and seed."""
-        return self.source.get('sha256', f'random ResNet-{self.depth}, seed {self.source.get("seed")}')
+        """Text that identifies the weights: the digest of their file, or architecture and seed."""
+        return self.source.get('sha256', f'random {self.architecture}, seed {self.source.get("seed")}')
+
+    @property
+    def output(self) -> OutputKind:
+        """What it returns for an image."""
+        return output_kind(self.network, self.config.get('img_size') or 64)
 
 
 def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = None) -> PretrainedBackbone:
@@ -56,13 +70,13 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
 
     A torchvision state dict with a 1,000-row ``fc.weight`` does not state its input and is assumed to be trained on
     ImageNet (:data:`IMAGENET_INPUT`), except for what ``given`` states. An untrained network uses
-    :data:`UNTRAINED_INPUT` in the same way.
+    :data:`UNTRAINED_INPUT` in the same way. A network of grey images becomes the equal one of RGB.
 
     Args:
-        spec: ``PATH`` or ``NAME=PATH`` of a checkpoint that :func:`~uscl_plugin.weights.resnet_state.backbone_state`
-            understands; or ``random`` (ResNet-18), ``random34``, …
-        seed: Seed of the untrained weights, which follow torchvision's initialisation. The global generator is not
-            affected.
+        spec: ``PATH`` or ``NAME=PATH`` of a checkpoint, see :func:`~uscl_plugin.weights.stored_backbone.read_backbone`;
+            or an untrained network: ``random`` (ResNet-18), ``random34``, …, ``random:ARCHITECTURE`` (see
+            :func:`~uscl_plugin.weights.architectures.backbone_config`) or ``random:PATH``, that of a checkpoint.
+        seed: Seed of the untrained weights. The global generator is not affected.
         given: ``mean``, ``std``, ``channel_order`` for checkpoints that do not state them, see
             :func:`~uscl_plugin.weights.input_metadata.resolve_input`.
 
@@ -71,33 +85,29 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
 
     Raises:
         FileNotFoundError: The file does not exist.
-        CheckpointError: The file is not readable, contains no plain ResNet, or its input is unknown or contradicts
-            ``given``.
+        CheckpointError: The file is not readable, contains no backbone, or its input is unknown or contradicts
+            ``given``; there is no architecture of this name.
     """
     (name,) = unique_names([spec])
     _, path = split_spec(spec)
     known = {key: value for key, value in (given or {}).items() if value is not None}
-    if depth := _random_depth(path):
-        network = _untrained(depth, seed)
-        settled = resolve_input(path, {}, UNTRAINED_INPUT | known)
+    untrained = _untrained_name(path)
+    if untrained is not None:
+        config, size, stored = _untrained_config(untrained, path)
+        network = _untrained(config, seed)
+        known = UNTRAINED_INPUT | known
         source: dict[str, Any] = {'file': 'random', 'seed': seed}
     else:
         checkpoint = load_plain_checkpoint(path)
-        try:
-            state = backbone_state(checkpoint)
-            depth = infer_resnet_depth(state)
-        except CheckpointError as error:
-            raise CheckpointError(f'{path}: {error}') from error
-        network = build_resnet(depth)
-        network.load_state_dict(state, strict=True)
-        stored = stored_metadata(stated_meta(path, checkpoint))
+        found = read_backbone(path, checkpoint).for_colour(path)
+        network, config, stored = found.build(path), found.config, stored_metadata(found.meta)
+        size = found.size
         if _is_imagenet(checkpoint) and not stored.keys() & set(INPUT_KEYS):
             known = IMAGENET_INPUT | known
-        settled = resolve_input(path, stored, known)
         source = file_source(path)
-    network.eval()  # a separate call, because MMPretrain's eval() returns None
+    settled = resolve_input(path, stored, known)
     to_rgb = settled['channel_order'] == 'rgb'
-    return PretrainedBackbone(name, network, depth, settled['mean'], settled['std'], to_rgb, source)
+    return PretrainedBackbone(name, network, config, size, settled['mean'], settled['std'], to_rgb, source)
 
 
 def check_backbones(specs: Sequence[str], given: Mapping[str, Any] | None = None) -> None:
@@ -111,7 +121,7 @@ def check_backbones(specs: Sequence[str], given: Mapping[str, Any] | None = None
         FileNotFoundError: Files do not exist; the message names each.
         CheckpointError: See :func:`load_backbone`.
     """
-    paths = [path for _, path in map(split_spec, specs) if not _random_depth(path)]
+    paths = [path for _, path in map(split_spec, specs) if _untrained_name(path) is None]
     if missing := [path for path in dict.fromkeys(paths) if not Path(path).is_file()]:
         verb = 'does' if len(missing) == 1 else 'do'
         raise FileNotFoundError(f'{", ".join(missing)} {verb} not exist: check the path of each checkpoint.')
@@ -122,27 +132,18 @@ def check_backbones(specs: Sequence[str], given: Mapping[str, Any] | None = None
 def is_untrained(spec: str) -> bool:
     """Whether a backbone on the command line is an untrained network.
 
-    >>> is_untrained('random'), is_untrained('ours=random34'), is_untrained('a.pth')
+    >>> is_untrained('random'), is_untrained('ours=random:swin_tiny'), is_untrained('a.pth')
     (True, True, False)
     """
-    return _random_depth(split_spec(spec)[1]) is not None
-
-
-def build_resnet(depth: int) -> ResNet:
-    """MMPretrain's ResNet with residual branches that start at 1, as in torchvision; by default they start at 0.
-
-    Args:
-        depth: 18, 34, 50, 101 or 152.
-
-    Returns:
-        (B, 3, H, W) → a tuple of one (B, C, H/32, W/32); weights as initialised by the constructor.
-    """
-    return ResNet(depth, out_indices=(3,), zero_init_residual=False)
+    return _untrained_name(split_spec(spec)[1]) is not None
 
 
 def write_backbone(path: str | Path, backbone: PretrainedBackbone) -> None:
-    """Write a backbone with MMPretrain's names and the input it expects, for configs to start from."""
-    meta = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': 'rgb' if backbone.to_rgb else 'bgr'}
+    """Write a backbone with MMPretrain's names, its config and the input it expects, for configs to start from."""
+    order = 'rgb' if backbone.to_rgb else 'bgr'
+    own = {'size': backbone.size, 'mean': backbone.mean, 'std': backbone.std, 'channels': order}
+    meta: dict[str, Any] = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': order}
+    meta['uscl'] = {'version': VERSION, 'backbone': backbone.config, 'input': own}
     state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
     write_checkpoint(path, state, meta | {'source': backbone.source})
 
@@ -165,7 +166,8 @@ def unique_names(specs: Sequence[str]) -> list[str]:
     parts = []
     for spec in specs:
         name, path = split_spec(spec)
-        parts.append((name,) if name else (path,) if _random_depth(path) else Path(path).with_suffix('').parts)
+        is_file = _untrained_name(path) is None
+        parts.append((name,) if name else Path(path).with_suffix('').parts if is_file else (path,))
     used = [1] * len(parts)
     while True:
         names = ['/'.join(own[-count:]) for own, count in zip(parts, used, strict=True)]
@@ -192,21 +194,31 @@ def split_spec(spec: str) -> tuple[str | None, str]:
     return name or None, str(Path(path).expanduser())
 
 
-def _random_depth(path: str) -> int | None:
-    match = re.fullmatch(r'random(\d*)', path)
+def _untrained_name(path: str) -> str | None:
+    """The architecture in ``random…``, the path of a checkpoint in ``random:PATH``; None for anything else."""
+    match = re.fullmatch(r'random(\d*)(:(?P<name>.+))?', path)
     if match is None:
         return None
-    depth = int(match[1] or 18)
-    if depth not in RESNET_DEPTHS:
-        raise CheckpointError(f'{path} should be random or end in one of {", ".join(map(str, RESNET_DEPTHS))}.')
-    return depth
+    return match['name'] or f'resnet{match[1] or 18}'
 
 
-def _untrained(depth: int, seed: int) -> nn.Module:
+def _untrained_config(name: str, spec: str) -> tuple[dict[str, Any], int | None, dict[str, Any]]:
+    """Config of an untrained network, size and normalisation of its input as far as they are known."""
+    if Path(name).expanduser().is_file() and not name.endswith('.py'):
+        found = read_backbone(Path(name).expanduser())
+        return found.config, found.size, stored_metadata(found.meta)
+    try:
+        return backbone_config(name, 224), None, {}
+    except ValueError as error:
+        raise CheckpointError(f'{spec}: {error}') from error
+
+
+def _untrained(config: Mapping[str, Any], seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = build_resnet(depth)
+        network = MODELS.build(dict(config))
         network.init_weights()
+    network.eval()  # a separate call, because MMPretrain's eval() returns None
     return network
 
 

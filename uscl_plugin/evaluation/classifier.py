@@ -14,7 +14,7 @@ from uscl.convert.videos.frame_decoding import read_as_stored
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.config_literals import config_literals
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, input_size
-from uscl_plugin.measures.features import pool
+from uscl_plugin.models.pooling import pool
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.network_builder import build_network
 from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
@@ -23,7 +23,7 @@ from uscl_plugin.weights.strict_loading import load_strictly
 
 from .training_features import TrainingFeatures, read_training_features
 
-REMEDY = 'pass a model.pth of tools/evaluate.py, or a checkpoint trained with a config of configs/pocus'
+REMEDY = 'pass a model.pth of uscl finetune or uscl evaluate, or a checkpoint trained with a config of configs/pocus'
 _STEPS = ('LoadFrame', 'LoadImageFromFile', 'AntialiasedResize', 'PackInputs')  # that prepare() stands for
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.pipeline_settings import set_input_size
 from uscl_plugin.hooks.hook_settings import hook_settings, remove_hook
+from uscl_plugin.weights.architectures import last_block
 
 from .backbones import PretrainedBackbone
 from .options import EvaluationOptions
@@ -25,6 +27,7 @@ from .training_measurement import measure_training
 
 MODEL = 'model.pth'
 LAST = 'last'
+LAST_BLOCK = 'backbone.layer4.1'  # in configs, for a ResNet-18
 
 
 @dataclass
@@ -154,7 +157,7 @@ def fold_config(
         cfg: The config to start from.
         data: Settings of all datasets: ``fold_file``, ``fold``, ``classes``.
         sides: Which of ``train``, ``val``, ``test`` are not empty.
-        backbone: Backbone, which defines depth and input.
+        backbone: Backbone, which defines architecture and input.
         checkpoint: Its weights, with MMPretrain's names.
         seed: Seed of the run.
         options: Options of the evaluation; epochs and ``batch_norm`` (see :class:`~uscl_plugin.hooks.FreezeHook`)
@@ -167,8 +170,11 @@ def fold_config(
     root, num_classes = str(Path(options.data).expanduser().resolve()), len(data['classes'])
     tested = [side for side in ('val', 'test') if sides[side]]
     init = dict(type='Pretrained', checkpoint=str(checkpoint), prefix='backbone.')
-    cfg.model.backbone.update(depth=backbone.depth, init_cfg=init)
-    cfg.model.head.update(num_classes=num_classes, in_channels=512 if backbone.depth < 50 else 2048)
+    cfg.model.backbone = ConfigDict(backbone.config | {'init_cfg': init})
+    output = backbone.output
+    cfg.model.head.update(num_classes=num_classes, in_channels=output.channels)
+    if not output.is_map:  # there is nothing to pool
+        cfg.model.neck = None
     expected = dict(mean=backbone.mean, std=backbone.std, to_rgb=backbone.to_rgb)
     cfg.model.data_preprocessor.update(num_classes=num_classes, **expected)
     loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
@@ -181,9 +187,8 @@ def fold_config(
         for schedule in cfg.param_scheduler:
             if schedule['type'] == 'CosineAnnealingLR':
                 schedule.update(T_max=epochs - schedule.get('begin', 0), end=epochs)
+    train_last_block(cfg, backbone.network)
     for hook in hook_settings(cfg, 'FreezeHook'):
-        last_block = f'backbone.layer4.{1 if backbone.depth == 18 else 2}'
-        hook['trainable'] = [name.replace('backbone.layer4.1', last_block) for name in hook['trainable']]
         hook['batch_norm'] = options.batch_norm or hook['batch_norm']
     cfg.train_cfg.val_interval = 1
     cfg.default_hooks.checkpoint.save_best = f'{"val/" if len(tested) > 1 else ""}frame/accuracy' if tested else None
@@ -191,3 +196,10 @@ def fold_config(
         cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.randomness = dict(seed=seed)
     return cfg
+
+
+def train_last_block(cfg: Config, network: nn.Module) -> None:
+    """Let the hooks of a config that name a ResNet-18's last block train that of another backbone."""
+    for hook in hook_settings(cfg, 'FreezeHook'):
+        last = [f'backbone.{name}' for name in last_block(network)]
+        hook['trainable'] = [new for name in hook['trainable'] for new in (last if name == LAST_BLOCK else [name])]

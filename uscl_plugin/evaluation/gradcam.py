@@ -83,7 +83,7 @@ def find_class(classes: Sequence[str], target: str) -> int:
 
 
 def map_frame(classifier: FrameClassifier, pixels: Tensor, target: int, method: str = 'gradcam') -> ActivationMap:
-    """Map one frame of a :class:`~.classifier.PreparedClip`, on the last feature map of the backbone.
+    """Map one frame of a :class:`~.classifier.PreparedClip`, on the last map in its backbone.
 
     Args:
         classifier: The classifier.
@@ -92,16 +92,37 @@ def map_frame(classifier: FrameClassifier, pixels: Tensor, target: int, method: 
         method: One of :data:`METHODS`.
 
     Raises:
-        ValueError: The backbone has no feature map, such as a vision transformer that gives its class token.
+        ValueError: The backbone has no map, such as a vision transformer that gives its class token.
     """
     network = _Scores(classifier.model)
     inputs = classifier.inputs(pixels[None])
     with torch.no_grad():
-        last = network.backbone(inputs)[-1]
-    if last.ndim != 4:
-        kind = type(network.backbone).__name__
-        raise ValueError(f'{kind} ends with features {tuple(last.shape[1:])}, not with a map: use a convolutional one.')
-    return activation_map(network, network.last, inputs, target, method)
+        ends_with_map = network.backbone(inputs)[-1].ndim == 4
+    layer = network.last if ends_with_map else last_map(network.backbone, inputs)
+    return activation_map(network, layer, inputs, target, method)
+
+
+def last_map(backbone: nn.Module, inputs: Tensor) -> nn.Module:
+    """The last part of a backbone that returns a map, for backbones that pool, such as ConvNeXt.
+
+    Raises:
+        ValueError: No part returns a map larger than one pixel, as in a vision transformer that gives its class token.
+    """
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1:
+            found.append(module)
+
+    handles = [module.register_forward_hook(note) for module in backbone.modules()]
+    with torch.no_grad():
+        backbone(inputs)
+    for handle in handles:
+        handle.remove()
+    if len(found) < 3:  # of a vision transformer, the patches before anything was computed from them
+        kind = type(backbone).__name__
+        raise ValueError(f"{kind} has no map before its features: train it with out_type='featmap'.")
+    return found[-1]
 
 
 class _Scores(nn.Module):

@@ -9,8 +9,9 @@ from mmpretrain.registry import MODELS
 from torch import nn
 
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
-from uscl_plugin.weights.resnet_state import backbone_state
 from uscl_plugin.weights.strict_loading import load_strictly
+
+PREFIX = 'backbone.'
 
 
 def untrained_backbone(cfg: Config, seed: int = 0) -> nn.Module:
@@ -42,6 +43,9 @@ def trained_backbone(cfg: Config, checkpoint: str | Path) -> nn.Module:
         CheckpointError: The file is not readable, or its backbone has other tensors than the config's.
     """
     network = untrained_backbone(cfg)
-    state = backbone_state(load_plain_checkpoint(checkpoint))
+    content = load_plain_checkpoint(checkpoint)
+    stored = content.get('state_dict', content)
+    prefixed = {name.removeprefix(PREFIX): tensor for name, tensor in stored.items() if name.startswith(PREFIX)}
+    state = prefixed or {name: tensor for name, tensor in stored.items() if name in network.state_dict()}
     load_strictly(network, state, checkpoint, 'pass the config that it was trained with')
     return network

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from uscl.core.atomic_files import write_text
 from uscl_plugin.datasets.frame_set import FrameSet, collect_frames
-from uscl_plugin.datasets.pipeline_settings import color_type, input_size
+from uscl_plugin.datasets.pipeline_settings import color_type, input_size, unwrapped
 from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 from uscl_plugin.measures.representation import Evaluation, evaluate_backbone, input_settings
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
@@ -73,7 +73,7 @@ def _facts(
     backbones: dict[str, BackboneHealth],
 ) -> dict:
     meta = load_plain_checkpoint(options.checkpoint).get('meta') or {}
-    dataset = cfg.train_dataloader.dataset
+    dataset = unwrapped(cfg.train_dataloader.dataset)
     facts: dict = {
         'config': options.config,
         'checkpoint': options.checkpoint,

@@ -12,6 +12,7 @@ from uscl_plugin.comparison.detection_config import detection_config, read_detec
 from uscl_plugin.comparison.methods import DETECTOR
 from uscl_plugin.comparison.options import ComparisonOptions
 from uscl_plugin.datasets.pipeline_settings import settle_steps
+from uscl_plugin.evaluation.finetuning import train_last_block
 
 from .final_model import FinalModel
 from .lesion_data import read_lesions
@@ -66,6 +67,7 @@ class FinalDetector(FinalModel):
             if head in cfg.model.roi_head:
                 cfg.model.roi_head[head].num_classes = len(self.classes)
         cfg.default_hooks.freezing = read_detector(DETECTOR).default_hooks.freezing
+        train_last_block(cfg, self.backbone.network)
         cfg.find_unused_parameters = True
         cfg.default_hooks.checkpoint.update(interval=1)
         cfg.train_cfg.val_interval = 1

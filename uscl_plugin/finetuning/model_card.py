@@ -25,7 +25,7 @@ def model_card(model: FinalModel, cfg: Config) -> str:
         *model.facts,
         ('kept', model.reached(cfg)),
         ('data digest', model.data_digest),
-        ('backbone', f'ResNet-{backbone.depth} from {backbone.source["file"]} ({backbone.identity})'),
+        ('backbone', f'{backbone.architecture} from {backbone.source["file"]} ({backbone.identity})'),
         ('input', f'{"RGB" if backbone.to_rgb else "BGR"}, minus {backbone.mean}, divided by {backbone.std}'),
         ('size', str(model.settings['size'] or 'see config.py')),
         ('written by', f'uscl_plugin {__version__}; config.py has the command'),

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from uscl.stats.effective_rank import effective_rank
+from uscl_plugin.models.pooling import pool
 
-from .features import evaluating, extract_features, pool
+from .features import evaluating, extract_features
 from .residual_branches import BranchWatch
 
 MAX_FRAMES = 256  # measured in evaluations and reports

@@ -6,9 +6,12 @@ from itertools import islice
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from uscl.clips.frame_resize import resize_frame
+from uscl_plugin.models.grey_level import GREY_WEIGHTS
+from uscl_plugin.models.pooling import pool
+from uscl_plugin.weights.architectures import input_channels
 
 
 def extract_features(
@@ -26,12 +29,12 @@ def extract_features(
     are taken from the iterable one batch at a time, so they need not fit in memory together.
 
     Args:
-        backbone: Maps (B, 3, size, size) float32 to a tensor (B, C, H, W) or (B, C), or to a sequence of tensors of
-            which the last is used, like MMPretrain's backbones.
+        backbone: Maps (B, 3, size, size) float32, or (B, 1, size, size) if it takes grey images, to a tensor
+            (B, C, H, W) or (B, C), or to a sequence of tensors of which the last is used, like MMPretrain's backbones.
         frames: (H, W, 3) uint8, BGR, of any and differing sizes.
         size: Side length in pixels to which frames are resized, as in training; the aspect ratio is not kept.
-        mean: Three values in [0, 255] to subtract, in the network's channel order.
-        std: Three values above 0 to divide by.
+        mean: Values in [0, 255] to subtract, in the network's channel order; one for a network of grey images.
+        std: As many values above 0 to divide by.
         to_rgb: Whether the network expects RGB.
         batch_size: Frames per forward pass.
 
@@ -42,6 +45,8 @@ def extract_features(
         ValueError: There are no frames, or one is not (H, W, 3) uint8.
     """
     weight = next(backbone.parameters(), torch.empty(0))
+    is_grey = input_channels(backbone) == 1
+    grey = torch.tensor(GREY_WEIGHTS if to_rgb else GREY_WEIGHTS[::-1], device=weight.device).view(-1, 1, 1)
     shift = torch.tensor(mean, dtype=torch.float32, device=weight.device).view(-1, 1, 1)
     scale = torch.tensor(std, dtype=torch.float32, device=weight.device).view(-1, 1, 1)
     features = []
@@ -49,6 +54,8 @@ def extract_features(
         for batch in _batches(frames, batch_size):
             images = np.stack([_prepare(frame, size, to_rgb) for frame in batch])
             inputs = torch.from_numpy(images).to(weight.device).permute(0, 3, 1, 2).float()
+            if is_grey:
+                inputs = (inputs * grey).sum(1, keepdim=True)
             features.append(pool(backbone((inputs - shift) / scale)).float().cpu())
     if not features:
         raise ValueError('There are no frames to extract features from.')
@@ -78,9 +85,3 @@ def _prepare(frame: np.ndarray, size: int, to_rgb: bool) -> np.ndarray:
         raise ValueError(f'A frame should be (H, W, 3) uint8, got {frame.shape} {frame.dtype}.')
     frame = resize_frame(frame, (size, size))
     return frame[..., ::-1] if to_rgb else frame
-
-
-def pool(output: Tensor | Sequence[Tensor]) -> Tensor:
-    """Global average of a backbone's last feature map, (N, C, …) to (N, C); pooled features are returned unchanged."""
-    last = output if torch.is_tensor(output) else output[-1]
-    return last.flatten(2).mean(dim=2) if last.ndim > 2 else last

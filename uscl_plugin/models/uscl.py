@@ -8,6 +8,8 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from .pooling import pool
+
 # Side up to which oneDNN convolves maps faster as NCHW (512 channels of 2 x 2, forward: 2.5 times); at 14 px both tie
 _SMALL_MAP = 8
 
@@ -48,6 +50,7 @@ class USCL(BaseSelfSupervisor):
             data_preprocessor=data_preprocessor,
             init_cfg=init_cfg,
         )
+        self._is_checked = False
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         if channels_last:
             for stage in self.backbone.children():
@@ -64,8 +67,29 @@ class USCL(BaseSelfSupervisor):
         """
         images = torch.cat(list(inputs)).contiguous(memory_format=self.memory_format)  # (VN, 3, H, W)
         features = self.extract_feat(images)[-1]  # (VN, C, h, w) or (VN, C)
-        representation = features.mean(dim=(2, 3)) if features.ndim == 4 else features
+        representation = pool(features)
+        if not self._is_checked:
+            self._check_widths(features)
         return representation, self.neck((features,))[0]
+
+    def _check_widths(self, features: Tensor) -> None:
+        """Name the settings to change, before a layer fails."""
+        channels, settings = features.shape[1], []
+        own = next((layer.in_features for layer in self.neck.modules() if isinstance(layer, nn.Linear)), channels)
+        if own != channels:
+            settings.append(f'model.neck.in_channels={channels}')
+        classifier = getattr(self.head, 'classifier', None)
+        takes_features = getattr(self.head, 'cls_input', '') == 'representation'
+        if takes_features and classifier is not None and classifier.in_features != channels:
+            settings.append(f'model.head.in_channels={channels}')
+        if features.ndim == 2 and getattr(self.neck, 'with_avg_pool', False):
+            settings.append('model.neck.with_avg_pool=False')
+        if settings:
+            kind = 'a map' if features.ndim == 4 else 'a vector'
+            raise ValueError(
+                f'{type(self.backbone).__name__} returns {kind} of {channels} channels: set {", ".join(settings)}.'
+            )
+        self._is_checked = True
 
     def loss(self, inputs: list[Tensor], data_samples: list[DataSample]) -> dict[str, Tensor]:
         """Compute the losses of a batch of videos.

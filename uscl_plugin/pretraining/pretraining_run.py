@@ -117,7 +117,8 @@ def summary_lines(options: PretrainingOptions, data: PretrainingData, facts: dic
     out, before, after = Path(options.out), facts['before'], facts['after']
     whose = 'held-out retrieval' if data.held_out else 'retrieval on the training videos'
     if data.can_be_evaluated():
-        following = ['evaluate', 'random', f'{options.method}={out / "backbone.pth"}', '--data', str(data.folder)]
+        untrained = 'random' if options.backbone == 'resnet18' else f'random=random:{out / "backbone.pth"}'
+        following = ['evaluate', untrained, f'{options.method}={out / "backbone.pth"}', '--data', str(data.folder)]
         following += ['--folds', 'split', '--size', str(options.size), '--out', str(out / 'evaluation')]
     else:
         following = ['export', str(out / 'backbone.pth'), str(out / 'backbone_torchvision.pth'), '--to', 'torchvision']

@@ -10,18 +10,16 @@ from typing import Any
 from mmengine.config import Config
 
 from uscl.pretraining_options import PretrainingOptions
+from uscl_plugin.comparison.backbone_choice import start_from
 from uscl_plugin.comparison.budget import Budget, affordable_epochs
 from uscl_plugin.comparison.calibration import seconds_per_step
 from uscl_plugin.comparison.methods import parse_method
 from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
 from uscl_plugin.running.launch import launch_options
-from uscl_plugin.weights.backbone_export import export_backbone
-from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 from .pretraining_data import PretrainingData
 
 PAPER_EPOCHS, PAPER_BATCH = 300, 32  # Sec. 4
-CHANNELS = {'resnet18': (18, 512), 'resnet34': (34, 512), 'resnet50': (50, 2048)}  # depth, last feature map
 RECORD = 'pretraining'  # key in config.py of what was measured and chosen
 _PROBE_FRAMES = 4  # of each video held back
 _PROBE_SHARE = 0.03  # of the run
@@ -74,8 +72,6 @@ def make_run_config(options: PretrainingOptions, data: PretrainingData) -> RunCo
         cfg, budget = _config(options, data, batch, epochs)
         chosen |= {'seconds_per_step': round(seconds, 4), 'epochs': epochs}
         lines.append(f'{epochs} epochs fit into {options.budget:g} minutes, at {seconds:.2g} s a step')
-    if options.init is not None:
-        _start_from(cfg, options)
     if options.cfg_options:
         cfg.merge_from_dict(parse_cfg_options(options.cfg_options))
     return RunConfig(cfg, chosen, lines)
@@ -101,10 +97,12 @@ def _config(options: PretrainingOptions, data: PretrainingData, batch: int, epoc
         epochs=epochs,
         batch_size=batch,
         size=options.size,
+        backbone=options.backbone,
         workers=options.workers if options.workers is not None else _workers(data.num_train, batch),
     )
     cfg, budget = pretraining_config(method, common, options.seed)
-    _set_backbone(cfg, options.backbone)
+    if options.init is not None:
+        start_from(cfg, str(options.init), Path(options.out) / 'init.pth')
     hooks = cfg.default_hooks
     hooks.checkpoint.update(interval=max(1, budget.epochs // _SAVES), max_keep_ckpts=2)
     if data.held_out is not None:
@@ -135,25 +133,3 @@ def probe_interval(num_train: int, num_held_out: int, epochs: int) -> int:
     report = num_held_out * (_PROBE_FRAMES + 2)
     reports = int(_PROBE_SHARE * epochs * 6 * num_train / report)
     return math.ceil(epochs / max(1, reports))
-
-
-def _set_backbone(cfg: Config, name: str) -> None:
-    depth, channels = CHANNELS[name]
-    cfg.model.backbone.depth = depth
-    for part in ('neck', 'head'):
-        settings = cfg.model.get(part) or {}
-        if settings.get('in_channels') == CHANNELS['resnet18'][1]:  # the head may classify the projection
-            settings['in_channels'] = channels
-
-
-def _start_from(cfg: Config, options: PretrainingOptions) -> None:
-    """Load the backbone of ``--init`` before the first step, and normalise the input as it was trained."""
-    start = Path(options.out) / 'init.pth'
-    export_backbone(str(options.init), start, 'mmpretrain')
-    meta = load_plain_checkpoint(start)['meta']
-    if meta['architecture'] != options.backbone:
-        raise ValueError(f'{options.init} is a {meta["architecture"]}: set --backbone {meta["architecture"]}.')
-    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=str(start.resolve()), prefix='backbone.')
-    cfg.model.data_preprocessor.update(
-        mean=list(meta['mean']), std=list(meta['std']), to_rgb=meta['channel_order'] == 'rgb'
-    )

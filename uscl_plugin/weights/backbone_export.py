@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from uscl.version import __version__
 
 from .checkpoint_error import CheckpointError
-from .checkpoint_files import stated_meta, write_checkpoint
+from .checkpoint_files import write_checkpoint
+from .counterparts import Counterpart, Library, check_same, find_counterpart
 from .hub_folder import write_hub_folder
 from .input_metadata import file_source, origin, resolve_input, stored_metadata
 from .onnx_export import write_onnx
 from .plain_checkpoints import load_plain_checkpoint
-from .provenance import kept_provenance
-from .resnet_state import FoundBackbone, find_backbone, infer_resnet_depth
+from .plain_types import to_plain
+from .provenance import VERSION, kept_provenance
+from .stored_backbone import StoredBackbone, read_backbone
 
 PREFIXED = ('mmdet', 'mmpretrain', 'mmseg')
 BARE = ('torchvision', 'timm')
@@ -28,12 +31,14 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
     """Write the backbone of ``source`` to ``out``, completely or not at all.
 
     OpenMMLab's libraries get ``{'meta', 'state_dict'}`` with ``backbone.`` names (``init_cfg`` with
-    ``prefix='backbone.'``); torchvision and timm get a flat state dict, whose metadata go to ``OUT.json``. With the
-    suffix ``.safetensors``, tensors have the same names and metadata are in the header. For ``onnx`` and ``hub``, see
-    :func:`.onnx_export.write_onnx` and :func:`.hub_folder.write_hub_folder`.
+    ``prefix='backbone.'``); torchvision and timm get a flat state dict with their names, whose metadata go to
+    ``OUT.json``, if they have the same network (:mod:`.counterparts`). With the suffix ``.safetensors``, tensors have
+    the same names and metadata are in the header. For ``onnx`` and ``hub``, see :func:`.onnx_export.write_onnx` and
+    :func:`.hub_folder.write_hub_folder`. A backbone for grey images goes to torchvision, timm and hub as the equal one
+    for colour.
 
     Args:
-        source: A checkpoint of a torchvision-shaped ResNet, see :func:`.resnet_state.find_backbone`.
+        source: A checkpoint with a backbone, see :func:`.stored_backbone.read_backbone`.
         out: ``.pth``, ``.pt`` or ``.safetensors``; ``.onnx``; for ``hub`` a folder that does not exist or is empty.
         target: One of :data:`TARGETS`.
         given: Mean, std and channel order, see :func:`.input_metadata.resolve_input`; ``license`` and ``data``.
@@ -43,40 +48,46 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
 
     Raises:
         FileNotFoundError: ``source`` does not exist.
-        CheckpointError: ``source`` has no such backbone, or extra or missing tensors; its input is unknown or
-            contradicts ``given``; ``out`` has another suffix or is ``source``; a package is missing. Nothing was
-            written.
+        CheckpointError: ``source`` has no backbone, or extra or missing tensors; the target has no such network; its
+            input is unknown or contradicts ``given``; ``out`` has another suffix or is ``source``; a package is
+            missing. Nothing was written.
     """
     if target not in TARGETS:
         raise CheckpointError(f'target should be one of {", ".join(TARGETS)}, got {target!r}.')
     check_output(source, out, target)
     checkpoint = load_plain_checkpoint(source)
-    found, depth = find_resnet(source, checkpoint)
-    stored_meta = stated_meta(source, checkpoint)
-    stored, given = stored_metadata(stored_meta), given or {}
+    found = read_backbone(source, checkpoint)
+    if target in (*BARE, 'hub'):
+        found = found.for_colour(source)
+    network = found.build(source)
     meta = {
-        **origin(stored, given),
-        'architecture': f'resnet{depth}',
-        **resolve_input(source, stored, given),
-        'input_range': [0, 255],
-        'source': file_source(source),
-        **{key: stored_meta[key] for key in ('epoch', 'iter') if isinstance(stored_meta.get(key), int | str)},
-        'uscl_plugin_version': __version__,
-        **kept_provenance(stored_meta),
+        **described(source, found, given or {}),
+        **{key: found.meta[key] for key in ('epoch', 'iter') if isinstance(found.meta.get(key), int | str)},
     }
-    state: Mapping[str, torch.Tensor] = found.state
+    state: Mapping[str, torch.Tensor] = network.state_dict()
     extra = []
     if target in PREFIXED:
         write_checkpoint(out, {f'backbone.{name}': tensor for name, tensor in state.items()}, meta)
-    elif target in BARE:
-        write_checkpoint(out, state, meta, flat=True)
+        settings = ', '.join(f'{key}={value!r}' for key, value in found.config.items() if key != 'type')
+        extra = [f"config: backbone=dict(type='mmpretrain.{found.config['type']}', {settings})"]
+    elif target == 'onnx':
+        meta = turn_to_rgb(network, meta)
+        extra = write_onnx(out, network, meta)
     else:
-        state, meta = as_rgb(state, meta)
-        write = write_onnx if target == 'onnx' else write_hub_folder
-        extra = write(out, state, meta)
+        if target == 'hub':
+            meta = turn_to_rgb(network, meta)
+        other = _counterpart(source, found, network, 'torchvision' if target == 'torchvision' else 'timm', meta)
+        state = other.to_theirs(network.state_dict())
+        # What the names are, for whoever loads them
+        meta |= {'names': other.library, 'model': other.name, 'arguments': other.arguments}
+        extra = [f"checked: {other.library}'s {other.name} gives the same features"]
+        if target == 'hub':
+            extra += write_hub_folder(out, state, meta, other)
+        else:
+            write_checkpoint(out, state, meta, flat=True)
     return '\n'.join(
         [
-            f'{out}: {len(state)} backbone tensors (resnet{depth}, {meta["method"]}), '
+            f'{out}: {len(state)} backbone tensors ({found.architecture}, {meta["method"]}), '
             + (f'names for {target}' if target in PREFIXED + BARE else f'written for {target}'),
             f'input: mean {meta["mean"]}, std {meta["std"]} of 0..255, {meta["channel_order"]}',
             'left behind: ' + left_behind(checkpoint, found),
@@ -86,36 +97,54 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
     )
 
 
-def find_resnet(source: str | Path, checkpoint: Mapping, prefix: str | None = None) -> tuple[FoundBackbone, int]:
-    """The ResNet backbone of a checkpoint, and its depth.
+def described(source: str | Path, found: StoredBackbone, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of an exported or imported backbone, whose input has to be known.
 
     Raises:
-        CheckpointError: There is none, or it is not a complete torchvision ResNet; the message names ``source``.
+        CheckpointError: The input is unknown or contradicts ``given``.
     """
+    stored = stored_metadata(found.meta)
+    settled = resolve_input(source, stored, given)
+    provenance = kept_provenance(found.meta).get('uscl') or {'version': VERSION}
+    own_input = {key: settled[key] for key in ('mean', 'std')} | {'channels': settled['channel_order']}
+    provenance['backbone'] = found.config
+    stated = {key: value for key, value in (provenance.get('input') or {}).items() if value is not None}
+    provenance['input'] = {'size': None, **own_input, **stated}
+    return {
+        **origin(stored, given),
+        'architecture': found.architecture,
+        **settled,
+        'input_range': [0, 255],
+        'source': file_source(source),
+        'uscl_plugin_version': __version__,
+        'uscl': to_plain(provenance),
+    }
+
+
+def _counterpart(
+    source: str | Path, found: StoredBackbone, network: nn.Module, library: Library, meta: Mapping[str, Any]
+) -> Counterpart:
+    """The same network in another library, with equal features."""
+    # Position embeddings and windows belong to a size; elsewhere a small one is enough to compare.
+    size = found.config.get('img_size') or ((found.size or 224) if 'Swin' in found.config['type'] else 64)
     try:
-        found = find_backbone(checkpoint, prefix)
-        return found, infer_resnet_depth(found.state)
+        other = find_counterpart(found.config, network, library, size)
+        check_same(found.config, network, other, network.state_dict(), size)
     except CheckpointError as error:
         raise CheckpointError(f'{source}: {error}') from error
+    return other
 
 
-def as_rgb(state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict]:
-    """Convert to the equivalent network with RGB input.
-
-    Args:
-        state: Torchvision's names to tensors; ``conv1.weight`` is (C, 3, 7, 7).
-        meta: With ``channel_order``, ``mean`` and ``std``.
-
-    Returns:
-        Both; input channels, mean and std are reversed if the order was BGR.
-    """
+def turn_to_rgb(network: nn.Module, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn a network for BGR into the equal one for RGB, in place; its metadata, turned as well."""
     if meta['channel_order'] == 'rgb':
-        return dict(state), dict(meta)
+        return dict(meta)
     turned = {'mean': meta['mean'][::-1], 'std': meta['std'][::-1], 'channel_order': 'rgb'}
-    if isinstance(provenance := meta.get('uscl'), Mapping):
-        stored = {key: turned[key] for key in ('mean', 'std')} | {'channels': 'rgb'}
-        turned['uscl'] = {**provenance, 'input': {**provenance['input'], **stored}}
-    return {**state, 'conv1.weight': state['conv1.weight'].flip(1)}, {**meta, **turned}
+    stored = {key: turned[key] for key in ('mean', 'std')} | {'channels': 'rgb'}
+    turned['uscl'] = {**meta['uscl'], 'input': {**meta['uscl']['input'], **stored}}
+    first = next(weight for weight in network.parameters() if weight.ndim == 4)
+    first.data = first.data.flip(1)
+    return {**meta, **turned}
 
 
 def check_output(source: str | Path, out: str | Path, target: str | None = None) -> None:
@@ -139,7 +168,7 @@ def check_output(source: str | Path, out: str | Path, target: str | None = None)
         raise CheckpointError(f'{out} is the checkpoint itself, which would be overwritten: pass another name.')
 
 
-def left_behind(checkpoint: Mapping, found: FoundBackbone) -> str:
+def left_behind(checkpoint: Mapping, found: StoredBackbone) -> str:
     """Counts of tensors that were not exported, by first name in the state dict or by checkpoint entry."""
     counts = dict(found.left)
     if isinstance(checkpoint.get('state_dict'), Mapping):

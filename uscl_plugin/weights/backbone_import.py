@@ -1,4 +1,4 @@
-"""Import the ResNet of another library's checkpoint under this package's names."""
+"""Import the backbone of another library's checkpoint under this package's names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import Any
 
 from uscl.version import __version__
 
-from .backbone_export import check_output, find_resnet, left_behind
-from .checkpoint_files import stated_meta, write_checkpoint
-from .input_metadata import INPUT_KEYS, file_source, origin, resolve_input, stored_metadata
+from .backbone_export import check_output, described, left_behind
+from .checkpoint_files import write_checkpoint
+from .input_metadata import INPUT_KEYS, file_source, origin, stored_metadata
 from .plain_checkpoints import load_plain_checkpoint
 from .provenance import kept_provenance
+from .stored_backbone import read_backbone
 
 UNKNOWN_INPUT = {'input': 'unknown input normalisation'}
 
@@ -21,7 +22,7 @@ def import_backbone(
     """Convert the backbone of any recognised layout, loading it without executing pickled code.
 
     Args:
-        source: A checkpoint with a torchvision-shaped ResNet, see :func:`.resnet_state.find_backbone`.
+        source: A checkpoint with a backbone, see :func:`.stored_backbone.read_backbone`.
         out: ``.pth``, ``.pt`` or ``.safetensors``; receives ``backbone.*``.
         given: ``mean``, ``std``, ``channel_order``, ``method``, ``license``, ``data``. If nothing is known about the
             input, the metadata say so, and tools that use the file ask for it.
@@ -37,19 +38,20 @@ def import_backbone(
     """
     check_output(source, out)
     checkpoint = load_plain_checkpoint(source)
-    found, depth = find_resnet(source, checkpoint, prefix)
-    stored_meta, given = stated_meta(source, checkpoint), given or {}
-    stored = stored_metadata(stored_meta)
+    found, given = read_backbone(source, checkpoint, prefix), given or {}
+    found.build(source)
+    stored = stored_metadata(found.meta)
     known = any(known.get(key) is not None for known in (stored, given) for key in INPUT_KEYS)
-    settled = {**resolve_input(source, stored, given), 'input_range': [0, 255]} if known else UNKNOWN_INPUT
     meta = {
         **origin(stored, given),
-        'architecture': f'resnet{depth}',
-        **settled,
+        'architecture': found.architecture,
+        **UNKNOWN_INPUT,
         'source': file_source(source),
         'uscl_plugin_version': __version__,
-        **kept_provenance(stored_meta),
+        **kept_provenance(found.meta),
     }
+    if known:
+        meta = described(source, found, given)
     write_checkpoint(out, {f'backbone.{name}': tensor for name, tensor in found.state.items()}, meta)
     expects = (
         f'mean {meta["mean"]}, std {meta["std"]} of 0..255, {meta["channel_order"]}'
@@ -58,7 +60,8 @@ def import_backbone(
     )
     return '\n'.join(
         [
-            f'{out}: {len(found.state)} backbone tensors (resnet{depth}, {meta["method"]}) named "{found.prefix}…"',
+            f'{out}: {len(found.state)} backbone tensors ({found.architecture}, {meta["method"]}) named '
+            f'"{found.prefix}…"',
             f'input: {expects}',
             f'left behind: {left_behind(checkpoint, found)}',
             *([f'{found.choice}: --prefix selects another'] if found.choice else []),

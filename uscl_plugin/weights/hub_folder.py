@@ -15,16 +15,20 @@ from uscl.core.escaping import for_markdown
 
 from .checkpoint_error import CheckpointError
 from .checkpoint_files import write_checkpoint
+from .counterparts import Counterpart
 from .input_metadata import NOT_STATED, file_source
 
 
-def write_hub_folder(folder: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> list[str]:
+def write_hub_folder(
+    folder: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any], network: Counterpart
+) -> list[str]:
     """Write ``model.safetensors``, ``config.json`` and ``README.md``, all or nothing; nothing is uploaded.
 
     Args:
         folder: A new or empty folder.
-        state: Torchvision's names (the same as timm's) to tensors, for RGB.
+        state: timm's names to tensors, for RGB.
         meta: Metadata from :func:`.backbone_export.export_backbone`.
+        network: timm's network.
 
     Returns:
         A description of the folder for the user.
@@ -35,9 +39,9 @@ def write_hub_folder(folder: str | Path, state: Mapping[str, torch.Tensor], meta
     try:
         temporary.mkdir()
         write_checkpoint(temporary / 'model.safetensors', state, meta)
-        write_text(temporary / 'config.json', json.dumps(timm_config(meta), indent=2) + '\n')
+        write_text(temporary / 'config.json', json.dumps(timm_config(meta, network), indent=2) + '\n')
         sources = [file_source(temporary / name) for name in ('model.safetensors', 'config.json')]
-        write_text(temporary / 'README.md', model_card(folder.name, meta, sources))
+        write_text(temporary / 'README.md', model_card(folder.name, meta, network, sources))
         if folder.is_dir():
             folder.rmdir()  # it is empty, and Windows cannot rename onto a folder
         temporary.replace(folder)
@@ -46,37 +50,42 @@ def write_hub_folder(folder: str | Path, state: Mapping[str, torch.Tensor], meta
     return [f'{folder}: model.safetensors, config.json (read by timm), README.md (the model card: complete it)']
 
 
-def timm_config(meta: Mapping[str, Any]) -> dict[str, Any]:
+def timm_config(meta: Mapping[str, Any], network: Counterpart) -> dict[str, Any]:
     """Settings for timm: architecture and preprocessing, with mean and std for [0, 1]."""
     unit = {key: [value / 255 for value in meta[key]] for key in ('mean', 'std')}
+    known: Any = network.network.default_cfg  # timm's networks have it
+    fixed = known.get('fixed_input_size', False)
+    size = (meta['uscl']['input']['size'] if fixed else None) or 224
     return {
-        'architecture': meta['architecture'],
+        'architecture': network.name,
         'num_classes': 0,
-        'num_features': num_features(meta),
+        'num_features': network.network.num_features,
+        **({'model_args': network.arguments} if network.arguments else {}),
         'pretrained_cfg': {
             'custom_load': False,
-            'input_size': [3, 224, 224],
-            'fixed_input_size': False,
+            'input_size': [3, size, size],
+            'fixed_input_size': fixed,
             'interpolation': 'bilinear',
             'crop_pct': 1.0,
             'crop_mode': 'squash',  # squash the whole frame to a square, as in training
             **unit,
             'num_classes': 0,
-            'pool_size': [7, 7],
-            'first_conv': 'conv1',
-            'classifier': 'fc',
+            'pool_size': [-(-size // 32)] * 2,
+            'first_conv': known.get('first_conv'),
+            'classifier': known.get('classifier'),
             'license': meta['license'],
         },
         'uscl_plugin': dict(meta),
     }
 
 
-def model_card(folder: str, meta: Mapping[str, Any], sources: list[dict[str, str]]) -> str:
+def model_card(folder: str, meta: Mapping[str, Any], network: Counterpart, sources: list[dict[str, str]]) -> str:
     """The model card, with metadata for model hubs. A licence that is no identifier becomes 'other' with a name.
 
     Args:
         folder: Name of the folder, for the code that loads it.
         meta: See :func:`write_hub_folder`.
+        network: timm's network.
         sources: Names and SHA-256 of the other files in the folder.
 
     Raises:
@@ -93,10 +102,10 @@ def model_card(folder: str, meta: Mapping[str, Any], sources: list[dict[str, str
         license_name=None if is_identifier else licence,
         library_name='timm',
         pipeline_tag='image-feature-extraction',
-        tags=['ultrasound', 'self-supervised', 'resnet', 'timm'],
+        tags=['ultrasound', 'self-supervised', 'timm'],
         datasets=None if meta['data'] == NOT_STATED else meta['data'].split(', '),
     )
-    texts = {key: meta[key] for key in ('architecture', 'method', 'data', 'license')}
+    texts = {key: meta[key] for key in ('method', 'data', 'license')} | {'architecture': network.name}
     numbers: dict[str, Any] = {key: meta[key] for key in ('mean', 'std')}
     numbers |= {f'unit_{key}': [round(value / 255, 6) for value in meta[key]] for key in ('mean', 'std')}
     texts |= {'folder': folder, 'source': f'{meta["source"]["file"]} (SHA-256 {meta["source"]["sha256"]})'}
@@ -105,14 +114,10 @@ def model_card(folder: str, meta: Mapping[str, Any], sources: list[dict[str, str
         template_path=str(Path(__file__).with_name('templates') / 'model_card.md'),
         **{key: for_markdown(text) for key, text in texts.items()},
         **numbers,
-        num_features=num_features(meta),
-        depth=meta['architecture'].removeprefix('resnet'),
+        num_features=network.network.num_features,
+        depth=re.sub(r'\D', '', meta['architecture']),
+        is_resnet=re.fullmatch(r'resnet\d+', meta['architecture']) is not None,  # named alike everywhere
         version=meta['uscl_plugin_version'],
         sources=sources,
     )
     return f'{card}\n'
-
-
-def num_features(meta: Mapping[str, Any]) -> int:
-    """Channels of the last stage: 512 with basic blocks, 2048 with bottlenecks."""
-    return 512 if meta['architecture'] in ('resnet18', 'resnet34') else 2048

@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from uscl_plugin.datasets.transforms import view_params as columns
+from uscl_plugin.models.grey_level import GREY_WEIGHTS
 
 from .color_jitter import jitter
 from .view_geometry import mix_frames, rotate
@@ -67,13 +68,21 @@ class SPGDataPreprocessor(SelfSupDataPreprocessor):
     parent class.
 
     Args:
+        channels: 3, or 1 for a backbone of grey images, which gets the grey level of colour frames.
         **kwargs: Arguments of :class:`mmpretrain.models.SelfSupDataPreprocessor`: mean and std for values of 0..255,
             ``to_rgb``, ``non_blocking``.
+
+    Raises:
+        ValueError: ``channels`` is another number, or mean and std differ between channels that are mixed.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, channels: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.channels = channels
         self._is_alike = self._enable_normalize and all((t == t[:1]).all().item() for t in (self.mean, self.std))
+
+        if channels not in (1, 3) or (channels == 1 and self._enable_normalize and not self._is_alike):
+            raise ValueError(f'channels should be 3, or 1 with one mean and one std, got {channels}.')
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Make the views of a batch.
@@ -83,8 +92,8 @@ class SPGDataPreprocessor(SelfSupDataPreprocessor):
             training: Not used: the pipeline decides whether to augment.
 
         Returns:
-            ``inputs``, the two views, each (B, 3, S, S) float32, normalised (an expanded view if all channels
-            are equal, so do not write to it), and ``data_samples`` with labels on the device.
+            ``inputs``, the two views, each (B, 3 or 1, S, S) float32, normalised (an expanded view if all
+            channels are equal, so do not write to it), and ``data_samples`` with labels on the device.
 
         Raises:
             TypeError: The batch comes from another collate function.
@@ -99,9 +108,15 @@ class SPGDataPreprocessor(SelfSupDataPreprocessor):
                 raise TypeError(
                     f'SPGDataPreprocessor takes a batch as one tensor, got {type(inputs).__name__}: {_REMEDY}.'
                 )
-            return super().forward(data, training)
+            made = super().forward(data, training)
+            views = made['inputs']
+            made['inputs'] = list(map(self._mixed, views)) if isinstance(views, list) else self._mixed(views)
+            return made
         views = make_views(data['inputs'], data['view_params'].cpu(), self.device, self._non_blocking)
-        return {'inputs': [self.normalise(view) for view in views], 'data_samples': self._place(data['data_samples'])}
+        return {
+            'inputs': [self._mixed(self.normalise(view)) for view in views],
+            'data_samples': self._place(data['data_samples']),
+        }
 
     def normalise(self, view: Tensor) -> Tensor:
         """(B, C, S, S) grey levels to (B, 3, S, S), in the model's channel order."""
@@ -111,6 +126,13 @@ class SPGDataPreprocessor(SelfSupDataPreprocessor):
             one = slice(0, 1 if view.shape[1] == 1 and self._is_alike else None)
             view = (view - self.mean[one]) / self.std[one]
         return view.expand(-1, 3, -1, -1)
+
+    def _mixed(self, view: Tensor) -> Tensor:
+        """(B, 3, S, S), normalised, to the number of channels."""
+        if self.channels == view.shape[1]:
+            return view
+        weights = GREY_WEIGHTS if self._channel_conversion else GREY_WEIGHTS[::-1]
+        return (view * torch.tensor(weights, device=view.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
     def _place(self, samples: list[DataSample]) -> list[DataSample]:
         """Copy all labels to the device at once, instead of sample by sample with all metainfo."""
