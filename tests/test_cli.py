@@ -10,7 +10,7 @@ import pytest
 from tool_module import load_tool
 
 from uscl import cli
-from uscl.cli import COMMANDS, OWN, SOURCES, list_tools, with_config
+from uscl.cli import COMMANDS, KINDS, OWN, list_tools, with_config
 from uscl.core.command_line import command_line
 from uscl.core.shipped_files import CONFIGS, TOOLS, find_shipped_config, list_configs, shipped_root
 
@@ -69,7 +69,8 @@ def test_names_of_tools_do_not_clash():
     stems = [path.stem for path in users_tools()]
     assert len(set(stems)) == len(stems)
     assert not set(OWN) & set(list_tools())
-    assert all((TOOLS / path).is_file() for path in [*COMMANDS.values(), *SOURCES.values()])
+    kinds = [path for paths in KINDS.values() for path in paths.values()]
+    assert all((TOOLS / path).is_file() for path in [*COMMANDS.values(), *kinds])
     clashes = {name for name, path in list_tools().items() if name in COMMANDS and path != TOOLS / COMMANDS[name]}
     assert not clashes
 
@@ -110,6 +111,20 @@ def test_kinds_of_sources(calls, arguments, command, tool, rest, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     cli.main(['convert', *arguments])
     assert calls == [(f'uscl {command}', f'dataset_converters/{tool}.py', rest)]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'command', 'tool', 'rest'),
+    [
+        (['SRC', 'OUT'], 'import', 'backbone', ['SRC', 'OUT']),
+        (['backbone', 'SRC', 'OUT'], 'import backbone', 'backbone', ['SRC', 'OUT']),
+        (['official', 'SRC', 'OUT'], 'import official', 'official', ['SRC', 'OUT']),
+        (['imagenet', 'OUT'], 'import imagenet', 'imagenet', ['OUT']),
+    ],
+)
+def test_kinds_of_weights(calls, arguments, command, tool, rest):
+    cli.main(['import', *arguments])
+    assert calls == [(f'uscl {command}', f'model_converters/import_{tool}.py', rest)]
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,20 @@ COMMANDS = {
     'browse': 'visualization/browse_dataset.py',
     'cam': 'visualization/gradcam.py',
     'export': 'model_converters/export_backbone.py',
+    'import': 'model_converters/import_backbone.py',
 }
-SOURCES = {  # `uscl convert KIND SRC`: datasets with a special layout
-    'clips': COMMANDS['convert'],
-    'us4': 'dataset_converters/us4.py',
-    'pocus': 'dataset_converters/pocus.py',
-    'lesions': 'dataset_converters/lesions_to_coco.py',
+KINDS = {  # `uscl convert KIND SRC`: datasets with a special layout; `uscl import KIND …`: weights with one
+    'convert': {
+        'clips': COMMANDS['convert'],
+        'us4': 'dataset_converters/us4.py',
+        'pocus': 'dataset_converters/pocus.py',
+        'lesions': 'dataset_converters/lesions_to_coco.py',
+    },
+    'import': {
+        'backbone': COMMANDS['import'],
+        'official': 'model_converters/import_official.py',
+        'imagenet': 'model_converters/import_imagenet.py',
+    },
 }
 OWN = {
     'configs': 'List the shipped configs; `uscl configs WORD` lists those that contain WORD, --path shows paths.',
@@ -192,12 +200,13 @@ def dispatch(argv: list[str]) -> int:
         return 2
     command, path = f'uscl {name}', tools[name]
     wants_help = bool({'-h', '--help'} & set(rest))
+    kinds = KINDS.get(name, {})
     # A folder of clips may have the name of a kind: it is only taken as a kind if another argument follows.
     is_folder = rest[:1] and Path(rest[0]).is_dir() and (rest[1:2] or ['-'])[0].startswith('-')
-    if name == 'convert' and rest[:1] and rest[0] in SOURCES and (wants_help or not is_folder):
-        command, path, rest = f'uscl convert {rest[0]}', TOOLS / SOURCES[rest[0]], rest[1:]
-    elif name == 'convert' and wants_help:
-        print(f'`uscl convert KIND SRC …` reads other layouts; KIND is one of {", ".join(SOURCES)}.\n')
+    if rest[:1] and rest[0] in kinds and (wants_help or not is_folder):
+        command, path, rest = f'uscl {name} {rest[0]}', TOOLS / kinds[rest[0]], rest[1:]
+    elif kinds and wants_help:
+        print(f'`uscl {name} KIND …` reads other layouts; KIND is one of {", ".join(kinds)}.\n')
     if name in HOST_TOOLS and (not rest or rest[0] in ('-h', '--help')):
         print(HOST_HELP.format(name, '' if name == 'train' else ' CHECKPOINT', describe(path)))
         return 0 if wants_help else 2

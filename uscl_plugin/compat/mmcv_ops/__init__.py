@@ -1,4 +1,4 @@
-"""Detectors without compiled mmcv: a replacement for ``mmcv._ext`` based on ``torchvision.ops``.
+"""Detectors without compiled mmcv: a replacement for ``mmcv._ext`` based on torchvision and PyTorch.
 
 Importing this package installs the replacement, unless ``mmcv._ext`` can be imported. There are three ways to do so::
 
@@ -6,8 +6,8 @@ Importing this package installs the replacement, unless ``mmcv._ext`` can be imp
     python tools/train.py CONFIG  # and tools/test.py, for such a config
     python -m uscl_plugin.compat.mmcv_ops SCRIPT ARGS…  # any other script
 
-It provides what MMDetection's FPN detectors and Mask R-CNN need: NMS and average RoIAlign. All other ops raise an error
-when called.
+It provides what the detectors in ``docs/mmdetection.md`` need, on any device: NMS, average RoIAlign, the sigmoid focal
+loss, deformable convolutions and multi-scale deformable attention. All other ops raise an error when called.
 """
 
 import importlib
@@ -17,7 +17,7 @@ import mmcv
 from mmengine.logging import print_log
 
 from ..quiet import without_false_alarms
-from . import ext
+from . import announcement, ext
 from .late_imports import repeat_failed_imports
 
 
@@ -30,13 +30,13 @@ def install() -> None:
     try:
         compiled = importlib.import_module('mmcv._ext')
     except ImportError as error:  # not built, or built for another torch
-        ext.reason = str(error)
+        announcement.reason = str(error)
         sys.modules['mmcv._ext'] = mmcv._ext = ext
         with without_false_alarms():
             repeat_failed_imports()
     else:
         if compiled is not ext:
-            print_log('NMS and RoIAlign come from the compiled mmcv.', logger='current')
+            print_log("mmcv's ops are the compiled ones.", logger='current')
 
 
 install()

@@ -1,21 +1,46 @@
-"""Replacement for mmcv's compiled module ``mmcv._ext``: NMS and average RoIAlign from torchvision.
+"""Replacement for mmcv's compiled module ``mmcv._ext``, based on torchvision and PyTorch.
 
-The functions have the names and arguments with which ``mmcv.ops`` calls the compiled ones, and this module is installed
-as ``sys.modules['mmcv._ext']``. Any other name is a function that raises, because ``mmcv.ops`` looks up all of its ops
-on import.
+The functions, here and in the modules beside this one, have the names and arguments with which ``mmcv.ops`` calls the
+compiled ones, and this module is installed as ``sys.modules['mmcv._ext']``. Any other name is a function that raises,
+because ``mmcv.ops`` looks up all of its ops on import.
 """
 
 from collections.abc import Callable
-from functools import cache
 
 import torch
 import torchvision
-from mmengine.logging import print_log
 from torch import Tensor
 
 from uscl.core.environment import installed_versions
 
-reason = ''  # why mmcv._ext could not be imported, for the log
+from .announcement import announce
+from .deformable_attention import ms_deform_attn_backward, ms_deform_attn_forward
+from .deformable_convolution import (
+    deform_conv_backward_input,
+    deform_conv_backward_parameters,
+    deform_conv_forward,
+    modulated_deform_conv_backward,
+    modulated_deform_conv_forward,
+)
+from .focal_loss import sigmoid_focal_loss_backward, sigmoid_focal_loss_forward
+from .numerics import at_least_float, reproducible
+
+__all__ = [
+    'deform_conv_backward_input',
+    'deform_conv_backward_parameters',
+    'deform_conv_forward',
+    'get_compiler_version',
+    'get_compiling_cuda_version',
+    'modulated_deform_conv_backward',
+    'modulated_deform_conv_forward',
+    'ms_deform_attn_backward',
+    'ms_deform_attn_forward',
+    'nms',
+    'roi_align_backward',
+    'roi_align_forward',
+    'sigmoid_focal_loss_backward',
+    'sigmoid_focal_loss_forward',
+]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
@@ -27,11 +52,11 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
         iou_threshold: A box is dropped if its IoU with a kept one is above this.
         offset: 1 counts pixels, so that a box is x2 - x1 + 1 wide; 0 measures lengths.
     """
-    _announce()
-    boxes = _at_least_float(boxes)
+    announce()
+    boxes = at_least_float(boxes)
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return torchvision.ops.nms(boxes, _at_least_float(scores), iou_threshold)
+    return torchvision.ops.nms(boxes, at_least_float(scores), iou_threshold)
 
 
 def roi_align_forward(
@@ -65,12 +90,12 @@ def roi_align_forward(
     Raises:
         NotImplementedError: ``pool_mode`` is 0, max pooling.
     """
-    _announce()
+    announce()
     _check_average('roi_align_forward', pool_mode)
     # Not torchvision.ops.roi_align, which runs a compiler if deterministic algorithms are enabled on a GPU.
     pooled = torch.ops.torchvision.roi_align(
-        _at_least_float(input),
-        rois.to(_at_least_float(input).dtype),
+        at_least_float(input),
+        rois.to(at_least_float(input).dtype),
         spatial_scale,
         aligned_height,
         aligned_width,
@@ -99,9 +124,7 @@ def roi_align_backward(
         NotImplementedError: ``pool_mode`` is 0, max pooling.
     """
     _check_average('roi_align_backward', pool_mode)
-    gradient = _at_least_float(grad_output)
-    if torch.are_deterministic_algorithms_enabled():
-        gradient = gradient.cpu()  # the GPU kernel adds in any order and refuses
+    gradient = reproducible(at_least_float(grad_output))
     rois = rois.to(gradient)
     grad_input.copy_(
         torch.ops.torchvision._roi_align_backward(
@@ -148,20 +171,7 @@ def _remedy(name: str) -> str:
     version = versions.get(package) or versions.get('mmcv-lite', '')
     first = 'pip uninstall mmcv-lite, ' if 'mmcv-lite' in versions else ''
     return (
-        f"mmcv's op {name} is not replaced by uscl_plugin.compat.mmcv_ops (only nms and average roi_align are): "
+        f"mmcv's op {name} is not replaced by uscl_plugin.compat.mmcv_ops: "
         f'install the compiled mmcv, with {first}pip install openmim, mim install {package}=={version}, or build it '
         f'from source.'
-    )
-
-
-def _at_least_float(tensor: Tensor) -> Tensor:
-    """Convert half and bfloat16 to float32, which every torchvision kernel accepts and sums accurately."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-@cache
-def _announce() -> None:
-    print_log(
-        f'NMS and RoIAlign come from torchvision (uscl_plugin.compat.mmcv_ops); compiled mmcv: {reason}.',
-        logger='current',
     )
