@@ -260,3 +260,24 @@ class TestSheet:
     def test_nothing_to_show(self):
         with pytest.raises(ValueError, match='frames'):
             heat_sheet([])
+
+
+def test_a_backbone_that_pools_is_mapped_on_its_last_map(write, image):
+    """ConvNeXt's norm follows its pooling."""
+    torch.manual_seed(0)
+    backbone = dict(type='ConvNeXt', arch='atto', layer_scale_init_value=1.0)
+    changes = dict(backbone=backbone, neck=None, head=dict(type='LinearClsHead', num_classes=3, in_channels=320))
+    network = build_network(config(**changes).model.to_dict(), 'a.pth', 'mmpretrain')
+    classifier = load_classifier(write(state=network.state_dict(), **changes))
+    pixels = classifier.resize([image])[0]
+    found = map_frame(classifier, pixels, 1)
+    maps = []
+    classifier.model.backbone.stages[3].register_forward_hook(
+        lambda module, args, out: (out.retain_grad(), maps.append(out))
+    )
+    inputs = classifier.inputs(pixels[None]).requires_grad_()
+    classifier.model.head(classifier.model.backbone(inputs))[0, 1].backward()
+    weights = maps[0].grad.mean((2, 3), keepdim=True)
+    expected = (weights * maps[0]).sum(1).relu()[0].detach()
+    expected = F.interpolate(expected[None, None], size=(SIZE, SIZE), mode='bilinear')[0, 0]
+    assert np.corrcoef(found.heat.ravel(), expected.numpy().ravel())[0, 1] > 0.98

@@ -263,3 +263,29 @@ def test_a_gpu_makes_the_same_views(channels):
     slow = make_views(batch['inputs'], batch['view_params'])
     for view, expected in zip(make_views(batch['inputs'], batch['view_params'], 'cuda'), slow, strict=True):
         assert (view.cpu() - expected).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize('to_rgb', [True, False])
+@pytest.mark.parametrize('made_by', ['device', 'pipeline'])
+def test_one_channel_is_the_grey_level(to_rgb, made_by):
+    """The luma of mmcv, of the same views."""
+    img = picture((16, 16), 3)
+    settings = dict(mean=[100.0], std=[50.0], to_rgb=to_rgb)
+    if made_by == 'device':
+        np.random.seed(0)
+        data = collate_frames([PackFrames()(DrawViews(16)(dict(imgs=[img] * 3, gt_label=0)))])
+    else:
+        data = dict(inputs=[tensor(img), tensor(img)], data_samples=[])
+    three = SPGDataPreprocessor(**settings | dict(mean=[100.0] * 3, std=[50.0] * 3))(data)['inputs']
+    one = SPGDataPreprocessor(channels=1, **settings)(data)['inputs']
+    for colour, grey in zip(three, one, strict=True):
+        bgr = (colour.flip(1) if to_rgb else colour)[0].permute(1, 2, 0).numpy() * 50 + 100
+        expected = (mmcv.bgr2gray(bgr) - 100) / 50
+        assert grey.shape == (1, 1, 16, 16)
+        np.testing.assert_allclose(grey[0, 0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize('wrong', [dict(channels=2), dict(channels=1, mean=[1.0, 2.0, 3.0], std=[1.0] * 3)])
+def test_other_channels_are_refused(wrong):
+    with pytest.raises(ValueError, match='channels'):
+        SPGDataPreprocessor(**dict(mean=[1.0], std=[1.0]) | wrong)

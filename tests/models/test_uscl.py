@@ -109,3 +109,33 @@ def test_other_numbers_of_views_are_refused(model, views):
         model.loss([torch.randn(2, 3, 32, 32)] * views, [DataSample(), DataSample()])
     with pytest.raises(ValueError, match=r'\(2, 3, 32, 32\)'):
         model.loss(torch.randn(2, 3, 32, 32), [DataSample(), DataSample()])
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'named'),
+    [
+        (dict(type='MobileNetV3', arch='small'), 'model.neck.in_channels=576, model.head.in_channels=576'),
+        (
+            dict(type='ConvNeXt', arch='atto'),
+            'model.neck.in_channels=320, model.head.in_channels=320, model.neck.with_avg_pool=False',
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_the_backbone_are_named(model, backbone, named):
+    config = dict(
+        type='USCL',
+        data_preprocessor=dict(mean=[127.5] * 3, std=[63.75] * 3),
+        backbone=backbone,
+        neck=dict(type='MoCoV2Neck', in_channels=512, hid_channels=512, out_channels=256),
+        head=dict(type='USCLHead', num_classes=2, in_channels=512, loss_contrastive=dict(type='LightlyNTXentLoss')),
+    )
+    other = MODELS.build(config)
+    data = other.data_preprocessor(batch())
+    with pytest.raises(ValueError, match=named):
+        other(**data, mode='loss')
+    for setting in named.split(', '):
+        _, part, key = setting.partition('=')[0].split('.')
+        config[part][key] = {'False': False}.get(setting.partition('=')[2], config[part].get(key))
+        if key == 'in_channels':
+            config[part][key] = int(setting.partition('=')[2])
+    assert MODELS.build(config)(**data, mode='loss')['loss_contrastive'].isfinite()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from uscl_plugin.evaluation.backbones import load_backbone
+from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.pretraining import run_config
 from uscl_plugin.pretraining.pretraining_data import PretrainingData
 from uscl_plugin.pretraining.run_config import make_run_config, probe_interval
@@ -90,3 +90,42 @@ def test_config_options_are_applied_last(tiny, data):
     assert (cfg.optim_wrapper.optimizer.lr, cfg.train_cfg.max_epochs) == (0.5, 3)
     with pytest.raises(ValueError, match='lr'):
         make_run_config(tiny(cfg_options=['lr']), data)
+
+
+@pytest.mark.parametrize(
+    ('name', 'channels', 'pools'),
+    [
+        ('mobilenet_v3_small', 576, True),
+        ('convnext_atto', 320, False),
+        ('vit_tiny', 192, True),
+        ('timm:tf_efficientnet_lite0', 1280, True),
+    ],
+)
+@pytest.mark.parametrize('method', ['uscl', 'supervised'])
+def test_any_backbone_fits_and_takes_a_step(tiny, data, name, channels, pools, method):
+    from mmpretrain.registry import MODELS
+
+    cfg = make_run_config(tiny(backbone=name, method=method), data).cfg
+    if method == 'uscl':
+        assert (cfg.model.neck.in_channels, cfg.model.neck.with_avg_pool) == (channels, pools)
+    assert cfg.model.head.in_channels == channels
+    model = MODELS.build(cfg.model)
+    images = torch.zeros(2, 3, 64, 64)
+    assert model.extract_feat(images)[-1].shape[1] == channels
+
+
+def test_a_backbone_of_grey_images(tiny, data, tmp_path):
+    from mmpretrain.registry import MODELS
+
+    (tmp_path / 'grey.py').write_text("model = dict(backbone=dict(type='ResNet', depth=18, in_channels=1))\n")
+    cfg = make_run_config(tiny(backbone=str(tmp_path / 'grey.py')), data).cfg
+    assert (cfg.model.data_preprocessor.type, cfg.model.data_preprocessor.channels) == ('SPGDataPreprocessor', 1)
+    model = MODELS.build(cfg.model)
+    views = model.data_preprocessor(dict(inputs=[torch.rand(2, 3, 64, 64)] * 2, data_samples=[]))['inputs']
+    assert model.extract_feat(views[0])[-1].shape[:2] == (2, 512)
+
+
+def test_given_weights_of_another_network_are_refused(tiny, data, tmp_path):
+    write_backbone(tmp_path / 'given.pth', load_backbone('random34'))
+    with pytest.raises(ValueError, match=r'given\.pth is a resnet34.*--backbone resnet34'):
+        make_run_config(tiny(init=str(tmp_path / 'given.pth')), data)
