@@ -25,9 +25,10 @@ _OF_THE_FOLDER = ('settings', 'folds')
 class StoredVideoDataset(BaseDataset):
     """A data folder as an MMPretrain dataset; selection, labels, seeding and reading are from :mod:`uscl.data`.
 
-    The global generators are seeded from (run seed, epoch, item) around the pipeline of each item and restored
-    afterwards, so neither the number of workers nor resuming a run changes any draw; ``SampleSeedHook`` sets run seed
-    and epoch. Frames are read from the folder's store, which all workers map into memory.
+    The global generators are seeded from (run seed, epoch, item, occurrence) around the pipeline of each item and
+    restored afterwards, so neither the number of workers nor resuming a run changes any draw; ``SampleSeedHook`` sets
+    run seed and epoch, and how often the item has already come in the epoch. Frames are read from the folder's store,
+    which all workers map into memory.
 
     The bytes of a video are verified against their checksum when it is first read, by the process that reads it, once
     for all processes. Starting therefore costs nothing, and corrupted data are never trained on.
@@ -113,6 +114,10 @@ class StoredVideoDataset(BaseDataset):
     def set_epoch(self, epoch: int, run_seed: int | None = None) -> None:
         """Set the epoch for the following draws, in this process and its workers."""
         self._seeder.set(self.seed if run_seed is None else run_seed, epoch)
+
+    def set_occurrence(self, occurrence: int) -> None:
+        """Set how often the next item has already come in this epoch, in this process only."""
+        self._seeder.occurrence = occurrence
 
     def load_videos(self) -> list[dict]:
         """Apply split, filter, both fractions, the choice of labels and the frame range.
