@@ -9,7 +9,7 @@ import torch
 from mmpretrain.datasets import BaseDataset
 
 from uscl.core.sample_seed import SampleSeeder
-from uscl.data.annotations import read_annotations
+from uscl.data.annotations import frame_rate, read_annotations
 from uscl.data.folder_digest import data_digest
 from uscl.data.frame_range import frames_in_range
 from uscl.data.frame_store import StoredVideo, bytes_damage, find_stored
@@ -123,9 +123,9 @@ class StoredVideoDataset(BaseDataset):
         """Apply split, filter, both fractions, the choice of labels and the frame range.
 
         Returns:
-            Dicts with ``video_id``, ``patient_id`` (None if unknown), ``gt_label`` (-1 if none), ``first`` (index of
-            the first frame), ``num_frames``, ``places`` (of the frames in the store), ``bytes`` (of the whole video:
-            shard, offset, length, checksum) and ``number`` (of the video).
+            Dicts with ``video_id``, ``patient_id`` (None if unknown), ``gt_label`` (-1 if none), ``fps`` (None if
+            unknown), ``first`` (index of the first frame), ``num_frames``, ``places`` (of the frames in the store),
+            ``bytes`` (of the whole video: shard, offset, length, checksum) and ``number`` (of the video).
         """
         annotations = read_annotations(self.ann_file)
         entries = self._with_labels(self.select(annotations['data_list']))
@@ -166,6 +166,7 @@ class StoredVideoDataset(BaseDataset):
             'video_id': entry['video_id'],
             'patient_id': entry['patient_id'],
             'gt_label': -1 if label is None else to_index[label],
+            'fps': frame_rate(entry),
             'first': part.start,
             'num_frames': len(part),
             'places': stored.places(part.start, len(part)),
