@@ -40,7 +40,10 @@ def number_occurrences(orders: Sequence[Sequence[int]], keys: Sequence[Hashable]
 
 
 def seeded_datasets(dataset: Any) -> Iterator[Any]:
-    """The datasets inside wrappers (``dataset``, ``datasets``) that seed their samples, those with ``set_epoch``."""
+    """The datasets inside wrappers (``dataset``, ``datasets``) that seed their samples.
+
+    Those with ``set_epoch(epoch, run_seed)``; they also have ``set_occurrence(occurrence)`` and ``sample_key(info)``.
+    """
     if hasattr(dataset, 'set_epoch'):
         yield dataset
     else:
