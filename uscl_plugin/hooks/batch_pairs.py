@@ -11,14 +11,17 @@ class BatchPairs:
     """Where a model's projections of both views come from.
 
     Attributes:
-        module: Gives them, in one call or one after the other.
+        module: Gives them.
+        calls: Number of calls with the two views: 1, or 2 for one view after the other. Earlier calls in a step are of
+            no interest.
+        order: 'interleaved' is view 1 and 2 of item 1, of item 2, …; 'halves' is all views 1 first.
         negatives: Whether the views of other items in the batch are negatives.
-        interleaved: Whether their order is view 1 and 2 of item 1, of item 2, …, instead of all views 1 first.
     """
 
     module: nn.Module
+    calls: int
+    order: str
     negatives: bool
-    interleaved: bool
 
 
 def pairs_of(model: Any) -> BatchPairs:
@@ -31,8 +34,9 @@ def pairs_of(model: Any) -> BatchPairs:
 
     from uscl_plugin.models.uscl import USCL
 
-    contrastive = (USCL, selfsup.SimCLR, selfsup.MoCo, selfsup.MoCoV3)
-    known = (*contrastive, selfsup.BYOL, selfsup.SimSiam, selfsup.BarlowTwins)
+    in_one_call = (USCL, selfsup.SimCLR, selfsup.MoCo)  # MoCo: of view 1 alone
+    without_negatives = (selfsup.BYOL, selfsup.SimSiam, selfsup.BarlowTwins)
+    known = (*in_one_call, selfsup.MoCoV3, *without_negatives)
     if not isinstance(model, known) or model.neck is None:
         names = ', '.join(kind.__name__ for kind in known)
         raise ValueError(
@@ -40,4 +44,9 @@ def pairs_of(model: Any) -> BatchPairs:
         )
     # Barlow Twins compares what its head has standardised; the neck's own output may have any mean.
     module = model.head.bn if isinstance(model, selfsup.BarlowTwins) else model.neck
-    return BatchPairs(module, isinstance(model, contrastive), isinstance(model, selfsup.SimCLR))
+    return BatchPairs(
+        module,
+        calls=1 if isinstance(model, in_one_call) else 2,
+        order='interleaved' if isinstance(model, selfsup.SimCLR) else 'halves',
+        negatives=not isinstance(model, without_negatives),
+    )

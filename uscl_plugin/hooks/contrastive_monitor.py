@@ -1,6 +1,6 @@
 """Monitor the pairs of contrastive pretraining, step by step."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,8 +81,8 @@ class ContrastiveMonitorHook(Hook):
         self._collapse = CollapseWatch(**(collapse or {}))
         self._handles: list[RemovableHandle] = []
         self._is_watching = False
-        self._features: list[Tensor] = []
-        self._projections: list[Tensor] = []
+        self._features: deque[Tensor] = deque()
+        self._projections: deque[Tensor] = deque()
         self._has_warned = False
         self._queue: _Queue | None = None
 
@@ -92,6 +92,7 @@ class ContrastiveMonitorHook(Hook):
             return
         model = bare_model(runner)
         self._pairs = pairs_of(model)
+        self._features, self._projections = deque(maxlen=self._pairs.calls), deque(maxlen=self._pairs.calls)
         if hasattr(model, 'queue'):
             self._queue = _Queue(runner, model)
         self._handles = [
@@ -111,7 +112,8 @@ class ContrastiveMonitorHook(Hook):
         """Measure the pairs of the step and pass the values to the logger."""
         videos = video_ids(data_batch)
         if self._features and self._projections:
-            values, conflict = self._measure(torch.cat(self._features), torch.cat(self._projections), videos)
+            features, projections = torch.cat(tuple(self._features)), torch.cat(tuple(self._projections))
+            values, conflict = self._measure(features, projections, videos)
             names, tensors = list(values), torch.stack(list(values.values()))
             found = dict(zip(names, tensors.tolist(), strict=True))  # one copy from the GPU, not one per value
             if conflict is not None:
@@ -124,7 +126,9 @@ class ContrastiveMonitorHook(Hook):
             self._report_collapse(runner, self._collapse.update(found, runner.iter + 1))
         if self._queue is not None:
             self._queue.after_step(videos)
-        self._is_watching, self._features, self._projections = False, [], []
+        self._is_watching = False
+        self._features.clear()
+        self._projections.clear()
 
     def after_train(self, runner: Runner) -> None:
         """Remove the hooks from the model."""
@@ -150,7 +154,8 @@ class ContrastiveMonitorHook(Hook):
             values['negative_similarity'] = self._queue.direction @ mean_direction(projections)
             conflict = None if videos is None else queue_conflict(videos, self._queue.videos)
         else:
-            first, second = (projections[0::2], projections[1::2]) if self._pairs.interleaved else projections.chunk(2)
+            is_interleaved = self._pairs.order == 'interleaved'
+            first, second = (projections[0::2], projections[1::2]) if is_interleaved else projections.chunk(2)
             values['positive_similarity'] = paired_similarity(first, second)
             if len(first) > 1:  # otherwise all negatives are on other ranks
                 values['negative_similarity'] = batch_negative_similarity(first, second)
