@@ -138,7 +138,7 @@ def _make_clusters(folder: Path, videos: dict[str, tuple], size: int = 48, split
             np.clip(rng.normal(10 * (k + 1), 3, (size, size + 8)), 0, 255).astype(np.uint8) for k in range(num_frames)
         ]
         patient_id = patient[0] if patient else None
-        made.append(dict(video_id=video_id, patient_id=patient_id, label=label, split=split, frames=frames))
+        made.append(dict(video_id=video_id, patient_id=patient_id, label=label, split=split, fps=3.0, frames=frames))
     return write_data_folder(folder, made)
 
 

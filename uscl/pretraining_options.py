@@ -5,7 +5,10 @@ from typing import Annotated
 
 from .core.options import Arg
 
-METHODS = ('uscl', 'simclr', 'mocov2', 'supervised', 'te', 'pi', 'fixmatch', 'vanilla', 'one-pair', 'mixed-pair', 'spg')
+METHODS = (
+    *('uscl', 'simclr', 'mocov2', 'supervised', 'te', 'pi', 'fixmatch', 'vanilla', 'one-pair', 'mixed-pair', 'spg'),
+    *('byol', 'simsiam', 'barlowtwins', 'mocov3', 'ivpp', 'ucl', 'hico', 'meta-uscl'),
+)
 BACKBONES = (
     *('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152', 'resnext50', 'seresnet50', 'regnetx_400mf'),
     *('mobilenet_v3_small', 'convnext_atto', 'convnext_tiny', 'swin_tiny', 'vit_tiny', 'shufflenet_v2'),

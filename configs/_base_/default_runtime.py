@@ -11,7 +11,7 @@ default_hooks = dict(
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     # Hooks of this package; settings are changed by hook name: --cfg-options default_hooks.held_out.data_root=DIR
-    sample_seed=dict(type='SampleSeedHook'),  # draws depend only on (seed, epoch, video)
+    sample_seed=dict(type='SampleSeedHook'),  # draws depend only on (seed, epoch, video, occurrence)
     # Checkpoints are plain tensors; files that contain code are not loaded, damaged ones are not resumed from:
     plain_checkpoint=dict(type='PlainCheckpointHook'),
     # Set data_root (and split) to report contrastive loss and cohesion on held-out videos:

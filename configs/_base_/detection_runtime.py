@@ -7,7 +7,7 @@ custom_imports = dict(
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=10),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, backend_args=dict(backend='atomic')),
-    sample_seed=dict(type='SampleSeedHook'),  # draws depend only on (seed, epoch, image)
+    sample_seed=dict(type='SampleSeedHook'),  # draws depend only on (seed, epoch, image, occurrence)
     plain_checkpoint=dict(type='PlainCheckpointHook'),  # checkpoints load without pickle
     # All tensors of the backbone must be loaded, and mean, std and channel order must agree:
     backbone_check=dict(type='BackboneCheckHook'),

@@ -15,7 +15,7 @@ default_hooks = dict(
         backend_args=dict(backend='atomic'),  # complete files only, even if the run is killed
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    sample_seed=dict(type='SampleSeedHook'),  # draws depend only on (seed, epoch, frame)
+    sample_seed=dict(type='SampleSeedHook'),  # draws depend only on (seed, epoch, frame, occurrence)
     plain_checkpoint=dict(type='PlainCheckpointHook'),  # checkpoints load without pickle
     # All tensors of the backbone must be loaded, and mean, std and channel order must agree:
     backbone_check=dict(type='BackboneCheckHook'),

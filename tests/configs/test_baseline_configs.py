@@ -24,6 +24,11 @@ LOSSES = {
     'fixmatch': {'loss_cls', 'loss_unlabelled', 'mask_share'},
     'simclr': {'loss_contrastive', 'loss_cls'},
     'mocov2': {'loss'},
+    'byol': {'loss'},
+    'simsiam': {'loss'},
+    'barlowtwins': {'loss'},
+    'mocov3': {'loss'},
+    'ivpp': {'loss_contrastive', 'pair_weight'},
 }
 
 
@@ -45,7 +50,8 @@ def test_data_budget_backbone_and_optimiser_are_those_of_uscl(name):
     ours, theirs = USCL.train_dataloader.dataset, cfg.train_dataloader.dataset
     same = set(ours) - {'pipeline', 'samples_per_video', 'keep_unlabelled'}
     assert {key: theirs[key] for key in same} == {key: ours[key] for key in same}
-    assert cfg.optim_wrapper == USCL.optim_wrapper
+    assert cfg.optim_wrapper.optimizer == USCL.optim_wrapper.optimizer
+    assert set(cfg.optim_wrapper) - set(USCL.optim_wrapper) <= ({'paramwise_cfg'} if 'simsiam' in name else set())
     assert cfg.model.backbone == USCL.model.backbone
     assert cfg.model.data_preprocessor.mean == USCL.model.data_preprocessor.mean
     assert cfg.model.data_preprocessor.std == USCL.model.data_preprocessor.std

@@ -127,6 +127,13 @@ def test_whatever_the_workers(workers, clusters, tmp_path):
     compare(cfg, tmp_path, workers)
 
 
+def test_a_video_that_repeats(clusters, tmp_path):
+    cfg = Config.fromfile(ROOT / 'uscl/uscl_resnet18_1xb32-300e_us4-224px.py')
+    small_pretraining(cfg, str(clusters))
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset)
+    compare(cfg, tmp_path, workers=(0, 2, 1))
+
+
 def test_ema_weights_and_what_a_model_draws(clusters, tmp_path):
     """Dropout stands for whatever draws outside of the samples."""
     cfg = Config.fromfile(ROOT / 'uscl/uscl_resnet18_demo.py')

@@ -6,6 +6,7 @@ from uscl.data.annotations import (
     DATASET_TYPE,
     FORMAT_VERSION,
     check_annotations,
+    frame_rate,
     read_annotations,
     write_annotations,
 )
@@ -98,3 +99,11 @@ def test_thousands_of_classes_are_gone_through_once():
     }
     check_annotations(content, 'annotations.json')
     assert len(passes) < 5
+
+
+@pytest.mark.parametrize(
+    ('fps', 'times', 'rate'),
+    [(3.0, None, 3.0), (3.0, [0, 1], 3.0), (None, [2.0, 2.5, 4.0], 1.0), (None, None, None), (None, [1.0], None)],
+)
+def test_rate_of_a_video(fps, times, rate):
+    assert frame_rate(dict(ENTRY, fps=fps, times=times)) == rate

@@ -22,13 +22,14 @@ OPTIONS = {
         TRANSFORMS,
         (
             *('SampleVideoFrames', 'LoadVideoFrames', 'MixFrames', 'AntialiasedRandomResizedCrop', 'AntialiasedResize'),
-            *('DrawViews', 'PackViews', 'PackFrames', 'LoadFrame'),
+            *('DrawViews', 'PackViews', 'PackFrames', 'LoadFrame', 'SampleNearbyPair'),
         ),
     ),
     'Models': (
         MODELS,
         (
             'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor', 'PiModel', 'TemporalEnsembling', 'FixMatch',
+            'WeightedPairHead', 'WeightedNTXentLoss',
         ),
     ),
     'Hooks': (

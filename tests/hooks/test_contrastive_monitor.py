@@ -1,4 +1,4 @@
-"""Tiny runs of USCL, SimCLR and MoCo: what is logged is what the loss saw, and watching changes nothing."""
+"""Tiny runs of every method with pairs: what is logged is what the loss saw, and watching changes nothing."""
 
 import json
 import math
@@ -18,10 +18,23 @@ from uscl_plugin.hooks import ContrastiveMonitorHook
 from uscl_plugin.hooks.contrastive_monitor import NAMES, CollapseError
 
 QUEUE = 16
+NO_NEGATIVES = ('BYOL', 'SimSiam', 'BarlowTwins')
 
 
 def head_of_logits():
     return dict(type='ContrastiveHead', loss=dict(type='CrossEntropyLoss'), temperature=0.2)
+
+
+def head_of(method):
+    predictor = dict(type='NonLinearNeck', in_channels=32, hid_channels=16, out_channels=32, with_avg_pool=False)
+    predictor |= dict(norm_cfg=dict(type='BN1d'), with_last_bn=False)
+    if method == 'BarlowTwins':
+        return dict(type='LatentCrossCorrelationHead', in_channels=32, loss=dict(type='CrossCorrelationLoss'))
+    if method == 'MoCoV3':
+        return dict(type='MoCoV3Head', predictor=predictor, loss=dict(type='CrossEntropyLoss', loss_weight=2.0))
+    if method in NO_NEGATIVES:
+        return dict(type='LatentPredictHead', predictor=predictor, loss=dict(type='CosineSimilarityLoss'))
+    return head_of_logits()
 
 
 def monitored(cfg, method='USCL', samples=1, **settings):
@@ -30,7 +43,7 @@ def monitored(cfg, method='USCL', samples=1, **settings):
     cfg.train_dataloader.dataset.samples_per_video = samples
     if method != 'USCL':
         parts = {key: cfg.model[key] for key in ('backbone', 'neck', 'data_preprocessor')}
-        cfg.model = dict(type=method, **parts, head=head_of_logits())
+        cfg.model = dict(type=method, **parts, head=head_of(method))
         cfg.train_dataloader.update(batch_sampler=None, drop_last=True)
     if method == 'MoCo':
         cfg.model.update(queue_len=QUEUE, feat_dim=32)
@@ -50,7 +63,7 @@ class Reference(Hook):
         learn = model.head.loss
 
         def loss(*args):
-            self.given = [arg.detach().clone() for arg in args[:2]]
+            self.given.append([arg.detach().clone() for arg in args[:2]])
             return learn(*args)
 
         model.head.loss = loss
@@ -58,24 +71,32 @@ class Reference(Hook):
 
     def keep_training_features(self, module, inputs, outputs):
         if torch.is_grad_enabled():
-            self.features = outputs[-1].detach().mean((2, 3)).tolist()
+            self.features += outputs[-1].detach().mean((2, 3)).tolist()
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.given, self.features = [], []
         self.evaluate(runner.model)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         videos = [sample.get('video_id') for sample in data_batch['data_samples']]
         kind = type(runner.model).__name__
         if kind == 'USCL':
-            step = pairs_of_views(self.given[1].tolist())
-        else:  # the head is given the cosines of positive and negative pairs
-            step = {name: part.mean().item() for name, part in zip(NAMES, self.given, strict=False)}
+            step = pairs_of_views(self.given[0][1].tolist())
+        elif kind in ('SimCLR', 'MoCo'):  # the head is given the cosines of positive and negative pairs
+            step = {name: part.mean().item() for name, part in zip(NAMES, self.given[0], strict=False)}
+        elif kind == 'BarlowTwins':  # both views, which it standardises
+            views = [(z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt() for z in self.given[0]]
+            step = pairs_of_views(torch.cat(views).tolist())
+        else:  # one view and the target of the other, then the reverse
+            step = pairs_of_views(torch.cat([view for view, _ in self.given]).tolist())
         if kind == 'MoCo':
             same = [video == other for video in videos for other in self.queue]
             self.queue = [*self.queue, *videos][-QUEUE:]
         else:
             same = [videos[i] == videos[j] for i in range(len(videos)) for j in range(len(videos)) if i != j]
-        step |= {'spread': spread_of(self.features), 'similarity_conflict': sum(same) / len(same)}
+        step |= {'spread': spread_of(self.features)}
+        if kind not in NO_NEGATIVES:
+            step['similarity_conflict'] = sum(same) / len(same)
         self.steps.append(step)
         self.evaluate(runner.model)
 
@@ -120,17 +141,40 @@ def run(cfg):
     return runner, reference.steps, [line for line in lines if 'loss' in line]
 
 
-@pytest.mark.parametrize('method, samples, steps', [('USCL', 1, 2), ('USCL', 2, 4), ('SimCLR', 2, 3), ('MoCo', 2, 3)])
+@pytest.mark.parametrize(
+    'method, samples, steps',
+    [
+        *[('USCL', 1, 2), ('USCL', 2, 4), ('SimCLR', 2, 3), ('MoCo', 2, 3), ('MoCoV3', 2, 3)],
+        *[('BYOL', 2, 3), ('SimSiam', 2, 3), ('BarlowTwins', 2, 3)],
+    ],
+)
 def test_scalars_are_those_of_the_pairs_of_the_step(run_config, method, samples, steps):
     runner, reference, lines = run(monitored(run_config(2), method, samples))
     assert len(lines) == len(reference) == 2 * steps
     for line, expected in zip(lines, reference, strict=True):
-        for name in NAMES:
-            assert line[name] == pytest.approx(expected[name], abs=2e-6), name
-        assert line['similarity_conflict'] == expected['similarity_conflict']
-    conflicts = [line['similarity_conflict'] for line in lines]
-    assert set(conflicts) == {0.0} if samples == 1 else max(conflicts) > 0
-    assert len(runner.model.backbone._forward_hooks) == 1 and not runner.model.neck._forward_hooks  # the test's own
+        assert set(NAMES) & set(line) == set(expected)
+        for name, value in expected.items():
+            assert line[name] == pytest.approx(value, abs=2e-6), name
+    conflicts = [line['similarity_conflict'] for line in lines if method not in NO_NEGATIVES]
+    assert set(conflicts) <= {0.0} if samples == 1 or method in NO_NEGATIVES else max(conflicts) > 0
+    modules = [runner.model.neck, *runner.model.head.children()]
+    assert len(runner.model.backbone._forward_hooks) == 1 and not any(m._forward_hooks for m in modules)  # the test's
+
+
+@pytest.mark.parametrize(
+    ('method', 'repeats', 'expected'),
+    [('USCL', 2, 1), ('USCL', 1, 0), ('SimCLR', 2, 1), ('MoCoV3', 2, 1), ('MoCo', 2, 0), ('BYOL', 2, 0)],
+)
+def test_negatives_of_one_video_are_warned_about_once(run_config, monkeypatch, method, repeats, expected):
+    cfg = monitored(run_config(1), method)
+    dataset = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=repeats, dataset=dataset)
+    runner, said = Runner.from_cfg(cfg), []
+    monkeypatch.setattr(runner.logger, 'warning', said.append)
+    runner.train()
+    said = [text for text in said if 'negatives of each other' in text]
+    assert len(said) == expected
+    assert all(re.match(r"video '[abn]\w*/\w+' is [234] times .* samples_per_video=1", text) for text in said)
 
 
 def test_watching_changes_neither_weights_nor_held_out_reports(run_config, tmp_path, make_clusters):
@@ -167,15 +211,12 @@ def test_the_interval_and_samples_without_video(run_config):
         assert lines[2][name] == lines[3][name] == pytest.approx(reference[2][name], abs=2e-6)
 
 
-@pytest.mark.parametrize('kind', ['ImageClassifier', 'BYOL', 'USCL without a neck'])
+@pytest.mark.parametrize('kind', ['ImageClassifier', 'USCL without a neck'])
 def test_models_with_other_pairs_are_refused(run_config, kind):
     cfg = run_config(1).model
     if kind == 'ImageClassifier':
         head = dict(type='LinearClsHead', num_classes=2, in_channels=128)
         cfg = dict(type=kind, backbone=cfg.backbone, neck=dict(type='GlobalAveragePooling'), head=head)
-    elif kind == 'BYOL':
-        predictor = dict(type='LatentPredictHead', loss=dict(type='CosineSimilarityLoss'), predictor=cfg.neck)
-        cfg = dict(type=kind, backbone=cfg.backbone, neck=cfg.neck, head=predictor)
     model = MODELS.build(cfg)
     if kind.endswith('neck'):
         model.neck = None

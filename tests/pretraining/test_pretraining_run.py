@@ -161,7 +161,7 @@ def test_a_run_on_other_data_is_left_alone(tiny, patients, finished):
     assert str(out) in str(error.value)
 
 
-@pytest.mark.parametrize('method', ['simclr', 'supervised'])
+@pytest.mark.parametrize('method', ['simclr', 'supervised', 'byol', 'ivpp'])
 def test_other_methods_are_pretrained_and_monitored_as_well(tiny, method, capsys):
     options = tiny(method=method, epochs=1)
     assert pretrain(options, '') == 0

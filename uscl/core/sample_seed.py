@@ -1,4 +1,4 @@
-"""Random draws for a sample that depend only on (run seed, epoch, video)."""
+"""Random draws for a sample that depend only on (run seed, epoch, video, occurrence)."""
 
 import random
 import warnings
@@ -39,11 +39,16 @@ class SampleSeeder:
 
     Args:
         seed: Run seed to use until :meth:`set` is called.
+
+    Attributes:
+        occurrence: How often the next sample has already come in this epoch, at least 0; of this process alone. Each
+            time has other draws.
     """
 
     def __init__(self, seed: int = 0) -> None:
         import torch  # here, because reading a data folder does not need torch
 
+        self.occurrence = 0
         # run seed, epoch, whether the epoch was ever set, samples drawn before that
         self._state = torch.tensor([seed, 0, 0, 0], dtype=torch.int64).share_memory_()
 
@@ -67,7 +72,7 @@ class SampleSeeder:
                 warnings.warn(_NEVER_SET, stacklevel=2)
         import torch
 
-        seed = sample_seed(run_seed, epoch, key)
+        seed = sample_seed(run_seed, epoch, f'{key}@{self.occurrence}' if self.occurrence else key)
         python_state, numpy_state = random.getstate(), np.random.get_state()
         with torch.random.fork_rng(devices=[]):
             random.seed(seed)

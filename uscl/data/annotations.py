@@ -26,7 +26,7 @@ Unknown values are null. If it is unknown which frames share a video or patient,
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,13 @@ def read_annotations(path: str | Path) -> dict:
     check_annotations(annotations, path)
     annotations['data_list'] = [dict.fromkeys((*_TEXTS, *_FACTS)) | entry for entry in annotations['data_list']]
     return annotations
+
+
+def frame_rate(entry: Mapping[str, Any]) -> float | None:
+    """Stored frames per second of a video: its ``fps``, otherwise the mean rate of its ``times``; None if unknown."""
+    times = entry['times'] or [0.0]
+    span = times[-1] - times[0]
+    return entry['fps'] or ((len(times) - 1) / span if span > 0 else None)
 
 
 def check_annotations(annotations: Any, path: str | Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
@@ -78,6 +79,8 @@ def seconds_per_step(cfg: Config) -> float:
     if hasattr(model, 'start_training'):
         model.start_training(len(loader.dataset), 1)
     model.train()
+    # Without a runner nobody else says how long the run is, and averages of a network (BYOL, MoCo v3) need to know.
+    MessageHub.get_current_instance().update_info('max_iters', _STEPS + 1)
     optimiser = OptimWrapper(torch.optim.Adam(model.parameters(), lr=cfg.optim_wrapper.optimizer.lr))
     count, began = 0, 0.0
     while count <= _STEPS:

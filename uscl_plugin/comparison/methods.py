@@ -23,6 +23,11 @@ BUILT_IN: dict[str, tuple[str, dict[str, Any]]] = {
     'fixmatch': ('baselines/fixmatch_resnet18_1xb32-300e_us4-224px.py', {}),
     'mocov2': ('baselines/mocov2_resnet18_1xb32-30e_us4-224px.py', {}),
     'simclr': ('baselines/simclr_resnet18_1xb32-30e_us4-224px.py', {}),
+    'byol': ('baselines/byol_resnet18_1xb32-300e_us4-224px.py', {}),
+    'simsiam': ('baselines/simsiam_resnet18_1xb32-300e_us4-224px.py', {}),
+    'barlowtwins': ('baselines/barlowtwins_resnet18_1xb32-300e_us4-224px.py', {}),
+    'mocov3': ('baselines/mocov3_resnet18_1xb32-300e_us4-224px.py', {}),
+    'ivpp': ('baselines/ivpp_resnet18_1xb32-300e_us4-224px.py', {}),
     'uscl': (_USCL, {}),
     # The ablation in the paper (Tab. 2), from contrastive learning on frames to USCL:
     'vanilla': (_USCL, _SEVERAL_PAIRS | _ONE_FRAME | _NO_LABELS),  # the same as simclr

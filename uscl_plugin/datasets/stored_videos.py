@@ -9,7 +9,7 @@ import torch
 from mmpretrain.datasets import BaseDataset
 
 from uscl.core.sample_seed import SampleSeeder
-from uscl.data.annotations import read_annotations
+from uscl.data.annotations import frame_rate, read_annotations
 from uscl.data.folder_digest import data_digest
 from uscl.data.frame_range import frames_in_range
 from uscl.data.frame_store import StoredVideo, bytes_damage, find_stored
@@ -25,9 +25,10 @@ _OF_THE_FOLDER = ('settings', 'folds')
 class StoredVideoDataset(BaseDataset):
     """A data folder as an MMPretrain dataset; selection, labels, seeding and reading are from :mod:`uscl.data`.
 
-    The global generators are seeded from (run seed, epoch, item) around the pipeline of each item and restored
-    afterwards, so neither the number of workers nor resuming a run changes any draw; ``SampleSeedHook`` sets run seed
-    and epoch. Frames are read from the folder's store, which all workers map into memory.
+    The global generators are seeded from (run seed, epoch, item, occurrence) around the pipeline of each item and
+    restored afterwards, so neither the number of workers nor resuming a run changes any draw; ``SampleSeedHook`` sets
+    run seed and epoch, and how often the item has already come in the epoch. Frames are read from the folder's store,
+    which all workers map into memory.
 
     The bytes of a video are verified against their checksum when it is first read, by the process that reads it, once
     for all processes. Starting therefore costs nothing, and corrupted data are never trained on.
@@ -114,13 +115,17 @@ class StoredVideoDataset(BaseDataset):
         """Set the epoch for the following draws, in this process and its workers."""
         self._seeder.set(self.seed if run_seed is None else run_seed, epoch)
 
+    def set_occurrence(self, occurrence: int) -> None:
+        """Set how often the next item has already come in this epoch, in this process only."""
+        self._seeder.occurrence = occurrence
+
     def load_videos(self) -> list[dict]:
         """Apply split, filter, both fractions, the choice of labels and the frame range.
 
         Returns:
-            Dicts with ``video_id``, ``patient_id`` (None if unknown), ``gt_label`` (-1 if none), ``first`` (index of
-            the first frame), ``num_frames``, ``places`` (of the frames in the store), ``bytes`` (of the whole video:
-            shard, offset, length, checksum) and ``number`` (of the video).
+            Dicts with ``video_id``, ``patient_id`` (None if unknown), ``gt_label`` (-1 if none), ``fps`` (None if
+            unknown), ``first`` (index of the first frame), ``num_frames``, ``places`` (of the frames in the store),
+            ``bytes`` (of the whole video: shard, offset, length, checksum) and ``number`` (of the video).
         """
         annotations = read_annotations(self.ann_file)
         entries = self._with_labels(self.select(annotations['data_list']))
@@ -161,6 +166,7 @@ class StoredVideoDataset(BaseDataset):
             'video_id': entry['video_id'],
             'patient_id': entry['patient_id'],
             'gt_label': -1 if label is None else to_index[label],
+            'fps': frame_rate(entry),
             'first': part.start,
             'num_frames': len(part),
             'places': stored.places(part.start, len(part)),

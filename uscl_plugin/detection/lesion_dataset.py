@@ -28,7 +28,7 @@ class LesionDataset(CocoDataset):
     in the log. The file's path is stored in the dataset's ``metainfo`` (``ann_file``), where :class:`LesionCocoMetric`
     finds it, so that a config names its data folder only once for a loader and its metric.
 
-    In training, the draws of an image depend only on (run seed, epoch, image); ``SampleSeedHook`` sets seed and epoch.
+    In training, the draws of an image depend only on (run seed, epoch, image, occurrence), see ``SampleSeedHook``.
 
     Args:
         pipeline: The transforms.
@@ -62,12 +62,20 @@ class LesionDataset(CocoDataset):
         """Set the epoch for the following draws, in this process and its workers."""
         self._seeder.set(run_seed, epoch)
 
+    def set_occurrence(self, occurrence: int) -> None:
+        """Set how often the next image has already come in this epoch, in this process only."""
+        self._seeder.occurrence = occurrence
+
+    def sample_key(self, info: dict) -> str:
+        """What the draws of an image depend on, besides run seed, epoch and occurrence."""
+        return str(info['img_id'])
+
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on one image with its own seed."""
         if self.test_mode:
             return super().prepare_data(idx)
         info = self.get_data_info(idx)
-        with self._seeder(str(info['img_id']), len(self)):
+        with self._seeder(self.sample_key(info), len(self)):
             data = super().prepare_data(idx)
         if data is None:  # MMEngine would substitute another image
             raise ValueError(

@@ -1,5 +1,6 @@
 """Monitor the pairs of contrastive pretraining, step by step."""
 
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from uscl_plugin.measures.pair_similarity import (
     spread,
 )
 
+from .batch_pairs import pairs_of
 from .collapse_watch import CollapseWatch
 
 NAMES = ('positive_similarity', 'negative_similarity', 'spread', 'similarity_conflict')
@@ -33,17 +35,21 @@ class CollapseError(RuntimeError):
 
 @HOOKS.register_module()
 class ContrastiveMonitorHook(Hook):
-    """Log how a contrastive loss affects its pairs, along with the losses. For :class:`USCL`, SimCLR and MoCo.
+    """Log how pretraining affects its pairs, along with the losses.
+
+    For :class:`USCL`, and MMPretrain's SimCLR, MoCo, MoCo v3, BYOL, SimSiam and Barlow Twins.
 
     ``positive_similarity`` and ``negative_similarity`` are mean cosine similarities of the projections of positive and
     negative pairs. ``spread`` shows whether the representation collapses (0) or uses all its directions (towards 1),
     see :func:`uscl_plugin.measures.pair_similarity.spread`. ``similarity_conflict`` is the fraction of negative pairs
     that come from the same video, in [0, 1]: exactly 0 with one pair per video. It is omitted if data samples have no
-    ``video_id`` (list it in the ``meta_keys`` of PackInputs).
+    ``video_id`` (list it in the ``meta_keys`` of PackInputs), or if the method has no negatives. The first batch that
+    holds negatives of one video is warned about.
 
-    In USCL and SimCLR, a negative pair is two views of different items in the batch. In MoCo, it is a query and a key
-    that was in the queue before the step. Random initial entries belong to no video and count as no conflict, as do the
-    keys of a queue loaded with ``load_from``; a resumed run knows the videos in its queue.
+    In USCL, SimCLR and MoCo v3, a negative pair is two views of different items in the batch; BYOL, SimSiam and Barlow
+    Twins are measured in the same way, although such pairs have no loss. In MoCo, it is a query and a key that was in
+    the queue before the step. Random initial entries belong to no video and count as no conflict, as do the keys of a
+    queue loaded with ``load_from``; a resumed run knows the videos in its queue.
 
     Each rank measures its own batch, and the main rank logs: with several GPUs, negatives from other ranks are not
     included for USCL and SimCLR. MoCo's queue holds the keys of all ranks.
@@ -59,7 +65,7 @@ class ContrastiveMonitorHook(Hook):
         collapse: Settings of :class:`CollapseWatch` that differ from the defaults.
 
     Raises:
-        ValueError: ``interval`` is negative, ``on_collapse`` is another word, or the model is none of the three.
+        ValueError: ``interval`` is negative, ``on_collapse`` is another word, or the model is none of these.
         CollapseError: The run collapsed, with ``on_collapse='stop'``.
     """
 
@@ -75,8 +81,9 @@ class ContrastiveMonitorHook(Hook):
         self._collapse = CollapseWatch(**(collapse or {}))
         self._handles: list[RemovableHandle] = []
         self._is_watching = False
-        self._features: Tensor | None = None
-        self._projections: Tensor | None = None
+        self._features: deque[Tensor] = deque()
+        self._projections: deque[Tensor] = deque()
+        self._has_warned = False
         self._queue: _Queue | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -84,12 +91,13 @@ class ContrastiveMonitorHook(Hook):
         if not self.interval:
             return
         model = bare_model(runner)
-        self._is_interleaved = _is_interleaved(model)
+        self._pairs = pairs_of(model)
+        self._features, self._projections = deque(maxlen=self._pairs.calls), deque(maxlen=self._pairs.calls)
         if hasattr(model, 'queue'):
             self._queue = _Queue(runner, model)
         self._handles = [
             model.backbone.register_forward_hook(self._keep_features),
-            model.neck.register_forward_hook(self._keep_projections),
+            self._pairs.module.register_forward_hook(self._keep_projections),
         ]
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -103,18 +111,24 @@ class ContrastiveMonitorHook(Hook):
     ) -> None:
         """Measure the pairs of the step and pass the values to the logger."""
         videos = video_ids(data_batch)
-        if self._is_watching and self._features is not None and self._projections is not None:
-            values, conflict = self._measure(self._features, self._projections, videos)
+        if self._features and self._projections:
+            features, projections = torch.cat(tuple(self._features)), torch.cat(tuple(self._projections))
+            values, conflict = self._measure(features, projections, videos)
             names, tensors = list(values), torch.stack(list(values.values()))
             found = dict(zip(names, tensors.tolist(), strict=True))  # one copy from the GPU, not one per value
             if conflict is not None:
                 found['similarity_conflict'] = conflict
             for name, value in found.items():
                 runner.message_hub.update_scalar(f'train/{name}', value)
+            if conflict and self._queue is None and not self._has_warned:
+                self._has_warned = True
+                runner.logger.warning(_conflict_warning(videos or [], conflict))
             self._report_collapse(runner, self._collapse.update(found, runner.iter + 1))
         if self._queue is not None:
             self._queue.after_step(videos)
-        self._is_watching, self._features, self._projections = False, None, None
+        self._is_watching = False
+        self._features.clear()
+        self._projections.clear()
 
     def after_train(self, runner: Runner) -> None:
         """Remove the hooks from the model."""
@@ -140,11 +154,12 @@ class ContrastiveMonitorHook(Hook):
             values['negative_similarity'] = self._queue.direction @ mean_direction(projections)
             conflict = None if videos is None else queue_conflict(videos, self._queue.videos)
         else:
-            first, second = (projections[0::2], projections[1::2]) if self._is_interleaved else projections.chunk(2)
+            is_interleaved = self._pairs.order == 'interleaved'
+            first, second = (projections[0::2], projections[1::2]) if is_interleaved else projections.chunk(2)
             values['positive_similarity'] = paired_similarity(first, second)
             if len(first) > 1:  # otherwise all negatives are on other ranks
                 values['negative_similarity'] = batch_negative_similarity(first, second)
-                conflict = None if videos is None else batch_conflict(videos)
+                conflict = batch_conflict(videos) if videos and self._pairs.negatives else None
         if len(features) > 1:
             values['spread'] = spread(features)
         return values, conflict
@@ -152,11 +167,11 @@ class ContrastiveMonitorHook(Hook):
     def _keep_features(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         if self._is_watching and module.training and torch.is_grad_enabled():  # not during evaluation
             maps = _last(outputs).detach()  # (N, C, h, w) or (N, C)
-            self._features = maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps
+            self._features.append(maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps)
 
     def _keep_projections(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         if self._is_watching and module.training and torch.is_grad_enabled():
-            self._projections = _last(outputs).detach()
+            self._projections.append(_last(outputs).detach())
 
 
 class _Queue:
@@ -193,22 +208,13 @@ def video_ids(data_batch: Any) -> list[str] | None:
     return found if found and None not in found else None
 
 
-def _is_interleaved(model: Any) -> bool:
-    """Whether a batch's projections are ordered view 1 and 2 of item 1, of item 2, …, instead of all views 1 first.
-
-    Raises:
-        ValueError: It is unknown how the model makes its pairs.
-    """
-    from mmpretrain.models.selfsup import MoCo, SimCLR  # here, because hooks also serve MMDetection
-
-    from uscl_plugin.models.uscl import USCL
-
-    if not isinstance(model, USCL | SimCLR | MoCo) or model.neck is None:
-        raise ValueError(
-            f'ContrastiveMonitorHook supports USCL, SimCLR and MoCo with a neck, not '
-            f'{type(model).__name__}: set its interval to 0.'
-        )
-    return isinstance(model, SimCLR)
+def _conflict_warning(videos: Sequence[str], conflict: float) -> str:
+    (video, count), *_ = Counter(videos).most_common(1)
+    return (
+        f'video {video!r} is {count} times in one batch, so its own frames are negatives of each other ({conflict:.2%} '
+        f'of all negatives are of one video): set samples_per_video=1, and use no dataset wrapper or sampler that '
+        f'repeats videos, unless the method wants this (simclr, vanilla, mixed-pair).'
+    )
 
 
 def _last(outputs: Any) -> Tensor:

@@ -2,8 +2,8 @@
 
 from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
 from .data_preprocessors import SPGDataPreprocessor
-from .heads import USCLHead
-from .losses import LightlyNTXentLoss
+from .heads import USCLHead, WeightedPairHead
+from .losses import LightlyNTXentLoss, WeightedNTXentLoss
 from .uscl import USCL
 
 __all__ = [
@@ -15,4 +15,6 @@ __all__ = [
     'TemporalEnsembling',
     'TrainingSetHook',
     'USCLHead',
+    'WeightedNTXentLoss',
+    'WeightedPairHead',
 ]

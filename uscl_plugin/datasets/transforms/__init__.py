@@ -12,6 +12,7 @@ from .frame_as_image import FrameAsImage
 from .frames import LoadVideoFrames, SampleVideoFrames
 from .load_frame import LoadFrame
 from .mixing import MixFrames
+from .nearby_pair import SampleNearbyPair
 from .packing import PackViews
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     'PackFrames',
     'PackViews',
     'PlannedView',
+    'SampleNearbyPair',
     'SampleVideoFrames',
     'collate_frames',
 ]

@@ -1,5 +1,6 @@
 """Losses."""
 
 from .ntxent import LightlyNTXentLoss
+from .weighted_ntxent import WeightedNTXentLoss
 
-__all__ = ['LightlyNTXentLoss']
+__all__ = ['LightlyNTXentLoss', 'WeightedNTXentLoss']
