@@ -2,13 +2,14 @@
 
 import copy
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper
+from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
@@ -53,7 +54,7 @@ def epochs_for(options: ComparisonOptions, seconds: float) -> ComparisonOptions:
         for method in comparison.methods:
             if method.config is not None:
                 cfg, budget = pretraining_config(method, options, 0)
-                steps = budget.views / (2 * options.batch_size) / options.epochs
+                steps = budget.epochs * math.ceil(budget.items / budget.batch_size) / options.epochs
                 per_epoch += steps * seconds_per_step(cfg) * options.seeds
                 trained += options.seeds
         fixed = options.seeds * len(comparison.methods) * row.seconds + trained * _START
@@ -78,7 +79,7 @@ def seconds_per_step(cfg: Config) -> float:
     if hasattr(model, 'start_training'):
         model.start_training(len(loader.dataset), 1)
     model.train()
-    optimiser = OptimWrapper(torch.optim.Adam(model.parameters(), lr=cfg.optim_wrapper.optimizer.lr))
+    optimiser = build_optim_wrapper(model, cfg.optim_wrapper)
     count, began = 0, 0.0
     while count <= _STEPS:
         for batch in loader:
