@@ -7,9 +7,9 @@ pretraining, choice of labels, folds and evaluation. OUT receives results.json, 
 else below. Running it again resumes where it stopped; methods and seeds may be added. If a run fails, it is reported,
 the others continue, and the exit status is 1.
 
-METHOD: random, imagenet (given weights); supervised, te (temporal ensembling), pi, fixmatch, mocov2, simclr, uscl; from
-    the paper's ablation vanilla, one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of the config;
-    NAME=CONFIG.py; NAME=WEIGHTS.pth.
+METHOD: random, imagenet (given weights); supervised, te (temporal ensembling), pi, fixmatch, mocov2, simclr, uscl, ucl;
+    from the paper's ablation vanilla, one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of
+    the config; NAME=CONFIG.py; NAME=WEIGHTS.pth.
 
     python tools/compare.py --methods random supervised te pi fixmatch mocov2 simclr uscl \
         --pretrain-data data/covid_blues --eval-data data/pocus --seeds 3 --epochs 100 --size 64 --out work_dirs/compare

@@ -5,7 +5,10 @@ from typing import Annotated
 
 from .core.options import Arg
 
-METHODS = ('uscl', 'simclr', 'mocov2', 'supervised', 'te', 'pi', 'fixmatch', 'vanilla', 'one-pair', 'mixed-pair', 'spg')
+METHODS = (
+    *('uscl', 'simclr', 'mocov2', 'supervised', 'te', 'pi', 'fixmatch', 'vanilla', 'one-pair', 'mixed-pair', 'spg'),
+    'ucl',
+)
 BACKBONES = ('resnet18', 'resnet34', 'resnet50')
 
 

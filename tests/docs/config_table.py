@@ -23,12 +23,14 @@ OPTIONS = {
         (
             *('SampleVideoFrames', 'LoadVideoFrames', 'MixFrames', 'AntialiasedRandomResizedCrop', 'AntialiasedResize'),
             *('DrawViews', 'PackViews', 'PackFrames', 'LoadFrame'),
+            'SampleHardNegatives',
         ),
     ),
     'Models': (
         MODELS,
         (
             'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor', 'PiModel', 'TemporalEnsembling', 'FixMatch',
+            'UCL',
         ),
     ),
     'Hooks': (

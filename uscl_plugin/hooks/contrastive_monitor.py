@@ -33,7 +33,7 @@ class CollapseError(RuntimeError):
 
 @HOOKS.register_module()
 class ContrastiveMonitorHook(Hook):
-    """Log how a contrastive loss affects its pairs, along with the losses. For :class:`USCL`, SimCLR and MoCo.
+    """Log how a contrastive loss affects its pairs, along with the losses. For :class:`USCL`, SimCLR, MoCo and UCL.
 
     ``positive_similarity`` and ``negative_similarity`` are mean cosine similarities of the projections of positive and
     negative pairs. ``spread`` shows whether the representation collapses (0) or uses all its directions (towards 1),
@@ -44,6 +44,9 @@ class ContrastiveMonitorHook(Hook):
     In USCL and SimCLR, a negative pair is two views of different items in the batch. In MoCo, it is a query and a key
     that was in the queue before the step. Random initial entries belong to no video and count as no conflict, as do the
     keys of a queue loaded with ``load_from``; a resumed run knows the videos in its queue.
+
+    UCL measures its own pairs, so only ``spread`` is measured here, and ``similarity_conflict`` is omitted: negatives
+    of the same video are its aim.
 
     Each rank measures its own batch, and the main rank logs: with several GPUs, negatives from other ranks are not
     included for USCL and SimCLR. MoCo's queue holds the keys of all ranks.
@@ -59,7 +62,7 @@ class ContrastiveMonitorHook(Hook):
         collapse: Settings of :class:`CollapseWatch` that differ from the defaults.
 
     Raises:
-        ValueError: ``interval`` is negative, ``on_collapse`` is another word, or the model is none of the three.
+        ValueError: ``interval`` is negative, ``on_collapse`` is another word, or the model is none of the four.
         CollapseError: The run collapsed, with ``on_collapse='stop'``.
     """
 
@@ -84,7 +87,7 @@ class ContrastiveMonitorHook(Hook):
         if not self.interval:
             return
         model = bare_model(runner)
-        self._is_interleaved = _is_interleaved(model)
+        self._order = _pair_order(model)
         if hasattr(model, 'queue'):
             self._queue = _Queue(runner, model)
         self._handles = [
@@ -107,6 +110,7 @@ class ContrastiveMonitorHook(Hook):
             values, conflict = self._measure(self._features, self._projections, videos)
             names, tensors = list(values), torch.stack(list(values.values()))
             found = dict(zip(names, tensors.tolist(), strict=True))  # one copy from the GPU, not one per value
+            found |= {name: float(value) for name, value in (outputs or {}).items() if name in NAMES}
             if conflict is not None:
                 found['similarity_conflict'] = conflict
             for name, value in found.items():
@@ -139,8 +143,9 @@ class ContrastiveMonitorHook(Hook):
             values['positive_similarity'] = paired_similarity(projections, self._queue.own_keys(len(projections)))
             values['negative_similarity'] = self._queue.direction @ mean_direction(projections)
             conflict = None if videos is None else queue_conflict(videos, self._queue.videos)
-        else:
-            first, second = (projections[0::2], projections[1::2]) if self._is_interleaved else projections.chunk(2)
+        elif self._order != 'unknown':
+            is_interleaved = self._order == 'interleaved'
+            first, second = (projections[0::2], projections[1::2]) if is_interleaved else projections.chunk(2)
             values['positive_similarity'] = paired_similarity(first, second)
             if len(first) > 1:  # otherwise all negatives are on other ranks
                 values['negative_similarity'] = batch_negative_similarity(first, second)
@@ -193,22 +198,26 @@ def video_ids(data_batch: Any) -> list[str] | None:
     return found if found and None not in found else None
 
 
-def _is_interleaved(model: Any) -> bool:
-    """Whether a batch's projections are ordered view 1 and 2 of item 1, of item 2, …, instead of all views 1 first.
+def _pair_order(model: Any) -> str:
+    """How a batch's projections are ordered.
+
+    Returns:
+        'interleaved' (views 1 and 2 of item 1, of item 2, …), 'halves' (all views 1 first), or 'unknown' for a model
+        that measures its own pairs.
 
     Raises:
         ValueError: It is unknown how the model makes its pairs.
     """
     from mmpretrain.models.selfsup import MoCo, SimCLR  # here, because hooks also serve MMDetection
 
-    from uscl_plugin.models.uscl import USCL
+    from uscl_plugin.models import UCL, USCL
 
-    if not isinstance(model, USCL | SimCLR | MoCo) or model.neck is None:
+    if not isinstance(model, USCL | SimCLR | MoCo | UCL) or model.neck is None:
         raise ValueError(
-            f'ContrastiveMonitorHook supports USCL, SimCLR and MoCo with a neck, not '
+            f'ContrastiveMonitorHook supports USCL, SimCLR, MoCo and UCL with a neck, not '
             f'{type(model).__name__}: set its interval to 0.'
         )
-    return isinstance(model, SimCLR)
+    return 'interleaved' if isinstance(model, SimCLR) else 'unknown' if isinstance(model, UCL) else 'halves'
 
 
 def _last(outputs: Any) -> Tensor:

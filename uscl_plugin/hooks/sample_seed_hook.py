@@ -37,7 +37,7 @@ class SampleSeedHook(Hook):
                 f'{type(runner.train_dataloader.dataset).__name__}: remove the hook from the config.'
             )
         for dataset in datasets:
-            dataset.set_epoch(runner.epoch, run_seed=int(runner.seed))
+            dataset.set_epoch(runner.epoch, run_seed=int(runner.seed), num_epochs=runner.max_epochs)
         seed = sample_seed(int(runner.seed), runner.epoch, f'rank {get_rank()}')
         random.seed(seed)
         np.random.seed(seed % 2**32)

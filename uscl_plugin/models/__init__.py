@@ -4,9 +4,11 @@ from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
 from .data_preprocessors import SPGDataPreprocessor
 from .heads import USCLHead
 from .losses import LightlyNTXentLoss
+from .ucl import UCL
 from .uscl import USCL
 
 __all__ = [
+    'UCL',
     'USCL',
     'FixMatch',
     'LightlyNTXentLoss',

@@ -10,6 +10,7 @@ from .collate_frames import PackFrames, PlannedView, collate_frames
 from .draw_views import DrawViews
 from .frame_as_image import FrameAsImage
 from .frames import LoadVideoFrames, SampleVideoFrames
+from .hard_negatives import SampleHardNegatives
 from .load_frame import LoadFrame
 from .mixing import MixFrames
 from .packing import PackViews
@@ -25,6 +26,7 @@ __all__ = [
     'PackFrames',
     'PackViews',
     'PlannedView',
+    'SampleHardNegatives',
     'SampleVideoFrames',
     'collate_frames',
 ]
