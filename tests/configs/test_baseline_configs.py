@@ -25,6 +25,7 @@ LOSSES = {
     'simclr': {'loss_contrastive', 'loss_cls'},
     'mocov2': {'loss'},
     'ucl': {'loss', 'positive_similarity', 'negative_similarity'},
+    'hico': {'loss_peer', 'loss_cross', 'loss_cls'},
 }
 
 
@@ -113,6 +114,8 @@ def test_builds_and_learns_one_step(name, clusters):
     views = batch['inputs'] if isinstance(batch['inputs'], list) else [batch['inputs']]
     assert [tuple(view.shape) for view in views] == [(4, 3, 224, 224)] * VIEWS.get(method, 2)
     views = [view[..., ::4, ::4] for view in views]
+    if 'input_size' in cfg.model:
+        cfg.model.input_size = 56
     batch['inputs'] = views if isinstance(batch['inputs'], list) else views[0]
 
     model = MODELS.build(cfg.model)

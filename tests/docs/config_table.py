@@ -30,7 +30,7 @@ OPTIONS = {
         MODELS,
         (
             'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor', 'PiModel', 'TemporalEnsembling', 'FixMatch',
-            'UCL',
+            'UCL', 'HiCo', 'LevelNeck', 'HiCoHead',
         ),
     ),
     'Hooks': (

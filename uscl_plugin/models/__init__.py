@@ -2,8 +2,10 @@
 
 from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
 from .data_preprocessors import SPGDataPreprocessor
-from .heads import USCLHead
+from .heads import HiCoHead, USCLHead
+from .hico import HiCo
 from .losses import LightlyNTXentLoss
+from .necks import LevelNeck
 from .ucl import UCL
 from .uscl import USCL
 
@@ -11,6 +13,9 @@ __all__ = [
     'UCL',
     'USCL',
     'FixMatch',
+    'HiCo',
+    'HiCoHead',
+    'LevelNeck',
     'LightlyNTXentLoss',
     'PiModel',
     'SPGDataPreprocessor',
