@@ -8,7 +8,7 @@ else below. Running it again resumes where it stopped; methods and seeds may be 
 the others continue, and the exit status is 1.
 
 METHOD: random, imagenet (given weights); supervised, te (temporal ensembling), pi, fixmatch, mocov2, simclr, uscl, ucl,
-    hico; from the paper's ablation vanilla, one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of
+    hico, meta-uscl; from the paper's ablation vanilla, one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of
     the config; NAME=CONFIG.py; NAME=WEIGHTS.pth.
 
     python tools/compare.py --methods random supervised te pi fixmatch mocov2 simclr uscl \

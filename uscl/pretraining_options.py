@@ -7,7 +7,7 @@ from .core.options import Arg
 
 METHODS = (
     *('uscl', 'simclr', 'mocov2', 'supervised', 'te', 'pi', 'fixmatch', 'vanilla', 'one-pair', 'mixed-pair', 'spg'),
-    *('ucl', 'hico'),
+    *('ucl', 'hico', 'meta-uscl'),
 )
 BACKBONES = ('resnet18', 'resnet34', 'resnet50')
 

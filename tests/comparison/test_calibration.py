@@ -42,7 +42,7 @@ def test_an_interrupted_table_goes_on_with_the_same_epochs(clusters, patients, t
         epochs_for(options(clusters, patients, tmp_path), 1200.0)
 
 
-@pytest.mark.parametrize('name', ['te', 'mocov2'])
+@pytest.mark.parametrize('name', ['te', 'mocov2', 'meta-uscl'])
 def test_a_step_is_timed(clusters, name):
     cfg, _ = pretraining_config(
         parse_methods([name])[0], CommonSettings(pretrain_data=str(clusters), epochs=2, **COMMON), 0

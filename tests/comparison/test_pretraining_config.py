@@ -22,7 +22,7 @@ def test_everything_common_is_common(clusters, name):
     assert cfg.train_dataloader.num_workers == 0 and not cfg.train_dataloader.persistent_workers
     assert cfg.train_cfg.max_epochs == budget.epochs
     assert dataset.samples_per_video == budget.samples_per_video
-    views = {'supervised': 1, 'te': 1, 'ucl': 5}.get(name, 2)
+    views = {'supervised': 1, 'te': 1, 'ucl': 5, 'meta-uscl': 4}.get(name, 2)
     assert cfg.train_dataloader.batch_size == max(2, 8 // views)
     assert cfg.model.get('input_size', 32) == 32
     # Seven videos; of the four labelled ones only whole numbers of samples can be taken, 3.5 each would be equal.

@@ -16,7 +16,7 @@ from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(path.name for path in (ROOT / 'baselines').glob('*.py'))
 USCL = Config.fromfile(ROOT / 'uscl' / 'uscl_resnet18_1xb32-300e_us4-224px.py')
-VIEWS = {'supervised': 1, 'temporal-ensembling': 1, 'ucl': 5}  # of an item; all others have two
+VIEWS = {'supervised': 1, 'temporal-ensembling': 1, 'ucl': 5, 'meta-uscl': 4}  # of an item; all others have two
 LOSSES = {
     'supervised': {'loss'},
     'temporal-ensembling': {'loss_cls', 'loss_consistency', 'consistency_weight'},
@@ -26,6 +26,7 @@ LOSSES = {
     'mocov2': {'loss'},
     'ucl': {'loss', 'positive_similarity', 'negative_similarity'},
     'hico': {'loss_peer', 'loss_cross', 'loss_cls'},
+    'meta-uscl': {'loss_contrastive', 'pair_weight', 'pair_weight_std'},
 }
 
 
@@ -47,7 +48,10 @@ def test_data_budget_backbone_and_optimiser_are_those_of_uscl(name):
     ours, theirs = USCL.train_dataloader.dataset, cfg.train_dataloader.dataset
     same = set(ours) - {'pipeline', 'samples_per_video', 'keep_unlabelled'}
     assert {key: theirs[key] for key in same} == {key: ours[key] for key in same}
-    assert cfg.optim_wrapper == USCL.optim_wrapper
+    if method_of(name) == 'meta-uscl':  # which looks a step of SGD ahead
+        assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    else:
+        assert cfg.optim_wrapper == USCL.optim_wrapper
     assert cfg.model.backbone == USCL.model.backbone
     assert cfg.model.data_preprocessor.mean == USCL.model.data_preprocessor.mean
     assert cfg.model.data_preprocessor.std == USCL.model.data_preprocessor.std

@@ -23,14 +23,14 @@ OPTIONS = {
         (
             *('SampleVideoFrames', 'LoadVideoFrames', 'MixFrames', 'AntialiasedRandomResizedCrop', 'AntialiasedResize'),
             *('DrawViews', 'PackViews', 'PackFrames', 'LoadFrame'),
-            'SampleHardNegatives',
+            *('SampleHardNegatives', 'SampleSpacedFrames', 'AddMetaPair'),
         ),
     ),
     'Models': (
         MODELS,
         (
             'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor', 'PiModel', 'TemporalEnsembling', 'FixMatch',
-            'UCL', 'HiCo', 'LevelNeck', 'HiCoHead',
+            'UCL', 'HiCo', 'LevelNeck', 'HiCoHead', 'MetaUSCL', 'PairWeightHead',
         ),
     ),
     'Hooks': (

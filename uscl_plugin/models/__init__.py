@@ -2,9 +2,10 @@
 
 from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
 from .data_preprocessors import SPGDataPreprocessor
-from .heads import HiCoHead, USCLHead
+from .heads import HiCoHead, PairWeightHead, USCLHead
 from .hico import HiCo
 from .losses import LightlyNTXentLoss
+from .meta_uscl import MetaUSCL
 from .necks import LevelNeck
 from .ucl import UCL
 from .uscl import USCL
@@ -17,6 +18,8 @@ __all__ = [
     'HiCoHead',
     'LevelNeck',
     'LightlyNTXentLoss',
+    'MetaUSCL',
+    'PairWeightHead',
     'PiModel',
     'SPGDataPreprocessor',
     'TemporalEnsembling',

@@ -12,10 +12,13 @@ from .frame_as_image import FrameAsImage
 from .frames import LoadVideoFrames, SampleVideoFrames
 from .hard_negatives import SampleHardNegatives
 from .load_frame import LoadFrame
+from .meta_pair import AddMetaPair
 from .mixing import MixFrames
 from .packing import PackViews
+from .spaced_frames import SampleSpacedFrames
 
 __all__ = [
+    'AddMetaPair',
     'AntialiasedRandomResizedCrop',
     'AntialiasedResize',
     'DrawViews',
@@ -27,6 +30,7 @@ __all__ = [
     'PackViews',
     'PlannedView',
     'SampleHardNegatives',
+    'SampleSpacedFrames',
     'SampleVideoFrames',
     'collate_frames',
 ]
