@@ -8,7 +8,7 @@ from mmpretrain.structures import DataSample
 import uscl_plugin  # noqa: F401
 
 
-def build(size, depth=18):
+def build(size, depth=18, channels=3):
     torch.manual_seed(0)
     width = 128 if depth == 18 else 512
     loss = dict(type='LightlyNTXentLoss', temperature=0.5)
@@ -16,7 +16,9 @@ def build(size, depth=18):
         dict(
             type='HiCo',
             input_size=size,
-            backbone=dict(type='ResNet', depth=depth, stem_channels=16, base_channels=16, out_indices=(3,)),
+            backbone=dict(
+                type='ResNet', depth=depth, in_channels=channels, stem_channels=16, base_channels=16, out_indices=(3,)
+            ),
             neck=dict(type='LevelNeck', channels=8, out_channels=6),
             head=dict(type='HiCoHead', num_classes=2, in_channels=width, loss_contrastive=loss),
         )
@@ -34,6 +36,11 @@ def test_the_neck_fits_the_maps_of_any_size_and_backbone(size, depth, sides):
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
     again = build(size, depth)
     again.load_state_dict(model.state_dict())
+
+
+def test_images_of_one_channel():
+    model = build(32, channels=1)
+    assert model.embed([torch.randn(2, 1, 32, 32)] * 2)[1].shape == (4, 6)
 
 
 def test_losses_are_of_the_backbones_maps_and_embed_gives_the_global_level():

@@ -28,9 +28,10 @@ class HiCo(USCL):
 
     def __init__(self, backbone: dict, neck: dict, head: dict, input_size: int = 224, **kwargs: object) -> None:
         network = MODELS.build({**backbone, 'out_indices': (0, 1, 2, 3)})
+        image = torch.zeros(1, backbone.get('in_channels', 3), input_size, input_size)
         network.eval()
         with torch.no_grad():
-            shapes = [tuple(each.shape[1:]) for each in network(torch.zeros(1, 3, input_size, input_size))]
+            shapes = [tuple(each.shape[1:]) for each in network(image)]
         network.train()
         super().__init__(network, {**neck, 'in_shapes': shapes}, head, **kwargs)  # type: ignore[arg-type]
         self.input_size = input_size
