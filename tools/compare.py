@@ -8,8 +8,9 @@ else below. Running it again resumes where it stopped; methods and seeds may be 
 the others continue, and the exit status is 1.
 
 METHOD: random, imagenet (given weights); supervised, te (temporal ensembling), pi, fixmatch, mocov2, simclr, uscl; on
-    USCL's pairs byol, simsiam, barlowtwins, mocov3; ivpp; from the paper's ablation vanilla, one-pair, mixed-pair, spg;
-    NAME=METHOD:KEY=VALUE,… with keys of the config; NAME=CONFIG.py; NAME=WEIGHTS.pth.
+    USCL's pairs byol, simsiam, barlowtwins, mocov3, hico, meta-uscl; ivpp, ucl; from the paper's ablation vanilla,
+    one-pair, mixed-pair, spg; NAME=METHOD:KEY=VALUE,… with keys of the config, or init=WEIGHTS; NAME=CONFIG.py;
+    NAME=WEIGHTS.pth.
 
     python tools/compare.py --methods random supervised te pi fixmatch mocov2 simclr uscl \
         --pretrain-data data/covid_blues --eval-data data/pocus --seeds 3 --epochs 100 --size 64 --out work_dirs/compare

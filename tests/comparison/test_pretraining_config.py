@@ -22,8 +22,9 @@ def test_everything_common_is_common(clusters, name):
     assert cfg.train_dataloader.num_workers == 0 and not cfg.train_dataloader.persistent_workers
     assert cfg.train_cfg.max_epochs == budget.epochs
     assert dataset.samples_per_video == budget.samples_per_video
-    views = 1 if name in ('supervised', 'te') else 2
-    assert cfg.train_dataloader.batch_size * views == 8
+    views = {'supervised': 1, 'te': 1, 'ucl': 5, 'meta-uscl': 4}.get(name, 2)
+    assert cfg.train_dataloader.batch_size == max(2, 8 // views)
+    assert cfg.model.get('input_size', 32) == 32
     # Seven videos; of the four labelled ones only whole numbers of samples can be taken, 3.5 each would be equal.
     assert budget.views == (18 * 4 * 4 if name == 'supervised' else 20 * 2 * 7)
     assert 'num_classes' not in cfg.model.get('head', {}) or cfg.model.head.num_classes == 2

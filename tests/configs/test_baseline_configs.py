@@ -16,7 +16,7 @@ from uscl_plugin.datasets.pair_batch_sampler import PairBatchSampler
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(path.name for path in (ROOT / 'baselines').glob('*.py'))
 USCL = Config.fromfile(ROOT / 'uscl' / 'uscl_resnet18_1xb32-300e_us4-224px.py')
-VIEWS = {'supervised': 1, 'temporal-ensembling': 1}  # of an item; all others have two
+VIEWS = {'supervised': 1, 'temporal-ensembling': 1, 'ucl': 5, 'meta-uscl': 4}  # of an item; all others have two
 LOSSES = {
     'supervised': {'loss'},
     'temporal-ensembling': {'loss_cls', 'loss_consistency', 'consistency_weight'},
@@ -29,6 +29,9 @@ LOSSES = {
     'barlowtwins': {'loss'},
     'mocov3': {'loss'},
     'ivpp': {'loss_contrastive', 'pair_weight'},
+    'ucl': {'loss', 'positive_similarity', 'negative_similarity'},
+    'hico': {'loss_peer', 'loss_cross', 'loss_cls'},
+    'meta-uscl': {'loss_contrastive', 'pair_weight', 'pair_weight_std'},
 }
 
 
@@ -50,13 +53,16 @@ def test_data_budget_backbone_and_optimiser_are_those_of_uscl(name):
     ours, theirs = USCL.train_dataloader.dataset, cfg.train_dataloader.dataset
     same = set(ours) - {'pipeline', 'samples_per_video', 'keep_unlabelled'}
     assert {key: theirs[key] for key in same} == {key: ours[key] for key in same}
-    assert cfg.optim_wrapper.optimizer == USCL.optim_wrapper.optimizer
+    if method_of(name) == 'meta-uscl':  # which looks a step of SGD ahead
+        assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+    else:
+        assert cfg.optim_wrapper.optimizer == USCL.optim_wrapper.optimizer
     assert set(cfg.optim_wrapper) - set(USCL.optim_wrapper) <= ({'paramwise_cfg'} if 'simsiam' in name else set())
     assert cfg.model.backbone == USCL.model.backbone
     assert cfg.model.data_preprocessor.mean == USCL.model.data_preprocessor.mean
     assert cfg.model.data_preprocessor.std == USCL.model.data_preprocessor.std
     views = VIEWS.get(method_of(name), 2)
-    assert cfg.train_dataloader.batch_size * views == 64
+    assert cfg.train_dataloader.batch_size == 64 // views
     if method_of(name) != 'supervised':  # whose epoch depends on the number of labels
         samples = theirs.get('samples_per_video', 1)
         assert samples * views * cfg.train_cfg.max_epochs == 2 * 300
@@ -118,6 +124,8 @@ def test_builds_and_learns_one_step(name, clusters):
     views = batch['inputs'] if isinstance(batch['inputs'], list) else [batch['inputs']]
     assert [tuple(view.shape) for view in views] == [(4, 3, 224, 224)] * VIEWS.get(method, 2)
     views = [view[..., ::4, ::4] for view in views]
+    if 'input_size' in cfg.model:
+        cfg.model.input_size = 56
     batch['inputs'] = views if isinstance(batch['inputs'], list) else views[0]
 
     model = MODELS.build(cfg.model)

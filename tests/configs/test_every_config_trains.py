@@ -82,6 +82,8 @@ def small_pretraining(cfg, data):
     dataset.samples_per_video = min(2 // views, dataset.get('samples_per_video', 1))
     cfg.train_dataloader.batch_size = 8 // views
     set_input_size(dataset, 32)
+    if 'input_size' in cfg.model:
+        cfg.model.input_size = 32
     if 'num_classes' in cfg.model.get('head', {}):
         cfg.model.head.num_classes = 2
     narrow(cfg.model)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from uscl.data.spg import draw_frames, draw_ratios, positive_pair
-from uscl_plugin.datasets.transforms import MixFrames, SampleVideoFrames
+from uscl.data.spg import draw_frames, draw_ratios, draw_spaced_frames, positive_pair
+from uscl_plugin.datasets.transforms import MixFrames, SampleSpacedFrames, SampleVideoFrames
 
 
 def test_frames_are_distinct_in_time_order_and_uniform():
@@ -14,6 +14,32 @@ def test_frames_are_distinct_in_time_order_and_uniform():
     share = np.bincount(drawn.ravel(), minlength=5) / len(drawn)  # each frame is in 3 of 5 triples
     np.testing.assert_allclose(share, 0.6, atol=0.03)
     assert draw_frames(2, 3, rng).tolist() == [0, 1] and draw_frames(1, 3, rng).tolist() == [0]
+
+
+def test_spaced_frames_have_every_pair_of_distances_as_often():
+    """Of five frames: six pairs of distances, each with as many first frames as fit."""
+    rng = np.random.default_rng(0)
+    counts = {}
+    for _ in range(6000):
+        i, j, k = draw_spaced_frames(5, rng).tolist()
+        assert 0 <= i < j < k <= 4
+        counts.setdefault((j - i, k - i), {}).setdefault(i, []).append(1)
+    assert len(counts) == 6
+    for (_, last), by_first in counts.items():
+        assert set(by_first) == set(range(5 - last))
+        for times in by_first.values():
+            assert abs(len(times) - 1000 / (5 - last)) < 5 * np.sqrt(1000 / (5 - last))
+
+
+def test_spaced_frames_of_short_and_very_long_videos():
+    rng = np.random.default_rng(0)
+    assert [draw_spaced_frames(count, rng).tolist() for count in (1, 2, 3)] == [[0], [0, 1], [0, 1, 2]]
+    drawn = np.array([draw_spaced_frames(5000, rng) for _ in range(300)])
+    assert (drawn[:, 2] - drawn[:, 0]).max() <= 999 < drawn.max()
+    np.random.seed(3)
+    expected = draw_spaced_frames(20)
+    np.random.seed(3)
+    assert SampleSpacedFrames()(dict(frames=[0] * 20))['frame_inds'].tolist() == expected.tolist()
 
 
 def test_ratios_are_beta_and_apart_or_shared():

@@ -23,6 +23,7 @@ OPTIONS = {
         (
             *('SampleVideoFrames', 'LoadVideoFrames', 'MixFrames', 'AntialiasedRandomResizedCrop', 'AntialiasedResize'),
             *('DrawViews', 'PackViews', 'PackFrames', 'LoadFrame', 'SampleNearbyPair'),
+            *('SampleHardNegatives', 'SampleSpacedFrames', 'AddMetaPair'),
         ),
     ),
     'Models': (
@@ -30,6 +31,7 @@ OPTIONS = {
         (
             'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor', 'PiModel', 'TemporalEnsembling', 'FixMatch',
             'WeightedPairHead', 'WeightedNTXentLoss',
+            'UCL', 'HiCo', 'LevelNeck', 'HiCoHead', 'MetaUSCL', 'PairWeightHead',
         ),
     ),
     'Hooks': (

@@ -49,12 +49,17 @@ class SampleSeeder:
         import torch  # here, because reading a data folder does not need torch
 
         self.occurrence = 0
-        # run seed, epoch, whether the epoch was ever set, samples drawn before that
-        self._state = torch.tensor([seed, 0, 0, 0], dtype=torch.int64).share_memory_()
+        # run seed, epoch, whether the epoch was ever set, samples drawn before that, epochs of the run
+        self._state = torch.tensor([seed, 0, 0, 0, 0], dtype=torch.int64).share_memory_()
 
-    def set(self, run_seed: int, epoch: int) -> None:
-        """Set the run seed and epoch for all processes that share this object."""
-        self._state[0], self._state[1], self._state[2] = run_seed, epoch, 1
+    def set(self, run_seed: int, epoch: int, num_epochs: int = 0) -> None:
+        """Set the run seed, the epoch and the number of epochs for all processes that share this object."""
+        self._state[0], self._state[1], self._state[2], self._state[4] = run_seed, epoch, 1, num_epochs
+
+    @property
+    def progress(self) -> float:
+        """Completed fraction of the run's epochs, in [0, 1); 0 outside of a run."""
+        return int(self._state[1]) / int(self._state[4]) if self._state[4] else 0.0
 
     @contextmanager
     def __call__(self, key: str, num_samples: int) -> Iterator[None]:
@@ -65,7 +70,7 @@ class SampleSeeder:
             num_samples: Size of the dataset. Drawing more samples than that without ever setting the epoch means that
                 every epoch repeats the draws of the first; this is warned about once.
         """
-        run_seed, epoch, is_set, drawn = (int(value) for value in self._state)
+        run_seed, epoch, is_set, drawn = (int(value) for value in self._state[:4])
         if not is_set:
             self._state[3] = drawn + 1
             if drawn == num_samples:

@@ -24,6 +24,25 @@ def draw_frames(num_available: int, num_frames: int = 3, rng: Any = GLOBAL) -> n
     return np.sort(drawn).astype(np.int64)
 
 
+def draw_spaced_frames(num_available: int, rng: Any = GLOBAL) -> np.ndarray:
+    """Draw three frames by their distances, as Meta-USCL does: every pair of distances is as likely, not every triple.
+
+    Two distances d1 < d2 from {1 … min(n - 1, 999)}, then the first frame from {0 … n - 1 - d2}.
+
+    Args:
+        num_available: Number of frames in the video n, at least 1.
+        rng: See :func:`draw_frames`.
+
+    Returns:
+        (min(3, n),) int64, strictly increasing; all frames if there are fewer than three.
+    """
+    if num_available < 3:
+        return np.arange(num_available)
+    distances = 1 + draw_frames(min(num_available - 1, 999), 2, rng)
+    first = rng.choice(num_available - distances[1])
+    return np.array([first, *(first + distances)], dtype=np.int64)
+
+
 def draw_ratios(alpha: float = 0.5, beta: float = 0.5, shared: bool = False, rng: Any = GLOBAL) -> tuple[float, float]:
     """Draw the mixing ratios ξ1, ξ2 ~ Beta(alpha, beta).
 

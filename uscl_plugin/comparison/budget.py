@@ -37,14 +37,15 @@ def match_budget(
         pairs_per_batch: Batch size of USCL.
         num_videos: Number of videos N of USCL.
         used_videos: Number of videos that the method uses: N, or only the labelled ones.
-        views_per_item: Views per item of the method, 1 or 2.
+        views_per_item: Views per item of the method. If those of a batch do not divide into items, a batch has fewer,
+            but at least two items.
         samples_per_video: The method's own number of items per epoch and video, over N videos.
 
     Returns:
-        The budget. Its views equal those of USCL, 2NE, up to half of one of its own epochs.
+        The budget. Its views equal those of USCL, 2NE, up to half of one of its own epochs, but it has at least one.
 
     Raises:
-        ValueError: A number is below 1, or the views of a batch do not divide into items.
+        ValueError: A number is below 1.
 
     >>> match_budget(100, 32, 252, 252, 2, 10)
     Budget(epochs=10, samples_per_video=10, batch_size=32, items=2520, views=50400)
@@ -54,15 +55,17 @@ def match_budget(
     numbers = (epochs, pairs_per_batch, num_videos, used_videos, views_per_item, samples_per_video)
     if min(numbers) < 1:
         raise ValueError(f'epochs, batch size, videos, views and samples should be at least 1, got {numbers}.')
-    if 2 * pairs_per_batch % views_per_item:
-        raise ValueError(f'{2 * pairs_per_batch} views per batch do not divide into items of {views_per_item}.')
     wanted = 2 * num_videos * epochs
     own_epochs = max(1, round(wanted / (views_per_item * num_videos * samples_per_video)))
     samples = max(1, round(wanted / (views_per_item * used_videos * own_epochs)))
     items = used_videos * samples
     own_epochs = max(1, round(wanted / (views_per_item * items)))  # recomputed, because samples are integers
     return Budget(
-        own_epochs, samples, 2 * pairs_per_batch // views_per_item, items, views_per_item * items * own_epochs
+        epochs=own_epochs,
+        samples_per_video=samples,
+        batch_size=max(2 * pairs_per_batch // views_per_item, min(2, pairs_per_batch)),
+        items=items,
+        views=views_per_item * items * own_epochs,
     )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub
-from mmengine.optim import OptimWrapper
+from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
@@ -54,7 +55,7 @@ def epochs_for(options: ComparisonOptions, seconds: float) -> ComparisonOptions:
         for method in comparison.methods:
             if method.config is not None:
                 cfg, budget = pretraining_config(method, options, 0)
-                steps = budget.views / (2 * options.batch_size) / options.epochs
+                steps = budget.epochs * math.ceil(budget.items / budget.batch_size) / options.epochs
                 per_epoch += steps * seconds_per_step(cfg) * options.seeds
                 trained += options.seeds
         fixed = options.seeds * len(comparison.methods) * row.seconds + trained * _START
@@ -81,7 +82,7 @@ def seconds_per_step(cfg: Config) -> float:
     model.train()
     # Without a runner nobody else says how long the run is, and averages of a network (BYOL, MoCo v3) need to know.
     MessageHub.get_current_instance().update_info('max_iters', _STEPS + 1)
-    optimiser = OptimWrapper(torch.optim.Adam(model.parameters(), lr=cfg.optim_wrapper.optimizer.lr))
+    optimiser = build_optim_wrapper(model, cfg.optim_wrapper)
     count, began = 0, 0.0
     while count <= _STEPS:
         for batch in loader:

@@ -29,6 +29,9 @@ BUILT_IN: dict[str, tuple[str, dict[str, Any]]] = {
     'mocov3': ('baselines/mocov3_resnet18_1xb32-300e_us4-224px.py', {}),
     'ivpp': ('baselines/ivpp_resnet18_1xb32-300e_us4-224px.py', {}),
     'uscl': (_USCL, {}),
+    'ucl': ('baselines/ucl_resnet18_1xb12-120e_us4-224px.py', {}),
+    'hico': ('baselines/hico_resnet18_1xb32-300e_us4-224px.py', {}),
+    'meta-uscl': ('baselines/meta-uscl_resnet18_1xb16-150e_us4-224px.py', {}),
     # The ablation in the paper (Tab. 2), from contrastive learning on frames to USCL:
     'vanilla': (_USCL, _SEVERAL_PAIRS | _ONE_FRAME | _NO_LABELS),  # the same as simclr
     'one-pair': (_USCL, _ONE_FRAME | _NO_LABELS),  # one pair per video, so negatives come from other videos

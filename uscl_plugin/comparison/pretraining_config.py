@@ -114,6 +114,8 @@ def pretraining_config(method: Method, settings: CommonSettings, seed: int) -> t
     _set_length(cfg, budget.epochs)
     if 'num_classes' in cfg.model.get('head', {}):
         cfg.model.head.num_classes = max(1, len(everything.metainfo['classes']))
+    if 'input_size' in cfg.model:
+        cfg.model.input_size = settings.size
     if 'queue_len' in cfg.model:
         longest = min(cfg.model.queue_len, budget.items // 2)
         cfg.model.queue_len = max(1, longest // budget.batch_size) * budget.batch_size

@@ -111,9 +111,9 @@ class StoredVideoDataset(BaseDataset):
     def item(self, info: dict) -> dict:
         """Input of the pipeline: ``info`` with the frames."""
 
-    def set_epoch(self, epoch: int, run_seed: int | None = None) -> None:
-        """Set the epoch for the following draws, in this process and its workers."""
-        self._seeder.set(self.seed if run_seed is None else run_seed, epoch)
+    def set_epoch(self, epoch: int, run_seed: int | None = None, num_epochs: int = 0) -> None:
+        """Set the epoch for the following draws, in this process and its workers; 0 epochs: not in a run."""
+        self._seeder.set(self.seed if run_seed is None else run_seed, epoch, num_epochs)
 
     def set_occurrence(self, occurrence: int) -> None:
         """Set how often the next item has already come in this epoch, in this process only."""
@@ -183,7 +183,7 @@ class StoredVideoDataset(BaseDataset):
         info = self.get_data_info(idx)
         try:
             self._check(info)
-            item = self.item(info)
+            item = self.item(info) | {'progress': self._seeder.progress}
             if self.test_mode:  # there are no random draws
                 sample = self.pipeline(item)
             else:

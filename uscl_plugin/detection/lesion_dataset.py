@@ -58,9 +58,9 @@ class LesionDataset(CocoDataset):
         self._needs_masks = any(isinstance(step, dict) and step.get('with_mask', False) for step in pipeline)
         super().__init__(*args, pipeline=pipeline, **kwargs)
 
-    def set_epoch(self, epoch: int, run_seed: int) -> None:
+    def set_epoch(self, epoch: int, run_seed: int, num_epochs: int = 0) -> None:
         """Set the epoch for the following draws, in this process and its workers."""
-        self._seeder.set(run_seed, epoch)
+        self._seeder.set(run_seed, epoch, num_epochs)
 
     def set_occurrence(self, occurrence: int) -> None:
         """Set how often the next image has already come in this epoch, in this process only."""

@@ -14,7 +14,8 @@ class BatchPairs:
         module: Gives them.
         calls: Number of calls with the two views: 1, or 2 for one view after the other. Earlier calls in a step are of
             no interest.
-        order: 'interleaved' is view 1 and 2 of item 1, of item 2, …; 'halves' is all views 1 first.
+        order: 'interleaved' is view 1 and 2 of item 1, of item 2, …; 'halves' is all views 1 first; 'unknown'
+            is a model that measures its own pairs.
         negatives: Whether the views of other items in the batch are negatives.
     """
 
@@ -32,11 +33,11 @@ def pairs_of(model: Any) -> BatchPairs:
     """
     from mmpretrain.models import selfsup  # here, because hooks also serve MMDetection
 
-    from uscl_plugin.models.uscl import USCL
+    from uscl_plugin.models import UCL, USCL
 
     in_one_call = (USCL, selfsup.SimCLR, selfsup.MoCo)  # MoCo: of view 1 alone
     without_negatives = (selfsup.BYOL, selfsup.SimSiam, selfsup.BarlowTwins)
-    known = (*in_one_call, selfsup.MoCoV3, *without_negatives)
+    known = (*in_one_call, UCL, selfsup.MoCoV3, *without_negatives)
     if not isinstance(model, known) or model.neck is None:
         names = ', '.join(kind.__name__ for kind in known)
         raise ValueError(
@@ -46,7 +47,7 @@ def pairs_of(model: Any) -> BatchPairs:
     module = model.head.bn if isinstance(model, selfsup.BarlowTwins) else model.neck
     return BatchPairs(
         module,
-        calls=1 if isinstance(model, in_one_call) else 2,
-        order='interleaved' if isinstance(model, selfsup.SimCLR) else 'halves',
-        negatives=not isinstance(model, without_negatives),
+        calls=1 if isinstance(model, (*in_one_call, UCL)) else 2,
+        order='interleaved' if isinstance(model, selfsup.SimCLR) else 'unknown' if isinstance(model, UCL) else 'halves',
+        negatives=not isinstance(model, (*without_negatives, UCL)),
     )

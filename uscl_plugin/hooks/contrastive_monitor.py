@@ -37,7 +37,7 @@ class CollapseError(RuntimeError):
 class ContrastiveMonitorHook(Hook):
     """Log how pretraining affects its pairs, along with the losses.
 
-    For :class:`USCL`, and MMPretrain's SimCLR, MoCo, MoCo v3, BYOL, SimSiam and Barlow Twins.
+    For :class:`USCL`, :class:`UCL`, and MMPretrain's SimCLR, MoCo, MoCo v3, BYOL, SimSiam and Barlow Twins.
 
     ``positive_similarity`` and ``negative_similarity`` are mean cosine similarities of the projections of positive and
     negative pairs. ``spread`` shows whether the representation collapses (0) or uses all its directions (towards 1),
@@ -50,6 +50,9 @@ class ContrastiveMonitorHook(Hook):
     Twins are measured in the same way, although such pairs have no loss. In MoCo, it is a query and a key that was in
     the queue before the step. Random initial entries belong to no video and count as no conflict, as do the keys of a
     queue loaded with ``load_from``; a resumed run knows the videos in its queue.
+
+    UCL measures its own pairs, so only ``spread`` is measured here, and ``similarity_conflict`` is omitted: negatives
+    of the same video are its aim.
 
     Each rank measures its own batch, and the main rank logs: with several GPUs, negatives from other ranks are not
     included for USCL and SimCLR. MoCo's queue holds the keys of all ranks.
@@ -116,6 +119,7 @@ class ContrastiveMonitorHook(Hook):
             values, conflict = self._measure(features, projections, videos)
             names, tensors = list(values), torch.stack(list(values.values()))
             found = dict(zip(names, tensors.tolist(), strict=True))  # one copy from the GPU, not one per value
+            found |= {name: float(value) for name, value in (outputs or {}).items() if name in NAMES}
             if conflict is not None:
                 found['similarity_conflict'] = conflict
             for name, value in found.items():
@@ -153,7 +157,7 @@ class ContrastiveMonitorHook(Hook):
             values['positive_similarity'] = paired_similarity(projections, self._queue.own_keys(len(projections)))
             values['negative_similarity'] = self._queue.direction @ mean_direction(projections)
             conflict = None if videos is None else queue_conflict(videos, self._queue.videos)
-        else:
+        elif self._pairs.order != 'unknown':
             is_interleaved = self._pairs.order == 'interleaved'
             first, second = (projections[0::2], projections[1::2]) if is_interleaved else projections.chunk(2)
             values['positive_similarity'] = paired_similarity(first, second)

@@ -44,7 +44,7 @@ class SampleSeedHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Set the epoch and the generators before the loader's workers start on it."""
         for dataset in seeded_datasets(runner.train_dataloader.dataset):
-            dataset.set_epoch(runner.epoch, run_seed=int(runner.seed))
+            dataset.set_epoch(runner.epoch, run_seed=int(runner.seed), num_epochs=runner.max_epochs)
         seed = sample_seed(int(runner.seed), runner.epoch, f'rank {get_rank()}')
         random.seed(seed)
         np.random.seed(seed % 2**32)

@@ -10,12 +10,16 @@ from .collate_frames import PackFrames, PlannedView, collate_frames
 from .draw_views import DrawViews
 from .frame_as_image import FrameAsImage
 from .frames import LoadVideoFrames, SampleVideoFrames
+from .hard_negatives import SampleHardNegatives
 from .load_frame import LoadFrame
+from .meta_pair import AddMetaPair
 from .mixing import MixFrames
 from .nearby_pair import SampleNearbyPair
 from .packing import PackViews
+from .spaced_frames import SampleSpacedFrames
 
 __all__ = [
+    'AddMetaPair',
     'AntialiasedRandomResizedCrop',
     'AntialiasedResize',
     'DrawViews',
@@ -26,7 +30,9 @@ __all__ = [
     'PackFrames',
     'PackViews',
     'PlannedView',
+    'SampleHardNegatives',
     'SampleNearbyPair',
+    'SampleSpacedFrames',
     'SampleVideoFrames',
     'collate_frames',
 ]

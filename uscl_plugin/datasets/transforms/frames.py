@@ -33,7 +33,7 @@ class SampleVideoFrames(BaseTransform):
             raise ValueError(f'num_frames should be at least 1, got {num_frames}.')
         self.num_frames = num_frames
 
-    def _sample_params(self, num_available: int) -> np.ndarray:
+    def _sample_params(self, num_available: int, progress: float) -> np.ndarray:
         return draw_frames(num_available, self.num_frames)
 
     def transform(self, results: dict) -> dict:
@@ -41,7 +41,7 @@ class SampleVideoFrames(BaseTransform):
         num_available = len(results['frames'])
         if num_available == 0:
             raise ValueError(f'video {results.get("video_id", "(no id)")!r} has no frames to sample from.')
-        results['frame_inds'] = self._sample_params(num_available)
+        results['frame_inds'] = self._sample_params(num_available, results.get('progress', 0.0))
         return results
 
     def __repr__(self) -> str:

@@ -1,0 +1,5 @@
+"""Necks."""
+
+from .level_neck import LevelNeck
+
+__all__ = ['LevelNeck']
