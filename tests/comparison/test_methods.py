@@ -49,6 +49,8 @@ def test_names_options_and_files(tmp_path):
     assert method.name == 'half'
     assert method.options == {'model.head.cls_weight': 0.5, 'model.head.cls_input': 'projection'}
     assert parse_method('x=uscl:a.b=[1,2],c=(3,4)').options == {'a.b': [1, 2], 'c': (3, 4)}
+    continued = parse_method(f'on=uscl:init={weights},model.head.cls_weight=0')
+    assert (continued.init, continued.options) == (str(weights), {'model.head.cls_weight': 0})
     # A user's option comes after the switches of the method.
     assert parse_method('x=spg:model.head.cls_weight=1').options['model.head.cls_weight'] == 1
 
@@ -71,7 +73,7 @@ def test_texts_that_name_no_method(texts, message):
         parse_methods(texts)
 
 
-@pytest.mark.parametrize('text', ['x=gone.pth', 'x=gone.py', 'gone.pth'])
+@pytest.mark.parametrize('text', ['x=gone.pth', 'x=gone.py', 'gone.pth', 'x=uscl:init=gone.pth'])
 def test_files_that_are_not_there(text):
     with pytest.raises(FileNotFoundError, match=r'gone\.p'):
         parse_methods([text])

@@ -105,3 +105,21 @@ def test_classifiers_need_a_label(clusters, name):
 def test_a_queue_needs_a_whole_batch(clusters):
     with pytest.raises(ValueError, match=r'7 items .*32'):
         prepare(clusters, 'mocov2', epochs=1, batch_size=32)
+
+
+@pytest.mark.parametrize('name', ['uscl', 'mocov2', 'supervised', 'byol'])
+def test_every_method_takes_another_backbone(clusters, name):
+    cfg, _ = prepare(clusters, name, backbone='mobilenet_v3_small')
+    assert cfg.model.backbone.type == 'MobileNetV3'
+    widths = [
+        part['in_channels'] for part in (cfg.model.get('neck'), cfg.model.get('head')) if 'in_channels' in (part or {})
+    ]
+    assert 576 in widths and 512 not in widths
+
+
+def test_a_config_of_ones_own_keeps_its_backbone(clusters, tmp_path):
+    own = Config.fromfile(parse_method('uscl').config)
+    own.model.backbone.depth = 34
+    own.dump(tmp_path / 'mine.py')
+    cfg, _ = prepare(clusters, f'mine={tmp_path}/mine.py', backbone='mobilenet_v3_small')
+    assert (cfg.model.backbone.type, cfg.model.backbone.depth) == ('ResNet', 34)

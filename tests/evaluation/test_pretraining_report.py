@@ -73,6 +73,20 @@ def test_frames_know_their_video_and_whether_they_were_seen(data, cfg):
     assert elsewhere.seen is None and elsewhere.num_train_videos is None
 
 
+def test_wrappers_are_opened(data, cfg):
+    plain = collect_frames(cfg)
+    inner = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=3, dataset=inner)
+    repeated = collect_frames(cfg)
+    np.testing.assert_array_equal(repeated.video, plain.video)
+    np.testing.assert_array_equal(repeated.seen, plain.seen)
+    cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[inner, inner])
+    with pytest.raises(ValueError, match='--data-root'):
+        collect_frames(cfg)
+    given = collect_frames(cfg, data_root=inner.data_root)
+    assert given.seen is None and given.video_ids == plain.video_ids
+
+
 @pytest.mark.parametrize(
     'seen, total, gallery, words',
     [
