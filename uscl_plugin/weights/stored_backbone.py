@@ -145,12 +145,12 @@ def _stated_config(path: str | Path, meta: Mapping[str, Any]) -> dict[str, Any] 
         stated = run['model'].get('backbone')
     if not isinstance(stated, Mapping) or 'type' not in stated:
         return None
-    config = {key: value for key, value in stated.items() if key not in TRAINING_SETTINGS}
+    config = {key: value for key, value in stated.items() if key not in TRAINING_SETTINGS and not key.startswith('_')}
     kind = str(config['type'])
-    if config['type'] == 'TIMMBackbone':  # the same network and names
-        config['type'] = 'MapTIMMBackbone'
     # Detectors have MMDetection's classes of the same name, with further settings that are mostly off.
     config['type'] = kind.removeprefix('mmpretrain.').removeprefix('mmdet.')
+    if config['type'] == 'TIMMBackbone':  # the same network and names
+        config['type'] = 'MapTIMMBackbone'
     if run.get('default_scope') == 'mmdet' or kind.startswith('mmdet.'):
         accepted = accepted_settings(config['type'])
         others = {key: value for key, value in config.items() if key not in (*accepted, 'type')}
