@@ -49,7 +49,8 @@ def test_data_budget_backbone_and_optimiser_are_those_of_uscl(name):
     same = set(ours) - {'pipeline', 'samples_per_video', 'keep_unlabelled'}
     assert {key: theirs[key] for key in same} == {key: ours[key] for key in same}
     if method_of(name) == 'meta-uscl':  # which looks a step of SGD ahead
-        assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+        assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4)
+        assert cfg.auto_scale_lr == dict(base_batch_size=cfg.train_dataloader.batch_size, enable=True)
     else:
         assert cfg.optim_wrapper == USCL.optim_wrapper
     assert cfg.model.backbone == USCL.model.backbone
