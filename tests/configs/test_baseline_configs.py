@@ -54,7 +54,8 @@ def test_data_budget_backbone_and_optimiser_are_those_of_uscl(name):
     same = set(ours) - {'pipeline', 'samples_per_video', 'keep_unlabelled'}
     assert {key: theirs[key] for key in same} == {key: ours[key] for key in same}
     if method_of(name) == 'meta-uscl':  # which looks a step of SGD ahead
-        assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
+        assert cfg.optim_wrapper.optimizer == dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4)
+        assert cfg.auto_scale_lr == dict(base_batch_size=cfg.train_dataloader.batch_size, enable=True)
     else:
         assert cfg.optim_wrapper.optimizer == USCL.optim_wrapper.optimizer
     assert set(cfg.optim_wrapper) - set(USCL.optim_wrapper) <= ({'paramwise_cfg'} if 'simsiam' in name else set())

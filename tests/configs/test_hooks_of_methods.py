@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from test_every_config_trains import ROOT, small_pretraining
 
 from uscl_plugin.hooks.finite_loss import NonFiniteError
+from uscl_plugin.measures.pair_similarity import spread
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.resnet_state import find_backbone
 
@@ -29,12 +30,12 @@ def configured(method, clusters, tmp_path):
 
 
 class Pairs(Hook):
-    """The cosines of the pairs of each step, from what the loss was given."""
+    """The cosines of the pairs of each step, from what the loss was given; of Meta-USCL also their spread."""
 
     priority = 'HIGH'
 
     def __init__(self, method):
-        self.method, self.steps, self.given = method, [], []
+        self.method, self.steps, self.given, self.spreads = method, [], [], []
 
     def before_train(self, runner):
         owner = runner.model if self.method == 'ucl' else runner.model.head
@@ -46,6 +47,14 @@ class Pairs(Hook):
             return learn(*args)
 
         setattr(owner, name, loss)
+        if self.method == 'meta-uscl':
+            weigh = owner.weigh
+
+            def keep(representation):
+                self.representation = representation.detach()
+                return weigh(representation)
+
+            owner.weigh = keep
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if self.method == 'ucl':
@@ -53,6 +62,8 @@ class Pairs(Hook):
             self.steps.append((query * key).sum(1).mean().item())
         else:
             projection = self.given[1][-1] if self.method == 'hico' else self.given[0]
+            if self.method == 'meta-uscl':
+                self.spreads.append(spread(self.representation).item())
             first, second = projection.detach().chunk(2)
             self.steps.append(torch.nn.functional.cosine_similarity(first, second).mean().item())
 
@@ -69,6 +80,8 @@ def test_monitor_held_out_health_checkpoint_and_export(method, clusters, tmp_pat
     lines = [json.loads(line) for line in scalars.read_text().splitlines()]
     steps = [line for line in lines if 'loss' in line]
     assert [line['positive_similarity'] for line in steps] == pytest.approx(pairs.steps, abs=2e-6)
+    if method == 'meta-uscl':  # of the pairs, not of the meta pairs
+        assert [line['spread'] for line in steps] == pytest.approx(pairs.spreads, abs=2e-6)
     conflicts = [line.get('similarity_conflict') for line in steps]
     assert conflicts == ([None, None] if method == 'ucl' else [0, 0])
     assert all(0 < line['spread'] <= 1 and -1 <= line['negative_similarity'] <= 1 for line in steps)
