@@ -3,6 +3,7 @@
 import pytest
 from mmengine.config import Config
 
+from uscl.pretraining_options import METHODS
 from uscl_plugin.comparison.methods import BUILT_IN, parse_method, parse_methods
 
 
@@ -23,6 +24,10 @@ def test_built_in_methods_have_configs_that_take_their_switches(name):
                 value = value[part]
     cfg.merge_from_dict(method.options)
     assert (cfg.to_dict() != before) == bool(method.options)
+
+
+def test_options_offer_every_method():
+    assert set(METHODS) == set(BUILT_IN)
 
 
 def test_vanilla_of_the_ablation_is_simclr():
