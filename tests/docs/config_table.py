@@ -29,7 +29,7 @@ OPTIONS = {
     'Models': (
         MODELS,
         (
-            'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor', 'PiModel', 'TemporalEnsembling', 'FixMatch',
+            'MapTIMMBackbone', 'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor', 'PiModel', 'TemporalEnsembling', 'FixMatch',
             'WeightedPairHead', 'WeightedNTXentLoss',
             'UCL', 'HiCo', 'LevelNeck', 'HiCoHead', 'MetaUSCL', 'PairWeightHead',
         ),

@@ -109,7 +109,7 @@ def test_the_same_command_again_trains_nothing(finished, final, patients, tmp_pa
         ({'epochs': 5}, '--epochs 2'),
         ({'size': 64}, '--size 32'),
         ({'protocol': 'finetune'}, '--protocol finetune3'),
-        ({'source': 'random34'}, '--from SHA-256 random ResNet-18'),
+        ({'source': 'random34'}, '--from SHA-256 random resnet18'),
     ],
     ids=str,
 )

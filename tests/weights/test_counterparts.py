@@ -8,7 +8,7 @@ import torch
 import torchvision
 from mmpretrain.registry import MODELS
 
-from uscl_plugin.models.pooling import pool
+from uscl_plugin.compat.backbone_io import pool
 from uscl_plugin.weights.architectures import backbone_config
 from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.checkpoint_error import CheckpointError

@@ -32,11 +32,9 @@ from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
 from uscl.core.tables import markdown
 from uscl.pretraining_options import BACKBONES
+from uscl_plugin.compat.backbone_io import GREY_WEIGHTS, input_channels, pool
 from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.evaluation.pretrained_backbone import trained_backbone
-from uscl_plugin.models.grey_level import GREY_WEIGHTS
-from uscl_plugin.models.pooling import pool
-from uscl_plugin.weights.architectures import input_channels
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 _RESNET = "model = dict(backbone=dict(type='ResNet', depth=18, out_indices=(3,), zero_init_residual=False, {}))\n"

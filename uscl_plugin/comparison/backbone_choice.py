@@ -5,10 +5,10 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmpretrain.registry import MODELS
 
+from uscl_plugin.compat.backbone_io import input_channels
 from uscl_plugin.weights.architectures import (
     architecture_name,
     backbone_config,
-    input_channels,
     output_kind,
     structure,
 )

@@ -13,8 +13,8 @@ from uscl.clips.frame_resize import resize_frame
 from uscl.convert.videos.frame_decoding import read_as_stored
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.config_literals import config_literals
+from uscl_plugin.compat.backbone_io import pool
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, input_size
-from uscl_plugin.models.pooling import pool
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.network_builder import build_network
 from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint

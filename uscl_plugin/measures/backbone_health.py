@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from uscl.stats.effective_rank import effective_rank
-from uscl_plugin.models.pooling import pool
+from uscl_plugin.compat.backbone_io import pool
 
 from .features import evaluating, extract_features
 from .residual_branches import BranchWatch

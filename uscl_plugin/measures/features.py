@@ -9,9 +9,7 @@ import torch
 from torch import nn
 
 from uscl.clips.frame_resize import resize_frame
-from uscl_plugin.models.grey_level import GREY_WEIGHTS
-from uscl_plugin.models.pooling import pool
-from uscl_plugin.weights.architectures import input_channels
+from uscl_plugin.compat.backbone_io import GREY_WEIGHTS, input_channels, pool
 
 
 def extract_features(

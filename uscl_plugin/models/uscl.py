@@ -8,7 +8,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from .pooling import pool
+from uscl_plugin.compat.backbone_io import pool
 
 # Side up to which oneDNN convolves maps faster as NCHW (512 channels of 2 x 2, forward: 2.5 times); at 14 px both tie
 _SMALL_MAP = 8

@@ -13,8 +13,8 @@ from mmengine.config import Config
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from uscl_plugin.compat.backbone_io import input_channels, pool
 from uscl_plugin.models.backbones import MapTIMMBackbone
-from uscl_plugin.models.pooling import pool
 
 _OPEN = {'zero_init_residual': False}  # MMPretrain starts the branches of its ResNets at 0
 ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -157,11 +157,6 @@ def pyramid_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         return {'features_only': True, 'out_indices': tuple(k for k, step in enumerate(steps) if step >= 4)}
     levels: dict[str, Any] = {'out_indices': LEVELS[kind]} if kind in LEVELS else {}
     return levels | ({'gap_before_final_norm': False} if kind == 'ConvNeXt' else {})  # maps instead of vectors
-
-
-def input_channels(network: nn.Module) -> int:
-    """Channels of the images that a network takes: those of its first convolution."""
-    return next((weight.shape[1] for weight in network.parameters() if weight.ndim == 4), 3)
 
 
 def last_block(network: nn.Module) -> list[str]:

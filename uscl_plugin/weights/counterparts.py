@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from uscl_plugin.models.pooling import pool
+from uscl_plugin.compat.backbone_io import pool
 
 from .architectures import structure
 from .checkpoint_error import CheckpointError

@@ -15,9 +15,8 @@ from mmpretrain.models import ResNet
 from torch import nn
 
 from uscl.core.atomic_files import write_atomically
-from uscl_plugin.models.pooling import pool
+from uscl_plugin.compat.backbone_io import input_channels, pool
 
-from .architectures import input_channels
 from .checkpoint_error import CheckpointError
 from .checkpoint_files import as_strings
 

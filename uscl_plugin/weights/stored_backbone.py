@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from uscl.core.config_literals import config_literals
-from uscl_plugin.models.grey_level import GREY_WEIGHTS
+from uscl_plugin.compat.backbone_io import GREY_WEIGHTS, input_channels
 
-from .architectures import TRAINING_SETTINGS, accepted_settings, architecture_name, input_channels, resnet_config
+from .architectures import TRAINING_SETTINGS, accepted_settings, architecture_name, resnet_config
 from .checkpoint_error import CheckpointError
 from .checkpoint_files import stated_meta
 from .counterparts import find_counterpart

@@ -26,7 +26,7 @@ def of_another_model(cfg):
     [
         (without_labels, r'33 training samples'),
         (repeated, r'sample 33 of RepeatDataset .*sample_idx 0'),
-        (by_iterations, r'TemporalEnsembling .*by_epoch=True'),
+        (by_iterations, r'by_epoch=True'),
         (of_another_model, 'TrainingSetHook .*ImageClassifier'),
     ],
 )

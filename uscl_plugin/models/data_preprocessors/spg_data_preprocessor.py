@@ -8,8 +8,8 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from uscl_plugin.compat.backbone_io import GREY_WEIGHTS
 from uscl_plugin.datasets.transforms import view_params as columns
-from uscl_plugin.models.grey_level import GREY_WEIGHTS
 
 from .color_jitter import jitter
 from .view_geometry import mix_frames, rotate

@@ -1,8 +1,16 @@
-"""The features of an image, whatever a backbone ends with."""
+"""What any backbone takes and returns: channels of images, and features whatever it ends with."""
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
+
+# Of red, green and blue in a grey level (ITU-R BT.601), as in all readers here
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
+
+
+def input_channels(network: nn.Module) -> int:
+    """Channels of the images that a network takes: those of its first convolution."""
+    return next((weight.shape[1] for weight in network.parameters() if weight.ndim == 4), 3)
 
 
 def pool(output: Tensor | Sequence[Tensor]) -> Tensor:
