@@ -29,7 +29,8 @@ OPTIONS = {
     'Models': (
         MODELS,
         (
-            'MapTIMMBackbone', 'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor', 'PiModel', 'TemporalEnsembling', 'FixMatch',
+            'MapTIMMBackbone', 'USCL', 'USCLHead', 'LightlyNTXentLoss', 'SPGDataPreprocessor',
+            'PiModel', 'TemporalEnsembling', 'FixMatch',
             'WeightedPairHead', 'WeightedNTXentLoss',
             'UCL', 'HiCo', 'LevelNeck', 'HiCoHead', 'MetaUSCL', 'PairWeightHead',
         ),

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmpretrain.registry import MODELS
 
 from uscl_plugin.compat.backbone_io import input_channels
 from uscl_plugin.weights.architectures import (
     architecture_name,
     backbone_config,
+    build_backbone,
     output_kind,
     structure,
 )
@@ -36,7 +36,7 @@ def set_backbone(cfg: Config, name: str, size: int) -> None:
     if config['type'] == 'ResNet':
         config = {**cfg.model.backbone, **config}
     cfg.model.backbone = ConfigDict(config)
-    network = MODELS.build(dict(config))
+    network = build_backbone(config)
     output = output_kind(network, size)
     for part in ('neck', 'head'):
         settings = cfg.model.get(part) or {}

@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
-from mmpretrain.registry import MODELS
 
 from uscl_plugin.compat.quiet import without_false_alarms
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, settle_steps
 from uscl_plugin.evaluation.backbones import PretrainedBackbone, write_backbone
 from uscl_plugin.evaluation.finetuning import train_last_block
-from uscl_plugin.weights.architectures import map_sizes, pyramid_settings, resnet_config, structure
+from uscl_plugin.weights.architectures import build_backbone, map_sizes, pyramid_settings, resnet_config, structure
 
 from .methods import DETECTOR
 from .options import ComparisonOptions
@@ -90,7 +89,7 @@ def _replace_backbone(cfg: Config, backbone: PretrainedBackbone, checkpoint: Pat
     """
     config = dict(backbone.config) | pyramid_settings(backbone.config)
     channels, strides = map_sizes(config)
-    network = MODELS.build(config)
+    network = build_backbone(config)
     missing, _ = network.load_state_dict(backbone.network.state_dict(), strict=False)
     assert all('norm' in name for name in missing), missing
     write_backbone(checkpoint, replace(backbone, network=network, config=config))

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmpretrain.registry import MODELS
 from torch import nn
 
-from uscl_plugin.weights.architectures import OutputKind, architecture_name, backbone_config, output_kind
+from uscl_plugin.weights.architectures import (
+    OutputKind,
+    architecture_name,
+    backbone_config,
+    build_backbone,
+    output_kind,
+)
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, file_source, resolve_input, stored_metadata
@@ -216,7 +221,7 @@ def _untrained_config(name: str, spec: str) -> tuple[dict[str, Any], int | None,
 def _untrained(config: Mapping[str, Any], seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = MODELS.build(dict(config))
+        network = build_backbone(config)
         network.init_weights()
     network.eval()  # a separate call, because MMPretrain's eval() returns None
     return network

@@ -1,5 +1,6 @@
 """The algorithm with its head and loss, and the methods that it is compared with, registered with MMPretrain."""
 
+from .backbones import MapTIMMBackbone
 from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
 from .data_preprocessors import SPGDataPreprocessor
 from .heads import HiCoHead, PairWeightHead, USCLHead, WeightedPairHead
@@ -18,6 +19,7 @@ __all__ = [
     'HiCoHead',
     'LevelNeck',
     'LightlyNTXentLoss',
+    'MapTIMMBackbone',
     'MetaUSCL',
     'PairWeightHead',
     'PiModel',

@@ -63,6 +63,11 @@ class OutputKind:
     stride: int
 
 
+def build_backbone(config: Mapping[str, Any]) -> Any:
+    """A backbone of MMPretrain, whatever host is the default."""
+    return MODELS.build({**config, '_scope_': 'mmpretrain'})
+
+
 def backbone_config(name: str, size: int) -> dict[str, Any]:
     """The config of a backbone by name.
 
@@ -135,7 +140,7 @@ def map_sizes(config: Mapping[str, Any]) -> tuple[list[int], list[int]]:
         ValueError: An output is no map.
     """
     size = config.get('img_size') or 224
-    network = MODELS.build(dict(config))
+    network = build_backbone(config)
     network.eval()
     with torch.no_grad():
         maps = network(torch.zeros(1, input_channels(network), size, size))
@@ -150,7 +155,7 @@ def pyramid_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with which a backbone returns maps of several resolutions, from a stride of 4; empty if it cannot."""
     kind = config['type']
     if str(kind).endswith('TIMMBackbone'):
-        network, pyramid = (MODELS.build(dict(config) | {'features_only': each}) for each in (False, True))
+        network, pyramid = (build_backbone({**config, 'features_only': each}) for each in (False, True))
         if not set(pyramid.state_dict()) <= set(network.state_dict()):  # timm renames some
             return {}
         steps = pyramid.timm_model.feature_info.reduction()
