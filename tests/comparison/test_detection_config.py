@@ -53,3 +53,34 @@ def test_the_sentence_of_the_table(tmp_path):
     assert 'shorter side 800, after the last of 30 epochs, on the 3 images (2 lesions)' in text
     text = describe_detection(replace(options, detection_epochs=2, detection_size=64))
     assert 'shorter side 64, after the last of 2 epochs' in text
+
+
+@pytest.mark.parametrize(
+    ('name', 'channels', 'strides', 'last'),
+    [
+        ('mobilenet_v3_small', [16, 24, 48, 576], [4, 8, 16, 32, 64], ['layer11', 'layer12.conv', 'layer12.bn']),
+        ('vit_tiny', [192], [16, 32, 64, 128, 256], ['layers.11', 'ln1']),
+        ('convnext_atto', [40, 80, 160, 320], [4, 8, 16, 32, 64], ['stages.3.1', 'norm3']),
+    ],
+)
+def test_another_backbone_brings_its_maps(tmp_path, name, channels, strides, last):
+    """With MMDetection as the default host, the detector is built, loads all weights, and finds boxes."""
+    import torch
+    from mmdet.registry import MODELS
+    from mmengine.registry import DefaultScope
+
+    import uscl_plugin.compat.mmcv_ops  # noqa: F401 (before MMDetection)
+
+    backbone = load_backbone(f'random:{name}')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        cfg = detection_config(backbone, tmp_path / 'b.pth', 0, OPTIONS)
+        assert cfg.model.neck.in_channels == channels
+        assert cfg.model.rpn_head.anchor_generator.strides == strides
+        assert cfg.model.roi_head.bbox_roi_extractor.featmap_strides == strides[: len(channels)]
+        assert cfg.default_hooks.freezing.trainable[: len(last)] == [f'backbone.{each}' for each in last]
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        own, given = model.backbone.state_dict(), backbone.network.state_dict()
+        assert set(given) <= set(own) and all(torch.equal(own[key], given[key]) for key in given)
+        maps = model.extract_feat(torch.zeros(1, 3, 224, 224))
+    assert [each.shape[2] for each in maps] == [-(-224 // stride) for stride in strides]
