@@ -1,11 +1,19 @@
 import hashlib
+from dataclasses import replace
 
 import pytest
 import torch
 import torchvision
 from torch import nn
 
-from uscl_plugin.evaluation.backbones import check_backbones, load_backbone, split_spec, unique_names
+from uscl_plugin.evaluation.backbones import (
+    check_backbones,
+    is_untrained,
+    load_backbone,
+    split_spec,
+    unique_names,
+    write_backbone,
+)
 from uscl_plugin.evaluation.pretrained_backbone import untrained_backbone
 from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.checkpoint_error import CheckpointError
@@ -212,3 +220,22 @@ def test_a_file_with_an_equals_sign(tmp_path, monkeypatch):
     (tmp_path / 'lr=1.pth').touch()
     assert split_spec('lr=1.pth') == (None, 'lr=1.pth')
     assert split_spec('lr=2.pth') == ('lr', '2.pth')
+
+
+def test_untrained_networks_of_a_name_or_of_a_file(tmp_path):
+    """With the file's architecture and input, and other weights."""
+    trained = replace(load_backbone('random:mobilenet_v3_small', seed=5), mean=[1.0] * 3, std=[2.0] * 3, to_rgb=False)
+    write_backbone(tmp_path / 'a.pth', trained)
+    found = load_backbone(f'fresh=random:{tmp_path}/a.pth', seed=1)
+    assert (found.architecture, found.mean, found.std, found.to_rgb) == (
+        'mobilenet_v3_small',
+        [1.0] * 3,
+        [2.0] * 3,
+        False,
+    )
+    named = load_backbone('random:mobilenet_v3_small', seed=1)
+    for ours, theirs in zip(found.network.parameters(), named.network.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    again = load_backbone(str(tmp_path / 'a.pth'))
+    assert not torch.equal(next(again.network.parameters()), next(found.network.parameters()))
+    assert is_untrained(f'random:{tmp_path}/a.pth') and named.identity == 'random mobilenet_v3_small, seed 1'

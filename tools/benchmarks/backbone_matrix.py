@@ -101,7 +101,8 @@ class Row:
         try:
             self.cells[cell] = act()
         except Exception as error:  # a cell must not stop the others
-            self.cells[cell] = str(error).strip().split('\n')[-1] or repr(error)
+            reason = str(error).strip().split('\n')[-1] or repr(error)
+            self.cells[cell] = reason.removeprefix('error: ').removeprefix(f'{self.file}: ')
         print(f'{self.name}: {cell}: {self.cells[cell]}', file=sys.stderr, flush=True)
 
     def _pretrain(self) -> str:

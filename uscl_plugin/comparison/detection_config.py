@@ -1,9 +1,9 @@
 """The config of one detector in a comparison: the same for all backbones except for the weights and their input."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
@@ -53,9 +53,9 @@ def detection_config(backbone: PretrainedBackbone, checkpoint: Path, seed: int, 
     config, epochs, workers = options.detection_config, options.detection_epochs, options.workers
     size = options.detection_size
     cfg = read_detector(config)
-    if not _is_plain(backbone.config, cfg.model.backbone.depth):
+    if structure(backbone.config) != structure(resnet_config(cfg.model.backbone.depth)):
         _replace_backbone(cfg, backbone, checkpoint)
-    train_last_block(cfg, backbone.network)
+    train_last_block(cfg, detector_backbone(backbone))
     cfg.model.backbone.init_cfg.update(checkpoint=str(checkpoint), prefix='backbone.')
     cfg.model.data_preprocessor.update(mean=backbone.mean, std=backbone.std, bgr_to_rgb=backbone.to_rgb)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -78,8 +78,9 @@ def detection_config(backbone: PretrainedBackbone, checkpoint: Path, seed: int, 
     return cfg
 
 
-def _is_plain(config: Mapping, depth: int) -> bool:
-    return structure(config) == structure(resnet_config(depth))
+def detector_backbone(backbone: PretrainedBackbone) -> Any:
+    """A backbone with random weights as it is in a detector: with all its maps, and without layers after them."""
+    return build_backbone({**backbone.config, **pyramid_settings(backbone.config)})
 
 
 def _replace_backbone(cfg: Config, backbone: PretrainedBackbone, checkpoint: Path) -> None:
@@ -87,9 +88,9 @@ def _replace_backbone(cfg: Config, backbone: PretrainedBackbone, checkpoint: Pat
 
     The checkpoint is replaced by one of this network: more outputs can mean further norms, and fewer layers.
     """
-    config = dict(backbone.config) | pyramid_settings(backbone.config)
+    config = {**backbone.config, **pyramid_settings(backbone.config)}
     channels, strides = map_sizes(config)
-    network = build_backbone(config)
+    network = detector_backbone(backbone)
     missing, _ = network.load_state_dict(backbone.network.state_dict(), strict=False)
     assert all('norm' in name for name in missing), missing
     write_backbone(checkpoint, replace(backbone, network=network, config=config))

@@ -100,7 +100,7 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
     if untrained is not None:
         config, size, stored = _untrained_config(untrained, path)
         network = _untrained(config, seed)
-        known = UNTRAINED_INPUT | known
+        known = {key: value for key, value in UNTRAINED_INPUT.items() if key not in stored} | known
         source: dict[str, Any] = {'file': 'random', 'seed': seed}
     else:
         checkpoint = load_plain_checkpoint(path)

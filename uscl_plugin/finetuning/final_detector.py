@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401 (before MMDetection)
 from uscl.finetuning_options import FinetuningOptions
-from uscl_plugin.comparison.detection_config import detection_config, read_detector
+from uscl_plugin.comparison.detection_config import detection_config, detector_backbone, read_detector
 from uscl_plugin.comparison.methods import DETECTOR
 from uscl_plugin.comparison.options import ComparisonOptions
 from uscl_plugin.datasets.pipeline_settings import settle_steps
@@ -67,7 +67,7 @@ class FinalDetector(FinalModel):
             if head in cfg.model.roi_head:
                 cfg.model.roi_head[head].num_classes = len(self.classes)
         cfg.default_hooks.freezing = read_detector(DETECTOR).default_hooks.freezing
-        train_last_block(cfg, self.backbone.network)
+        train_last_block(cfg, detector_backbone(self.backbone))
         cfg.find_unused_parameters = True
         cfg.default_hooks.checkpoint.update(interval=1)
         cfg.train_cfg.val_interval = 1
