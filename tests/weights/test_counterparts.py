@@ -93,6 +93,8 @@ def test_timm(tmp_path, name, theirs, arguments):
     export_backbone(path, tmp_path / 'out.pth', 'timm')
     model = timm.create_model(theirs, num_classes=0, **arguments).eval()
     model.load_state_dict(torch.load(tmp_path / 'out.pth', weights_only=True), strict=True)
+    facts = json.loads(Path(f'{tmp_path}/out.pth.json').read_text())
+    assert (facts['names'], facts['model'], facts['arguments']) == ('timm', theirs, arguments)
     images = torch.randn(2, 3, 64, 64)
     close(model(images), pool(network(images)))
     export_backbone(path, tmp_path / 'hub', 'hub')

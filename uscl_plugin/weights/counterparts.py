@@ -48,6 +48,7 @@ _NAMES: dict[str, dict[str, Callable[[Any], str]]] = {
     },
 }
 _SELECTING = ('type', 'depth', 'arch', 'groups', 'width_per_group', 'widen_factor', 'out_type', 'in_channels')
+_SIZED = ('vit_', 'deit_', 'swin_')  # timm's networks that are built for images of one size
 _SHORTCUT = re.compile(r'(^|\.)(downsample|proj)\.(\d|conv|bn)$')
 # Of one-dimensional indices into tables, which follow from the architecture
 _DERIVED = '.relative_position_index'
@@ -103,7 +104,9 @@ def find_counterpart(config: Mapping[str, Any], ours: nn.Module, library: Librar
         CheckpointError: The library has no such network, or is missing; the message says what differs.
     """
     name, arguments = _proposal(config, library)
-    theirs = _build(library, name, arguments, size)
+    if library == 'timm' and name.startswith(_SIZED):
+        arguments['img_size'] = size
+    theirs = _build(library, name, arguments)
     image = torch.zeros(1, 3, size, size)
     mine, yours = (_in_order(network, image) for network in (ours, theirs))
     own, other = ours.state_dict(), theirs.state_dict()
@@ -177,16 +180,14 @@ def _proposal(config: Mapping[str, Any], library: Library) -> tuple[str, dict[st
     return name, {}
 
 
-def _build(library: Library, name: str, arguments: Mapping[str, Any], size: int) -> nn.Module:
+def _build(library: Library, name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """The model with random weights, without classifier."""
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         if library == 'timm':
             import timm
 
-            has_size = name.startswith(('vit_', 'deit_', 'swin_'))
-            own: dict[str, Any] = {'img_size': size} if has_size else {}
-            return timm.create_model(name, num_classes=0, **own, **arguments).eval()
+            return timm.create_model(name, num_classes=0, **arguments).eval()
         network = torchvision.models.get_model(name)
     for place in ('fc', 'head', 'classifier'):
         last = getattr(network, place, None)
