@@ -12,6 +12,7 @@ from tool_module import load_tool
 from torch import nn
 
 from uscl.version import __version__
+from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.backbone_import import import_backbone
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.provenance import kept_provenance
@@ -303,3 +304,13 @@ def test_an_export_that_turns_the_channels_says_so_everywhere(tmp_path, checkpoi
     expected = {'size': 64, 'mean': [3.0, 2.0, 1.0], 'std': [6.0, 5.0, 4.0], 'channels': 'rgb'}
     assert written['uscl'] == PROVENANCE | {'input': expected}
     assert (written['mean'], written['channel_order']) == (expected['mean'], 'rgb')
+
+
+@pytest.mark.parametrize('target', ['mmdet', 'torchvision'])
+def test_equal_exports_have_equal_bytes(tmp_path, checkpoint, target):
+    """An evaluation recognises a backbone by its file's digest, also after the same command has written it again."""
+    first = export(tmp_path, checkpoint, target).read_bytes()
+    (tmp_path / 'other').mkdir()
+    out = tmp_path / 'other' / 'another_name.pth'
+    export_backbone(tmp_path / 'epoch_3.pth', out, target)
+    assert out.read_bytes() == first

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from uscl.core.atomic_files import write_atomically
 from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.checkpoint_files import save_reproducibly
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 KEY = 'training_features'  # in a checkpoint, beside state_dict and meta
@@ -99,7 +100,7 @@ def distance_limit(distances: np.ndarray) -> float | None:
 def add_training_features(path: str | Path, found: TrainingFeatures) -> None:
     """Add them to the checkpoint of a classifier, atomically."""
     checkpoint = load_plain_checkpoint(path) | {KEY: found.as_plain()}
-    write_atomically(path, lambda temporary: torch.save(checkpoint, temporary))
+    write_atomically(path, lambda temporary: save_reproducibly(checkpoint, temporary))
 
 
 def read_training_features(checkpoint: Mapping[str, Any], path: str | Path, width: int) -> TrainingFeatures | None:

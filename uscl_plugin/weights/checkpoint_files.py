@@ -35,13 +35,19 @@ def write_checkpoint(
         header = {'format': 'pt', **as_strings(meta)}
         write_atomically(out, lambda path: save_file(tensors, path, metadata=header))
     elif flat:
-        write_atomically(out, lambda path: torch.save(tensors, path))
+        write_atomically(out, lambda path: save_reproducibly(tensors, path))
         # The digest links the two files, in case one of them is moved or replaced.
         sidecar = {**meta, 'weights': file_source(out)}
         text = json.dumps(sidecar, indent=1) + '\n'
         write_text(_sidecar(out), text)
     else:
-        write_atomically(out, lambda path: torch.save({'meta': dict(meta), 'state_dict': tensors}, path))
+        write_atomically(out, lambda path: save_reproducibly({'meta': dict(meta), 'state_dict': tensors}, path))
+
+
+def save_reproducibly(content: dict[str, Any], path: Path) -> None:
+    """Write a dict so that equal contents give equal bytes: given a path, torch stores the (temporary) name."""
+    with path.open('wb') as file:
+        torch.save(content, file)
 
 
 def stated_meta(path: str | Path, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
