@@ -65,6 +65,12 @@ def test_branches_are_open_before_the_first_step(name):
     assert (name == 'shufflenet_v2') == (not health.branches)  # the only one without residual branches
 
 
+@pytest.mark.parametrize('name', marked(NAMES))
+def test_statistics_of_batch_norm_follow_a_short_run(name):
+    momenta = {module.momentum for module in build(name).modules() if getattr(module, 'running_mean', None) is not None}
+    assert momenta <= {0.1}
+
+
 @pytest.mark.parametrize(
     ('name', 'shut'),
     [
