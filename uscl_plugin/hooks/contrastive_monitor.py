@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from uscl_plugin.compat.backbone_io import pool
 from uscl_plugin.compat.bare_model import bare_model
 from uscl_plugin.measures.pair_similarity import (
     batch_conflict,
@@ -170,8 +171,7 @@ class ContrastiveMonitorHook(Hook):
 
     def _keep_features(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         if self._is_watching and module.training and torch.is_grad_enabled():  # not during evaluation
-            maps = _last(outputs).detach()  # (N, C, h, w) or (N, C)
-            self._features.append(maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps)
+            self._features.append(pool(_last(outputs).detach()))
 
     def _keep_projections(self, module: nn.Module, inputs: tuple, outputs: Any) -> None:
         if self._is_watching and module.training and torch.is_grad_enabled():
