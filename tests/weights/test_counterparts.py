@@ -160,6 +160,19 @@ def test_a_network_of_grey_images_becomes_an_equal_one_of_colour(tmp_path):
     assert read_backbone(tmp_path / 'as_it_is.pth').state['conv1.weight'].shape[1] == 1
 
 
+@torch.no_grad()
+def test_the_first_convolution_is_the_networks_first_whatever_the_order_of_the_file(tmp_path):
+    """Sorted by name, the first weights of EfficientNet are those of a depthwise convolution."""
+    pytest.importorskip('timm')
+    network, path = save(tmp_path, backbone_config('timm:tf_efficientnet_lite0', 64) | dict(in_channels=1))
+    content = torch.load(path, weights_only=True)
+    content['state_dict'] = dict(sorted(content['state_dict'].items()))
+    torch.save(content, path)
+    images = torch.randn(2, 3, 64, 64)
+    grey = (images * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    close(pool(read_backbone(path).for_colour(path).build(path)(images)), pool(network(grey)))
+
+
 def test_weights_of_another_network_than_the_file_says(tmp_path):
     _, path = save(tmp_path, RESNET)
     content = torch.load(path, weights_only=True)

@@ -69,8 +69,9 @@ class StoredBackbone:
 
         The weights of its first convolution are the grey weights' multiples, so that outputs are equal.
         """
-        first = next((name for name, tensor in self.state.items() if tensor.ndim == 4), None)
         network = build_network(self.config, path, 'mmpretrain')
+        # In the network's order: files may sort their tensors.
+        first = next((name for name, weight in network.named_parameters() if weight.ndim == 4), None)
         if first is None or input_channels(network) != 1:
             return self
         grey = torch.tensor(GREY_WEIGHTS).view(1, 3, 1, 1)
