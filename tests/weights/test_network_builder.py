@@ -3,6 +3,8 @@
 import copy
 import os
 import re
+import resource
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import Registry
 
 from uscl_plugin.weights.checkpoint_error import CheckpointError
-from uscl_plugin.weights.network_builder import build_network
+from uscl_plugin.weights.network_builder import build_network, checked_config
 
 CLASSIFIER = dict(
     type='ImageClassifier',
@@ -147,6 +149,79 @@ def test_values_that_are_not_plain_are_refused(trap, value):
     model['backbone']['style'] = value
     with pytest.raises(CheckpointError, match=r'a\.pth.*model\.backbone\.style'):
         build_network(model, 'a.pth', 'mmpretrain')
+
+
+@pytest.mark.parametrize(
+    ('place', 'setting'),
+    [
+        ('', dict(backbone=dict(type='ResNet', depth=18, codebook_init_path='evil'))),
+        ('', dict(head=dict(type='VQAGenerationHead', decoder=None, inference_method='rank', answer_list_path='evil'))),
+        ('head', dict(loss=dict(type='CrossEntropyLoss', weight_file='evil'))),
+        ('backbone', dict(lang_model_name='evil')),
+        ('backbone', dict(norm_cfg=dict(type='BN', url='evil'))),
+    ],
+)
+def test_a_word_that_would_name_a_file_is_refused(trap, place, setting):
+    model = copy.deepcopy(CLASSIFIER)
+    at(model, place).update(setting)
+    with pytest.raises(CheckpointError, match=r"a\.pth names 'evil' as model"):
+        build_network(model, 'a.pth', 'mmpretrain')
+
+
+@pytest.mark.parametrize(
+    'part',
+    [
+        dict(type='CameraMotionCompensation', warp_mode='exit'),  # evaluates its setting
+        dict(type='Detectron2Wrapper', detector=dict(), bgr_to_rgb=False),
+        dict(type='GLIP', language_model=None),  # downloads word lists
+    ],
+    ids=lambda part: part['type'],
+)
+def test_parts_that_evaluate_or_download_are_refused(trap, detector, part):
+    with pytest.raises(CheckpointError, match=rf'b\.pth.*{part["type"]}'):
+        build_network(part, 'b.pth', 'mmdet')
+    model = copy.deepcopy(detector)
+    model['rpn_head']['bbox_coder'] = part
+    with pytest.raises(CheckpointError, match=rf'b\.pth.*{part["type"]}'):
+        build_network(model, 'b.pth', 'mmdet')
+
+
+HUGE = [
+    ('backbone', dict(base_channels=1 << 16)),
+    ('backbone', dict(base_channels=10**12)),
+    ('backbone', dict(depth=101, base_channels=1 << 12)),
+    ('head', dict(in_channels=1 << 20, num_classes=1 << 20)),
+    ('', dict(backbone=dict(type='VisionTransformer', arch='deit-t', img_size=1 << 20))),
+    ('', dict(backbone=dict(type='ConvNeXt', arch=dict(depths=[1 << 20] * 4, channels=[1] * 4)))),
+    ('', dict(neck=[dict(type='LinearNeck', in_channels=1 << 14, out_channels=1 << 14)] * 100)),
+]
+
+
+@pytest.mark.parametrize(('place', 'setting'), HUGE, ids=str)
+def test_a_network_far_larger_than_its_file_is_refused_before_it_takes_memory(place, setting):
+    state = build_network(CLASSIFIER, 'a.pth', 'mmpretrain').state_dict()
+    build_network(CLASSIFIER, 'a.pth', 'mmpretrain', state)
+    model = copy.deepcopy(CLASSIFIER)
+    at(model, place).update(setting)
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    with pytest.raises(CheckpointError, match=r'a\.pth'):
+        build_network(model, 'a.pth', 'mmpretrain', state)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KB
+    assert time.monotonic() - start < 20
+
+
+def test_brackets_without_end_are_refused():
+    nested = 1
+    for _ in range(2000):
+        nested = [nested]
+    with pytest.raises(CheckpointError, match=r'a\.pth.*nesting'):
+        build_network(CLASSIFIER | dict(backbone=nested), 'a.pth', 'mmpretrain')
+
+
+def test_what_is_left_of_a_config_may_be_given_to_any_builder():
+    backbone = copy.deepcopy(CLASSIFIER['backbone'])
+    backbone['norm_cfg'] = dict(type='BN', init_cfg=dict(type='Pretrained', checkpoint='http://a/b'), _scope_='evil')
+    assert checked_config(backbone, 'a.pth', 'mmpretrain') == CLASSIFIER['backbone']
 
 
 def test_networks_of_timm_come_without_weights_or_addresses(trap):

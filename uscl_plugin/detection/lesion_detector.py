@@ -18,6 +18,7 @@ from uscl.clips.readers import open_clip
 from uscl.core.config_literals import config_literals
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline
 from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.input_metadata import LARGEST_INPUT
 from uscl_plugin.weights.network_builder import build_network
 from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 from uscl_plugin.weights.strict_loading import load_strictly
@@ -159,7 +160,7 @@ def load_detector(path: str | Path, checkpoint: Mapping[str, Any] | None = None)
     if not isinstance(cfg.get('model'), dict) or not classes:
         raise CheckpointError(f'{path} contains no detector with class names: {REMEDY}.')
     scale, keep_ratio = _resizing(path, cfg.get('test_dataloader') or cfg.get('val_dataloader') or {})
-    model = build_network(cfg['model'], path, 'mmdet')
+    model = build_network(cfg['model'], path, 'mmdet', checkpoint.get('state_dict', checkpoint))
     load_strictly(model, checkpoint, path, REMEDY)
     try:
         check_heads(model, len(classes))
@@ -177,6 +178,8 @@ def _resizing(path: str | Path, loader: Mapping[str, Any]) -> tuple[tuple[int, i
                 raise ValueError(f'{step["type"]} with {", ".join(step)} is not done here')
         (resize,) = [step for step in steps if step['type'] == 'Resize']
         width, height = (int(side) for side in resize['scale'])
+        if not 0 < min(width, height) <= max(width, height) <= LARGEST_INPUT:
+            raise ValueError(f'{width} x {height} pixels')
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f'{path} was tested with a pipeline other than LoadImageFromFile, one Resize to a scale, PackDetInputs '

@@ -16,6 +16,7 @@ from uscl.core.config_literals import config_literals
 from uscl_plugin.compat.backbone_io import pool
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.input_metadata import LARGEST_INPUT
 from uscl_plugin.weights.network_builder import build_network
 from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
 from uscl_plugin.weights.provenance import kept_provenance
@@ -151,7 +152,7 @@ def load_classifier(path: str | Path, checkpoint: Mapping[str, Any] | None = Non
     if not model.get('data_preprocessor'):  # as MMEngine's runner does
         model['data_preprocessor'] = cfg.get('data_preprocessor')
     size = _input_size(path, cfg.get('test_dataloader') or cfg.get('val_dataloader') or {})
-    network = build_network(model, path, 'mmpretrain')
+    network = build_network(model, path, 'mmpretrain', checkpoint.get('state_dict', checkpoint))
     load_strictly(network, checkpoint, path, REMEDY)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     found = FrameClassifier(network.to(device).eval(), list(classes), size, _conversion_settings(path, meta))
@@ -168,6 +169,10 @@ def _input_size(path: str | Path, loader: Any) -> int:
         size = input_size(loader['dataset'])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f'{path} does not say how its frames are prepared ({error}): {REMEDY}.') from error
+    if not 0 < size <= LARGEST_INPUT:
+        raise CheckpointError(
+            f'{path} takes frames of {size} pixels, which is no size from 1 to {LARGEST_INPUT}: {REMEDY}.'
+        )
     if other := [str(step) for step in steps if step not in _STEPS]:
         raise CheckpointError(
             f'{path} was tested with {", ".join(other)} in the pipeline, which is not done here: train it with '

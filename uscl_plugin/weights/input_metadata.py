@@ -19,6 +19,7 @@ INPUT_KEYS = ('mean', 'std', 'channel_order')
 # Known only to people; converters keep it.
 ORIGIN_KEYS = ('method', 'license', 'data')
 NOT_STATED = 'not stated'
+LARGEST_INPUT = 4096  # pixels along a side; a file that states more would only fill the memory
 
 
 @dataclass(frozen=True, kw_only=True)

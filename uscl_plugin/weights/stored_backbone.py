@@ -16,7 +16,8 @@ from .architectures import TRAINING_SETTINGS, accepted_settings, architecture_na
 from .checkpoint_error import CheckpointError
 from .checkpoint_files import stated_meta
 from .counterparts import find_counterpart
-from .network_builder import build_network
+from .input_metadata import LARGEST_INPUT
+from .network_builder import build_network, checked_config
 from .plain_checkpoints import load_plain_checkpoint
 from .provenance import kept_provenance
 from .resnet_state import find_backbone, infer_resnet_depth
@@ -50,8 +51,9 @@ class StoredBackbone:
 
     @property
     def size(self) -> int | None:
-        """Side length in pixels of the images that it was trained on; None if not known."""
-        return (kept_provenance(self.meta).get('uscl', {}).get('input') or {}).get('size')
+        """Side length in pixels of the images that it was trained on; None if not known, or no such number."""
+        side = (kept_provenance(self.meta).get('uscl', {}).get('input') or {}).get('size')
+        return side if isinstance(side, int) and 0 < side <= LARGEST_INPUT else None
 
     def build(self, path: str | Path) -> nn.Module:
         """The network in evaluation mode, on the CPU: (N, C, H, W) → a tuple, of which the last is used.
@@ -59,7 +61,7 @@ class StoredBackbone:
         Raises:
             CheckpointError: The weights do not fit the network that the file describes; names ``path``.
         """
-        network = build_network(self.config, path, 'mmpretrain')
+        network = build_network(self.config, path, 'mmpretrain', self.state)
         load_strictly(network, self.state, path, 'the file contradicts itself, so train or export it again')
         network.eval()  # a separate call, because MMPretrain's eval() returns None
         return network
@@ -69,7 +71,7 @@ class StoredBackbone:
 
         The weights of its first convolution are the grey weights' multiples, so that outputs are equal.
         """
-        network = build_network(self.config, path, 'mmpretrain')
+        network = build_network(self.config, path, 'mmpretrain', self.state)
         # In the network's order: files may sort their tensors.
         first = next((name for name, weight in network.named_parameters() if weight.ndim == 4), None)
         if first is None or input_channels(network) != 1:
@@ -106,8 +108,8 @@ def read_backbone(
         except CheckpointError as error:
             raise CheckpointError(f'{path}: {error}') from error
         return StoredBackbone(config, dict(found.state), meta, found.prefix, found.left, found.choice)
-    network = build_network(config, path, 'mmpretrain')
     tensors = _tensors(checkpoint)
+    network = build_network(config, path, 'mmpretrain', tensors)
     own = network.state_dict()
     for candidate in ['backbone.', ''] if prefix is None else [prefix.rstrip('.') + '.' if prefix else '']:
         if any(f'{candidate}{name}' in tensors for name in own if not name.endswith('num_batches_tracked')):
@@ -158,7 +160,7 @@ def _stated_config(path: str | Path, meta: Mapping[str, Any]) -> dict[str, Any] 
         if on := [f'{key}={value}' for key, value in others.items() if value and any(_flat(value))]:
             raise CheckpointError(f"{path} has MMDetection's {kind} with {', '.join(on)}, which MMPretrain lacks.")
         config = {key: value for key, value in config.items() if key not in others}
-    return config
+    return checked_config(config, path, 'mmpretrain')
 
 
 def _flat(value: Any) -> list[Any]:
