@@ -12,6 +12,7 @@ from uscl.data.folder_digest import data_digest
 from uscl.stats.classification import classification_metrics
 from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions
+from uscl_plugin.evaluation.backbones import check_backbones
 from uscl_plugin.evaluation.cross_validation import CrossValidation
 from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.weights.input_metadata import file_source
@@ -218,6 +219,8 @@ class Comparison:
                 f'they have seen: use other data, or --pretrain-split train with --folds split.'
             )
         self._validation('random', range(options.seeds))
+        files = {method.name: method.weights or method.init for method in self.methods if method.weights != 'random'}
+        check_backbones([f'{name}={file}' for name, file in files.items() if file is not None])
         if options.detection_data is None:
             return
         for side in ('train', 'val'):

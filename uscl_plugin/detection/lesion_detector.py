@@ -20,7 +20,7 @@ from uscl_plugin.datasets.pipeline_settings import dataset_pipeline
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.input_metadata import LARGEST_INPUT
 from uscl_plugin.weights.network_builder import build_network
-from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, class_names, load_plain_checkpoint
 from uscl_plugin.weights.strict_loading import load_strictly
 
 from .lesion_check_hook import check_heads
@@ -156,7 +156,7 @@ def load_detector(path: str | Path, checkpoint: Mapping[str, Any] | None = None)
     checkpoint = load_plain_checkpoint(path) if checkpoint is None else checkpoint
     meta = checkpoint_meta(checkpoint)
     cfg = config_literals(str(meta.get('cfg', '')), ('model', 'test_dataloader', 'val_dataloader'))
-    classes = (meta.get('dataset_meta') or {}).get('classes')
+    classes = class_names(meta)
     if not isinstance(cfg.get('model'), dict) or not classes:
         raise CheckpointError(f'{path} contains no detector with class names: {REMEDY}.')
     scale, keep_ratio = _resizing(path, cfg.get('test_dataloader') or cfg.get('val_dataloader') or {})
@@ -166,7 +166,7 @@ def load_detector(path: str | Path, checkpoint: Mapping[str, Any] | None = None)
         check_heads(model, len(classes))
     except ValueError as error:
         raise CheckpointError(f'{path}: {error}') from error
-    return LesionDetector(model.to(get_device()).eval(), list(classes), scale, keep_ratio)
+    return LesionDetector(model.to(get_device()).eval(), classes, scale, keep_ratio)
 
 
 def _resizing(path: str | Path, loader: Mapping[str, Any]) -> tuple[tuple[int, int], bool]:

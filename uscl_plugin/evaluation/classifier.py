@@ -18,7 +18,7 @@ from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.input_metadata import LARGEST_INPUT
 from uscl_plugin.weights.network_builder import build_network
-from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, load_plain_checkpoint
+from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, class_names, load_plain_checkpoint, stated
 from uscl_plugin.weights.provenance import kept_provenance
 from uscl_plugin.weights.strict_loading import load_strictly
 
@@ -145,7 +145,7 @@ def load_classifier(path: str | Path, checkpoint: Mapping[str, Any] | None = Non
     checkpoint = load_plain_checkpoint(path) if checkpoint is None else checkpoint
     meta = checkpoint_meta(checkpoint)
     cfg = config_literals(str(meta.get('cfg', '')), ('model', 'data_preprocessor', 'test_dataloader', 'val_dataloader'))
-    classes = (meta.get('dataset_meta') or {}).get('classes')
+    classes = class_names(meta)
     model = cfg.get('model')
     if not isinstance(model, dict) or model.get('type') != 'ImageClassifier' or not model.get('head') or not classes:
         raise CheckpointError(f'{path} contains no classifier (a pretrained backbone has no classes): {REMEDY}.')
@@ -155,7 +155,7 @@ def load_classifier(path: str | Path, checkpoint: Mapping[str, Any] | None = Non
     network = build_network(model, path, 'mmpretrain', checkpoint.get('state_dict', checkpoint))
     load_strictly(network, checkpoint, path, REMEDY)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    found = FrameClassifier(network.to(device).eval(), list(classes), size, _conversion_settings(path, meta))
+    found = FrameClassifier(network.to(device).eval(), classes, size, _conversion_settings(path, meta))
     probabilities, features = found.run(torch.zeros(1, 3, size, size, dtype=torch.uint8))
     if (count := probabilities.shape[1]) != len(classes):
         raise CheckpointError(f'{path} has {len(classes)} class names for {count} classes: {REMEDY}.')
@@ -187,7 +187,7 @@ def _conversion_settings(path: str | Path, meta: Mapping[str, Any]) -> StoreSett
     Raises:
         CheckpointError: The checkpoint states settings that make no sense.
     """
-    stored = kept_provenance(meta).get('uscl', {}).get('settings') or {}
+    stored = stated(kept_provenance(meta), 'uscl', 'settings') or {}
     known = {field.name: stored[field.name] for field in fields(StoreSettings) if field.name in stored}
     if known.get('min_frames', 1) is None:  # of folders of frames, which are kept whole
         del known['min_frames']

@@ -93,6 +93,24 @@ def checkpoint_meta(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
+def stated(meta: Mapping[str, Any], *keys: str) -> Any:
+    """A value deep in metadata that nobody has checked; None if a key on the way to it is missing.
+
+    >>> stated({'a': {'b': 1}}, 'a', 'b'), stated({'a': 'text'}, 'a', 'b')
+    (1, None)
+    """
+    found: Any = meta
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def class_names(meta: Mapping[str, Any]) -> list[str]:
+    """The classes that a checkpoint's ``meta`` states, as MMEngine stores them; empty if there are none."""
+    found = stated(meta, 'dataset_meta', 'classes')
+    return [str(name) for name in found] if isinstance(found, list | tuple) else []
+
+
 def _load_pickled(path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Detected pickle protocol')  # an error with a better message follows

@@ -18,7 +18,7 @@ from .checkpoint_files import stated_meta
 from .counterparts import find_counterpart
 from .input_metadata import LARGEST_INPUT
 from .network_builder import build_network, checked_config
-from .plain_checkpoints import load_plain_checkpoint
+from .plain_checkpoints import load_plain_checkpoint, stated
 from .provenance import kept_provenance
 from .resnet_state import find_backbone, infer_resnet_depth
 from .strict_loading import load_strictly
@@ -52,7 +52,7 @@ class StoredBackbone:
     @property
     def size(self) -> int | None:
         """Side length in pixels of the images that it was trained on; None if not known, or no such number."""
-        side = (kept_provenance(self.meta).get('uscl', {}).get('input') or {}).get('size')
+        side = stated(kept_provenance(self.meta), 'uscl', 'input', 'size')
         return side if isinstance(side, int) and 0 < side <= LARGEST_INPUT else None
 
     def build(self, path: str | Path) -> nn.Module:
@@ -141,14 +141,14 @@ def _taken(
 
 def _stated_config(path: str | Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:
     """The backbone that a file says it has, as a config for MMPretrain; None if it says nothing."""
-    stated = kept_provenance(meta).get('uscl', {}).get('backbone')
+    found = stated(kept_provenance(meta), 'uscl', 'backbone')
     text = meta.get('cfg')
     run = config_literals(text, ('model', 'default_scope')) if isinstance(text, str) else {}
-    if not stated and isinstance(run.get('model'), Mapping):
-        stated = run['model'].get('backbone')
-    if not isinstance(stated, Mapping) or 'type' not in stated:
+    if not found and isinstance(run.get('model'), Mapping):
+        found = run['model'].get('backbone')
+    if not isinstance(found, Mapping) or 'type' not in found:
         return None
-    config = {key: value for key, value in stated.items() if key not in TRAINING_SETTINGS and not key.startswith('_')}
+    config = {key: value for key, value in found.items() if key not in TRAINING_SETTINGS and not key.startswith('_')}
     kind = str(config['type'])
     # Detectors have MMDetection's classes of the same name, with further settings that are mostly off.
     config['type'] = kind.removeprefix('mmpretrain.').removeprefix('mmdet.')
