@@ -1,12 +1,15 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torchvision
+from mmengine.config import Config
 from mmengine.model import ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor, ResNet
 
 from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.evaluation.finetuning import finetune_fold
-from uscl_plugin.hooks.backbone_check import check_input, count_arrived, pretrained_path
+from uscl_plugin.hooks.backbone_check import BackboneCheckHook, check_input, count_arrived, pretrained_step
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.resnet_state import backbone_state
 
@@ -62,7 +65,7 @@ def test_the_input_must_be_that_of_the_checkpoint(host):
 def test_what_arrives_in_a_run(fold_cfg, tmp_path):
     """A run starts from the checkpoint, and stops if the file is of another network."""
     cfg = fold_cfg('finetune3')
-    path = pretrained_path(cfg)
+    path = pretrained_step(cfg)['checkpoint']
     finetune_fold(cfg, tmp_path / 'right')
     trained = torch.load(tmp_path / 'right' / 'model.pth', weights_only=True)['state_dict']
     start = torch.load(path, weights_only=True)['state_dict']
@@ -75,6 +78,27 @@ def test_what_arrives_in_a_run(fold_cfg, tmp_path):
     cfg.model.data_preprocessor.mean = [0.0] * 3
     with pytest.raises(CheckpointError, match=r'mean'):
         finetune_fold(cfg, tmp_path / 'input')
+
+
+def test_a_resnet_within_a_backbone_keeps_its_names(tmp_path):
+    """Networks of timm stand under `timm_model.`, and one of them is a ResNet of torchvision's names."""
+    backbone = torch.nn.Module()
+    backbone.timm_model = torchvision.models.resnet18()
+    path = tmp_path / 'a.pth'
+    state = {f'backbone.{name}': tensor for name, tensor in backbone.state_dict().items()}
+    torch.save({'state_dict': state, 'meta': {}}, path)
+    step = dict(type='Pretrained', checkpoint=str(path), prefix='backbone.')
+    cfg = Config(dict(model=dict(backbone=dict(type='TIMMBackbone', init_cfg=step))))
+    told = []
+    runner = SimpleNamespace(
+        cfg=cfg, epoch=0, iter=0, _load_from=None, logger=SimpleNamespace(info=told.append, warning=told.append),
+        model=SimpleNamespace(backbone=backbone, data_preprocessor=None),
+    )  # fmt: skip
+    BackboneCheckHook().before_train(runner)
+    assert f'{path}: all {len(state)} tensors' in told[0]
+    backbone.timm_model.conv1.weight.data += 1
+    with pytest.raises(CheckpointError, match=r'1 not loaded \(timm_model\.conv1\.weight\)'):
+        BackboneCheckHook().before_train(runner)
 
 
 def test_a_random_backbone_has_its_own_source():

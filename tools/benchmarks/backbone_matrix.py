@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -102,7 +103,8 @@ class Row:
             self.cells[cell] = act()
         except Exception as error:  # a cell must not stop the others
             reason = str(error).strip().split('\n')[-1] or repr(error)
-            self.cells[cell] = reason.removeprefix('error: ').removeprefix(f'{self.file}: ')
+            reason = reason.removeprefix('error: ').removeprefix(f'{self.file}: ')
+            self.cells[cell] = reason.split(': export --to')[0]  # the remedy is in the table itself
         print(f'{self.name}: {cell}: {self.cells[cell]}', file=sys.stderr, flush=True)
 
     def _pretrain(self) -> str:
@@ -260,6 +262,44 @@ def call(argv: list[str]) -> str:
     return out.getvalue()
 
 
+EXPORTS = ('evaluate loads', 'mmpretrain', 'mmdet', 'mmseg', 'onnx', 'torchvision', 'timm', 'hub')
+RUNS = {
+    'pretrain, report': 'pretrain',
+    'linear': 'linear',
+    'kNN': 'knn',
+    'last three layers': 'finetune3',
+    'cam, predict': 'cam, finetune3',
+    'detect': 'detect',
+}
+
+
+def exports_table(rows: dict[str, dict[str, str]]) -> str:
+    """The largest relative difference in each library, and the refusals below."""
+    notes: list[str] = []
+
+    def shown(cell: str) -> str:
+        if match := re.fullmatch(r'equal \((.*)\)', cell):
+            return match[1]
+        if cell and cell not in notes:
+            notes.append(cell)
+        return f'refused ({notes.index(cell) + 1})' if cell else ''
+
+    lines = [[name, *(shown(cells.get(target, '')) for target in EXPORTS)] for name, cells in rows.items()]
+    below = '\n'.join(f'{number}. {note}' for number, note in enumerate(notes, start=1))
+    return f'{markdown(["backbone", *EXPORTS], lines)}\n\n{below}'
+
+
+def runs_table(rows: dict[str, dict[str, str]]) -> str:
+    """Whether each command ran to its end, otherwise with which sentence it stopped."""
+    ended = ('ran; ', '1 fold', 'drawn; ', 'trained; ')
+
+    def shown(cell: str) -> str:
+        return 'yes' if cell.startswith(ended) else cell
+
+    lines = [[name, *(shown(cells.get(cell, '')) for cell in RUNS.values())] for name, cells in rows.items()]
+    return markdown(['backbone', *RUNS], lines)
+
+
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
@@ -267,9 +307,9 @@ def main(argv: list[str] | None = None) -> int:
     init_default_scope('mmpretrain')
     MMLogger.get_instance('matrix', log_level='ERROR')
     rows = {name: Row(name, options).run() for name in options.backbones}
-    columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
-    lines = [[name, *(cells.get(column, '') for column in columns)] for name, cells in rows.items()]
-    write_text(Path(options.out), markdown(['backbone', *columns], lines) + '\n')
+    write_text(
+        Path(options.out), f'{exports_table(rows)}\n\nWhether each command ran to its end:\n\n{runs_table(rows)}\n'
+    )
     print(options.out)
     return 0
 

@@ -37,7 +37,8 @@ class BackboneCheckHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Compare the initialised model with the checkpoint."""
-        path = pretrained_path(runner.cfg)
+        step = pretrained_step(runner.cfg)
+        path = step.get('checkpoint')
         if path is None or runner.epoch > 0 or runner.iter > 0:
             return
         if runner._load_from:
@@ -45,18 +46,19 @@ class BackboneCheckHook(Hook):
             return
         model = bare_model(runner)
         checkpoint = load_plain_checkpoint(path)
-        wanted = backbone_state(checkpoint)
+        # As MMEngine reads it; without a prefix, an export's names are those of the network itself.
+        wanted = backbone_state(checkpoint, step.get('prefix'))
         arrived = count_arrived(model.backbone, wanted)
         runner.logger.info(f'{path}: all {arrived} tensors of the backbone were loaded.')
         if self.check_input and not check_input(path, checkpoint.get('meta') or {}, model.data_preprocessor):
             runner.logger.warning(f'{path} does not state how its input was normalised: not checked.')
 
 
-def pretrained_path(cfg: Config) -> str | None:
-    """The checkpoint from which a config initialises its backbone, if any."""
+def pretrained_step(cfg: Config) -> dict[str, Any]:
+    """How a config initialises its backbone from a checkpoint (``checkpoint``, ``prefix``); empty if it does not."""
     init = cfg.model.get('backbone', {}).get('init_cfg') or []
     steps = [init] if isinstance(init, dict) else init
-    return next((step['checkpoint'] for step in steps if step.get('type') == 'Pretrained'), None)
+    return next((step for step in steps if step.get('type') == 'Pretrained'), {})
 
 
 def count_arrived(backbone: nn.Module, wanted: dict[str, torch.Tensor]) -> int:
