@@ -104,7 +104,7 @@ def content(path: Path, out: Path) -> Any:
     if path.suffix == '.json':
         text = path.read_text(encoding='utf-8').replace(str(out), 'OUT')
         return {name: value for name, value in _flat(json.loads(text)) if not _CHANGING.search(name)}
-    return None if path.suffix in _ONLY_THERE else path.read_bytes()
+    return None if path.suffix in _ONLY_THERE else path.read_bytes().replace(str(out).encode(), b'OUT')
 
 
 def _flat(value: Any, name: str = '') -> list[tuple[str, Any]]:
