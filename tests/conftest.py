@@ -78,6 +78,14 @@ def no_network():
     socket.socket.connect = connect
 
 
+@pytest.fixture(autouse=True, scope='session')
+def settings_of_nobody(tmp_path_factory):
+    """The user's folder of settings, where a key is kept, is another: also for processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CONFIG_HOME', str(tmp_path_factory.mktemp('settings')))
+        yield
+
+
 @pytest.fixture(autouse=True, scope='module')
 def no_default_scope():
     """Each file starts without the scope that the tests of another have left, so that their order does not matter."""
