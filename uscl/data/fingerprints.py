@@ -6,6 +6,8 @@ scanner. Cropping, resizing and the transform are linear and separable, so a cro
 from the thumbnail.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -22,6 +24,7 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
     return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
+@lru_cache
 def cosine_basis(num: int, before: float = 0.0, after: float = 0.0, side: int = SIDE) -> np.ndarray:
     """Lowest cosine frequencies of a line of pixels that is cropped and stretched back to its length.
 
@@ -83,6 +86,7 @@ def as_thumbnails(prints: np.ndarray) -> np.ndarray:
     return pictures * np.divide(_CONTRAST, contrast, out=np.zeros_like(contrast), where=contrast > 0)
 
 
+@lru_cache
 def _weights(num: int) -> np.ndarray:
     """Weights of the coefficients, (num² - 1,) float32."""
     return np.hypot(*np.mgrid[:num, :num]).astype(np.float32).ravel()[1:]
