@@ -1,5 +1,7 @@
 """Checkpoints say what they are made of: the network can be built from them, and their data be recognised."""
 
+import base64
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -83,6 +85,9 @@ def test_several_folders(folder, clusters):
     assert describe_run(Config({}), [1, 2])['seen'] == nothing
 
 
+EARLIER = base64.b64encode(bytes(range(255))).decode()  # a signature
+
+
 def seen_file(path, *signatures, complete=True):
     seen = Seen(signatures=frozenset(signatures), is_complete=complete)
     write_checkpoint(path, {'conv1.weight': torch.zeros(1)}, {'uscl': {'seen': seen.as_plain()}})
@@ -91,14 +96,18 @@ def seen_file(path, *signatures, complete=True):
 
 @pytest.mark.parametrize('where', ['backbone', 'model'])
 def test_what_the_first_weights_have_seen_is_seen(where, folder, tmp_path):
-    init = dict(type='Pretrained', checkpoint=seen_file(tmp_path / 'init.pth', 'earlier'))
+    init = dict(type='Pretrained', checkpoint=seen_file(tmp_path / 'init.pth', EARLIER))
     cfg = Config({'model': {'backbone': {'type': 'ResNet'}}})
     part = cfg.model if where == 'model' else cfg.model.backbone
     part['init_cfg'] = [dict(type='Kaiming'), init]
     dataset = DATASETS.build(dict(type='VideoClusterDataset', data_root=str(folder)))
     own, seen = (describe_run(config, dataset)['seen'] for config in (Config({}), cfg))
-    assert seen['signatures'] == sorted([*own['signatures'], 'earlier']) and seen['complete']
+    assert seen['signatures'] == sorted([*own['signatures'], EARLIER]) and seen['complete']
     part['init_cfg'] = init | {'checkpoint': 'torchvision://resnet18'}
+    assert describe_run(cfg, dataset)['seen'] == own | {'complete': False}
+    del part['init_cfg']
+    assert describe_run(cfg, dataset)['seen'] == own
+    part['pretrained'] = True  # of timm
     assert describe_run(cfg, dataset)['seen'] == own | {'complete': False}
 
 
@@ -107,12 +116,12 @@ def test_what_a_run_goes_on_from_is_seen(run_config):
     Runner.from_cfg(cfg).train()
     path = f'{cfg.work_dir}/epoch_1.pth'
     checkpoint = torch.load(path, weights_only=True)
-    checkpoint['meta']['uscl']['seen']['signatures'] = ['earlier']
+    checkpoint['meta']['uscl']['seen']['signatures'] = [EARLIER]
     torch.save(checkpoint, path)
     further = run_config(1, name='further', load_from=path)
     Runner.from_cfg(further).train()
     seen = torch.load(f'{further.work_dir}/epoch_1.pth', weights_only=True)['meta']['uscl']['seen']
-    assert 'earlier' in seen['signatures'] and len(seen['signatures']) == 8
+    assert EARLIER in seen['signatures'] and len(seen['signatures']) == 8
 
 
 def test_without_a_writable_folder_of_settings_patients_are_unknown(folder, tmp_path, monkeypatch, logged):

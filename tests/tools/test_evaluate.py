@@ -211,8 +211,8 @@ def test_a_checkpoint_that_has_seen_the_patients_is_a_leak(
     assert evaluate(*run) == 1
     assert 'the figures would be inflated' in capsys.readouterr().err
     assert evaluate(*run, '--allow-leak') == 0
-    other = {f'{"abc"[k % 3]}/v{k}': (4, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6 + 7}') for k in range(18)}
-    data = make_clusters(tmp_path / 'other', other, size=40)
+    other = {f'{"abc"[k % 3]}/v{k}': (2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
+    data = make_clusters(tmp_path / 'other', other, seed=2)
     assert evaluate(f'seen={model}', '--data', data, '--out', tmp_path / 'third', *TINY, '--protocol', 'knn') == 0
 
 

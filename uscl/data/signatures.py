@@ -38,8 +38,16 @@ def read_signature(signature: str) -> np.ndarray:
     Raises:
         ValueError: It is no signature.
     """
+    return as_thumbnails(signature_levels(signature).astype(np.float32))
+
+
+def signature_levels(signature: str) -> np.ndarray:
+    """The numbers in a signature: (n, FINE² - 1) int8.
+
+    Raises:
+        ValueError: It is no signature.
+    """
     try:
-        levels = np.frombuffer(base64.b64decode(signature, validate=True), np.int8).reshape(-1, _NUMBERS)
+        return np.frombuffer(base64.b64decode(signature, validate=True), np.int8).reshape(-1, _NUMBERS)
     except (binascii.Error, ValueError) as error:
-        raise ValueError(f'{signature[:16]!r}… is no signature of a clip ({error})') from error
-    return as_thumbnails(levels.astype(np.float32))
+        raise ValueError(f'{signature[:16]!r} is no signature of a clip') from error

@@ -17,9 +17,11 @@ from uscl.convert.privacy.patient_key import read_patient_key
 from uscl.convert.privacy.pseudonyms import Pseudonyms
 from uscl.core.digest import digest
 from uscl.core.errors import SourceError
+from uscl.data.signatures import signature_levels
 from uscl.version import __version__
 from uscl_plugin.datasets.pipeline_settings import input_size
 
+from .checkpoint_error import CheckpointError
 from .checkpoint_files import stated_meta
 from .input_metadata import model_input
 from .plain_checkpoints import load_plain_checkpoint
@@ -93,15 +95,22 @@ def seen_by(path: str | Path) -> Seen:
     """What the network in a file was trained on.
 
     Raises:
-        CheckpointError: The file cannot be read.
+        CheckpointError: The file cannot be read, or has a damaged signature.
     """
-    return stored_seen(kept_provenance(stated_meta(path, load_plain_checkpoint(path))).get('uscl', {}))
+    seen = stored_seen(kept_provenance(stated_meta(path, load_plain_checkpoint(path))).get('uscl', {}))
+    for signature in seen.signatures:
+        try:
+            signature_levels(signature)
+        except ValueError as error:
+            raise CheckpointError(f'{path}: {error}: export it again, or train it again.') from error
+    return seen
 
 
 def _initial_weights(cfg: Config) -> Iterator[str]:
     """Files, or addresses, of weights that a config starts from."""
     model = cfg.get('model') or {}
     for part in (model, *(value for value in model.values() if isinstance(value, Mapping))):
+        yield from (str(part[key]) for key in ('pretrained', 'checkpoint_path') if part.get(key))  # MMPretrain, timm
         init = part.get('init_cfg') or ()
         for step in [init] if isinstance(init, Mapping) else init:
             if step.get('type') == 'Pretrained':
