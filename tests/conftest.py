@@ -78,6 +78,14 @@ def no_network():
     socket.socket.connect = connect
 
 
+@pytest.fixture(autouse=True, scope='session')
+def settings_of_nobody(tmp_path_factory):
+    """The user's folder of settings, where a key is kept, is another: also for processes that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CONFIG_HOME', str(tmp_path_factory.mktemp('settings')))
+        yield
+
+
 @pytest.fixture(autouse=True, scope='module')
 def no_default_scope():
     """Each file starts without the scope that the tests of another have left, so that their order does not matter."""
@@ -129,9 +137,14 @@ def real_data() -> Path:
     return Path(path)
 
 
-def _make_clusters(folder: Path, videos: dict[str, tuple], size: int = 48, split: str | None = None) -> Path:
-    """Write videos `{id: (number of frames, label[, patient])}` whose frame k has mean grey 10 * (k + 1)."""
-    rng = np.random.default_rng(0)
+def _make_clusters(
+    folder: Path, videos: dict[str, tuple], size: int = 48, split: str | None = None, seed: int = 0
+) -> Path:
+    """Write videos `{id: (number of frames, label[, patient])}` whose frame k has mean grey 10 * (k + 1).
+
+    The first frames of data with the same seed are equal, so a network that was trained on one has seen the other.
+    """
+    rng = np.random.default_rng(seed)
     made = []
     for video_id, (num_frames, label, *patient) in videos.items():
         frames = [
@@ -160,7 +173,7 @@ def clusters(tmp_path_factory) -> Path:
 def patients(tmp_path_factory) -> Path:
     """Eighteen videos of three classes and nine patients, three or four frames each."""
     videos = {f'{"abc"[k % 3]}/v{k}': (3 + k % 2, 'abc'[k % 3], f'{"abc"[k % 3]}{k // 6}') for k in range(18)}
-    return _make_clusters(tmp_path_factory.mktemp('patients'), videos)
+    return _make_clusters(tmp_path_factory.mktemp('patients'), videos, seed=1)
 
 
 @pytest.fixture

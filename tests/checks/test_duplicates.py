@@ -4,7 +4,7 @@ from check_data import ALTERATIONS, texture, write_data
 
 from uscl.checks import duplicates
 from uscl.checks.clip_facts import read_clips
-from uscl.checks.hashing import COARSE, fingerprints
+from uscl.data.fingerprints import COARSE, fingerprints
 
 
 def pairs_of(folder):
@@ -20,7 +20,10 @@ def originals():
 def test_vectorised_matching_is_that_of_loops(originals, tmp_path, monkeypatch):
     monkeypatch.setattr(duplicates, '_BLOCK', 5)  # 12 clips: the last block is not full
     clips = list(read_clips(write_data(tmp_path, originals)))
-    plain, mirrored = duplicates.coarse_similarities(clips)
+    thumbnails = [clip.thumbnails for clip in clips]
+    plain, mirrored = duplicates.coarse_similarities(thumbnails, thumbnails)
+    parts = duplicates.coarse_similarities(thumbnails[:5], thumbnails[3:])
+    np.testing.assert_allclose(parts, [plain[:5, 3:], mirrored[:5, 3:]], atol=1e-5)
 
     def slow(first, second, turn):
         best = -1

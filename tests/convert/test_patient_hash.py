@@ -1,6 +1,7 @@
 import hashlib
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 from uscl.clips.discovery import find_sources
 from uscl.clips.video_source import VideoSource
 from uscl.convert.privacy.hidden_names import hide_names
+from uscl.convert.privacy.patient_key import key_file, normalised, read_patient_key
 from uscl.convert.privacy.patients import find_traces, protect_sources
 from uscl.convert.privacy.pseudonyms import SALT_VARIABLE, Pseudonyms, read_salt
+from uscl.convert.videos.store_settings import StoreSettings
+from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.errors import SourceError
+from uscl.data.annotations import read_annotations
 
 SALT = b'0123456789abcdef'
 
@@ -114,6 +119,50 @@ def test_files_of_a_patient_are_grouped_without_their_id(scans):
         'a/y.dcm': first, 'a/z.dcm': None,
     }  # fmt: skip
     assert warnings == []
+
+
+def test_no_patient_is_named_after_a_clip_that_is_skipped(scans):
+    """The first clip of patient 1 cannot be read, until it is repaired."""
+    found = find_sources(scans)
+    content = (scans / 'a/w.dcm').read_bytes()
+    (scans / 'a/w.dcm').write_bytes(content[:-8])
+    for whole in (False, True):
+        if whole:
+            (scans / 'a/w.dcm').write_bytes(content)
+        protected = replace(found, sources=protect_sources(found.sources)[0])
+        assert convert_sources(protected, scans / 'out', StoreSettings(), workers=1) == 0
+        entries = read_annotations(scans / 'out' / 'annotations.json')['data_list']
+        first = 'patient of a/w.dcm' if whole else 'patient of a/y.dcm'
+        assert {entry['video_id']: entry['patient_id'] for entry in entries} == {
+            **({'a/w.dcm': first} if whole else {}), 'a/x.dcm': 'patient of a/x.dcm', 'a/y.dcm': first, 'a/z.dcm': None,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('one', 'other', 'same'),
+    [
+        *((' Pat-01_a', 'PAT 01A', True), ('ｐ１', 'p1', True), ('Straße', 'STRASSE', True), ('e\u0301', 'é', True)),
+        *(('p1', 'p01', False), ('p-1', 'p-2', False), ('--', '..', False), ('क', 'कि', False)),
+    ],
+)
+def test_ids_are_one_however_they_are_written(one, other, same):
+    assert (normalised(one) == normalised(other)) is same
+
+
+def test_the_users_key_is_made_once_and_readable_by_the_user_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path / 'new'))
+    assert read_patient_key() is None and not (tmp_path / 'new').exists()
+    key = read_patient_key(create=True)
+    assert key_file() == tmp_path / 'new' / 'uscl' / 'patients.key'
+    assert stat.S_IMODE(key_file().stat().st_mode) == 0o600
+    again = read_patient_key(create=True)
+    assert (again.key_id, again.patient('4711')) == (key.key_id, key.patient('4711'))
+    key_file().unlink()
+    other = read_patient_key(create=True)
+    assert other.key_id != key.key_id and other.patient('4711') != key.patient('4711')
+    key_file().write_text('short')
+    with pytest.raises(SourceError, match=r'patients\.key'):
+        read_patient_key()
 
 
 def test_hashed_patients(scans):

@@ -9,8 +9,8 @@ from uscl.data.annotations import read_annotations, write_annotations
 SETTINGS = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-TEXTS = ('patient_id', 'label', 'split', 'source', 'sha256')
-FACTS = ('signature', 'fps', 'times', 'assumed', 'turned', 'rescaled')
+TEXTS = ('patient_id', 'label', 'split', 'source', 'sha256', 'signature')
+FACTS = ('fps', 'times', 'assumed', 'turned', 'rescaled')
 NAMES = st.text(st.characters(exclude_categories=['Cs'], exclude_characters='/\\:\0'), min_size=1, max_size=6).filter(
     lambda name: name not in ('.', '..')
 )
@@ -29,6 +29,7 @@ def data_sets(draw):
             'num_frames': draw(st.integers(1, 99)),
             'source': draw(nullable),
             'sha256': draw(nullable),
+            'signature': draw(nullable),
             **dict.fromkeys(FACTS),
         }
         for video_id in draw(st.lists(st.text(min_size=1, max_size=8), max_size=4, unique=True))

@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmpretrain.registry import DATASETS
 
 from uscl.data.folder_writer import write_data_folder
 from uscl.reports.html_page import render
@@ -18,8 +19,10 @@ from uscl_plugin.datasets.frame_set import collect_frames
 from uscl_plugin.evaluation.pretrained_backbone import trained_backbone, untrained_backbone
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
+from uscl_plugin.evaluation.seen_frames import seen_frames
 from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.provenance import describe_run
 
 ROOT = Path(__file__).parents[2]
 CONFIG = """
@@ -55,22 +58,43 @@ def cfg(data):
 
 def save(path, network, **more):
     state = {f'backbone.{name}': value for name, value in network.state_dict().items()}
-    torch.save({'state_dict': {**state, 'head.weight': torch.zeros(2)}, 'meta': {'epoch': 7, 'iter': 70}, **more}, path)
+    content = {'state_dict': {**state, 'head.weight': torch.zeros(2)}, 'meta': {'epoch': 7, 'iter': 70}}
+    torch.save(content | more, path)
+
+
+def seen(cfg, checkpoint, **others):
+    found = collect_frames(cfg, **others)
+    return found, *seen_frames(cfg, checkpoint, found)
 
 
 def test_frames_know_their_video_and_whether_they_were_seen(data, cfg):
-    found = collect_frames(cfg)
+    plain = data / 'plain.pth'
+    save(plain, untrained_backbone(cfg))
+    found, frames, number = seen(cfg, plain)
     np.testing.assert_array_equal(np.bincount(found.video), [8, 12, 5])
     np.testing.assert_array_equal(np.bincount(found.video[found.query]), [2, 3, 1])
-    np.testing.assert_array_equal(found.seen, ~found.query)  # the config trains on the first three quarters
-    assert (found.video_ids, found.classes, found.num_train_videos) == (['a/<b>', 'c', 'd'], ['x'] * 3, 3)
-    every = collect_frames(cfg, split='all')
-    assert len(every) == 26 and not every.seen[-1] and not every.query[-1]
+    np.testing.assert_array_equal(frames, ~found.query)  # the config trains on the first three quarters
+    assert (found.video_ids, found.classes, number) == (['a/<b>', 'c', 'd'], ['x'] * 3, 3)
+    every, frames, _ = seen(cfg, plain, split='all')
+    assert len(every) == 26 and not frames[-1] and not every.query[-1]
+    np.testing.assert_array_equal(frames[:-1], ~every.query[:-1])
     cfg.train_dataloader.dataset.frame_range = (0.0, 1.0)
-    assert collect_frames(cfg).seen.all()
-    cfg.train_dataloader.dataset.data_root = str(data / 'nowhere')
-    elsewhere = collect_frames(cfg, data_root=str(data / 'data'))
-    assert elsewhere.seen is None and elsewhere.num_train_videos is None
+    assert seen(cfg, plain)[1].all()
+
+
+def test_the_checkpoint_knows_what_was_seen_when_the_data_have_moved(data, cfg):
+    plain, own = data / 'plain.pth', data / 'own.pth'
+    network = untrained_backbone(cfg)
+    dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
+    save(plain, network)
+    save(own, network, meta={'uscl': describe_run(cfg, dataset)})
+    expected = seen(cfg, plain, split='all')[1]
+    np.testing.assert_array_equal(seen(cfg, own, split='all')[1], expected)
+    moved = str((data / 'data').rename(data / 'moved'))
+    _, frames, number = seen(cfg, own, data_root=moved, split='all')
+    np.testing.assert_array_equal(frames, expected)
+    assert number is None
+    assert seen(cfg, plain, data_root=moved)[1:] == (None, None)
 
 
 def test_wrappers_are_opened(data, cfg):
@@ -79,18 +103,19 @@ def test_wrappers_are_opened(data, cfg):
     cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=3, dataset=inner)
     repeated = collect_frames(cfg)
     np.testing.assert_array_equal(repeated.video, plain.video)
-    np.testing.assert_array_equal(repeated.seen, plain.seen)
     cfg.train_dataloader.dataset = dict(type='ConcatDataset', datasets=[inner, inner])
     with pytest.raises(ValueError, match='--data-root'):
         collect_frames(cfg)
-    given = collect_frames(cfg, data_root=inner.data_root)
-    assert given.seen is None and given.video_ids == plain.video_ids
+    save(data / 'plain.pth', untrained_backbone(cfg))
+    given, frames, number = seen(cfg, data / 'plain.pth', data_root=inner.data_root, split='all')
+    assert given.video_ids == [*plain.video_ids, 'e'] and number == 6
+    np.testing.assert_array_equal(frames, ~given.query & (given.video < 3))
 
 
 @pytest.mark.parametrize(
     'seen, total, gallery, words',
     [
-        (None, 5, None, 'unknown'),
+        (None, 5, None, 'Training data unknown'),
         (5, 5, 9, 'All of the 5 held-out frames were seen'),
         (2, 5, 9, '2 of the 5 held-out frames were seen'),
         (0, 5, 9, 'None of the 5 held-out frames were seen in training, but'),

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tool_module import load_tool
 
+from uscl.checks.seen_data import Seen
 from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import group_of, read_folds
 from uscl.data.png_frames import write_png
 from uscl.data.video_folder import VideoFolder
+from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
@@ -64,6 +67,19 @@ def test_everything_labelled_is_used_and_patients_are_on_one_side(finished, pati
     groups = {part: {group_of(e) for e in entries if side[e['video_id']] == part} for part in ('train', 'val')}
     assert len(groups['train']) == 6 and len(groups['val']) == 3 and not groups['train'] & groups['val']
     assert 'training on 12 videos of 6 patients' in printed
+    seen = load_plain_checkpoint(out / 'model.pth')['meta']['uscl']['seen']
+    trained = {entry['signature'] for entry in entries if side[entry['video_id']] == 'train'}
+    assert set(seen['signatures']) == trained and seen['complete']  # it started from random weights
+
+
+def test_what_the_backbone_has_seen_is_kept(final, patients, tmp_path):
+    start = replace(load_backbone('random'), seen=Seen(frozenset({'f00d'})))
+    write_backbone(tmp_path / 'start.pth', start)
+    for protocol, options in (('linear', {}), ('finetune3', {'epochs': 1})):
+        out = tmp_path / protocol
+        assert final(patients, out, source=str(tmp_path / 'start.pth'), protocol=protocol, **options)[0] == 0
+        seen = load_plain_checkpoint(out / 'model.pth')['meta']['uscl']['seen']
+        assert seen['sha256s'] == ['f00d'] and len(seen['signatures']) >= 12
 
 
 def test_the_model_is_that_of_the_best_epoch_on_patients_held_back(finished, patients, tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Checkpoints say what they are made of: the network can be built from them, and their data be recognised."""
 
+import base64
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -7,10 +9,14 @@ from mmengine.dataset import ConcatDataset
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, MODELS
 
+from uscl.checks.seen_data import Seen, hash_patient
+from uscl.convert.privacy.patient_key import read_patient_key
 from uscl.core.digest import digest
+from uscl.data.annotations import read_annotations
 from uscl.data.folder_digest import data_digest
 from uscl.data.folder_writer import write_data_folder
 from uscl.data.video_folder import VideoFolder
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
 from uscl_plugin.weights.provenance import describe_run, kept_provenance
 
 
@@ -39,7 +45,14 @@ def test_a_checkpoint_builds_its_network_and_names_its_data(run_config, folder):
     assert (facts['version'], facts['settings']) == (1, {'fps': 3.0, 'size': 48})
     assert facts['data_digest'] == data_digest(folder)
     sources = {digest(name) for name in ('v0', 'v2', 'two', 'one')}
-    assert facts['seen'] == {'sha256s': sorted(sources), 'signatures': None, 'patients': None}
+    entries = [e for e in read_annotations(folder / 'annotations.json')['data_list'] if e['split'] == 'train']
+    key = read_patient_key()
+    assert facts['seen'] == {
+        'sha256s': sorted(sources),
+        'signatures': sorted({entry['signature'] for entry in entries}),
+        'patients': {key.key_id: sorted(hash_patient(key, f'p{k}') for k in range(3))},
+        'complete': True,
+    }
 
 
 def test_the_digest_is_of_content_alone(folder, tmp_path):
@@ -66,8 +79,57 @@ def test_several_folders(folder, clusters):
     facts = describe_run(Config({}), ConcatDataset([one, two]))
     assert facts['data_digest'] == digest(*sorted([data_digest(folder), data_digest(clusters)]))
     assert facts['settings'] is None and len(facts['seen']['sha256s']) == 5  # clusters has no settings and no sources
+    assert facts['seen']['complete'] and len(facts['seen']['signatures']) == 7  # the same clips
     assert facts['backbone'] is None and facts['input'] == dict.fromkeys(('size', 'mean', 'std', 'channels'))
-    assert describe_run(Config({}), [1, 2])['seen']['sha256s'] is None
+    nothing = {'sha256s': None, 'signatures': None, 'patients': None, 'complete': False}
+    assert describe_run(Config({}), [1, 2])['seen'] == nothing
+
+
+EARLIER = base64.b64encode(bytes(range(255))).decode()  # a signature
+
+
+def seen_file(path, *signatures, complete=True):
+    seen = Seen(signatures=frozenset(signatures), is_complete=complete)
+    write_checkpoint(path, {'conv1.weight': torch.zeros(1)}, {'uscl': {'seen': seen.as_plain()}})
+    return str(path)
+
+
+@pytest.mark.parametrize('where', ['backbone', 'model'])
+def test_what_the_first_weights_have_seen_is_seen(where, folder, tmp_path):
+    init = dict(type='Pretrained', checkpoint=seen_file(tmp_path / 'init.pth', EARLIER))
+    cfg = Config({'model': {'backbone': {'type': 'ResNet'}}})
+    part = cfg.model if where == 'model' else cfg.model.backbone
+    part['init_cfg'] = [dict(type='Kaiming'), init]
+    dataset = DATASETS.build(dict(type='VideoClusterDataset', data_root=str(folder)))
+    own, seen = (describe_run(config, dataset)['seen'] for config in (Config({}), cfg))
+    assert seen['signatures'] == sorted([*own['signatures'], EARLIER]) and seen['complete']
+    part['init_cfg'] = init | {'checkpoint': 'torchvision://resnet18'}
+    assert describe_run(cfg, dataset)['seen'] == own | {'complete': False}
+    del part['init_cfg']
+    assert describe_run(cfg, dataset)['seen'] == own
+    part['pretrained'] = True  # of timm
+    assert describe_run(cfg, dataset)['seen'] == own | {'complete': False}
+
+
+def test_what_a_run_goes_on_from_is_seen(run_config):
+    cfg = run_config(1)
+    Runner.from_cfg(cfg).train()
+    path = f'{cfg.work_dir}/epoch_1.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['meta']['uscl']['seen']['signatures'] = [EARLIER]
+    torch.save(checkpoint, path)
+    further = run_config(1, name='further', load_from=path)
+    Runner.from_cfg(further).train()
+    seen = torch.load(f'{further.work_dir}/epoch_1.pth', weights_only=True)['meta']['uscl']['seen']
+    assert EARLIER in seen['signatures'] and len(seen['signatures']) == 8
+
+
+def test_without_a_writable_folder_of_settings_patients_are_unknown(folder, tmp_path, monkeypatch, logged):
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path / 'file'))
+    seen = describe_run(Config({}), DATASETS.build(dict(type='VideoClusterDataset', data_root=str(folder))))['seen']
+    assert seen['patients'] is None and seen['complete']
+    assert any('no key' in message and str(tmp_path / 'file') in message for message in logged)
 
 
 @pytest.mark.parametrize('meta', [{}, {'uscl': None}, {'uscl': '{cut'}, {'uscl': '[1]'}, {'uscl': 3}])

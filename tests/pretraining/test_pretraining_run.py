@@ -17,7 +17,7 @@ from uscl.core.errors import SourceError
 from uscl.core.options import parse_options
 from uscl.data.annotations import read_annotations
 from uscl.pretraining_options import PretrainingOptions
-from uscl_plugin.evaluation.leaks import find_leak
+from uscl_plugin.evaluation.leaks import Leaks, find_leaks
 from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.pretraining import pretraining_run
 from uscl_plugin.pretraining.pretraining_run import pretrain
@@ -79,7 +79,7 @@ def test_the_next_command_can_be_run_and_tests_on_unseen_patients(finished):
     options = parse_options(EvaluationOptions, words[2:])
     data = out / 'data'
     content = read_annotations(data / 'annotations.json')
-    assert options.data == str(data) and find_leak(options, content['metainfo'], data) == ''
+    assert options.data == str(data) and find_leaks(options, content['metainfo'], data) == Leaks()
     assert {entry['split'] for entry in content['data_list']} == {'train', 'val'}
 
 

@@ -24,7 +24,7 @@ class Reader(HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.tags, self.text, self.pictures, self._open = [], '', [], []
+        self.tags, self.text, self.pictures, self.roles, self._open = [], '', [], [], []
         self.feed(page)
         self.close()
         assert self._open == []
@@ -32,6 +32,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.pictures += [value for name, value in attrs if name == 'src']
+        self.roles += [value for name, value in attrs if name == 'role' and value == 'alert']
         if tag not in ('meta', 'img'):
             self._open.append(tag)
 
@@ -164,6 +165,15 @@ def test_what_a_reader_sees(write):
     assert Image.open(io.BytesIO(base64.b64decode(jpegs[0].split(',')[1]))).size == (64, 48)
     figures = [source for source in page.pictures if source.startswith('data:image/png')]
     assert len(figures) == 5  # forest and confusion of two levels, ROC
+
+
+@pytest.mark.usefixtures('undrawn')
+def test_unknown_training_data_are_an_alert_and_suspicions_a_warning(write):
+    facts = {'unknown': [f'{EVIL}.pth: training data unknown'], 'suspicions': [f'{EVIL} was perhaps seen']}
+    page = write(two_methods(), facts)
+    assert page.text.count('training data unknown') == page.text.count('was perhaps seen') == 1
+    assert page.text.index('training data unknown') < page.text.index('Warning: ') < page.text.index('was perhaps seen')
+    assert page.roles == ['alert'] and write(two_methods()).roles == []
 
 
 @pytest.mark.usefixtures('undrawn')

@@ -281,7 +281,7 @@ PROVENANCE = {
     'version': 1,
     'backbone': {'type': 'ResNet', 'depth': 18},
     'input': {'size': 64, 'mean': [1.0, 2.0, 3.0], 'std': [4.0, 5.0, 6.0], 'channels': 'bgr'},
-    'seen': {'sha256s': ['ab', 'cd'], 'signatures': None, 'patients': None},
+    'seen': {'sha256s': ['ab', 'cd'], 'signatures': ['ef=='], 'patients': {'k': ['p-1']}, 'complete': True},
 }
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from uscl.data.fingerprints import thumbnail
 from uscl.data.frame_loading import load_frame
 from uscl.data.video_folder import VideoFolder
-
-from .hashing import thumbnail
 
 MAX_THUMBNAILS = 32  # per clip, evenly spaced: 74 kB
 
@@ -91,9 +90,22 @@ def read_clips(data: str | Path, threads: int | None = None) -> Iterator[Clip]:
         )
 
 
+def read_thumbnails(folder: VideoFolder, index: int) -> np.ndarray:
+    """Thumbnails of a video, as in :class:`Clip`: (n, SIDE, SIDE) uint8."""
+    entry = folder[index]
+    sources = entry['frames']
+    frames = _read_frames(sources, entry['video_id'], thumbnail_positions(len(sources)).tolist())
+    return np.stack([thumbnail(frame) for frame in frames])
+
+
+def thumbnail_positions(count: int) -> np.ndarray:
+    """Which of ``count`` frames have thumbnails: at most :data:`MAX_THUMBNAILS`, evenly spaced, int."""
+    return np.unique(np.linspace(0, count - 1, min(MAX_THUMBNAILS, count)).round().astype(int))
+
+
 def _measure(data: str, entry: dict, facts: dict) -> Clip:
     sources = entry['frames']
-    positions = np.unique(np.linspace(0, len(sources) - 1, min(MAX_THUMBNAILS, len(sources))).round().astype(int))
+    positions = thumbnail_positions(len(sources))
     shapes: dict[tuple[int, int], None] = {}
     digests, contrast, thumbnails, kept = [], [], [], set(positions.tolist())
     for position, frame in enumerate(_read_frames(sources, entry['video_id'], range(len(sources)))):

@@ -12,8 +12,9 @@ from itertools import combinations, pairwise, product
 
 import numpy as np
 
+from uscl.data.fingerprints import COARSE, FINE, NO_CROP, Crop, fingerprints, mirror
+
 from .clip_facts import Clip
-from .hashing import COARSE, FINE, NO_CROP, Crop, fingerprints, mirror
 
 QUERIES = 8  # frames of a clip that are searched for in the other
 COARSE_THRESHOLD = 0.85
@@ -77,18 +78,16 @@ def find_duplicates(clips: Sequence[Clip], threshold: float = THRESHOLD) -> list
             for pair in pairs:
                 found.setdefault(pair, Duplicate(*pair, kind, 1.0))
     known = _components(len(clips), found)
-    plain, mirrored = coarse_similarities(clips)
-    prints = lru_cache(_KEPT)(lambda position: cropped_fingerprints(clips[position]))
+    thumbnails = [clip.thumbnails for clip in clips]
+    plain, mirrored = coarse_similarities(thumbnails, thumbnails)
+    prints = lru_cache(_KEPT)(lambda position: cropped_fingerprints(thumbnails[position]))
     for first, second in np.argwhere(np.triu(np.maximum(plain, mirrored), 1) >= COARSE_THRESHOLD).tolist():
         if known[first] == known[second]:
             continue
-        same, turned = (
-            clip_similarity(prints(first), prints(second), turn) if coarse[first, second] >= COARSE_THRESHOLD else 0.0
-            for turn, coarse in ((False, plain), (True, mirrored))
-        )
-        if max(same, turned) >= threshold:
-            kind = 'near-equal' if same >= turned else 'mirrored'
-            found[first, second] = Duplicate(first, second, kind, max(same, turned))
+        similarity, is_mirrored = closest(prints(first), prints(second), plain[first, second], mirrored[first, second])
+        if similarity >= threshold:
+            kind = 'mirrored' if is_mirrored else 'near-equal'
+            found[first, second] = Duplicate(first, second, kind, similarity)
     order = ('same source', 'equal frames', 'near-equal', 'mirrored')
     return sorted(found.values(), key=lambda pair: (order.index(pair.kind), -pair.similarity, pair.first, pair.second))
 
@@ -98,38 +97,61 @@ def query_positions(count: int) -> np.ndarray:
     return np.linspace(0, count - 1, QUERIES).round().astype(int)
 
 
-def coarse_similarities(clips: Sequence[Clip]) -> tuple[np.ndarray, np.ndarray]:
-    """Similarity of all pairs of clips on coarse fingerprints.
+def coarse_similarities(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Similarity of all pairs of our clips with theirs on coarse fingerprints.
+
+    Args:
+        ours: M clips, thumbnails (n, SIDE, SIDE) of each.
+        theirs: N clips; if this is the same list, everything is computed once.
 
     Returns:
-        Similarities of the clips as they are, and with one of each pair mirrored: each (N, N) float32, symmetric. The
-        similarity of a clip to another is the median over its queries of the best match among the other's frames; a
-        pair gets the larger of its two.
+        Similarities of the clips as they are, and with one of each pair mirrored: each (M, N) float32. The similarity
+        of a clip to another is the median over its queries of the best match among the other's frames; a pair gets the
+        larger of its two.
     """
-    starts = np.cumsum([0, *(len(clip.thumbnails) for clip in clips)])
-    asked = np.concatenate(
-        [start + query_positions(len(c.thumbnails)) for start, c in zip(starts, clips, strict=False)]
-    )
-    plain, turned = (np.full((len(clips), len(clips)), -1, np.float32) for _ in range(2))
-    prints = {
-        crop: np.concatenate([fingerprints(clip.thumbnails, COARSE, crop) for clip in clips])
-        for crop in {crop for pair in COARSE_CROPS for crop in pair}
-    }
+    forth = _directed(ours, theirs)
+    back = forth if theirs is ours else _directed(theirs, ours)
+    return np.maximum(forth[0], back[0].T), np.maximum(forth[1], back[1].T)
+
+
+def _directed(asked: Sequence[np.ndarray], searched: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Similarity of each clip to each of those that it is searched in, as it is and mirrored."""
+    starts = np.cumsum([0, *map(len, searched)])[:-1]
+    queries = np.concatenate([clip[query_positions(len(clip))] for clip in asked])
+    targets = np.concatenate(list(searched))
+    plain, turned = (np.full((len(asked), len(searched)), -1, np.float32) for _ in range(2))
     for query_crop, target_crop in COARSE_CROPS:
-        targets = prints[target_crop].T.copy()
-        for begin in range(0, len(clips), _BLOCK):
-            block = slice(begin, min(begin + _BLOCK, len(clips)))
-            queries = prints[query_crop][asked[block.start * QUERIES : block.stop * QUERIES]]
-            for result, chosen in ((plain, queries), (turned, mirror(queries))):
-                best = np.maximum.reduceat(chosen @ targets, starts[:-1], axis=1)
-                median = np.median(best.reshape(-1, QUERIES, len(clips)), axis=1)
+        wanted = fingerprints(queries, COARSE, query_crop)
+        found = fingerprints(targets, COARSE, target_crop).T.copy()
+        for begin in range(0, len(asked), _BLOCK):
+            block = slice(begin, min(begin + _BLOCK, len(asked)))
+            chosen = wanted[block.start * QUERIES : block.stop * QUERIES]
+            for result, prints in ((plain, chosen), (turned, mirror(chosen))):
+                best = np.maximum.reduceat(prints @ found, starts, axis=1)
+                median = np.median(best.reshape(-1, QUERIES, len(searched)), axis=1)
                 result[block] = np.maximum(result[block], median)
-    return np.maximum(plain, plain.T), np.maximum(turned, turned.T)
+    return plain, turned
 
 
-def cropped_fingerprints(clip: Clip) -> np.ndarray:
-    """Fine fingerprints of a clip's thumbnails under each of :data:`FINE_CROPS`: (crops, n, C) float32."""
-    return np.stack([fingerprints(clip.thumbnails, FINE, crop) for crop in FINE_CROPS])
+def cropped_fingerprints(thumbnails: np.ndarray, num: int = FINE) -> np.ndarray:
+    """Fine fingerprints of a clip's thumbnails under each of :data:`FINE_CROPS`: (crops, n, num² - 1) float32."""
+    return np.stack([fingerprints(thumbnails, num, crop) for crop in FINE_CROPS])
+
+
+def closest(first: np.ndarray, second: np.ndarray, plain: float, mirrored: float) -> tuple[float, bool]:
+    """Similarity of two clips, and whether one of them is mirrored.
+
+    Args:
+        first: :func:`cropped_fingerprints` of a clip.
+        second: The same for another clip.
+        plain: Their similarity on coarse fingerprints; below :data:`COARSE_THRESHOLD` they are not compared further.
+        mirrored: The same with one of them mirrored.
+    """
+    same, turned = (
+        clip_similarity(first, second, turn) if coarse >= COARSE_THRESHOLD else 0.0
+        for turn, coarse in ((False, plain), (True, mirrored))
+    )
+    return max(same, turned), turned > same
 
 
 def clip_similarity(first: np.ndarray, second: np.ndarray, mirrored: bool = False) -> float:

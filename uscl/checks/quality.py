@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from uscl.data.fingerprints import BLANK_CONTRAST
+
 from .clip_facts import Clip
 from .finding import NOTE, WARNING, Finding
-from .hashing import BLANK_CONTRAST
 from .sides import few
 
 MIN_FRAMES = 3  # needed for a positive pair

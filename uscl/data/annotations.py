@@ -11,7 +11,7 @@
                     "num_frames": 22,              # in the frame store, see frame_store.py
                     "source": "covid/a.mp4",       # relative to the source folder; null: hidden
                     "sha256": "9f86…",             # of the source file
-                    "signature": null,             # of the decoded content
+                    "signature": "f4AB…",          # of the decoded content, see signatures.py
                     "fps": 3.0,                    # kept frames per second, more in short clips; null: all
                     "times": null,                 # or the time of every frame in seconds
                     "assumed": ["frame rate"],     # facts that the source does not state
@@ -34,9 +34,9 @@ from uscl.core.atomic_files import write_text
 
 DATASET_TYPE = 'VideoClusters'
 FORMAT_VERSION = 2
-_TEXTS = ('patient_id', 'label', 'split', 'source', 'sha256')  # or null
+_TEXTS = ('patient_id', 'label', 'split', 'source', 'sha256', 'signature')  # or null
 _SURROGATE = re.compile('[\ud800-\udfff]')  # JSON can hold lone ones, UTF-8 cannot
-_FACTS = ('signature', 'fps', 'times', 'assumed', 'turned', 'rescaled')  # or null
+_FACTS = ('fps', 'times', 'assumed', 'turned', 'rescaled')  # or null
 
 
 def write_annotations(path: str | Path, data_list: Sequence[dict], classes: Sequence[str], **metainfo: Any) -> None:

@@ -47,7 +47,8 @@ def write_evaluation_report(
         summary: Summary of these runs, see :func:`uscl.stats.evaluation_summary.summarise`.
         facts: The setup: ``command``, ``data``, ``protocol``, ``folds``, ``seeds``, ``warnings`` (list), ``settings``,
             ``versions``, ``device``, ``seconds``, ``leak`` (true, or a sentence, if videos or frames of one patient
-            were on both sides). Each is optional, and other keys are listed too.
+            were on both sides), ``suspicions`` (list: how they may be), ``unknown`` (list: backbones of which not all
+            training data are known). Each is optional, and other keys are listed too.
         data_root: Data folder of the frames.
         backbones: Method → what its backbone uses, as given by :meth:`BackboneHealth.as_dict`.
     """
@@ -57,7 +58,7 @@ def write_evaluation_report(
         'evaluation.html',
         title='How well do the backbones classify?',
         subtitle=f'{describe_data(summary)}; every frame tested once',
-        facts={'leak': '', 'command': '', 'warnings': []} | dict(facts),
+        facts={'leak': '', 'command': '', 'warnings': [], 'suspicions': [], 'unknown': []} | dict(facts),
         summary=summary,
         cards_of_methods=_cards(summary),
         asked=[[name.capitalize(), fact(facts[name])] for name in _ASKED if name in facts],
@@ -154,6 +155,6 @@ def _lines(error: VideoError, classes: Sequence[str]) -> list[str]:
 
 
 def _origin(facts: Mapping[str, Any]) -> list[list[str]]:
-    shown = {'command', 'warnings', 'leak', *_ASKED, *_ORIGIN}
+    shown = {'command', 'warnings', 'leak', 'suspicions', 'unknown', *_ASKED, *_ORIGIN}
     names = [name for name in _ORIGIN if name in facts] + [name for name in facts if name not in shown]
     return [[name.capitalize(), fact(facts[name])] for name in names]

@@ -7,6 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from uscl.checks.seen_data import seen_of
 from uscl.data.annotations import read_annotations
 from uscl.data.folder_digest import data_digest
 from uscl.stats.classification import classification_metrics
@@ -14,6 +15,7 @@ from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.backbones import check_backbones
 from uscl_plugin.evaluation.cross_validation import CrossValidation
+from uscl_plugin.evaluation.leaks import Leaks, TestedClips
 from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.weights.input_metadata import file_source
 
@@ -171,7 +173,7 @@ class Comparison:
     def evaluate(self, name: str, spec: str, seed: int, row: Row) -> dict[str, dict[int, Predictions]]:
         """Cross-validate one checkpoint with one seed and record the metrics; selection → seed → predictions."""
         validation = self._validation(spec, [seed])
-        self._warn(validation.warnings)
+        self._warn(validation.unknown + validation.suspicions + validation.warnings)
         began = time.perf_counter()
         by_selection = validation.run()[name]
         self._warn(validation.warnings)
@@ -212,12 +214,17 @@ class Comparison:
     def _check(self) -> None:
         """Find problems that would make every row fail before training the first."""
         options = self.options
-        same = Path(options.eval_data).expanduser().resolve() == Path(options.pretrain_data).expanduser().resolve()
-        if same and not (options.folds == 'split' and options.pretrain_split == 'train'):
-            raise ValueError(
-                f'{options.eval_data} is for pretraining and evaluation, so methods would be tested on patients that '
-                f'they have seen: use other data, or --pretrain-split train with --folds split.'
-            )
+        if any(method.config is not None for method in self.methods):
+            pretraining = read_annotations(Path(options.pretrain_data).expanduser() / 'annotations.json')['data_list']
+            leaks = Leaks()
+            chosen = [e for e in pretraining if options.pretrain_split in (None, e['split'])]
+            tested = TestedClips(Path(options.eval_data).expanduser(), options.folds)
+            tested.compare(f'a network pretrained on {options.pretrain_data}', seen_of(chosen, None), leaks)
+            if leaks.certain:
+                raise ValueError(
+                    f'{leaks.certain[0]}: use other data than {options.eval_data}, or --pretrain-split train with '
+                    f'--folds split.'
+                )
         self._validation('random', range(options.seeds))
         files = {method.name: method.weights or method.init for method in self.methods if method.weights != 'random'}
         check_backbones([f'{name}={file}' for name, file in files.items() if file is not None])

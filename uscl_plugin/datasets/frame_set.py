@@ -26,22 +26,18 @@ class FrameSet:
         video: (N,) int64 in [0, V), ascending, video of each frame.
         position: (N,) int64, index of each frame in its video, in time order.
         query: (N,) bool, true for the last quarter of each video; see :func:`~uscl.data.frame_range.split_frames`.
-        seen: (N,) bool, whether the config trains on the frame; None if its data are not available for comparison.
         video_ids: V video ids.
         classes: V class names as in the annotation; None if unlabelled.
         patients: V patient ids; None if unknown.
-        num_train_videos: Number of videos that the config trains on; None if its data are not available.
     """
 
     dataset: VideoClusterDataset
     video: np.ndarray
     position: np.ndarray
     query: np.ndarray
-    seen: np.ndarray | None
     video_ids: list[str]
     classes: list[str | None]
     patients: list[str | None]
-    num_train_videos: int | None
 
     def __len__(self) -> int:
         return len(self.video)
@@ -58,8 +54,7 @@ class FrameSet:
                 for start, count in zip(first, counts, strict=True)
             ]
         )
-        seen = None if self.seen is None else self.seen[kept]
-        return replace(self, video=self.video[kept], position=self.position[kept], query=self.query[kept], seen=seen)
+        return replace(self, video=self.video[kept], position=self.position[kept], query=self.query[kept])
 
     def read(self, color: str = 'color', which: Iterable[int] | None = None) -> Iterator[np.ndarray]:
         """Read frames one by one as the training pipeline does: (H, W, 3) uint8, BGR.
@@ -130,30 +125,7 @@ def collect_frames(cfg: Config, data_root: str | None = None, split: str | None 
         video=np.repeat(np.arange(len(infos)), counts),
         position=np.concatenate([np.arange(count) for count in counts]),
         query=np.concatenate([np.arange(count) >= split_frames(count)[1].start for count in counts]),
-        seen=None if (trained := _trained_frames(cfg)) is None else _seen(dataset.data_root, infos, trained),
         video_ids=[info['video_id'] for info in infos],
         classes=[names[info['gt_label']] if info['gt_label'] >= 0 else None for info in infos],
         patients=[info['patient_id'] for info in infos],
-        num_train_videos=None if trained is None else len(trained[1]),
     )
-
-
-def _trained_frames(cfg: Config) -> tuple[Path, dict[str, range]] | None:
-    """The folder and the frames of each video that a config trains on; None if its data are not available."""
-    try:
-        trained = DATASETS.build(dataset_config(cfg, pipeline=[]))
-    except FileNotFoundError:
-        return None
-    except ValueError:  # several folders
-        if cfg.train_dataloader.dataset.get('datasets'):
-            return None
-        raise
-    infos = (trained.get_data_info(index) for index in range(len(trained)))
-    frames = {info['video_id']: range(info['first'], info['first'] + info['num_frames']) for info in infos}
-    return Path(trained.data_root).resolve(), frames
-
-
-def _seen(data_root: str, infos: list[dict], trained: tuple[Path, dict[str, range]]) -> np.ndarray:
-    folder, frames = trained
-    known = frames if Path(data_root).resolve() == folder else {}
-    return np.concatenate([[k in known.get(info['video_id'], ()) for k in range(info['num_frames'])] for info in infos])

@@ -199,17 +199,16 @@ class StoredVideoDataset(BaseDataset):
         return sample
 
     def provenance(self) -> dict[str, Any]:
-        """Data facts for checkpoints: ``settings`` of the conversion, ``data_digest``, ``sha256s`` of sources.
+        """Data facts for checkpoints: ``settings`` of the conversion, ``data_digest``, ``entries`` of the annotation.
 
-        The sources are those of the selected videos, as far as the annotation has them.
+        The entries are those of the selected videos.
         """
         annotations = read_annotations(self.ann_file)
         chosen = {self.get_data_info(index)['video_id'] for index in range(len(self))}
-        sources = {entry['sha256'] for entry in annotations['data_list'] if entry['video_id'] in chosen}
         return {
             'settings': annotations['metainfo'].get('settings'),
             'data_digest': data_digest(self.data_root, self.ann_file),
-            'sha256s': sorted(sources - {None}),
+            'entries': [entry for entry in annotations['data_list'] if entry['video_id'] in chosen],
         }
 
     def frames(self, info: dict) -> Any:

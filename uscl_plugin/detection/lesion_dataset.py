@@ -86,7 +86,7 @@ class LesionDataset(CocoDataset):
 
     def provenance(self) -> dict[str, Any]:
         """Data facts for checkpoints: the digest of the annotation file; nothing is known about the images."""
-        return {'settings': None, 'data_digest': file_digest(self.ann_file), 'sha256s': None}
+        return {'settings': None, 'data_digest': file_digest(self.ann_file), 'entries': None}
 
     def load_data_list(self) -> list[dict]:
         """Check the annotation file and the images, then read it as MMDetection does."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from uscl.checks.seen_data import Seen, stored_seen
 from uscl_plugin.weights.architectures import (
     OutputKind,
     architecture_name,
@@ -21,7 +22,7 @@ from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
 from uscl_plugin.weights.input_metadata import INPUT_KEYS, file_source, resolve_input, stored_metadata
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
-from uscl_plugin.weights.provenance import VERSION
+from uscl_plugin.weights.provenance import VERSION, kept_provenance
 from uscl_plugin.weights.stored_backbone import read_backbone
 
 # Input of torchvision's and timm's ImageNet ResNets, for values of 0..255.
@@ -43,6 +44,7 @@ class PretrainedBackbone:
         std: Three values above 0 to divide by.
         to_rgb: Whether the network expects RGB; otherwise BGR.
         source: ``{'file': name, 'sha256': digest}``, or ``{'file': 'random', 'seed': seed}``.
+        seen: What it was trained on.
     """
 
     name: str
@@ -53,6 +55,7 @@ class PretrainedBackbone:
     std: list[float]
     to_rgb: bool
     source: dict[str, Any]
+    seen: Seen
 
     @property
     def architecture(self) -> str:
@@ -102,6 +105,7 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
         network = _untrained(config, seed)
         known = {key: value for key, value in UNTRAINED_INPUT.items() if key not in stored} | known
         source: dict[str, Any] = {'file': 'random', 'seed': seed}
+        seen = Seen()
     else:
         checkpoint = load_plain_checkpoint(path)
         found = read_backbone(path, checkpoint).for_colour(path)
@@ -109,10 +113,10 @@ def load_backbone(spec: str, seed: int = 0, given: Mapping[str, Any] | None = No
         size = found.size
         if _is_imagenet(checkpoint) and not stored.keys() & set(INPUT_KEYS):
             known = IMAGENET_INPUT | known
-        source = file_source(path)
+        source, seen = file_source(path), stored_seen(kept_provenance(found.meta).get('uscl', {}))
     settled = resolve_input(path, stored, known)
     to_rgb = settled['channel_order'] == 'rgb'
-    return PretrainedBackbone(name, network, config, size, settled['mean'], settled['std'], to_rgb, source)
+    return PretrainedBackbone(name, network, config, size, settled['mean'], settled['std'], to_rgb, source, seen)
 
 
 def check_backbones(specs: Sequence[str], given: Mapping[str, Any] | None = None) -> None:
@@ -148,7 +152,7 @@ def write_backbone(path: str | Path, backbone: PretrainedBackbone) -> None:
     order = 'rgb' if backbone.to_rgb else 'bgr'
     own = {'size': backbone.size, 'mean': backbone.mean, 'std': backbone.std, 'channels': order}
     meta: dict[str, Any] = {'mean': backbone.mean, 'std': backbone.std, 'channel_order': order}
-    meta['uscl'] = {'version': VERSION, 'backbone': backbone.config, 'input': own}
+    meta['uscl'] = {'version': VERSION, 'backbone': backbone.config, 'input': own, 'seen': backbone.seen.as_plain()}
     state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}
     write_checkpoint(path, state, meta | {'source': backbone.source})
 

@@ -20,7 +20,7 @@ from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning,
 from .backbones import PretrainedBackbone, check_backbones, load_backbone, unique_names, write_backbone
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
-from .leaks import find_leak
+from .leaks import find_leaks
 from .options import EvaluationOptions
 from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
@@ -46,6 +46,8 @@ class CrossValidation:
         classes: Names of the classes.
         warnings: Warnings for readers of the results.
         leak: How patients are on both sides; empty if they are not.
+        suspicions: How they may be, and what cannot be compared, a clause each.
+        unknown: Checkpoints of which not all training data are known, a clause each.
         cells: Facts of every cell, for ``metrics.json``.
         backbones: Method → what its backbone uses, measured with the first seed; complete after :meth:`run`.
 
@@ -81,7 +83,8 @@ class CrossValidation:
                 f'{self.annotation_file}: all labelled videos are {self.classes[0]}, but a classifier needs two '
                 f'classes: add clips with another label and convert again.'
             )
-        self.leak = find_leak(options, self.annotations['metainfo'], self.annotation_file.parent)
+        leaks = find_leaks(options, self.annotations['metainfo'], self.annotation_file.parent)
+        self.leak, self.suspicions, self.unknown = '; '.join(leaks.certain), leaks.possible, leaks.unknown
         if self.leak and not options.allow_leak:
             raise ValueError(f'{self.leak}: the figures would be inflated. Pass --allow-leak to see them anyway.')
         self._data = data_digest(self.annotation_file.parent)

@@ -46,7 +46,8 @@ def evaluate(options: EvaluationOptions, command: str = '', report: Callable[[st
         MMLogger.get_instance('evaluate', log_level='ERROR')
     only_plain_checkpoints()
     validation = CrossValidation(options, report)
-    _warn([LEAK.format(validation.leak)] * bool(validation.leak) + validation.warnings)
+    _warn([LEAK.format(validation.leak)] * bool(validation.leak) + validation.unknown + validation.suspicions)
+    _warn(validation.warnings)
     told = len(validation.warnings)
     with lock_folder(options.out, 'evaluating'):
         runs = validation.run()
@@ -77,6 +78,8 @@ def _facts(validation: CrossValidation, command: str, seconds: float) -> dict[st
         'inner validation': options.val_fraction,
         'trained on': TRAINED_ON[options.protocol in PROBES],
         'leak': validation.leak,
+        'suspicions': validation.suspicions,
+        'unknown': validation.unknown,
         'warnings': validation.warnings,
         'settings': {
             'checkpoints': validation.methods,

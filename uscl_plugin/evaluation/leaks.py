@@ -1,45 +1,68 @@
-"""Ways in which an evaluation would test on patients that the network has seen."""
+"""Ways in which an evaluation would test on patients that the network has seen; judged by content, not by paths."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from uscl.core.config_literals import config_literals
+from uscl.checks.seen_clips import Sighting, find_seen
+from uscl.checks.seen_data import Seen, hash_patient
+from uscl.convert.privacy.patient_key import read_patient_key
+from uscl.core.errors import SourceError
+from uscl.core.plurals import counted
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import group_of
-from uscl_plugin.weights.checkpoint_files import stated_meta
-from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
-from uscl_plugin.weights.provenance import kept_provenance
+from uscl.data.video_folder import VideoFolder
+from uscl_plugin.weights.provenance import seen_by
 
 from .backbones import split_spec
 from .options import EvaluationOptions
 
 
-def find_leak(options: EvaluationOptions, metainfo: Mapping[str, Any], data: Path) -> str:
-    """Describe how patients would be on both sides.
+@dataclass
+class Leaks:
+    """What is known about tested patients that were trained on: clauses without capital letter or full stop.
+
+    Attributes:
+        certain: Ways in which they were.
+        possible: Suspicions, and what cannot be compared.
+        unknown: Checkpoints of which not all training data are known.
+    """
+
+    certain: list[str] = field(default_factory=list)
+    possible: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def find_leaks(options: EvaluationOptions, metainfo: Mapping[str, Any], data: Path) -> Leaks:
+    """Look for patients on both sides.
 
     Args:
         options: Options of the evaluation.
         metainfo: The annotation's ``metainfo``.
         data: The data folder.
 
-    Returns:
-        A clause without capital letter or full stop; empty if no leak is known.
-
     Raises:
-        ValueError: The data lack patients and videos, and other folds than theirs were requested.
+        CheckpointError: What a checkpoint says of its training data is damaged.
+        ValueError: The data lack patients and videos, and other folds than theirs were requested; or they are damaged.
     """
+    leaks = Leaks()
     if metainfo.get('grouping') == 'unknown':
         leak = 'it is unknown which frames share a video or patient, so they may be on both sides'
         if options.folds != 'official':
             raise ValueError(f'{data}: {leak}: use the folds that came with the data, --folds official.')
-        return leak
-    if options.folds == 'official':
-        return 'the folds came with the data and may not keep patients together'
-    if options.folds != 'split' and options.group_by == 'video':
-        return 'videos of one patient are on both sides'
-    found = [pretraining_leak(split_spec(spec)[1], data, options.folds) for spec in options.checkpoints]
-    return '; '.join(filter(None, [*found, equal_clips_leak(data, options.folds)]))
+        leaks.certain.append(leak)
+    elif options.folds == 'official':
+        leaks.certain.append('the folds came with the data and may not keep patients together')
+    elif options.folds != 'split' and options.group_by == 'video':
+        leaks.certain.append('videos of one patient are on both sides')
+    elif equal := equal_clips_leak(data, options.folds):
+        leaks.certain.append(equal)
+    tested = TestedClips(data, options.folds)
+    for path in dict.fromkeys(split_spec(spec)[1] for spec in options.checkpoints):
+        if Path(path).is_file():  # any other network has seen nothing
+            tested.compare(path, seen_by(path), leaks)
+    return leaks
 
 
 def equal_clips_leak(data: Path, folds: str) -> str:
@@ -64,38 +87,73 @@ def equal_clips_leak(data: Path, folds: str) -> str:
     return ''
 
 
-def pretraining_leak(checkpoint: str, data: Path, folds: str) -> str:
-    """How a checkpoint has seen patients that it would be tested on, as far as its metadata show.
-
-    A checkpoint trained on the same data folder has seen them, unless it was trained on a split other than the tested
-    one. So has one whose provenance, which exports keep, lists a clip of a tested patient, whatever the folder.
+class TestedClips:
+    """All clips of the patients that an evaluation tests on.
 
     Args:
-        checkpoint: Path of the checkpoint; anything that is not a file has seen nothing.
         data: The data folder.
         folds: Requested folds.
     """
-    if not Path(checkpoint).is_file():
-        return ''
-    meta = stated_meta(checkpoint, load_plain_checkpoint(checkpoint))
-    seen = set((kept_provenance(meta).get('uscl', {}).get('seen') or {}).get('sha256s') or [])
-    entries = read_annotations(data / 'annotations.json')['data_list']
-    known = {group_of(entry) for entry in entries if entry['sha256'] in seen}
-    if known and (tested := known & {group_of(entry) for entry in _tested(entries, folds)}):
-        number = f'{len(tested)} patient{"s" if len(tested) > 1 else ""}'
-        return f'{checkpoint} was trained on clips of {number} that it would be tested on'
-    loader = config_literals(str(meta.get('cfg', '')), ('train_dataloader',)).get('train_dataloader')
-    dataset = loader.get('dataset') if isinstance(loader, dict) else None
-    if not isinstance(dataset, dict) or not isinstance(dataset.get('data_root'), str):
-        return ''
-    if Path(dataset['data_root']).expanduser().resolve() != data.expanduser().resolve():
-        return ''
-    if folds == 'split' and dataset.get('split') == 'train' and dataset.get('fold') is None:
-        return ''
-    return f'{checkpoint} was trained on {dataset["data_root"]}, so it has seen patients that it would be tested on'
+
+    __test__ = False  # for pytest, which takes the name for that of a test
+
+    def __init__(self, data: Path, folds: str) -> None:
+        self._folder = VideoFolder(data)
+        self._entries = self._folder.entries
+        patients = {group_of(entry) for entry in _tested(self._entries, folds)}
+        self._numbers = [number for number, entry in enumerate(self._entries) if group_of(entry) in patients]
+
+    def compare(self, name: str, seen: Seen, leaks: Leaks) -> None:
+        """Add what a network has seen of these clips and patients.
+
+        Args:
+            name: The network, for messages.
+            seen: What it was trained on.
+            leaks: Receives the findings.
+
+        Raises:
+            ValueError: Frames are damaged.
+        """
+        found = find_seen(self._folder, self._numbers, seen)
+        copies = {number: sighting for number, sighting in found.items() if sighting.is_certain}
+        suspects = {number: sighting for number, sighting in found.items() if not sighting.is_certain}
+        if copies:
+            leaks.certain.append(f'{name} was trained on {self._name(copies)} that it would be tested on')
+        if suspects:
+            leaks.possible.append(f'{name} was perhaps trained on {self._name(suspects)} that it is tested on')
+        self._compare_patients(name, seen, {self._entries[number]['patient_id'] for number in copies}, leaks)
+        if not seen.is_complete:
+            how = 'training data unknown' if seen.is_unknown else 'training data partly unknown'
+            leaks.unknown.append(f'{name}: {how}, so it may have seen patients that it is tested on')
+
+    def _name(self, clips: Mapping[int, Sighting]) -> str:
+        number, sighting = next(iter(clips.items()))
+        entry = self._entries[number]
+        patients = counted(len({group_of(self._entries[k]) for k in clips}), 'patient')
+        whose = '' if entry['patient_id'] is None else f' of patient {entry["patient_id"]!r}'
+        how = f'{sighting.kind}, similarity {sighting.similarity:.2f}' if sighting.similarity < 1 else sighting.kind
+        others = ', and others' if len(clips) > 1 else ''
+        return f'{counted(len(clips), "clip")} of {patients} ({entry["video_id"]!r}{whose}: {how}{others})'
+
+    def _compare_patients(self, name: str, seen: Seen, found: set[str | None], leaks: Leaks) -> None:
+        ids = sorted({self._entries[number]['patient_id'] for number in self._numbers} - found - {None})
+        if not seen.patients or not ids:
+            return
+        try:
+            key = read_patient_key()
+        except (OSError, RuntimeError, SourceError):
+            key = None
+        if key is None or set(seen.patients) - {key.key_id}:
+            leaks.possible.append(
+                f'{name}: patients cannot be compared, as their ids were hashed with the key of another user'
+            )
+        known = seen.patients.get(key.key_id, frozenset()) if key is not None else frozenset()
+        if key is not None and (equal := [each for each in ids if hash_patient(key, each) in known]):
+            what = f'{name} was trained on patients with the ids of {counted(len(equal), "tested patient")}'
+            leaks.possible.append(f'{what}, such as {equal[0]!r}, who may be the same people')
 
 
-def _tested(entries: Sequence[Mapping[str, Any]], folds: str) -> list[Mapping[str, Any]]:
+def _tested(entries: Iterable[Mapping[str, Any]], folds: str) -> Sequence[Mapping[str, Any]]:
     labelled = [entry for entry in entries if entry['label'] is not None]
     if folds != 'split':
         return labelled

@@ -60,7 +60,7 @@ def write_pretraining_page(
         measures=_measures(before, after),
         max_pairs=MAX_PAIRS if max(after['num_intra_pairs'], after['num_inter_pairs']) > MAX_PAIRS else None,
         health=backbone_table({NAMES['before']: before, NAMES['after']: after}),
-        curves=_curves(cfg, options, found),
+        curves=_curves(cfg, options, facts['num_train_videos']),
         triplets=triplet_sheet(triplets) if triplets else None,
         mixes_first=bool(triplets) and mixes_first(cfg),
         histograms=similarity_histograms(pairs, notes=notes) if has_pairs else None,
@@ -83,14 +83,14 @@ def _measures(before: dict, after: dict) -> list[list[str]]:
     ]
 
 
-def _curves(cfg: Config, options: ReportOptions, found: FrameSet) -> dict[str, Any] | None:
+def _curves(cfg: Config, options: ReportOptions, num_videos: int | None) -> dict[str, Any] | None:
     logs = find_scalars(options.checkpoint)
     curves = read_scalars(logs)
     if not curves:
         return None
     batch = cfg.train_dataloader.get('batch_size')
-    if batch is not None and found.num_train_videos is not None:
-        batch = min(batch, found.num_train_videos)
+    if batch is not None and num_videos is not None:
+        batch = min(batch, num_videos)
     return {
         'losses': loss_curves(curves, batch),
         'batch': batch if 'loss_contrastive' in curves else None,

@@ -23,6 +23,7 @@ from .machine import machine_facts
 from .pretrained_backbone import trained_backbone, untrained_backbone
 from .pretraining_page import write_pretraining_page
 from .report_options import ReportOptions
+from .seen_frames import seen_frames
 
 
 def report_pretraining(options: ReportOptions, command: str = '') -> dict:
@@ -74,6 +75,7 @@ def _facts(
 ) -> dict:
     meta = load_plain_checkpoint(options.checkpoint).get('meta') or {}
     dataset = unwrapped(cfg.train_dataloader.dataset)
+    seen, num_train_videos = seen_frames(cfg, options.checkpoint, found)
     facts: dict = {
         'config': options.config,
         'checkpoint': options.checkpoint,
@@ -83,11 +85,11 @@ def _facts(
         'split': options.split or dataset.get('split') or 'all',
         'frame_range_of_training': list(dataset.get('frame_range', (0.0, 1.0))),
         'num_videos': len(found.video_ids),
-        'num_train_videos': found.num_train_videos,
+        'num_train_videos': num_train_videos,
         'num_frames': len(found),
         'num_held_out': int(found.query.sum()),
-        'num_held_out_seen_in_training': None if found.seen is None else int((found.seen & found.query).sum()),
-        'num_gallery_seen_in_training': None if found.seen is None else int((found.seen & ~found.query).sum()),
+        'num_held_out_seen_in_training': None if seen is None else int((seen & found.query).sum()),
+        'num_gallery_seen_in_training': None if seen is None else int((seen & ~found.query).sum()),
         'input_size': input_size(dataset),
         'num_channels': int(evaluations['after'].features.shape[1]),
         'seed': options.seed,

@@ -66,7 +66,9 @@ class ProbeFeatures:
             classes = list(cfg.train_dataloader.dataset.classes)
             cfg.model.backbone.pop('init_cfg')
             meta = {'cfg': cfg.pretty_text, 'dataset_meta': {'classes': classes}}
-            meta |= {'uscl': describe_run(cfg, DATASETS.build(cfg.train_dataloader.dataset))}
+            start = {'uscl': {'seen': backbone.seen.as_plain()}}
+            fitted = {'split': [part for part in ('train', 'val') if part in sides]}
+            meta |= {'uscl': describe_run(cfg, DATASETS.build(cfg.train_dataloader.dataset | fitted), [start])}
             write_checkpoint(cell.model, state, meta)
             add_training_features(cell.model, self._training(sides))
             cfg.dump(cell.folder / 'config.py')

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from uscl.clips.discovery import find_root
-from uscl.clips.frame_preparation import prepare_clip
+from uscl.clips.frame_preparation import prepare_clip, to_grey
 from uscl.clips.video_source import VideoSource
 from uscl.convert.output_folder import output_folder
 from uscl.convert.videos.conversion_report import print_report, print_store
@@ -25,6 +25,8 @@ from uscl.core.errors import SourceError
 from uscl.core.plurals import counted
 from uscl.core.tables import print_table
 from uscl.data.annotations import write_annotations
+from uscl.data.fingerprints import thumbnail
+from uscl.data.signatures import sign_clip
 from uscl.data.store_writer import StoreWriter
 
 from .array_pickle import load_arrays
@@ -32,7 +34,7 @@ from .pocus_clone import CLASSES  # 0 covid, 1 pneumonia, 2 regular, as in the r
 
 NUM_FOLDS = 5
 SIDES = ('train', 'test')
-CONVERTER_VERSION = 2  # raise it when the same pickle gives other frames
+CONVERTER_VERSION = 3  # raise it when the same pickle gives other frames or facts
 
 
 def list_fold_files(src: str | Path, out: str | Path | None = None) -> list[Path]:
@@ -159,21 +161,24 @@ def _store_fold(
                     'converter_version': CONVERTER_VERSION,
                     'settings': {'size': settings.size, 'color': settings.color},
                     'source': {'sha256': pixel_digest},
+                    'signature': None,
                 }
                 stored = store.index.videos.get(video_id)
-                is_new = stored is None or stored.facts != facts
+                is_new = stored is None or stored.facts | {'signature': None} != facts
                 if is_new:
                     (frame,) = prepare_clip([frame], settings.size, settings.color)
+                    facts['signature'] = sign_clip([thumbnail(frame if frame.ndim == 2 else to_grey(frame))])
                     store.add(video_id, [frame if frame.ndim == 2 else frame[..., ::-1]], facts)
                 source = VideoSource(video_id, file, CLASSES[int(label)])
-                outcomes.append(Outcome(source, 1, facts, is_new=is_new))
+                known = store.index.videos[video_id].facts
+                outcomes.append(Outcome(source, 1, known, is_new=is_new))
         store.commit()
     return record
 
 
 def _entry(outcome: Outcome) -> dict[str, Any]:
-    sha256 = outcome.facts['source']['sha256']
-    return {'video_id': outcome.source.video_id, 'label': outcome.source.label, 'num_frames': 1, 'sha256': sha256}
+    known = {'sha256': outcome.facts['source']['sha256'], 'signature': outcome.facts['signature']}
+    return {'video_id': outcome.source.video_id, 'label': outcome.source.label, 'num_frames': 1, **known}
 
 
 def _to_rgb(pixels: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def protect_sources(
 
     A patient id in the index is kept, or hashed, and applies to all DICOM files with the same PatientID. Otherwise the
     PatientID groups the files: it is hashed, or, without ``hash_patients``, replaced by the name of the patient's first
-    file, which only shows that the files belong together.
+    file, see :func:`named_after`, which only shows that the files belong together.
 
     Args:
         sources: As found.
@@ -58,7 +58,7 @@ def protect_sources(
         if indexed is not None:
             new = replace(new, patient_id=indexed)
         elif own_id is not None:
-            new = replace(new, patient_id=f'patient of {first_of.setdefault(own_id, new.video_id)}')
+            new = replace(new, patient_id=first_of.setdefault(own_id, named_after(new.video_id)))
         if hash_patients and pseudonyms is not None:
             raw_id = indexed or own_id
             new = replace(new, patient_id=None if raw_id is None else pseudonyms.patient(raw_id))
@@ -72,6 +72,11 @@ def protect_sources(
         what = f'the index divides {counted(torn, "PatientID")} of DICOM headers among several patients'
         warnings.append(f'{what}, which may end up on both sides of a split: correct it, or leave patient_id empty.')
     return protected, warnings
+
+
+def named_after(video_id: str) -> str:
+    """Id of a patient of whom no other is known, after one of the patient's clips."""
+    return f'patient of {video_id}'
 
 
 def find_traces(text: str, identity: dict[str, list[str]]) -> list[str]:

@@ -29,6 +29,11 @@ class Pseudonyms:
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
 
+    @property
+    def key_id(self) -> str:
+        """16 hexadecimal digits that identify the salt, so that hashes with different ones are not compared."""
+        return self._digest('key', '')
+
     def patient(self, patient_id: str) -> str:
         """``p-`` and 16 hexadecimal digits; the same for the same id and salt."""
         # A character may be one code point or two; DICOM pads with spaces.
@@ -65,20 +70,46 @@ def read_salt(file: str | Path | None, out: str | Path, dry_run: bool = False) -
     path = Path(file)
     if path.resolve().is_relative_to(Path(out).resolve()):
         raise SourceError(f'--salt-file {path} is in the data folder, which may be shared: keep it elsewhere.')
-    note: str | None = None
     try:
-        if not path.exists():
-            if dry_run:
-                return secrets.token_bytes(32), None
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, 'w') as stream:
-                stream.write(secrets.token_hex(32) + '\n')
-            note = f'created the salt file {path}: keep it to get the same ids again, and keep it secret.'
-        elif os.name == 'posix' and path.stat().st_mode & 0o077:
-            note = f'other users can read the salt file {path}: run chmod 600 on it.'
-        return _check_salt(path.read_bytes(), path), note
+        if dry_run and not path.exists():
+            return secrets.token_bytes(32), None
+        is_new = make_secret(path)
+        return read_secret(path), _note(path, is_new)
     except OSError as error:
         raise SourceError(f'--salt-file {path} cannot be used ({error.strerror}): give another file.') from error
+
+
+def make_secret(path: Path) -> bool:
+    """Write a new secret that only the user can read, unless the file exists; whether it is new.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, 'w') as stream:
+        stream.write(secrets.token_hex(32) + '\n')
+    return True
+
+
+def read_secret(path: Path) -> bytes:
+    """The secret in a file.
+
+    Raises:
+        OSError: The file cannot be read.
+        SourceError: It is too short.
+    """
+    return _check_salt(path.read_bytes(), path)
+
+
+def _note(path: Path, is_new: bool) -> str | None:
+    if is_new:
+        return f'created the salt file {path}: keep it to get the same ids again, and keep it secret.'
+    if os.name == 'posix' and path.stat().st_mode & 0o077:
+        return f'other users can read the salt file {path}: run chmod 600 on it.'
+    return None
 
 
 def _check_salt(salt: bytes, origin: str | Path) -> bytes:

@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 
 from uscl.clips.frame_folder import FrameFolder
-from uscl.clips.frame_preparation import is_grey, prepare_clip, prepare_frame, shrink
+from uscl.clips.frame_preparation import is_grey, prepare_clip, prepare_frame, shrink, to_grey
 from uscl.clips.readers import open_clip
 from uscl.clips.stack_file import stack_files, stack_suffix
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.digest import digest, file_digest
 from uscl.core.errors import ClipError
+from uscl.data.fingerprints import thumbnail
 from uscl.data.frame_store import StoredVideo
 from uscl.data.png_frames import write_png
+from uscl.data.signatures import sign_clip
 from uscl.data.store_writer import append_shape
 
 from .store_settings import StoreSettings
 
-CONVERTER_VERSION = 3  # raise it when the same source and settings give other frames: all videos are then redone
+CONVERTER_VERSION = 4  # raise it when the same source and settings give other frames or facts: all are then redone
 MASKED = 'masked'  # OUT/masked/NAME.png shows what was blanked
 
 
@@ -31,7 +33,8 @@ class DecodedVideo:
 
     Attributes:
         shapes: See :func:`~uscl.data.store_writer.append_shape`.
-        facts: ``source`` (bytes, mtime_ns, sha256), ``settings``, ``stored_as``, ``blanked_share``, and the facts of
+        facts: ``source`` (bytes, mtime_ns, sha256), ``settings``, ``stored_as``, ``signature`` (see
+            :func:`~uscl.data.signatures.sign_clip`), ``blanked_share``, and the facts of
             :class:`~uscl.clips.clip.Clip`.
     """
 
@@ -129,16 +132,19 @@ def _write_frames(
         images.mkdir(parents=True)
     reader = open_clip(source, settings.fps, settings.min_frames)
     shapes: list[list[int]] = []
+    thumbnails: list[np.ndarray] = []
     with raw.open('wb') as file:
         for number, frame in enumerate(reader if mask is None else _Blanked(reader, mask)):
             if grey and settings.color == 'auto' and not is_grey(frame):
                 return [], {}
             frame = prepare_frame(frame, settings.size, grey)
             append_shape(shapes, frame.shape)
+            thumbnails.append(thumbnail(frame if grey else to_grey(frame)))
             file.write(np.ascontiguousarray(frame if grey else frame[..., ::-1]).data)
             if images is not None:
                 write_png(images / f'{number:06d}.png', frame)
-    return shapes, {'stored_as': 'gray' if grey else 'color', **reader.facts}
+    stored_as = 'gray' if grey else 'color'
+    return shapes, {'stored_as': stored_as, 'signature': sign_clip(thumbnails), **reader.facts}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from uscl.clips.source_findings import SourceFindings
 from uscl.clips.video_source import VideoSource
 from uscl.convert.output_folder import output_folder
 from uscl.convert.privacy.hidden_names import hide_names
+from uscl.convert.privacy.patients import named_after
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
 from uscl.core.tables import write_csv
@@ -88,6 +89,7 @@ def convert_sources(
     with output_folder(out):
         with open_store(out, (source.video_id for source in sources)) as store:
             outcomes = convert_videos(sources, store, settings, workers, keep_images)
+            _name_after_converted(outcomes)
             entries = [_entry(outcome) for outcome in outcomes if outcome.reason is None]
             ids = {entry['video_id'] for entry in entries}
             store.commit()
@@ -194,6 +196,17 @@ def _finish(outcomes: Sequence[Outcome], overview: Callable[[Sequence[Outcome]],
     return 0
 
 
+def _name_after_converted(outcomes: Sequence[Outcome]) -> None:
+    """Name patients after a clip that was converted if the one that they are named after was skipped, in place."""
+    skipped = {named_after(outcome.source.video_id) for outcome in outcomes if outcome.reason is not None}
+    renamed: dict[str, str] = {}
+    for outcome in outcomes:
+        source = outcome.source
+        if outcome.reason is None and source.patient_id in skipped:
+            name = renamed.setdefault(source.patient_id, named_after(source.video_id))
+            outcome.source = replace(source, patient_id=name)
+
+
 def _entry(outcome: Outcome) -> dict[str, Any]:
     """The annotation of a video."""
     source, facts = outcome.source, outcome.facts
@@ -205,6 +218,7 @@ def _entry(outcome: Outcome) -> dict[str, Any]:
         'num_frames': outcome.num_frames,
         'source': None if source.is_name_hidden else source.video_id,
         'sha256': facts['source']['sha256'],
+        'signature': facts['signature'],
         'fps': facts.get('short_clip_fps', facts['settings']['fps']),
         'assumed': facts.get('assumed', []),
         'turned': facts.get('turned'),

@@ -6,12 +6,15 @@ scanner. Cropping, resizing and the transform are linear and separable, so a cro
 from the thumbnail.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
 SIDE = 48  # side of a thumbnail, in pixels
 FINE, COARSE = 16, 8  # frequencies along each axis
 BLANK_CONTRAST = 2.0  # standard deviation of a thumbnail's grey values below which there is nothing to compare
+_CONTRAST = 50.0  # of thumbnails made from fingerprints, whose own contrast is not known
 Crop = tuple[float, float, float, float]
 NO_CROP: Crop = (0.0, 0.0, 0.0, 0.0)
 
@@ -21,6 +24,7 @@ def thumbnail(frame: np.ndarray) -> np.ndarray:
     return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
+@lru_cache
 def cosine_basis(num: int, before: float = 0.0, after: float = 0.0, side: int = SIDE) -> np.ndarray:
     """Lowest cosine frequencies of a line of pixels that is cropped and stretched back to its length.
 
@@ -62,10 +66,30 @@ def fingerprints(thumbnails: np.ndarray, num: int = FINE, crop: Crop = NO_CROP) 
     values = thumbnails.astype(np.float32)
     rows, columns = cosine_basis(num, top, bottom), cosine_basis(num, left, right)
     coefficients = (rows @ values @ columns.T).reshape(len(values), num * num)[:, 1:]
-    coefficients *= np.hypot(*np.mgrid[:num, :num]).astype(np.float32).ravel()[1:]
+    coefficients *= _weights(num)
     length = np.linalg.norm(coefficients, axis=1, keepdims=True)
     blank = (values.std(axis=(1, 2)) < BLANK_CONTRAST)[:, None] | (length == 0)
     return np.where(blank, 0, coefficients / np.where(blank, 1, length)).astype(np.float32)
+
+
+def as_thumbnails(prints: np.ndarray) -> np.ndarray:
+    """Thumbnails that have these fingerprints: (N, num² - 1) → (N, SIDE, SIDE) float32, mean 0; 0 if blank.
+
+    They lack the finer structures, so that fingerprints of their crops are only nearly those of the frame's.
+    """
+    num = round(np.sqrt(prints.shape[1] + 1))
+    coefficients = np.zeros((len(prints), num * num), np.float32)
+    coefficients[:, 1:] = prints / _weights(num)
+    basis = cosine_basis(num)
+    pictures = basis.T @ coefficients.reshape(-1, num, num) @ basis
+    contrast = pictures.std(axis=(1, 2), keepdims=True)
+    return pictures * np.divide(_CONTRAST, contrast, out=np.zeros_like(contrast), where=contrast > 0)
+
+
+@lru_cache
+def _weights(num: int) -> np.ndarray:
+    """Weights of the coefficients, (num² - 1,) float32."""
+    return np.hypot(*np.mgrid[:num, :num]).astype(np.float32).ravel()[1:]
 
 
 def mirror(prints: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 from check_data import ALTERATIONS, texture
 from scipy.fft import dctn
 
-from uscl.checks.hashing import FINE, NO_CROP, SIDE, cosine_basis, fingerprints, mirror, thumbnail
+from uscl.data.fingerprints import FINE, NO_CROP, SIDE, cosine_basis, fingerprints, mirror, thumbnail
 
 
 def thumbnails(frames):
