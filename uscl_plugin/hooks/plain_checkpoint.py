@@ -17,7 +17,7 @@ from uscl_plugin.compat.bare_model import bare_model
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, loads_only_plain, only_plain_checkpoints
 from uscl_plugin.weights.plain_types import to_plain
-from uscl_plugin.weights.run_checkpoints import check_resumable, newest_checkpoint, none_whole, remove_leftovers
+from uscl_plugin.weights.run_checkpoints import load_resumable, newest_checkpoint, none_whole, remove_leftovers
 
 _LOCKS: dict[str, ExitStack] = {}  # held by this process, by work folder
 
@@ -71,7 +71,7 @@ class PlainCheckpointHook(Hook):
             for path in _local_files(runner):
                 if path != checked:
                     is_resumed = runner._resume and path == runner._load_from
-                    (check_resumable if is_resumed else load_plain_checkpoint)(Path(path).expanduser())
+                    (load_resumable if is_resumed else load_plain_checkpoint)(Path(path).expanduser())
         for hook in _checkpoint_hooks(runner):
             if hook.max_keep_ckpts == 1:
                 runner.logger.warning(
