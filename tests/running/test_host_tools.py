@@ -29,7 +29,10 @@ def fake_host(tmp_path, monkeypatch):
 
     def config(scope):
         path = tmp_path / 'config.py'
-        path.write_text(f"custom_imports = dict(imports=['no_such_module'])\ndefault_scope = {scope!r}\n")
+        path.write_text(
+            f"custom_imports = dict(imports=['no_such_module'])\ndefault_scope = {scope!r}\n"
+            "custom_hooks = [dict(type='PlainCheckpointHook')]\n"
+        )
         return path
 
     return config

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from uscl_plugin.hooks.hook_settings import hook_settings
+from uscl_plugin.hooks.plain_checkpoint import PlainCheckpointHook
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 from .launch import LaunchError, merged_config, process_group
@@ -21,6 +23,7 @@ USAGE = {
     'test': 'usage: test.py CONFIG CKPT [options of the host]',
 }
 STAND_IN = 'uscl_plugin.compat.mmcv_ops'
+PROTECTION = PlainCheckpointHook.__name__
 _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 
 
@@ -82,7 +85,8 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     With ``--launcher`` on a CPU-only machine, it starts the process group, see
     :func:`uscl_plugin.running.launch.process_group`; the arguments are otherwise unchanged.
 
-    Checkpoints load without executing pickled code, whatever the host requests; see
+    Checkpoints load without executing code, whatever the host requests, and a config without
+    :class:`~uscl_plugin.hooks.plain_checkpoint.PlainCheckpointHook` gets it; see
     :func:`uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for checkpoints that you trust.
 
     Args:
@@ -103,8 +107,11 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
                 raise HostToolError(f'no config among the arguments; {USAGE[tool]}')
             scope, needs_stand_in = config_needs(config)
             path = host_tool(scope, tool)
-            if tool == 'train' and (warning := schedule_warning(merged_config(config, argv))):
+            cfg = merged_config(config, argv)
+            if tool == 'train' and (warning := schedule_warning(cfg)):
                 print(f'warning: {warning}', file=sys.stderr)
+            if not any(hook_settings(cfg, PROTECTION)):
+                argv = [*argv, '--cfg-options', f'default_hooks.plain_checkpoint.type={PROTECTION}']
             argv = stack.enter_context(process_group(config, argv))
         except (FileNotFoundError, HostToolError, LaunchError) as error:
             print(f'error: {error}', file=sys.stderr)
