@@ -36,7 +36,9 @@ from .store_settings import StoreSettings
 T = TypeVar('T')
 OVERVIEW = 'overview.html'  # report of all clips, written by the callback
 IMAGES = 'frames'  # OUT/frames/NAME/000000.png …, with --keep-images
-_CRASHED = 'its reader crashed: re-encode the clip, or leave it out'
+_CRASHED = (
+    'its reader crashed or was killed for lack of memory: run again with fewer --workers, or re-encode or leave it out'
+)
 
 
 def convert_sources(
