@@ -153,7 +153,11 @@ def convert_videos(
         if outcome.reason is None:
             source, name = outcome.source, store_name(outcome.source.video_id)
             stored = store.index.videos.get(source.video_id)
-            if stored is not None and is_current(source.path, stored, settings) and not stored_damage(shards, stored):
+            if (
+                stored is not None
+                and is_current(source.path, stored, settings)
+                and not stored_damage(shards, source.video_id, stored)
+            ):
                 outcome.num_frames, outcome.facts = stored.num_frames, stored.facts
             else:
                 raw, picture = store.folder / f'.{name}.tmp', out / MASKED / f'{name}.png'
