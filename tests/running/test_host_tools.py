@@ -60,12 +60,20 @@ def test_status_of_the_host_tool_passes_through(fake_host):
     [
         ('CheckpointError("a.pth is damaged: copy it again.")', 'error: a.pth is damaged: copy it again.'),
         ('RuntimeError("DataLoader worker (pid(s) 3, 4) exited unexpectedly")', 'error: a process that loads data was'),
+        (
+            'RuntimeError("[a/gloo/transport/tcp/pair.cc:545] Read error [::1]:1: Connection reset by peer. This")',
+            'error: another process of this run ended or hangs (Connection reset by peer): ',
+        ),
+        (
+            'torch.distributed.DistNetworkError("x")',
+            'error: another process of this run ended or hangs (DistNetworkErr',
+        ),
         ('RuntimeError("a mistake")', None),
     ],
 )
 def test_what_ends_a_run_is_one_line(fake_host, tmp_path, capsys, error, text):
     tool = tmp_path / 'fakehost' / '.mim' / 'tools' / 'train.py'
-    tool.write_text(f'from uscl_plugin.weights.checkpoint_error import CheckpointError\nraise {error}\n')
+    tool.write_text(f'import torch\nfrom uscl_plugin.weights.checkpoint_error import CheckpointError\nraise {error}\n')
     if text is None:
         with pytest.raises(RuntimeError, match='a mistake'):
             run_host_tool('train', [str(fake_host('fakehost'))])

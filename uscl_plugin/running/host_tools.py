@@ -18,7 +18,7 @@ from uscl_plugin.hooks.plain_checkpoint import PlainCheckpointHook
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
-from .launch import LaunchError, merged_config, process_group
+from .launch import LaunchError, lost_process, merged_config, process_group
 from .schedule_check import schedule_warning
 
 # Import name of a host, which is also its default_scope → the extra and package that provide it.
@@ -104,7 +104,7 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
 
     Returns:
         The exit status: 0, or 1 with one line on standard error if nothing could be run, or if the run was ended by
-        this package's hooks or by the loss of a loading process. Other exceptions of the tool, including
+        this package's hooks or by the loss of another process. Other exceptions of the tool, including
         ``SystemExit``, are passed on.
     """
     config = find_config(argv)
@@ -144,7 +144,7 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
             print(f'error: {error}', file=sys.stderr)
             return 1
         except RuntimeError as error:
-            if (reason := lost_worker(error)) is None:
+            if (reason := lost_worker(error) or lost_process(error)) is None:
                 raise
             print(f'error: {reason}', file=sys.stderr)
             return 1
