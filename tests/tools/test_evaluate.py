@@ -203,6 +203,20 @@ def test_damaged_results_are_made_again(evaluate, patients, finished, out, capsy
     assert tables[0] == tables[1]
 
 
+def test_a_flipped_bit_in_stored_features_is_noticed(evaluate, patients, out, finished):
+    """NumPy compares the checksum of the archive."""
+    path = out / 'features' / 'random_seed0.npz'
+    with np.load(path) as arrays:
+        place = arrays['features'][3, :8].tobytes()
+    content = bytearray(path.read_bytes())
+    content[content.index(place) + 3] ^= 1
+    path.write_bytes(content)
+    shutil.rmtree(out / 'cells' / 'random' / 'seed0' / 'fold1')
+    assert evaluate('random', '--data', patients, '--out', out, *TINY) == 0
+    tables = [(folder / 'table.md').read_text().replace(str(folder), 'OUT') for folder in (finished, out)]
+    assert tables[0] == tables[1]
+
+
 def edit_predictions(path):
     found = Predictions.load(path)
     replace(found, probabilities=found.probabilities[:, ::-1].copy()).save(path)
