@@ -58,8 +58,9 @@ HOST_HELP = """usage: uscl {0} CONFIG{1} [options of the host]
 {2}
 
 CONFIG is a path, or the name of a shipped config (`uscl configs`), and comes first.
-`uscl {0} CONFIG --help` lists the options of its host, such as --work-dir DIR and --cfg-options KEY=VALUE …
+`uscl {0} CONFIG --help` lists the options of its host, such as --work-dir DIR and --cfg-options KEY=VALUE …{3}
 """
+DATA_CHANGED_HELP = '\n--data-changed goes on with --resume although the training data have changed since then.'
 
 
 def load(command: str) -> ModuleType:
@@ -208,7 +209,8 @@ def dispatch(argv: list[str]) -> int:
     elif kinds and wants_help:
         print(f'`uscl {name} KIND …` reads other layouts; KIND is one of {", ".join(kinds)}.\n')
     if name in HOST_TOOLS and (not rest or rest[0] in ('-h', '--help')):
-        print(HOST_HELP.format(name, '' if name == 'train' else ' CHECKPOINT', describe(path)))
+        own = ('', DATA_CHANGED_HELP) if name == 'train' else (' CHECKPOINT', '')
+        print(HOST_HELP.format(name, own[0], describe(path), own[1]))
         return 0 if wants_help else 2
     try:
         if name in WITH_CONFIG:

@@ -35,6 +35,7 @@ class PretrainingOptions:
         device: cpu, cuda or cuda:N (default: a GPU if there is one).
         seed: Seed of the split, the weights, the order and all draws.
         resume: Go on with the settings of the run in --out, whatever else is given here.
+        data_changed: With --resume, go on although the data have changed since the run stopped.
         verbose: Show everything that MMPretrain prints instead of a progress bar.
         cfg_options: Changes to the config, after everything else.
     """
@@ -54,6 +55,7 @@ class PretrainingOptions:
     device: Annotated[str | None, Arg('DEVICE')] = None
     seed: Annotated[int, Arg(at_least=0)] = 0
     resume: bool = False
+    data_changed: bool = False
     verbose: bool = False
     cfg_options: Annotated[list[str], Arg('KEY=VALUE')] = field(default_factory=list)
 
@@ -62,5 +64,7 @@ class PretrainingOptions:
             raise ValueError(
                 f'--backbone {self.backbone} should be one of {", ".join(BACKBONES)}, timm:NAME or a config.'
             )
+        if self.data_changed and not self.resume:
+            raise ValueError('--data-changed is for --resume: add that, or remove it.')
         if self.epochs is not None and self.budget is not None:
             raise ValueError('--epochs and --budget both set the length of the run: give one of them.')

@@ -2,8 +2,11 @@
 
 import ast
 import os
+import signal
+import time
 
 import pytest
+from torch.utils.data import DataLoader, Dataset
 
 from uscl.core.command_line import as_command, use_device
 from uscl.core.errors import ClipError, FolderInUseError, SourceError
@@ -38,6 +41,32 @@ def failing(error, **options):
 def test_what_can_be_mended_is_one_line(error, line, capsys):
     assert failing(error)() == 1
     assert capsys.readouterr() == ('', f'error: {line}\n')
+
+
+class Slowly(Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        return index
+
+
+@pytest.mark.parametrize('kill', [False, True])
+def test_a_killed_loading_process_is_one_line(kill, capsys):
+    @as_command()
+    def main(argv=None):
+        loaded = iter(DataLoader(Slowly(), num_workers=1))
+        if kill:
+            os.kill(loaded._workers[0].pid, signal.SIGKILL)
+        return 0 if len(list(loaded)) == 8 else 5
+
+    assert main() == kill
+    error = capsys.readouterr().err
+    assert error.count('\n') == kill
+    assert (
+        error.startswith('error: a process that loads data was killed') and '--workers' in error if kill else not error
+    )
 
 
 def test_statuses(capsys):

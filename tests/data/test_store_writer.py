@@ -212,8 +212,8 @@ VIDEO = {'shard': 'x', 'offset': 0, 'shapes': [[1, 2, 2]], 'crc32': 0, 'facts': 
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'version': 1}, 'version 1, .* 2'),
-        ({'format': 'other'}, 'has version 2'),
+        ({'version': 2}, 'version 2, .* 3'),
+        ({'format': 'other'}, 'has version 3'),
         ({'shards': {'../x.bin': 3}}, 'shard name'),
         ({'shards': {}}, 'damaged'),
         ({'videos': {'v': {'shard': 'x'}}}, 'damaged'),
@@ -250,8 +250,9 @@ def test_checksum_is_of_all_bytes_whatever_is_read_at_once(tmp_path, monkeypatch
     index = write(tmp_path, SHAPES)
     shards = FrameShards(tmp_path)
     for name, video in index.videos.items():
-        expected = zlib.crc32(b''.join(frame.tobytes() for frame in pixels(name)))
-        assert shards.checksum(video.shard, video.offset, video.num_bytes) == expected == video.crc32
+        content = b''.join(frame.tobytes() for frame in pixels(name))
+        assert shards.checksum(video.shard, video.offset, video.num_bytes) == zlib.crc32(content)
+        assert video.crc32 == zlib.crc32(content + json.dumps([name, video.shapes]).encode())
 
 
 def test_a_disk_that_fails_makes_a_bad_video_and_not_the_end(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """A video is compared with its checksum when it is first read; damage stops the run, and nothing replaces a video."""
 
+import json
+import math
 import re
 import shutil
 import traceback
@@ -9,7 +11,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from uscl.data.frame_shards import FrameShards
-from uscl.data.frame_store import read_index
+from uscl.data.frame_store import damaged_videos, read_index
+from uscl.data.video_folder import VideoFolder
 from uscl_plugin.datasets.stored_videos import _extend_message
 from uscl_plugin.datasets.transforms import LoadFrame, LoadVideoFrames, SampleVideoFrames
 from uscl_plugin.datasets.video_clusters import VideoClusterDataset
@@ -32,11 +35,55 @@ def damage(folder, video_id, byte=77):
     return path
 
 
+def exchange_entries(folder, videos):
+    videos['a/v0'], videos['b/v4'] = videos['b/v4'], videos['a/v0']
+
+
+def exchange_places(folder, videos):
+    for key in ('offset', 'shard', 'crc32'):
+        videos['a/v0'][key], videos['b/v4'][key] = videos['b/v4'][key], videos['a/v0'][key]
+
+
+def copy_frames(folder, videos):
+    """The frames of one video over those of another, and their checksum with them."""
+    one, other = videos['a/v0'], videos['b/v4']
+    path = folder / 'store' / one['shard']
+    content, size = bytearray(path.read_bytes()), math.prod(one['shapes'][0])
+    content[other['offset'] : other['offset'] + size] = content[one['offset'] : one['offset'] + size]
+    path.write_bytes(content)
+    other['crc32'] = one['crc32']
+
+
+def turn_frames(folder, videos):
+    (shape,) = videos['b/v4']['shapes']
+    shape[1:] = shape[:0:-1]
+
+
 def videos_of(dataset):
     return [dataset.get_data_info(i)['video_id'] for i in range(len(dataset))]
 
 
 KINDS = [(VideoClusterDataset, [SampleVideoFrames(1), LoadVideoFrames()]), (VideoFrameDataset, [LoadFrame()])]
+
+
+@pytest.mark.parametrize('exchange', [exchange_entries, exchange_places, copy_frames, turn_frames])
+@pytest.mark.parametrize(('kind', 'steps'), KINDS)
+def test_frames_of_another_video_are_not_trained_on(folder, kind, steps, exchange):
+    path = folder / 'store' / 'index.json'
+    content = json.loads(path.read_text())
+    assert content['videos']['a/v0']['shapes'] == content['videos']['b/v4']['shapes']
+    assert damaged_videos(folder) == {}
+    exchange(folder, content['videos'])
+    path.write_text(json.dumps(content))
+    dataset = kind(str(folder), pipeline=steps)
+    with pytest.raises(ValueError, match=r'checksum .*run the converter again') as error:
+        dataset[videos_of(dataset).index('b/v4')]
+    (shard,) = read_index(folder).shards
+    assert str(error.value).startswith(f'{folder / "store" / shard} ')
+    assert dataset[videos_of(dataset).index('c/v2')]['video_id'] == 'c/v2'
+    assert 'b/v4' in damaged_videos(folder) and 'c/v2' not in damaged_videos(folder)
+    with pytest.raises(ValueError, match=r"video 'b/v4': .*checksum"):
+        list(VideoFolder(folder).frames(['b/v4#0']))
 
 
 @pytest.mark.parametrize('num_workers', [0, 2])

@@ -1,12 +1,10 @@
 import json
-from types import SimpleNamespace
 
 import pytest
-import torch
 from torch import nn
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
-from uscl_plugin.detection.lesion_check_hook import LesionCheckHook, check_apart, check_heads
+from uscl_plugin.detection.lesion_check_hook import check_apart, check_heads
 
 
 def detector(classes=1):
@@ -38,19 +36,3 @@ def test_nothing_is_on_both_sides(tmp_path):
         check_apart(train, write(tmp_path / 'other.json', ('b.png', 'q')))
     with pytest.raises(ValueError, match=r"patient 'p' .*train.json "):
         check_apart(train, write(tmp_path / 'third.json', ('e.png', 'p')))
-
-
-def test_a_test_wants_every_tensor_of_the_model():
-    model = detector()
-    runner = SimpleNamespace(model=model, _train_loop={'type': 'not built'})
-    state = model.state_dict()
-    hook = LesionCheckHook()
-    hook.after_load_checkpoint(runner, {'state_dict': state})
-    without_counters = {name: tensor for name, tensor in state.items() if 'num_batches' not in name}
-    hook.after_load_checkpoint(runner, {'state_dict': without_counters})
-    part = {name: tensor for name, tensor in state.items() if name.startswith('rpn_head')}
-    for wrong in (part, {**state, 'roi_head.bbox_head.weight': torch.zeros(5, 5)}):
-        with pytest.raises(ValueError, match=r'roi_head.bbox_head.weight'):
-            hook.after_load_checkpoint(runner, {'state_dict': wrong})
-    runner._train_loop = object()  # a training may start from a part
-    hook.after_load_checkpoint(runner, {'state_dict': part})

@@ -1,6 +1,8 @@
 """Checkpoints say what they are made of: the network can be built from them, and their data be recognised."""
 
 import base64
+import json
+import shutil
 
 import pytest
 import torch
@@ -16,7 +18,9 @@ from uscl.data.annotations import read_annotations
 from uscl.data.folder_digest import data_digest
 from uscl.data.folder_writer import write_data_folder
 from uscl.data.video_folder import VideoFolder
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.provenance import describe_run, kept_provenance
 
 
@@ -130,6 +134,46 @@ def test_without_a_writable_folder_of_settings_patients_are_unknown(folder, tmp_
     seen = describe_run(Config({}), DATASETS.build(dict(type='VideoClusterDataset', data_root=str(folder))))['seen']
     assert seen['patients'] is None and seen['complete']
     assert any('no key' in message and str(tmp_path / 'file') in message for message in logged)
+
+
+@pytest.fixture
+def stopped(run_config, clusters, tmp_path):
+    """A function that resumes a run of one epoch on its data, of which there is a copy in `tmp_path / 'data'`."""
+    data = shutil.copytree(clusters, tmp_path / 'data')
+    Runner.from_cfg(run_config(1, **{'train_dataloader.dataset.data_root': str(data)})).train()
+
+    def resume(folder=data, **options):
+        settings = {'train_dataloader.dataset.data_root': str(folder), 'resume': True, **options}
+        runner = Runner.from_cfg(run_config(2, **settings))
+        runner.train()
+        return runner
+
+    return resume
+
+
+def swap_labels(content):
+    content[0]['label'], content[1]['label'] = content[1]['label'], content[0]['label']
+
+
+@pytest.mark.parametrize('change', [swap_labels, lambda content: content.pop(2)], ids=['labels', 'a video'])
+def test_changed_data_are_not_resumed_on(change, stopped, tmp_path):
+    path = tmp_path / 'data' / 'annotations.json'
+    content = json.loads(path.read_text())
+    change(content['data_list'])
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=rf'{tmp_path}/data has changed since {tmp_path}/run/epoch_1.pth'):
+        stopped()
+    runner = stopped(**{'default_hooks.provenance.data_changed': True})
+    assert runner.epoch == 2
+    log = ''.join(file.read_text() for file in tmp_path.rglob('*.log'))
+    assert f'{tmp_path}/data has changed since' in log and 'goes on' in log
+    saved = load_plain_checkpoint(tmp_path / 'run' / 'epoch_2.pth')['meta']['uscl']
+    assert saved['data_digest'] == data_digest(tmp_path / 'data')
+
+
+def test_moved_data_are_resumed_on(stopped, tmp_path):
+    (tmp_path / 'data').rename(tmp_path / 'moved')
+    assert stopped(tmp_path / 'moved').epoch == 2
 
 
 @pytest.mark.parametrize('meta', [{}, {'uscl': None}, {'uscl': '{cut'}, {'uscl': '[1]'}, {'uscl': 3}])

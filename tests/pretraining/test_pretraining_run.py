@@ -2,6 +2,7 @@
 
 import io
 import shlex
+import shutil
 import signal
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -159,6 +160,25 @@ def test_a_run_on_other_data_is_left_alone(tiny, patients, finished):
     with pytest.raises(SourceError, match='other data') as error:
         pretrain(replace(tiny(clips=patients, val_fraction=0.0), out=str(out)), '')
     assert str(out) in str(error.value)
+
+
+def test_a_run_goes_on_with_changed_data_if_told_so(tiny, patients, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pretraining_run._Run, '_finish', lambda *_: 0)  # the narrow network cannot be exported
+    options = tiny(clips=shutil.copytree(patients, tmp_path / 'data'), val_fraction=0.0, cfg_options=NARROW)
+    assert pretrain(options, '') == 0
+    (Path(options.out) / 'epoch_2.pth').unlink()
+    annotation = tmp_path / 'data' / 'annotations.json'
+    annotation.write_text(annotation.read_text().replace('"label": "b"', '"label": "a"', 1))
+    with pytest.raises(SourceError, match=r'--resume .*--data-changed') as error:
+        pretrain(replace(options, resume=True), '')
+    assert str(options.out) in str(error.value)
+    assert pretrain(replace(options, resume=True, data_changed=True), '') == 0
+    assert f'{tmp_path}/data has changed since' in ' '.join(capsys.readouterr().out.split())
+    (Path(options.out) / 'epoch_2.pth').unlink()
+    (Path(options.out) / 'epoch_1.pth').unlink()  # a run of the new data alone needs no flag
+    assert pretrain(options, '') == 0
+    with pytest.raises(ValueError, match='--resume'):
+        replace(options, data_changed=True)
 
 
 @pytest.mark.parametrize('method', ['simclr', 'supervised', 'byol', 'ivpp'])

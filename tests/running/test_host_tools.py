@@ -1,6 +1,7 @@
 import runpy
 import subprocess
 import sys
+from ast import literal_eval
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,10 @@ def fake_host(tmp_path, monkeypatch):
 
     def config(scope):
         path = tmp_path / 'config.py'
-        path.write_text(f"custom_imports = dict(imports=['no_such_module'])\ndefault_scope = {scope!r}\n")
+        path.write_text(
+            f"custom_imports = dict(imports=['no_such_module'])\ndefault_scope = {scope!r}\n"
+            "custom_hooks = [dict(type='PlainCheckpointHook')]\n"
+        )
         return path
 
     return config
@@ -49,6 +53,49 @@ def test_status_of_the_host_tool_passes_through(fake_host):
     with pytest.raises(SystemExit) as stop:
         run_host_tool('train', [str(fake_host('fakehost')), '--fail'])
     assert stop.value.code == 7 and sys.argv is before
+
+
+@pytest.mark.parametrize(
+    ('error', 'text'),
+    [
+        ('CheckpointError("a.pth is damaged: copy it again.")', 'error: a.pth is damaged: copy it again.'),
+        ('RuntimeError("DataLoader worker (pid(s) 3, 4) exited unexpectedly")', 'error: a process that loads data was'),
+        (
+            'RuntimeError("[a/gloo/transport/tcp/pair.cc:545] Read error [::1]:1: Connection reset by peer. This")',
+            'error: another process of this run ended or hangs (Connection reset by peer): ',
+        ),
+        (
+            'torch.distributed.DistNetworkError("x")',
+            'error: another process of this run ended or hangs (DistNetworkErr',
+        ),
+        ('RuntimeError("a mistake")', None),
+    ],
+)
+def test_what_ends_a_run_is_one_line(fake_host, tmp_path, capsys, error, text):
+    tool = tmp_path / 'fakehost' / '.mim' / 'tools' / 'train.py'
+    tool.write_text(f'import torch\nfrom uscl_plugin.weights.checkpoint_error import CheckpointError\nraise {error}\n')
+    if text is None:
+        with pytest.raises(RuntimeError, match='a mistake'):
+            run_host_tool('train', [str(fake_host('fakehost'))])
+        return
+    assert run_host_tool('train', [str(fake_host('fakehost'))]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(text) and shown.count('\n') == 1
+
+
+def test_options_of_this_package_become_options_of_the_config(fake_host, tmp_path, capsys):
+    config = fake_host('fakehost')
+    assert run_host_tool('train', [str(config), '--data-changed']) == 1
+    assert 'config.py has no default_hooks.provenance' in capsys.readouterr().err
+    config.write_text(
+        "default_scope = 'fakehost'\ndefault_hooks = dict(provenance=dict(type='ProvenanceHook'))\n"  # and no other
+    )
+    assert run_host_tool('train', [str(config), '--data-changed', '--resume']) == 0
+    assert literal_eval((tmp_path / 'config.seen').read_text())[1][1:] == [
+        *(str(config), '--resume', '--cfg-options'),
+        'default_hooks.plain_checkpoint.type=PlainCheckpointHook',
+        'default_hooks.provenance.data_changed=True',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -181,6 +182,41 @@ class NoteHook(Hook):
         found = dict(steps=self.steps, weights=weights)
         torch.save(found, Path(runner.work_dir) / f'rank{get_rank()}.pt')
 """
+
+
+DIES_HOOK = """
+import os, signal
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+@HOOKS.register_module()
+class DiesHook(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == 1 and get_rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_other_one_with_one_line(tmp_path, run_config, patients, root, free_port):
+    """Without torchrun, which would end it."""
+    (tmp_path / 'dies_hook.py').write_text(DIES_HOOK)
+    cfg = run_config(2, **{'train_dataloader.dataset.data_root': str(patients), 'model.head.num_classes': 3})
+    cfg.custom_imports.imports.append('dies_hook')
+    cfg.custom_hooks = [dict(type='DiesHook')]
+    cfg.dump(tmp_path / 'config.py')
+    shared = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+    shared |= dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', WORLD_SIZE='2', MASTER_ADDR='127.0.0.1')
+    shared |= {'MASTER_PORT': str(free_port), 'PYTHONPATH': f'{tmp_path}{os.pathsep}{os.environ.get("PYTHONPATH", "")}'}
+    command = [sys.executable, root / 'tools' / 'train.py', tmp_path / 'config.py', '--launcher', 'pytorch']
+    ranks = [
+        subprocess.Popen(command, env=shared | {'RANK': rank, 'LOCAL_RANK': rank}, stderr=subprocess.PIPE, text=True)
+        for rank in '01'
+    ]
+    shown = ranks[0].communicate(timeout=300)[1]
+    assert ranks[1].wait(60) == -signal.SIGKILL and ranks[0].returncode == 1
+    assert shown.splitlines()[-1].startswith('error: another process of this run ended') and 'Traceback' not in shown
 
 
 @pytest.fixture

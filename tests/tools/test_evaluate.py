@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -200,6 +201,54 @@ def test_damaged_results_are_made_again(evaluate, patients, finished, out, capsy
     assert capsys.readouterr().out.count('already finished') == 2
     # the same but for the command, which names the folder
     tables = [(folder / 'table.md').read_text().replace(str(folder), 'OUT') for folder in (finished, out)]
+    assert tables[0] == tables[1]
+
+
+def test_a_flipped_bit_in_stored_features_is_noticed(evaluate, patients, out, finished):
+    """NumPy compares the checksum of the archive."""
+    path = out / 'features' / 'random_seed0.npz'
+    with np.load(path) as arrays:
+        place = arrays['features'][3, :8].tobytes()
+    content = bytearray(path.read_bytes())
+    content[content.index(place) + 3] ^= 1
+    path.write_bytes(content)
+    shutil.rmtree(out / 'cells' / 'random' / 'seed0' / 'fold1')
+    assert evaluate('random', '--data', patients, '--out', out, *TINY) == 0
+    tables = [(folder / 'table.md').read_text().replace(str(folder), 'OUT') for folder in (finished, out)]
+    assert tables[0] == tables[1]
+
+
+def edit_predictions(path):
+    found = Predictions.load(path)
+    replace(found, probabilities=found.probabilities[:, ::-1].copy()).save(path)
+
+
+def edit_text(path):
+    content = json.loads(path.read_text())
+    content['chosen']['inner-val'] = 1000.0
+    path.write_text(json.dumps(content))
+
+
+def edit_weights(path):
+    content = torch.load(path, weights_only=True)
+    content['state_dict']['head.fc.bias'] += 1
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize(
+    ('name', 'edit'),
+    [('inner-val.npz', edit_predictions), ('cell.json', edit_text), ('model.pth', edit_weights)],
+)
+def test_edited_results_are_not_used(evaluate, patients, finished, out, capsys, name, edit):
+    folder = out / 'cells/random/seed0/fold1'
+    edit(folder / name)
+    run = ['random', '--data', patients, '--out', out, *TINY]
+    assert evaluate(*run) == 1
+    shown = capsys.readouterr().err
+    assert f'{folder / name} has changed' in shown and f'delete {folder} ' in shown
+    shutil.rmtree(folder)
+    assert evaluate(*run) == 0
+    tables = [(place / 'table.md').read_text().replace(str(place), 'OUT') for place in (finished, out)]
     assert tables[0] == tables[1]
 
 

@@ -15,9 +15,11 @@ from torch import nn
 
 from uscl.core.atomic_files import write_atomically
 from uscl_plugin.weights.checkpoint_error import CheckpointError
+from uscl_plugin.weights.checkpoint_files import write_checkpoint
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.plain_types import to_plain
 from uscl_plugin.weights.resnet_state import backbone_state, infer_resnet_depth, resnet_shapes
+from uscl_plugin.weights.tensor_digest import DIGEST, tensor_digest
 
 
 class Plants:
@@ -107,6 +109,33 @@ def test_damaged_file(tmp_path, suffix, damage):
     with pytest.raises(CheckpointError, match='0 bytes' if damage == 'empty' else 'is not a checkpoint') as error:
         load_plain_checkpoint(path)
     assert str(path) in one_line(error)
+
+
+@pytest.mark.parametrize('change', ['a weight', 'the metadata'])
+@pytest.mark.parametrize('suffix', ['.safetensors', '.pth'])
+def test_one_flipped_bit(tmp_path, suffix, change):
+    path, flat = tmp_path / f'a{suffix}', {'b': torch.tensor(True), 'c': torch.zeros(0)}
+    write_checkpoint(path, {'a': torch.arange(9000.0), **flat}, {'mean': [127.5], 'method': 'USCL'})
+    assert torch.equal(load_plain_checkpoint(path)['state_dict']['a'], torch.arange(9000.0))
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.arange(4000.0, 4010.0).numpy().tobytes() if change == 'a weight' else b'USCL')] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match='is damaged') as error:
+        load_plain_checkpoint(path)
+    assert str(path) in one_line(error)
+
+
+def test_the_digest_is_of_the_content_not_of_its_order(tmp_path):
+    tensors = {'a': torch.arange(6.0).reshape(2, 3), 'b': torch.zeros(3, dtype=torch.bfloat16)}
+    expected = tensor_digest(tensors, {'x': '1', 'y': '2'})
+    assert tensor_digest(dict(reversed(tensors.items())), {'y': '2', 'x': '1', DIGEST: 'no'}) == expected
+    others = [
+        (tensors | {'a': tensors['a'].reshape(3, 2)}, {'x': '1', 'y': '2'}),
+        (tensors | {'a': tensors['a'].view(torch.int32)}, {'x': '1', 'y': '2'}),
+        ({'a': tensors['b'], 'b': tensors['a']}, {'x': '1', 'y': '2'}),
+        (tensors, {'x': '2', 'y': '1'}),
+    ]
+    assert all(tensor_digest(*other) != expected for other in others)
 
 
 def test_missing_file_and_other_content(tmp_path):

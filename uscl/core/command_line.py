@@ -9,6 +9,7 @@ from typing import ParamSpec
 
 from .errors import ClipError, SourceError
 from .escaping import for_terminal
+from .lost_worker import lost_worker
 
 P = ParamSpec('P')
 
@@ -16,7 +17,8 @@ P = ParamSpec('P')
 def as_command(status: int = 1, kept: str = '') -> Callable[[Callable[P, int]], Callable[P, int]]:
     """Decorate a tool's ``main``: errors the user can fix become one line on stderr and an exit status.
 
-    These are the package's own errors, OSError and ValueError. Anything else is a bug and keeps its traceback.
+    These are the package's own errors, OSError, ValueError, and a killed loading process. Anything else is a bug and
+    keeps its traceback.
 
     Args:
         status: Exit status for such an error. A :class:`~uscl.core.errors.SourceError` has its own, and Ctrl-C gives
@@ -34,6 +36,11 @@ def as_command(status: int = 1, kept: str = '') -> Callable[[Callable[P, int]], 
             except (ClipError, SourceError, OSError, ValueError) as error:
                 print(f'error: {for_terminal(_one_line(error))}', file=sys.stderr)
                 return error.exit_code if isinstance(error, SourceError) else status
+            except RuntimeError as error:
+                if (reason := lost_worker(error)) is None:
+                    raise
+                print(f'error: {reason}', file=sys.stderr)
+                return 1
             except KeyboardInterrupt:
                 print(f'interrupted: {kept}' if kept else 'interrupted.', file=sys.stderr)
                 return 130  # as shells report Ctrl-C

@@ -13,6 +13,7 @@ are shared by all of them and belong to the system's cache, not to a process.
 """
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -25,7 +26,7 @@ from uscl.core.plurals import counted
 from .frame_shards import STORE, FrameShards, Place
 
 INDEX = 'index.json'
-FORMAT, VERSION = 'uscl frame store', 2
+FORMAT, VERSION = 'uscl frame store', 3
 REMEDY = 'run the converter again'
 
 
@@ -38,7 +39,7 @@ class StoredVideo:
         offset: Position of the first byte in the file.
         shapes: Shapes of consecutive runs of equally sized frames, most videos have one: (T, H, W) grey or (T, H, W, 3)
             colour.
-        crc32: Checksum of all its bytes.
+        crc32: Checksum of all its bytes, its id and its shapes, see :func:`seal`.
         facts: What the converter knows about the source, as plain values.
     """
 
@@ -147,22 +148,26 @@ def find_stored(data_root: str | Path, entries: Sequence[Mapping]) -> tuple[Fram
     return FrameShards(data_root), {entry['video_id']: index.videos[entry['video_id']] for entry in entries}
 
 
-def stored_damage(shards: FrameShards, video: StoredVideo) -> str | None:
-    """What is wrong with the bytes of a video; None if they are as written."""
-    return bytes_damage(shards, video.shard, video.offset, video.num_bytes, video.crc32)
+def seal(crc32: int, video_id: str, shapes: Sequence[Sequence[int]]) -> int:
+    """Checksum of a video: that of its bytes, continued with its id and shapes, so that no other video can replace it.
+
+    Like every checksum, it finds accidents: whoever changes frames and checksum alike is not noticed.
+    """
+    return zlib.crc32(json.dumps([video_id, shapes]).encode(), crc32)
 
 
-def bytes_damage(shards: FrameShards, shard: str, offset: int, num_bytes: int, crc32: int) -> str | None:
-    """Like :func:`stored_damage`, given the numbers."""
-    path = shards.path(shard)
+def stored_damage(shards: FrameShards, video_id: str, video: StoredVideo) -> str | None:
+    """What is wrong with the bytes of a video; None if they are as written for this id."""
+    path = shards.path(video.shard)
     try:
-        found = shards.checksum(shard, offset, num_bytes)
+        found = seal(shards.checksum(video.shard, video.offset, video.num_bytes), video_id, video.shapes)
     except OSError as error:
         return f'{path} cannot be read ({error.strerror})'
     except ValueError as error:  # truncated a moment ago
         return str(error)
-    if found != crc32:
-        return f'{path} has changed since it was written (checksum {found:08x}, expected {crc32:08x})'
+    if found != video.crc32:
+        what = 'has changed since it was written, or has other frames in this place'
+        return f'{path} {what} (checksum {found:08x}, expected {video.crc32:08x})'
     return None
 
 
@@ -170,14 +175,14 @@ def damaged_videos(data_root: str | Path) -> dict[str, str]:
     """Check everything in the store of a folder.
 
     Returns:
-        Damaged videos: id → reason. A video is damaged if its bytes do not match the checksum written with them.
+        Damaged videos: id → reason. A video is damaged if its bytes, id or shapes do not match their checksum.
 
     Raises:
         FileNotFoundError: The folder has no store, or a shard is missing.
         ValueError: The index has another version or is damaged.
     """
     shards = FrameShards(data_root)
-    found = ((name, stored_damage(shards, video)) for name, video in read_index(data_root).videos.items())
+    found = ((name, stored_damage(shards, name, video)) for name, video in read_index(data_root).videos.items())
     return {name: damage for name, damage in found if damage is not None}
 
 

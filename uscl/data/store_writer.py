@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 
 from .frame_shards import STORE, FrameShards
-from .frame_store import StoredVideo, StoreIndex, parse_video, read_index, stored_damage, write_index
+from .frame_store import StoredVideo, StoreIndex, parse_video, read_index, seal, stored_damage, write_index
 
 SHARD_BYTES = 1 << 30  # few files, each still easy to copy
 _BLOCK = 1 << 20
@@ -141,6 +141,7 @@ class StoreWriter:
             shard.truncate(offset)
             raise
         name = Path(shard.name).name
+        crc32 = seal(crc32, video_id, shapes)
         video = StoredVideo(name, offset, tuple(tuple(shape) for shape in shapes), crc32, facts)
         if offset + video.num_bytes != shard.tell():
             raise ValueError(f'video {video_id!r} has {shard.tell() - offset} bytes, but needs {video.num_bytes}.')
@@ -200,7 +201,7 @@ class StoreWriter:
                     video_id = str(content['video_id'])
                 except (ValueError, KeyError, TypeError, AttributeError):
                     break
-                if video.shard != path.name or stored_damage(shards, video) is not None:
+                if video.shard != path.name or stored_damage(shards, video_id, video) is not None:
                     break
                 end = video.offset + video.num_bytes
                 self._take(video_id, video, end)

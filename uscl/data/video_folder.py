@@ -84,7 +84,7 @@ class VideoFolder:
     def _checked(self, video_id: str) -> StoredVideo:
         stored = self._stored[video_id]
         if video_id not in self._verified:
-            if damage := stored_damage(self._shards, stored):
+            if damage := stored_damage(self._shards, video_id, stored):
                 raise ValueError(f'video {video_id!r}: {damage}: {REMEDY} to redo it, or copy the folder again.')
             self._verified.add(video_id)
         return stored

@@ -12,7 +12,7 @@ from uscl.core.sample_seed import SampleSeeder
 from uscl.data.annotations import frame_rate, read_annotations
 from uscl.data.folder_digest import data_digest
 from uscl.data.frame_range import frames_in_range
-from uscl.data.frame_store import StoredVideo, bytes_damage, find_stored
+from uscl.data.frame_store import StoredVideo, find_stored, stored_damage
 from uscl.data.labels import class_indices
 from uscl.data.selection import hide_labels, stratified_subset
 
@@ -125,7 +125,7 @@ class StoredVideoDataset(BaseDataset):
         Returns:
             Dicts with ``video_id``, ``patient_id`` (None if unknown), ``gt_label`` (-1 if none), ``fps`` (None if
             unknown), ``first`` (index of the first frame), ``num_frames``, ``places`` (of the frames in the store),
-            ``bytes`` (of the whole video: shard, offset, length, checksum) and ``number`` (of the video).
+            ``stored`` (of the whole video: shard, offset, shapes, checksum) and ``number`` (of the video).
         """
         annotations = read_annotations(self.ann_file)
         entries = self._with_labels(self.select(annotations['data_list']))
@@ -142,7 +142,7 @@ class StoredVideoDataset(BaseDataset):
         hide_labels(videos, self.label_fraction, self.seed)
         if not self.keep_unlabelled:
             videos = [video for video in videos if video['gt_label'] >= 0]
-        self._shards.open(sorted({video['bytes'][0] for video in videos}))
+        self._shards.open(sorted({video['stored'][0] for video in videos}))
         self._verified = torch.zeros(len(videos), dtype=torch.uint8).share_memory_()  # shared by all workers
         if not videos:
             self.serialize_data = False  # MMEngine cannot serialise an empty list
@@ -170,7 +170,7 @@ class StoredVideoDataset(BaseDataset):
             'first': part.start,
             'num_frames': len(part),
             'places': stored.places(part.start, len(part)),
-            'bytes': (stored.shard, stored.offset, stored.num_bytes, stored.crc32),
+            'stored': (stored.shard, stored.offset, stored.shapes, stored.crc32),
         }
 
     def prepare_data(self, idx: int) -> Any:
@@ -190,7 +190,7 @@ class StoredVideoDataset(BaseDataset):
                 with self._seeder(self.sample_key(info), len(self)):
                     sample = self.pipeline(item)
         except Exception as error:
-            _name_video(error, info['video_id'], self._shards.path(info['bytes'][0]))
+            _name_video(error, info['video_id'], self._shards.path(info['stored'][0]))
             raise
         if sample is None:
             steps = ', '.join(type(step).__name__ for step in self.pipeline.transforms)
@@ -219,7 +219,7 @@ class StoredVideoDataset(BaseDataset):
         """Verify the video's checksum, unless a process of this dataset has already done so."""
         if not self.verify or self._verified[info['number']]:
             return
-        damage = bytes_damage(self._shards, *info['bytes'])
+        damage = stored_damage(self._shards, info['video_id'], StoredVideo(*info['stored']))
         if damage is not None:
             raise ValueError(f'{damage}: run the converter again to redo this video, or copy the folder again.')
         self._verified[info['number']] = 1

@@ -58,7 +58,7 @@ class VideoFrameDataset(StoredVideoDataset):
         self._side: dict[str, str] = {}
         frames = []
         for video in self.load_videos():
-            shared = {key: video[key] for key in ('video_id', 'patient_id', 'gt_label', 'bytes', 'number')}
+            shared = {key: video[key] for key in ('video_id', 'patient_id', 'gt_label', 'stored', 'number')}
             places = [place for whole in video['places'] for place in single_places(whole)]
             for k in spread_evenly(video['num_frames'], self.frames_per_video):
                 name = frame_id(video['video_id'], video['first'] + k)

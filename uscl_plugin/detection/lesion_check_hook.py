@@ -13,16 +13,14 @@ from uscl_plugin.compat.bare_model import bare_model
 
 @HOOKS.register_module()
 class LesionCheckHook(Hook):
-    """Compares a detector's heads with the classes of the data, training with validation images, and, when testing,
-    the model with the checkpoint.
+    """Compares a detector's heads with the classes of the data, and training with validation images.
 
-    MMDetection trains boxes of a class unknown to the head as background, and uses random weights in a test for
-    anything missing from the checkpoint.
+    MMDetection trains boxes of a class unknown to the head as background.
 
     Raises:
-        ValueError: A head and the data differ in their number of classes; an image or a patient is in both training and
-            validation; or a checkpoint to test lacks tensors of the model. The message names them.
-    """  # noqa: D205
+        ValueError: A head and the data differ in their number of classes, or an image or a patient is in both training
+            and validation. The message names them.
+    """
 
     def before_train(self, runner: Runner) -> None:
         """Compare heads and data."""
@@ -33,23 +31,6 @@ class LesionCheckHook(Hook):
     def before_test(self, runner: Runner) -> None:
         """Compare heads and data."""
         check_heads(bare_model(runner), len(runner.test_dataloader.dataset.metainfo['classes']))
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Require every tensor of the model in the checkpoint, before a test."""
-        if not (runner._train_loop is None or isinstance(runner._train_loop, dict)):
-            return  # training may start from a partial checkpoint
-        found = checkpoint.get('state_dict', checkpoint)
-        state = bare_model(runner).state_dict()
-        missing = [
-            name
-            for name, tensor in state.items()
-            if 'num_batches_tracked' not in name and getattr(found.get(name), 'shape', None) != tensor.shape
-        ]
-        if missing:
-            raise ValueError(
-                f'the checkpoint lacks {len(missing)} of {len(state)} tensors of the model, or has them in another '
-                f'shape (such as {missing[0]}): pass the checkpoint trained with this config.'
-            )
 
 
 def check_heads(model: nn.Module, num_classes: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 from uscl.core.atomic_files import write_text
+from uscl.core.digest import digest, file_digest
 from uscl.stats.predictions import Predictions
 
 from .finetuning import MODEL
@@ -49,13 +50,18 @@ class Cell:
     def save(self, predictions: Mapping[str, Predictions], facts: Mapping[str, Any]) -> dict:
         """Write the predictions, and ``cell.json`` last: a cell without it is unfinished.
 
+        ``cell.json`` has the SHA-256 of every file, and its own, which find accidents and are no signature.
+
         Returns:
-            The contents of ``cell.json``.
+            The contents of ``cell.json`` without them.
         """
         for selection, found in predictions.items():
             found.save(self.folder / f'{selection}.npz')
         content = {'selections': list(predictions), **facts}
-        write_text(self.folder / _FACTS, json.dumps(content, indent=1) + '\n')
+        files = [self.folder / f'{selection}.npz' for selection in predictions] + [self.model]
+        sealed = content | {'files': {path.name: file_digest(path) for path in files if path.is_file()}}
+        sealed['sha256'] = digest(json.dumps(sealed))
+        write_text(self.folder / _FACTS, json.dumps(sealed, indent=1) + '\n')
         return content
 
     def load(self, fingerprint: Mapping[str, Any]) -> tuple[dict, dict[str, Predictions]] | None:
@@ -68,7 +74,8 @@ class Cell:
             None if the cell is unfinished, or some of its files are missing or truncated.
 
         Raises:
-            ValueError: The cell was finished with another fingerprint.
+            ValueError: The cell was finished with another fingerprint, or a file was changed since; a model may have
+                been deleted.
         """
         try:
             facts = json.loads((self.folder / _FACTS).read_text(encoding='utf-8'))
@@ -77,6 +84,8 @@ class Cell:
         found = facts.get('fingerprint') if isinstance(facts, dict) else None
         if found is None:
             return None
+        if facts.pop('sha256', None) != digest(json.dumps(facts)):
+            raise self._changed(self.folder / _FACTS)
         if found != json.loads(json.dumps(fingerprint)):
             other = sorted(key for key in {*fingerprint, *found} if found.get(key) != fingerprint.get(key))
             raise ValueError(
@@ -84,6 +93,14 @@ class Cell:
                 f'or delete that folder.'
             )
         try:
-            return facts, {name: Predictions.load(self.folder / f'{name}.npz') for name in facts['selections']}
+            predictions = {name: Predictions.load(self.folder / f'{name}.npz') for name in facts['selections']}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
+        for name, expected in facts.pop('files').items():
+            path = self.folder / name
+            if path.is_file() and file_digest(path) != expected:
+                raise self._changed(path)
+        return facts, predictions
+
+    def _changed(self, path: Path) -> ValueError:
+        return ValueError(f'{path} has changed since its fold was finished: delete {self.folder} to run it again.')

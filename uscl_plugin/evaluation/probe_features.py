@@ -51,7 +51,8 @@ class ProbeFeatures:
         """Run the selected probe on one fold; a linear one is saved as a classifier, ``model.pth``."""
         if self._features is None:
             self._frames = list_frames(self.options)
-            self._features = self._load() if self._is_current() else self._extract(backbone)
+            found = self._load()
+            self._features = self._extract(backbone) if found is None else found
         side = folds.sides(number)
         frames = self._frames
         sides = np.array([side.get(str(name), '') for name in frames.videos])
@@ -112,18 +113,16 @@ class ProbeFeatures:
         write_atomically(self.path, write)
         return features
 
-    def _is_current(self) -> bool:
+    def _load(self) -> np.ndarray | None:
+        """The stored features, if they are those of this backbone and these frames, and whole."""
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
-                return str(arrays['fingerprint']) == self._fingerprint() and np.array_equal(
-                    arrays['paths'], self._frames.paths
+                is_current = str(arrays['fingerprint']) == self._fingerprint()
+                return (
+                    arrays['features'] if is_current and np.array_equal(arrays['paths'], self._frames.paths) else None
                 )
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # missing or truncated
-            return False
-
-    def _load(self) -> np.ndarray:
-        with np.load(self.path, allow_pickle=False) as arrays:
-            return arrays['features']
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # missing, truncated or changed
+            return None
 
     def _fingerprint(self) -> str:
         given = {key: value for key, value in self.options.given_input().items() if value is not None}

@@ -17,7 +17,9 @@ from uscl_plugin.compat.bare_model import bare_model
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, loads_only_plain, only_plain_checkpoints
 from uscl_plugin.weights.plain_types import to_plain
-from uscl_plugin.weights.run_checkpoints import check_resumable, newest_checkpoint, none_whole, remove_leftovers
+from uscl_plugin.weights.run_checkpoints import load_resumable, newest_checkpoint, none_whole, remove_leftovers
+
+from .resumed_state import check_resumed, check_tested
 
 _LOCKS: dict[str, ExitStack] = {}  # held by this process, by work folder
 
@@ -37,7 +39,10 @@ class PlainCheckpointHook(Hook):
     that you trust.
 
     **Resuming** without a path (``--resume``) starts from the newest undamaged checkpoint, logs which newer ones it
-    skips and why, and stops if all are damaged. With several processes, the first one chooses for all.
+    skips and why, and stops if all are damaged. With several processes, the first one chooses for all. Model, averages,
+    optimiser and schedulers must fit, see :func:`.resumed_state.check_resumed`; in a test, the model. MMEngine would
+    execute ``meta['config']`` of a resumed checkpoint, which is dropped, and delete the files that its state names as
+    the best and the oldest ones, of which only those of this run are left.
 
     **Exclusive work folder.** A training run locks its work folder from start to end, see
     :func:`uscl.core.folder_lock.lock_folder`; a test run does not. An interrupted training run in the same process does
@@ -45,7 +50,7 @@ class PlainCheckpointHook(Hook):
 
     Raises:
         FolderInUseError: Another process is training in the work folder.
-        CheckpointError: A file contains code or is damaged; the message names it.
+        CheckpointError: A file contains code, is damaged, or does not fit; the message names it.
         FileNotFoundError: A file does not exist.
     """
 
@@ -56,12 +61,11 @@ class PlainCheckpointHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Lock the work folder, choose the checkpoint to resume from, and check everything the runner will load."""
-        if isinstance(runner._train_loop, BaseLoop):  # only built by Runner.train
+        if _trains(runner):
             _lock_work_dir(runner)
         only_plain_checkpoints()
-        checked = None
         if runner._resume and runner._load_from is None and not any(map(_is_remote, _checkpoint_hooks(runner))):
-            runner._load_from = checked = _newest_of_all(runner)
+            runner._load_from = _newest_of_all(runner)
             if runner._load_from is None:
                 runner._resume = False  # otherwise MMEngine would follow last_checkpoint blindly
                 runner.logger.warning(
@@ -69,9 +73,13 @@ class PlainCheckpointHook(Hook):
                 )
         if loads_only_plain():
             for path in _local_files(runner):
-                if path != checked:
-                    is_resumed = runner._resume and path == runner._load_from
-                    (check_resumable if is_resumed else load_plain_checkpoint)(Path(path).expanduser())
+                file = Path(path).expanduser()
+                if (
+                    runner._resume and _trains(runner) and path == runner._load_from
+                ):  # here, as other hooks load it before this one
+                    check_resumed(runner, load_resumable(file), file)
+                else:
+                    load_plain_checkpoint(file)
         for hook in _checkpoint_hooks(runner):
             if hook.max_keep_ckpts == 1:
                 runner.logger.warning(
@@ -82,6 +90,17 @@ class PlainCheckpointHook(Hook):
     def after_run(self, runner: Runner) -> None:
         """Release the work folder."""
         _LOCKS.pop(runner.work_dir, ExitStack()).close()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check that it fits, wherever it came from, and drop what MMEngine would execute or delete."""
+        meta, path = checkpoint.get('meta'), runner._load_from or 'the checkpoint'
+        if isinstance(meta, dict) and meta.pop('config', None) is not None:
+            runner.logger.warning(f'{path}: meta.config is ignored, as MMEngine would execute it.')
+        if runner._resume and _trains(runner):
+            check_resumed(runner, checkpoint, path)
+            _name_only_own(runner, checkpoint['message_hub'].get('runtime_info', {}))
+        elif not _trains(runner):
+            check_tested(runner, checkpoint, path)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make ``checkpoint`` plain, in place; the runner's own objects are not changed.
@@ -101,6 +120,10 @@ class PlainCheckpointHook(Hook):
             plain['message_hub'] = _without_orphans(plain['message_hub'])
         checkpoint.clear()
         checkpoint.update(plain)
+
+
+def _trains(runner: Runner) -> bool:
+    return isinstance(runner._train_loop, BaseLoop)  # only built by Runner.train
 
 
 def _lock_work_dir(runner: Runner) -> None:
@@ -136,6 +159,24 @@ def _is_remote(hook: CheckpointHook) -> bool:
     return '://' in str(hook.out_dir)  # left to MMEngine
 
 
+def _folder(runner: Runner, hook: CheckpointHook) -> str:
+    """Where a hook saves; as MMEngine finds it in before_train, which comes later."""
+    if hook.out_dir in (None, runner.work_dir):
+        return runner.work_dir
+    return str(Path(hook.out_dir, Path(runner.work_dir).name))
+
+
+def _name_only_own(runner: Runner, info: dict) -> None:
+    """Let the state of a resumed run only name files of this run: MMEngine deletes those of a copied run, or any."""
+    folders = [_folder(runner, hook) for hook in _checkpoint_hooks(runner) if not _is_remote(hook)]
+    for key, value in info.items():
+        if key.startswith('best_ckpt') and value is not None and folders:
+            name = Path(str(value)).name
+            info[key] = str(Path(folders[0], name)) if name.startswith('best_') else None
+    if 'keep_ckpt_ids' in info:
+        info['keep_ckpt_ids'] = [number for number in info['keep_ckpt_ids'] if type(number) is int]
+
+
 def _newest_of_all(runner: Runner) -> str | None:
     """The checkpoint from which all processes resume; None if the run has none yet."""
     choice: list[tuple[str | None, str | None]] = [(None, None)]  # path, error
@@ -154,10 +195,7 @@ def _newest_of_all(runner: Runner) -> str | None:
 def _newest(runner: Runner) -> tuple[str | None, str | None]:
     all_skipped = []
     for hook in _checkpoint_hooks(runner):
-        # As MMEngine does in before_train, which comes later.
-        folder = runner.work_dir
-        if hook.out_dir not in (None, runner.work_dir):
-            folder = str(Path(hook.out_dir, Path(runner.work_dir).name))
+        folder = _folder(runner, hook)
         remove_leftovers(folder, hook.filename_tmpl)
         path, skipped = newest_checkpoint(folder, hook.filename_tmpl)
         for reason in skipped:

@@ -89,8 +89,13 @@ class _Run:
         if path.is_file():
             cfg = Config.fromfile(path)
             asked = {} if self.options.resume else request
+            record = cfg.get(RECORD) or {}
+            if self.options.data_changed and record.get('data_digest') != digest:
+                record['data_digest'] = digest
+                cfg.dump(path)
             way = ', or add --resume to go on with that run'
-            check_same_run(self.out, cfg.get(RECORD) or {}, asked, digest, way)
+            check_same_run(self.out, record, asked, digest, way, f'{way} on the data as they are, and --data-changed')
+            cfg.default_hooks.provenance.data_changed = self.options.data_changed
             return cfg
         made = make_run_config(self.options, data)
         made.cfg[RECORD] = {'command': self.command, **made.chosen, 'options': request, 'data_digest': digest}
@@ -133,5 +138,5 @@ def summary_lines(options: PretrainingOptions, data: PretrainingData, facts: dic
 
 def _request(options: PretrainingOptions) -> dict[str, Any]:
     """The options that the result depends on."""
-    others = ('clips', 'out', 'workers', 'device', 'resume', 'verbose')
+    others = ('clips', 'out', 'workers', 'device', 'resume', 'data_changed', 'verbose')
     return {key: value for key, value in asdict(options).items() if key not in others}

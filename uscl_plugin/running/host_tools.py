@@ -9,18 +9,27 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from uscl.core.errors import FolderInUseError
+from uscl.core.lost_worker import lost_worker
+from uscl_plugin.hooks.contrastive_monitor import CollapseError
+from uscl_plugin.hooks.finite_loss import NonFiniteError
+from uscl_plugin.hooks.hook_settings import hook_settings
+from uscl_plugin.hooks.plain_checkpoint import PlainCheckpointHook
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
-from .launch import LaunchError, merged_config, process_group
+from .launch import LaunchError, lost_process, merged_config, process_group
 from .schedule_check import schedule_warning
 
 # Import name of a host, which is also its default_scope → the extra and package that provide it.
 HOSTS = {'mmpretrain': 'onedl-mmpretrain', 'mmdet': 'onedl-mmdetection'}
 USAGE = {
-    'train': 'usage: train.py CONFIG [options of the host]',
+    'train': 'usage: train.py CONFIG [--data-changed] [options of the host]',
     'test': 'usage: test.py CONFIG CKPT [options of the host]',
 }
 STAND_IN = 'uscl_plugin.compat.mmcv_ops'
+DATA_CHANGED = '--data-changed'
+PROTECTION = PlainCheckpointHook.__name__
 _CONFIG_SUFFIXES = ('.py', '.json', '.yml', '.yaml')
 
 
@@ -80,9 +89,13 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
     """Run the tool of the host named by the config, in this process and with its arguments.
 
     With ``--launcher`` on a CPU-only machine, it starts the process group, see
-    :func:`uscl_plugin.running.launch.process_group`; the arguments are otherwise unchanged.
+    :func:`uscl_plugin.running.launch.process_group`; the arguments are otherwise passed on.
 
-    Checkpoints load without executing pickled code, whatever the host requests; see
+    ``--data-changed`` is an option of this package: resume although the training data have changed, see
+    :class:`~uscl_plugin.hooks.provenance_hook.ProvenanceHook`.
+
+    Checkpoints load without executing code, whatever the host requests, and a config without
+    :class:`~uscl_plugin.hooks.plain_checkpoint.PlainCheckpointHook` gets it; see
     :func:`uscl_plugin.weights.plain_checkpoints.only_plain_checkpoints` for checkpoints that you trust.
 
     Args:
@@ -90,8 +103,9 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
         argv: The arguments, without the program name.
 
     Returns:
-        The exit status: 0, or 1 with one line on standard error if nothing could be run. Exceptions of the tool,
-        including ``SystemExit``, are passed on.
+        The exit status: 0, or 1 with one line on standard error if nothing could be run, or if the run was ended by
+        this package's hooks or by the loss of another process. Other exceptions of the tool, including
+        ``SystemExit``, are passed on.
     """
     config = find_config(argv)
     if config is None and {'-h', '--help'} & set(argv):
@@ -103,8 +117,18 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
                 raise HostToolError(f'no config among the arguments; {USAGE[tool]}')
             scope, needs_stand_in = config_needs(config)
             path = host_tool(scope, tool)
-            if tool == 'train' and (warning := schedule_warning(merged_config(config, argv))):
+            cfg = merged_config(config, argv)
+            if tool == 'train' and (warning := schedule_warning(cfg)):
                 print(f'warning: {warning}', file=sys.stderr)
+            added = []
+            if not any(hook_settings(cfg, PROTECTION)):
+                added.append(f'default_hooks.plain_checkpoint.type={PROTECTION}')
+            if DATA_CHANGED in argv:
+                if 'provenance' not in (cfg.get('default_hooks') or {}):
+                    raise HostToolError(f'{config} has no default_hooks.provenance: remove {DATA_CHANGED}.')
+                argv = [argument for argument in argv if argument != DATA_CHANGED]
+                added.append('default_hooks.provenance.data_changed=True')
+            argv = [*argv, '--cfg-options', *added] if added else argv
             argv = stack.enter_context(process_group(config, argv))
         except (FileNotFoundError, HostToolError, LaunchError) as error:
             print(f'error: {error}', file=sys.stderr)
@@ -116,6 +140,14 @@ def run_host_tool(tool: str, argv: list[str]) -> int:
         before, sys.argv = sys.argv, [str(path), *argv]
         try:
             runpy.run_path(str(path), run_name='__main__')
+        except (CheckpointError, FolderInUseError, NonFiniteError, CollapseError) as error:
+            print(f'error: {error}', file=sys.stderr)
+            return 1
+        except RuntimeError as error:
+            if (reason := lost_worker(error) or lost_process(error)) is None:
+                raise
+            print(f'error: {reason}', file=sys.stderr)
+            return 1
         finally:
             sys.argv = before
     return 0

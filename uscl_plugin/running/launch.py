@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -171,3 +172,21 @@ def launch_options(argv: list[str]) -> tuple[str, dict]:
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
     found, _ = parser.parse_known_args(argv)
     return found.launcher, found.cfg_options
+
+
+def lost_process(error: BaseException) -> str | None:
+    """What to say and to do if an error means that another process of the run has ended or hangs; None if it does not.
+
+    >>> lost_process(RuntimeError('[…/gloo/transport/tcp/pair.cc:545] Read error: Connection reset by peer. …'))[:74]
+    'another process of this run ended or hangs (Connection reset by peer): its'
+    >>> lost_process(RuntimeError('another'))
+    """
+    is_gloo = isinstance(error, RuntimeError) and 'gloo/' in str(error)  # which has no type of error
+    if not (is_gloo or isinstance(error, torch_dist.DistError)):
+        return None
+    found = re.search(r'Connection \w+ by peer|Connection \w+|Broken pipe|Timed out', str(error))
+    how = found[0] if found else type(error).__name__
+    return (
+        f'another process of this run ended or hangs ({how}): its own output says why; start all of them again with '
+        f'--resume.'
+    )

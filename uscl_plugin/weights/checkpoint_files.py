@@ -14,6 +14,7 @@ from uscl.core.digest import file_digest
 from .checkpoint_error import CheckpointError
 from .input_metadata import file_source
 from .plain_checkpoints import checkpoint_meta
+from .tensor_digest import DIGEST, tensor_digest
 
 
 def write_checkpoint(
@@ -22,7 +23,7 @@ def write_checkpoint(
     """Write tensors and metadata atomically.
 
     Args:
-        out: ``.safetensors`` (metadata as strings in the header) or another suffix (``torch.save``).
+        out: ``.safetensors`` (metadata and a digest as strings in the header) or another suffix (``torch.save``).
         state: Names to tensors of any memory format; each gets its own storage.
         meta: Plain values.
         flat: Save the bare state dict, and ``meta`` as JSON in ``OUT.json``, see :func:`stated_meta`.
@@ -33,6 +34,7 @@ def write_checkpoint(
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
     if out.suffix == '.safetensors':
         header = {'format': 'pt', **as_strings(meta)}
+        header[DIGEST] = tensor_digest(tensors, header)
         write_atomically(out, lambda path: save_file(tensors, path, metadata=header))
     elif flat:
         write_atomically(out, lambda path: save_reproducibly(tensors, path))

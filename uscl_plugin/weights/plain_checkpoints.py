@@ -5,6 +5,7 @@ import pickle
 import pickletools
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from safetensors import safe_open
 
 from .checkpoint_error import CheckpointError
+from .tensor_digest import DIGEST, tensor_digest
 
 ONLY_PLAIN, ANY_CODE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'  # variables of torch.load
 
@@ -46,6 +48,9 @@ def _is_on(variable: str) -> bool:
 def load_plain_checkpoint(path: str | Path) -> dict:
     """Read a checkpoint on the CPU; nothing in it is executed, and there is no unsafe fallback.
 
+    Checksums are verified: those that ``torch.save`` writes and ``torch.load`` ignores, and for safetensors, which has
+    none, the digest that this package adds. Other safetensors and torch's format of before 1.6 are read unverified.
+
     Args:
         path: ``.safetensors`` by suffix; anything else as written by ``torch.save``.
 
@@ -54,8 +59,8 @@ def load_plain_checkpoint(path: str | Path) -> dict:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        CheckpointError: The file is empty, truncated, of another kind, does not fit into memory, or contains code; the
-            message names ``path``.
+        CheckpointError: The file is empty, truncated, changed, of another kind, does not fit into memory, or contains
+            code; the message names ``path``.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,6 +85,8 @@ def load_plain_checkpoint(path: str | Path) -> dict:
         raise CheckpointError(
             f'{path} is not a checkpoint, or is truncated ({reason}): copy or download it again, or check the path.'
         ) from error
+    if damage := _damage(path, checkpoint):
+        raise CheckpointError(f'{path} is damaged ({damage}): copy or download it again, or use an earlier one.')
     if not isinstance(checkpoint, dict):
         raise CheckpointError(
             f'{path} contains a {type(checkpoint).__name__}, not a dict: save a state dict or a checkpoint with one.'
@@ -116,6 +123,25 @@ def _load_pickled(path: Path) -> Any:
         warnings.filterwarnings('ignore', 'Detected pickle protocol')  # an error with a better message follows
         # Explicit, so that no default of this or another torch version, or of a wrapper around it, applies.
         return torch.load(path, map_location='cpu', weights_only=True)
+
+
+def _damage(path: Path, checkpoint: Any) -> str | None:
+    """Which checksum of a file that could be read is wrong; None if all are right."""
+    if path.suffix == '.safetensors':
+        meta = checkpoint['meta']
+        is_changed = DIGEST in meta and meta[DIGEST] != tensor_digest(checkpoint['state_dict'], meta)
+        return f'{DIGEST} in its header is not that of its content' if is_changed else None
+    with path.open('rb') as file:
+        if file.read(4) != b'PK\x03\x04':
+            return None  # a format without checksums
+    try:
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()
+    except OSError:
+        raise
+    except Exception as error:  # zipfile raises unrelated exceptions for damage
+        return str(error)
+    return f'the checksum of {wrong} is wrong' if wrong else None
 
 
 def _load_safetensors(path: Path) -> dict:

@@ -1,8 +1,7 @@
 """The newest undamaged checkpoint of a run."""
 
 import re
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from uscl.core.atomic_files import TEMPORARY
@@ -30,7 +29,8 @@ def newest_checkpoint(folder: str | Path, template: str = 'epoch_{}.pth') -> tup
     whole, skipped = [], []
     for path in numbered_checkpoints(folder, template):
         try:
-            whole.append((check_resumable(path), path))
+            time = str(load_resumable(path)['meta'].get('time', ''))  # 20241231_235959
+            whole.append((time, path))
         except (CheckpointError, OSError) as error:
             skipped.append(str(error))
     return max(whole, key=lambda found: found[0])[1] if whole else None, skipped  # the first if tied
@@ -52,34 +52,20 @@ def numbered_checkpoints(folder: str | Path, template: str = 'epoch_{}.pth') -> 
     return [path for _, path in sorted(found, reverse=True)]
 
 
-def check_resumable(path: str | Path) -> str:
-    """Check that a run's checkpoint is complete, unchanged to the last byte, and free of code.
-
-    Returns:
-        The time when it was saved, in MMEngine's format: ``20241231_235959``.
+def load_resumable(path: str | Path) -> dict:
+    """Read a run's checkpoint, which is complete, unchanged to the last byte, and free of code.
 
     Raises:
         CheckpointError: It is truncated, changed, contains code, or does not belong to a run; the message names it.
         OSError: It cannot be read.
     """
     checkpoint = load_plain_checkpoint(path)
-    missing = [key for key in _NEEDED if key not in checkpoint]
+    missing = [key for key in _NEEDED if not isinstance(checkpoint.get(key), Mapping)]
     if missing:
         raise CheckpointError(
             f'{path} is not the checkpoint of a run, because it has no {", ".join(missing)}: use load_from instead.'
         )
-    try:  # torch does not verify the checksums that it writes
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except OSError:
-        raise
-    except Exception as error:  # zipfile raises unrelated exceptions for damage
-        raise CheckpointError(f'{path} is damaged ({error}): copy it again, or resume from an earlier one.') from error
-    if damaged:
-        raise CheckpointError(
-            f'{path} is damaged (the checksum of {damaged} is wrong): copy it again, or resume from an earlier one.'
-        )
-    return str(checkpoint['meta'].get('time', ''))
+    return checkpoint
 
 
 def remove_leftovers(folder: str | Path, template: str = 'epoch_{}.pth') -> None:

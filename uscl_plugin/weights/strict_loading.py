@@ -26,7 +26,7 @@ def load_strictly(network: nn.Module, checkpoint: Mapping[str, Any], path: str |
     """
     state = checkpoint.get('state_dict', checkpoint)
     state = state if isinstance(state, Mapping) else {}
-    found = differences(*({name: _form(value) for name, value in s.items()} for s in (state, network.state_dict())))
+    found = differences(tensor_forms(state), tensor_forms(network.state_dict()))
     if any(found.values()):
         raise CheckpointError(f'{path} does not fit the network, {in_words(found)}: {remedy}.')
     network.load_state_dict(state, strict=True)
@@ -66,5 +66,8 @@ def in_words(found: Mapping[str, list[str]]) -> str:
     )
 
 
-def _form(value: Any) -> Any:
-    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+def tensor_forms(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What :func:`differences` compares of a state dict: names to shapes, and to types of what is no tensor."""
+    return {
+        name: tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__ for name, value in state.items()
+    }

@@ -37,7 +37,9 @@ from .store_settings import StoreSettings
 T = TypeVar('T')
 OVERVIEW = 'overview.html'  # report of all clips, written by the callback
 IMAGES = 'frames'  # OUT/frames/NAME/000000.png …, with --keep-images
-_CRASHED = 'its reader crashed: re-encode the clip, or leave it out'
+_CRASHED = (
+    'its reader crashed or was killed for lack of memory: run again with fewer --workers, or re-encode or leave it out'
+)
 
 
 def convert_sources(
@@ -153,7 +155,11 @@ def convert_videos(
         if outcome.reason is None:
             source, name = outcome.source, store_name(outcome.source.video_id)
             stored = store.index.videos.get(source.video_id)
-            if stored is not None and is_current(source.path, stored, settings) and not stored_damage(shards, stored):
+            if (
+                stored is not None
+                and is_current(source.path, stored, settings)
+                and not stored_damage(shards, source.video_id, stored)
+            ):
                 outcome.num_frames, outcome.facts = stored.num_frames, stored.facts
             else:
                 raw, picture = store.folder / f'.{name}.tmp', out / MASKED / f'{name}.png'
