@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from uscl.core.relative_path import is_inside
+from uscl.core.relative_path import is_inside, leads_out
 
 from .run_lengths import count_pixels
 
@@ -70,7 +70,6 @@ def _category_faults(categories: list[dict]) -> Iterator[Fault]:
 def _image_faults(images: list[dict], root: Path | None) -> Iterator[Fault]:
     ids: set[int] = set()
     names: set[str] = set()
-    real_root = root and root.resolve()
     for position, image in enumerate(images):
         number, name = image.get('id'), image.get('file_name')
         where = repr(name) if name else f'images[{position}]'
@@ -87,18 +86,19 @@ def _image_faults(images: list[dict], root: Path | None) -> Iterator[Fault]:
             yield 'file_name used by another image', where
         elif not is_inside(name):
             yield 'file_name or link outside the image folder', where
-        elif root and real_root:
-            fault = _file_fault(root / name, real_root, size)
+        elif root:
+            fault = _file_fault(root, name, size)
             if fault:
                 yield fault
         names.add(name if isinstance(name, str) else '')
 
 
-def _file_fault(path: Path, real_root: Path, size: tuple) -> Fault | None:
+def _file_fault(root: Path, name: str, size: tuple) -> Fault | None:
+    path = root / name
     try:
         if not path.is_file():
             return 'image file that does not exist', f'{path}'
-        if not path.resolve().is_relative_to(real_root):
+        if leads_out(path, root):
             return 'file_name or link outside the image folder', f'{path}'
         with Image.open(path) as image:
             found = image.size

@@ -47,7 +47,7 @@ def finetune(options: FinetuningOptions, command: str) -> int:
         MMLogger.get_instance('finetune', log_level='ERROR')
     model = _make_model(options)
     out = Path(options.out)
-    with run_console(out / LOG / 'console.log', options.verbose) as console, lock_folder(out, 'fine-tuning'):
+    with lock_folder(out, 'fine-tuning'), run_console(out / LOG / 'console.log', options.verbose) as console:
         cfg = _config(model, out, command)
         for line in model.lines:
             console.print(line)

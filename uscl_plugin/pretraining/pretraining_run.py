@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from rich.console import Console
 
-from uscl.core.folder_lock import lock_folder
+from uscl.core.folder_lock import lock_folder, refuse_links
 from uscl.data.folder_digest import data_digest
 from uscl.pretraining_options import PretrainingOptions
 from uscl.reports.html_page import percent
@@ -47,6 +47,7 @@ def pretrain(options: PretrainingOptions, command: str) -> int:
     """
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
+    refuse_links(out)
     only_plain_checkpoints()
     init_default_scope('mmpretrain')
     with run_console(out / LOG / 'console.log', options.verbose) as console:

@@ -84,6 +84,6 @@ def check_resumable(path: str | Path) -> str:
 
 def remove_leftovers(folder: str | Path, template: str = 'epoch_{}.pth') -> None:
     """Remove partially written checkpoints left by killed processes."""
-    pattern = TEMPORARY.format(name=template.replace('{}', '*'), pid='*')
+    pattern = TEMPORARY.format(name=template.replace('{}', '*'), key='*')
     for leftover in Path(folder).glob(pattern):
         leftover.unlink(missing_ok=True)

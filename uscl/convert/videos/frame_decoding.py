@@ -129,7 +129,8 @@ def _write_frames(
         images.mkdir(parents=True)
     reader = open_clip(source, settings.fps, settings.min_frames)
     shapes: list[list[int]] = []
-    with raw.open('wb') as file:
+    raw.unlink(missing_ok=True)
+    with raw.open('xb') as file:  # not through a link
         for number, frame in enumerate(reader if mask is None else _Blanked(reader, mask)):
             if grey and settings.color == 'auto' and not is_grey(frame):
                 return [], {}
