@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
+from uscl.clips.image_opening import open_header
 from uscl.core.relative_path import is_inside, leads_out
 
 from .run_lengths import count_pixels
@@ -100,7 +99,7 @@ def _file_fault(root: Path, name: str, size: tuple) -> Fault | None:
             return 'image file that does not exist', f'{path}'
         if leads_out(path, root):
             return 'file_name or link outside the image folder', f'{path}'
-        with Image.open(path) as image:
+        with open_header(path) as image:
             found = image.size
             # Pillow would have to decode a PNG for this; MMDetection rotates the other formats.
             if image.format != 'PNG' and image.getexif().get(_ORIENTATION, 1) >= 5:
