@@ -14,6 +14,7 @@ from uscl.core.errors import SourceError
 from uscl.core.folder_lock import lock_folder
 from uscl.finetuning_options import FinetuningOptions
 from uscl_plugin.evaluation.finetuning import MODEL
+from uscl_plugin.running.found_config import read_found_config
 from uscl_plugin.running.host_tools import HOSTS
 from uscl_plugin.running.quiet_output import run_console
 from uscl_plugin.running.same_run import check_same_run
@@ -79,7 +80,7 @@ def _config(model: FinalModel, out: Path, command: str) -> Config:
     request = {'task': model.options.task, 'from_': f'SHA-256 {model.backbone.identity}', 'seed': model.options.seed}
     request |= model.settings
     if path.is_file():
-        cfg = Config.fromfile(path, import_custom_modules=False)
+        cfg = read_found_config(path)
         check_same_run(out, cfg.get(RECORD) or {}, request, model.data_digest)
         return cfg
     cfg = model.make_config()

@@ -17,6 +17,7 @@ from uscl.reports.html_page import percent
 from uscl_plugin.comparison.training_run import can_resume
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
+from uscl_plugin.running.found_config import read_found_config
 from uscl_plugin.running.quiet_output import run_console
 from uscl_plugin.running.same_run import check_same_run
 from uscl_plugin.running.watched_training import train_watched
@@ -88,7 +89,7 @@ class _Run:
         """That of the run in OUT, if there is one that may go on; else a new one, written there."""
         path, digest, request = self.out / 'config.py', data_digest(data.folder), _request(self.options)
         if path.is_file():
-            cfg = Config.fromfile(path)
+            cfg = read_found_config(path)
             asked = {} if self.options.resume else request
             way = ', or add --resume to go on with that run'
             check_same_run(self.out, cfg.get(RECORD) or {}, asked, digest, way)
