@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from uscl.core.errors import SourceError
+from uscl.core.escaping import UNPRINTABLE, is_printable
 from uscl.core.natural_order import natural_key
 from uscl.core.plurals import counted
 from uscl.core.relative_path import leads_out, real_path
@@ -127,10 +128,8 @@ def _name(path: Path, root: Path) -> str:
 
 def _open_found(root: Path, path: Path, problem: str | None) -> VideoSource:
     parts = path.relative_to(root).parts
-    try:
-        '/'.join(parts).encode()
-    except UnicodeEncodeError:
-        problem = problem or 'its name is not valid UTF-8: rename it'
+    if not is_printable('/'.join(parts)):
+        problem = problem or f'its name {UNPRINTABLE}'
     label = unicodedata.normalize('NFC', parts[0]) if len(parts) > 1 and not problem else None
     return VideoSource(_name(path, root), path, label, problem=problem)
 

@@ -54,10 +54,11 @@ def read_literals(text: str) -> dict[str, Any]:
     try:
         for statement in ast.parse(text).body:
             number = statement.lineno
-            (name,) = statement.targets if isinstance(statement, ast.Assign) else ()
-            if not isinstance(name, ast.Name) or not isinstance(statement, ast.Assign):
-                raise ValueError
-            found[name.id] = ast.literal_eval(_AsLiterals().visit(statement.value))
+            match statement:
+                case ast.Assign(targets=[ast.Name(name)], value=value):
+                    found[name] = ast.literal_eval(_AsLiterals().visit(value))
+                case _:
+                    raise ValueError
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(f'line {getattr(error, "lineno", None) or number} is no literal') from error
     return found

@@ -3,17 +3,19 @@
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from .escaping import is_printable
+
 
 def is_inside(path: str) -> bool:
     r"""Whether a relative path stays inside its base folder on every system, judged by its text only.
 
-    >>> [is_inside(p) for p in ('a/b.png', 'a..b/c', '../b.png', '/b.png', 'a/../../b', 'C:/b.png', '', 'a\0.png')]
+    >>> [is_inside(p) for p in ('a/b.png', 'a..b/c', '../b.png', '/b.png', 'a/../../b', 'C:/b.png', '', 'a\n.png')]
     [True, True, False, False, False, False, False, False]
     """
     path = path.replace('\\', '/')
     parts = PurePosixPath(path).parts
-    if '\0' in path or not parts or path.startswith('/') or PureWindowsPath(path).drive:
-        return False  # file names cannot contain null characters
+    if not is_printable(path) or not parts or path.startswith('/') or PureWindowsPath(path).drive:
+        return False
     return all(part.rstrip('. ') for part in parts)  # Windows drops these at the end: '.. ' is '..'
 
 

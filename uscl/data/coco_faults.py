@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from uscl.clips.image_opening import open_header
+from uscl.core.escaping import is_printable
 from uscl.core.relative_path import is_inside, leads_out
 
 from .run_lengths import count_pixels
@@ -13,7 +14,7 @@ _ORIENTATION = 0x0112  # EXIF tag; values from 5 on mean that the picture lies o
 _TOLERANCE = 1  # pixels by which a rounded box may exceed the picture
 # Fault → remedy.
 REMEDIES = {
-    'category without a unique id (integer) and name': 'give each category both',
+    'category without a unique id (integer) and name': 'give each category both, without control characters',
     'image without a unique id (integer)': 'number the images',
     'image without width and height (integers, in pixels)': 'add them',
     'image without file_name': 'add it, relative to the folder of images',
@@ -60,7 +61,7 @@ def _category_faults(categories: list[dict]) -> Iterator[Fault]:
     seen: set = set()
     for category in categories:
         number, name = category.get('id'), category.get('name')
-        if type(number) is not int or not isinstance(name, str) or {number, name} & seen:
+        if type(number) is not int or not (isinstance(name, str) and is_printable(name)) or {number, name} & seen:
             yield 'category without a unique id (integer) and name', f'{category}'
         else:
             seen |= {number, name}

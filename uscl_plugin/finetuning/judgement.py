@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uscl.core.errors import SourceError
+from uscl.core.escaping import for_markdown
 from uscl.core.tables import markdown
 from uscl.finetuning_options import FinetuningOptions
 from uscl.stats.classification import METRICS
@@ -61,17 +62,17 @@ class Judgement:
         """
         facts, summary = self.content['facts'], self.content['summary']
         found = [
-            *summary['answer'],
+            *map(for_markdown, summary['answer']),
             f'Networks trained in this way on parts of the data (folds: {facts["folds"]}, seeds: {facts["seeds"]}, '
             f'grouped by {facts["grouped by"]}) and tested on the rest, {summary["num_patients"]} patients in all; '
             f'chosen by {summary["honest_selection"]}. This file has seen all of these patients, so its own figures '
             f'cannot be measured on them. Mean (95 % interval over patients).',
         ]
         if facts['leak']:
-            found.append(f'**{facts["leak"]}: the figures are inflated by leakage.**')
+            found.append(f'**{for_markdown(facts["leak"])}: the figures are inflated by leakage.**')
         if self.data_digest != data_digest:
             found.append('**The data have changed since: the figures are those of other data.**')
-        return found + list(facts['warnings'])
+        return found + list(map(for_markdown, facts['warnings']))
 
     def _metrics(self, level: str) -> Mapping[str, Any]:
         summary = self.content['summary']

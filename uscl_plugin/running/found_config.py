@@ -30,7 +30,7 @@ def read_found_config(path: Path) -> Config:
         values = read_literals(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise SourceError(f'{path} holds code ({error}), and was not executed: {remedy}.') from error
-    registries = _registries([_SCOPES[2], *{values.get('default_scope')} & {'mmdet'}])
+    registries = _registries(['mmpretrain', *(['mmdet'] if values.get('default_scope') == 'mmdet' else [])])
     for key, name in _names(values):
         if not _is_known(key, name, registries):
             raise SourceError(f'{path} names {name!r} as {key}, which is no registered part: {remedy}.')
