@@ -85,9 +85,7 @@ def test_a_shard_is_a_file_of_the_store(tmp_path, name):
         VideoFolder(root)
 
 
-@pytest.mark.parametrize(
-    'video_id', ['../../v.mp4', '/etc/v.mp4', '..\\v', 'C:\\v', '..', '.', 'a\0b', 'CON', '~', ' ']
-)
+@pytest.mark.parametrize('video_id', ['../../v.mp4', '/etc/v.mp4', '..\\v', 'C:\\v', '..', '.', 'CON', '~', ' '])
 def test_an_id_is_no_path(tmp_path, video_id):
     """Whatever the annotation of a folder names its videos, files named after them stay in their folder."""
     name = store_name(video_id)
