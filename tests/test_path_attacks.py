@@ -275,6 +275,14 @@ def test_a_file_takes_the_place_of_a_link(tmp_path, write):
     assert (tmp_path / 'mine').read_text() == 'mine' and not (tmp_path / 'absent').exists()
 
 
+@pytest.mark.skipif(not Path('/proc/self').is_dir(), reason='a folder in which nobody can write, not even root')
+def test_what_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"'/proc/self/a\.csv'"):
+        write_text('/proc/self/a.csv', 'text')
+    with pytest.raises(SourceError, match=r'cannot write to /proc/self/out .*: check its rights'):
+        convert(clip_folder(tmp_path / 'src'), Path('/proc/self/out'))
+
+
 def test_a_link_to_itself_leads_out(tmp_path):
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a' / 'loop').symlink_to('loop')

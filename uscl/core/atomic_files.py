@@ -33,6 +33,10 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
         _flush(temporary)  # otherwise the name may reach the disk before the content
         temporary.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        if str(error.filename) == str(temporary):  # a name that nobody knows
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
