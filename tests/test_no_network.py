@@ -19,13 +19,11 @@ def audit(event, arguments):
 sys.addaudithook(audit)
 """
 IMPORTS = 'import uscl.cli, uscl_plugin'
-    'import uscl.cli, uscl_plugin, mmpretrain.models, mmpretrain.datasets; from uscl_plugin.running.host_tools import *'
-)
 CONVERT = 'convert clips src --out data --workers 2 --size 32'
 TRAIN = [
     'pretrain data --out run --size 32 --epochs 2 --workers 1 --val-fraction 0',
-    'evaluate random ours=run/backbone.pth --data data --folds 2 --size 32 --val-fraction 0.4 --allow-leak --out judged',
-    'predict judged/cells/ours/seed0/fold0/model.pth src/a/0',
+    'evaluate random ours=run/backbone.pth --data data --folds 2 --size 32 --val-fraction 0.4 --allow-leak --out out',
+    'predict out/cells/ours/seed0/fold0/model.pth src/a/0',
 ]
 
 
