@@ -23,6 +23,7 @@ from uscl_plugin.weights.run_checkpoints import numbered_checkpoints
 
 from .final_model import LOG, FinalModel
 from .model_card import model_card
+from .shared_model import write_shared_model
 
 RECORD = 'finetuning'  # key in config.py of how it was made
 
@@ -92,7 +93,8 @@ def _config(model: FinalModel, out: Path, command: str) -> Config:
 
 def _finish(model: FinalModel, cfg: Config, out: Path, console: Console) -> None:
     if not (out / MODEL).is_file():
-        (model.work / MODEL).replace(out / MODEL)
+        write_shared_model(model.work / MODEL, out / MODEL, [RECORD])
+        (model.work / MODEL).unlink()
     for path in [*numbered_checkpoints(model.work), model.work / 'last_checkpoint']:
         path.unlink(missing_ok=True)
     write_text(out / 'README.md', model_card(model, cfg))
