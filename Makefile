@@ -13,13 +13,15 @@ EPOCHS := 200
 WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all lint docs clean-demo
+.PHONY: help setup demo test test-all lint docs locks sbom clean-demo
 
 help:
 	@echo "make demo       pretrain on the bundled clips and write $(DEMO)/report.html (about 10 minutes with set-up)"
 	@echo "make test       the tests, in minutes; test-all adds the long ones (USCL_TEST_DATA=DIR: on real data, too)"
 	@echo "make lint       ruff, mypy, and which room may import which (needs Python 3.11)"
 	@echo "make docs       the site, in site/"
+	@echo "make sbom       every dependency with its licence, as CycloneDX: sbom.json"
+	@echo "make locks      locks/*.txt: every dependency with the hashes of its files (needs Python 3.11 on Linux)"
 
 $(STAMP): setup.py $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -52,3 +54,17 @@ lint: setup
 
 docs: setup
 	$(BIN)/python -m mkdocs build --strict
+
+sbom: setup
+	$(BIN)/python tools/benchmarks/dependencies.py --sbom sbom.json
+
+locks:
+	$(PYTHON) -m venv .venv-locks
+	.venv-locks/bin/python -m pip install -q uv
+	for family in onedl openmmlab; do \
+	  lock=locks/$$family-linux-py311.txt; \
+	  .venv-locks/bin/uv pip compile setup.py --no-config -q --extra $$family --extra dicom --extra stacks --extra export \
+	    -c requirements/constraints-$$family.txt --generate-hashes --python-version 3.11 \
+	    --python-platform x86_64-unknown-linux-gnu --no-header --no-annotate --no-emit-index-url -o $$lock.new && \
+	  { head -n 1 $$lock; cat $$lock.new; } > $$lock.tmp && mv $$lock.tmp $$lock && rm $$lock.new || exit 1; \
+	done

@@ -5,7 +5,6 @@ configs/udiat_b, configs/busi or configs/bus_uclm. CLIP is a video, a DICOM file
 images, or a folder of any of these. For research; not a medical device.
 """
 
-import functools
 import json
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from uscl.clips.given_clips import use_given
 from uscl.clips.video_source import VideoSource
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.command_line import as_command
+from uscl.core.escaping import for_terminal
 from uscl.core.options import Arg, parse_options
 from uscl.core.tables import write_csv
 from uscl.reports.prediction_tables import FAR, prediction_csv, prediction_table
@@ -60,13 +60,16 @@ def main(argv: list[str] | None = None) -> int:
         Exit code: 0; 1 if the model or all clips could not be read.
     """
     options = parse_options(PredictionOptions, argv, __doc__)
-    tell = functools.partial(print, file=sys.stderr)
+
+    def tell(text: str) -> None:
+        print(for_terminal(text), file=sys.stderr)
+
     model = load_model(options.model)
     rows = classify(model, options, tell) if isinstance(model, FrameClassifier) else detect(model, options, tell)
     if options.csv is not None:
         write_csv(options.csv, *(prediction_csv(rows) if rows else ((), ())))
     if options.json:
-        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        print(json.dumps(rows, indent=1))  # in ASCII: a terminal may obey other characters
     elif rows:
         Console(width=_WIDEST).print(prediction_table(rows))  # as wide as its names are, also when piped
     return 0 if rows else 1

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from .core.options import Arg, option_name
 
-_OF_CLASSIFIERS = ('evaluation', 'protocol', 'frames_per_video', 'batch_norm')
-_IDLE = {'linear': ('epochs', 'batch_norm'), 'finetune': ('batch_norm',)}
+_OF_CLASSIFIERS = ('evaluation', 'protocol', 'frames_per_video', 'batch_norm', 'config', 'cfg_options')
+_IDLE = {'linear': ('epochs', 'batch_norm', 'config', 'cfg_options'), 'finetune': ('batch_norm',)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,8 @@ class FinetuningOptions:
         frames_per_video: Maximum number of frames per video, evenly spaced (default: all).
         val_fraction: Fraction of the patients that choose the epoch, in [0, 1) (default: 0.2); 0 takes the last epoch.
         batch_norm: Batch norm mode of frozen layers (default: released).
+        config: Fine-tuning config to use, such as the one given to the evaluation (default: that of configs/pocus).
+        cfg_options: Changes to that config.
         mean: 1 or 3 numbers for values of 0..255, for a backbone that does not state it.
         std: 1 or 3 numbers for values of 0..255, for a backbone that does not state it.
         channel_order: Channel order of the input, for a backbone that does not state it.
@@ -45,6 +47,8 @@ class FinetuningOptions:
     frames_per_video: Annotated[int | None, Arg('N', at_least=1)] = None
     val_fraction: Annotated[float | None, Arg('FRACTION', at_least=0, below=1)] = None
     batch_norm: Literal['released', 'frozen'] | None = None
+    config: str | None = None
+    cfg_options: Annotated[list[str] | None, Arg('KEY=VALUE')] = None
     mean: Annotated[list[float] | None, Arg('X')] = None
     std: Annotated[list[float] | None, Arg('X')] = None
     channel_order: Literal['rgb', 'bgr'] | None = None

@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions, unique_names
-from uscl.core.errors import SourceError
+from uscl.core.errors import FolderInUseError, SourceError
 
 PATIENTS = {'AA': 'xb', 'BB': 'bbn', 'CC': 'mn', 'DD': 'bmm', 'EE': 'b', 'FF': 'm'}
 
@@ -276,6 +276,6 @@ def test_a_link_into_the_source_does_not_cost_an_image(tmp_path):
     before = sorted((path.name, path.read_bytes()) for path in (root / 'images').iterdir())
     out.mkdir()
     (out / 'images').symlink_to(root / 'images')
-    with pytest.raises(SourceError, match='images leads into the source'):
+    with pytest.raises(FolderInUseError, match='out/images is a link'):
         convert_lesions(root, out, LesionSettings('bus_uclm'), overview=False)
     assert sorted((path.name, path.read_bytes()) for path in (root / 'images').iterdir()) == before

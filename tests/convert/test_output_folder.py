@@ -43,5 +43,12 @@ def test_what_cannot_be_written_names_the_folder_and_the_remedy(tmp_path):
         output_folder(tmp_path),
     ):
         raise OSError(28, 'No space left on device')
+    with (
+        pytest.raises(
+            SourceError, match=rf'cannot write to {tmp_path} \(.*Read-only file system.*\): check its rights'
+        ),
+        output_folder(tmp_path),
+    ):
+        raise OSError(30, 'Read-only file system')
     with pytest.raises(BrokenPipeError), output_folder(tmp_path):  # standard output is not the folder
         raise BrokenPipeError

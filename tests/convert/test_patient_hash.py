@@ -1,6 +1,8 @@
 import hashlib
 import os
+import random
 import stat
+import string
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from uscl.core.errors import SourceError
 from uscl.data.annotations import read_annotations
 
 SALT = b'0123456789abcdef'
+RANDOM = '9f86d081884c7d659a2feaa0c55ad015'
 
 
 def hmac_sha256(key, message):
@@ -65,21 +68,48 @@ def test_salt_file_is_made_for_the_owner_only_and_used_again(tmp_path):
 
 
 def test_salt_from_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setenv(SALT_VARIABLE, SALT.decode())
-    assert read_salt(None, tmp_path) == (SALT, None)
-    (tmp_path / 'salt').write_text('another salt, long enough')
+    monkeypatch.setenv(SALT_VARIABLE, RANDOM)
+    assert read_salt(None, tmp_path) == (RANDOM.encode(), None)
+    (tmp_path / 'salt').write_text(RANDOM[::-1])
     (tmp_path / 'salt').chmod(0o600)
-    assert read_salt(tmp_path / 'salt', tmp_path / 'out')[0] == b'another salt, long enough'
+    assert read_salt(tmp_path / 'salt', tmp_path / 'out')[0] == RANDOM[::-1].encode()
 
 
-@pytest.mark.parametrize('content', ['', ' \n', 'k9k9k'])
+GUESSED = [
+    '', ' \n', 'k9k9k', 'a' * 16, 'a' * 500, 'a' * 63 + 'b', 'ab' * 64, 'abcd' * 16, 'deadbeef' * 8, '0123456789' * 5,
+    '0123456789abcdef' * 2, 'abcdefghijklmnopqrstuvwxyz0123456789', 'ZYXWVUTSRQPONMLKJIHGFEDCBA' * 2,
+    'hospital2024!' * 4,
+    'Tr0ub4dor&3', 'correct horse battery staple', 'Correct Horse Battery Staple', 'a salt for tests only',
+    RANDOM[:31],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('content', GUESSED, ids=range(len(GUESSED)))
 @pytest.mark.parametrize('origin', ['file', 'environment'])
-def test_empty_or_short_salt_is_refused(tmp_path, monkeypatch, content, origin):
+def test_a_salt_that_can_be_guessed_is_refused(tmp_path, monkeypatch, content, origin):
     monkeypatch.setenv(SALT_VARIABLE, content)
     (tmp_path / 'salt').write_text(content)
-    with pytest.raises(SourceError, match='has 5 bytes' if content == 'k9k9k' else 'has 0 bytes') as caught:
+    with pytest.raises(SourceError, match='can be guessed') as caught:
         read_salt(tmp_path / 'salt' if origin == 'file' else None, tmp_path / 'out')
-    assert 'k9k9k' not in str(caught.value)
+    said = str(caught.value)
+    assert (str(tmp_path / 'salt') if origin == 'file' else SALT_VARIABLE) in said and 'new --salt-file' in said
+    assert len(content.strip()) < 3 or content.strip() not in said
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_random_salts_are_taken(tmp_path, seed):
+    rng = random.Random(seed)
+    alphabets = {
+        '0123456789': 39,
+        '0123456789abcdef': 32,
+        '0123456789ABCDEF': 64,
+        string.ascii_letters + '0123456789-_': 22,
+    }
+    salts = [''.join(rng.choices(letters, k=length)).encode() for letters, length in alphabets.items()]
+    for salt in [*salts, b'x' + rng.randbytes(30) + b'x']:
+        (tmp_path / 'salt').write_bytes(salt)
+        (tmp_path / 'salt').chmod(0o600)
+        assert read_salt(tmp_path / 'salt', tmp_path / 'out') == (salt, None)
 
 
 def test_no_salt_and_misplaced_salt(tmp_path, monkeypatch):

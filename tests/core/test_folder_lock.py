@@ -157,17 +157,47 @@ def test_where_the_file_system_has_no_locks_a_warning_is_all(number, tmp_path, m
     assert capsys.readouterr().err == f'warning: {warnings[0]}\n'
 
 
-def test_a_link_or_folder_in_its_place_is_a_warning_and_stays(tmp_path, capsys):
-    (tmp_path / 'mine').write_text('mine')
-    (tmp_path / LOCK).symlink_to(tmp_path / 'mine')
+@pytest.mark.parametrize('kind', ['link', 'dangling', 'folder'])
+def test_without_a_lock_where_something_else_is_in_its_place(tmp_path, kind):
+    out, mine = tmp_path / 'out', tmp_path / 'mine'
+    out.mkdir()
+    if kind == 'folder':
+        (out / LOCK).mkdir()
+    else:
+        (out / LOCK).symlink_to(mine)
+    if kind == 'link':
+        mine.write_text('mine')
+    with pytest.raises(FolderInUseError, match=re.escape(f'{out / LOCK} is a ')), lock_folder(out, 'training'):
+        raise AssertionError
+    assert mine.exists() == (kind == 'link') and (kind != 'link' or mine.read_text() == 'mine')
+    assert names(out) == [LOCK]
+
+
+@pytest.mark.parametrize('text', ['process 1 on another-host, training since 2020-01-01 00:00:00\n', '', '\0' * 9])
+def test_a_file_that_nobody_holds_keeps_nobody_out(tmp_path, text):
+    (tmp_path / LOCK).write_text(text)
     with lock_folder(tmp_path, 'training'):
-        pass
-    assert capsys.readouterr().err.startswith(f'warning: {tmp_path} cannot be locked (')
-    assert (tmp_path / 'mine').read_text() == 'mine' and (tmp_path / LOCK).is_symlink()
+        assert f'process {os.getpid()} on ' in (tmp_path / LOCK).read_text()
 
 
-def test_a_folder_that_cannot_be_made_is_for_whoever_writes_there(tmp_path, capsys):
+@pytest.mark.parametrize('number', [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path, monkeypatch, number):
+    opened = os.open
+
+    def refuse(path, *args, **kwargs):
+        if str(path).endswith(LOCK):
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, 'open', refuse)
+    message = f'{os.strerror(number)}: check its rights.*{tmp_path}'
+    with pytest.raises(OSError, match=message) as caught, lock_folder(tmp_path, 'training'):
+        raise AssertionError
+    assert caught.value.errno == number and 'space' not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, capsys):
     (tmp_path / 'file').touch()
-    with pytest.raises(NotADirectoryError), lock_folder(tmp_path / 'file' / 'out', 'converting'):
-        (tmp_path / 'file' / 'out' / 'a').touch()
+    with pytest.raises(NotADirectoryError, match='file/out'), lock_folder(tmp_path / 'file' / 'out', 'converting'):
+        raise AssertionError
     assert capsys.readouterr() == ('', '')

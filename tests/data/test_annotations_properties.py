@@ -11,15 +11,16 @@ SETTINGS = settings(
 )
 TEXTS = ('patient_id', 'label', 'split', 'source', 'sha256', 'signature')
 FACTS = ('fps', 'times', 'assumed', 'turned', 'rescaled')
-NAMES = st.text(st.characters(exclude_categories=['Cs'], exclude_characters='/\\:\0'), min_size=1, max_size=6).filter(
-    lambda name: name not in ('.', '..')
-)
+TEXT = st.characters(exclude_categories=['Cs', 'Cc'])  # no control characters
+NAMES = st.text(
+    st.characters(exclude_categories=['Cs', 'Cc'], exclude_characters='/\\:'), min_size=1, max_size=6
+).filter(lambda name: name not in ('.', '..'))
 
 
 @st.composite
 def data_sets(draw):
     classes = draw(st.lists(NAMES, max_size=3, unique=True))
-    nullable = st.none() | st.text(max_size=5)
+    nullable = st.none() | st.text(TEXT, max_size=5)
     entries = [
         {
             'video_id': video_id,
@@ -32,7 +33,7 @@ def data_sets(draw):
             'signature': draw(nullable),
             **dict.fromkeys(FACTS),
         }
-        for video_id in draw(st.lists(st.text(min_size=1, max_size=8), max_size=4, unique=True))
+        for video_id in draw(st.lists(st.text(TEXT, min_size=1, max_size=8), max_size=4, unique=True))
     ]
     return classes, entries
 

@@ -98,7 +98,7 @@ def as_other_config(content):
     ('edit', 'text'),
     [
         (as_knn, 'knn'),
-        (as_other_config, 'config that has changed'),
+        (as_other_config, 'another config'),
         (lambda content: content.pop('cells'), r'metrics\.json'),
         (lambda content: content['summary'].pop('levels'), r'metrics\.json'),
     ],
@@ -109,6 +109,29 @@ def test_evaluations_that_do_not_say_how_to_train_are_refused(final, patients, b
     with pytest.raises(SourceError, match=text) as error:
         final(patients, tmp_path / 'run', size=None, source=str(backbone), evaluation=str(folder))
     assert str(folder) in str(error.value)
+
+
+def test_a_config_that_an_evaluation_names_is_not_executed(final, patients, backbone, judged, tmp_path):
+    trace, planted = tmp_path / 'trace', tmp_path / 'planted.py'
+    planted.write_text(f"open({str(trace)!r}, 'w')\n")
+
+    def name_it(content):
+        as_other_config(content)
+        content['facts']['settings'] |= {'config': str(planted), 'cfg_options': {'default_scope': 'evil'}}
+
+    folder = edited(judged, tmp_path, name_it)
+    with pytest.raises(SourceError, match='give the same --config'):
+        final(patients, tmp_path / 'run', size=None, source=str(backbone), evaluation=str(folder))
+    assert not trace.exists()
+
+
+def test_a_config_planted_in_the_folder_is_not_executed(final, patients, tmp_path):
+    trace, out = tmp_path / 'trace', tmp_path / 'run'
+    out.mkdir()
+    (out / 'config.py').write_text(f"finetuning = dict()\nopen({str(trace)!r}, 'w')\n")
+    with pytest.raises(SourceError, match=r'run/config\.py holds code \(line 2'):
+        final(patients, out, epochs=1)
+    assert not trace.exists()
 
 
 def test_a_folder_without_an_evaluation_is_refused(final, patients, tmp_path):

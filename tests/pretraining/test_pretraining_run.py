@@ -155,6 +155,17 @@ def test_a_folder_with_another_run_is_left_alone(finished, tiny, clip_folder, tm
     assert (out / 'config.py').read_text() == before and not (out / 'epoch_5.pth').exists()
 
 
+@pytest.mark.parametrize('resume', [False, True])
+def test_a_config_planted_in_the_folder_is_not_executed(tiny, patients, tmp_path, resume):
+    options = tiny(clips=patients, val_fraction=0.0, resume=resume)
+    trace = tmp_path / 'trace'
+    Path(options.out).mkdir()
+    Path(options.out, 'config.py').write_text(f"open({str(trace)!r}, 'w')\n")
+    with pytest.raises(SourceError, match=r'run/config\.py holds code \(line 1'):
+        pretrain(options, '')
+    assert not trace.exists()
+
+
 def test_a_run_on_other_data_is_left_alone(tiny, patients, finished):
     out, _ = finished
     with pytest.raises(SourceError, match='other data') as error:

@@ -32,6 +32,16 @@ def test_table_numbers_and_curves(runs, capsys):
     assert sorted(path.name for path in (runs / 'out').iterdir()) == ['curves.png', 'summary.json', 'table.md']
 
 
+def test_the_config_in_a_run_is_not_executed(runs):
+    trace = runs / 'trace'
+    planted = runs / 'uscl_0' / '20260101_000000' / 'vis_data' / 'config.py'
+    planted.write_text(
+        f"open({str(trace)!r}, 'w')\nval_dataloader = dict(dataset=dict(ann_file=open({str(trace)!r}, 'w')))"
+    )
+    assert tool.main([f'a={runs / "uscl_0"}', '--out', str(runs / 'out')]) == 0
+    assert not trace.exists()
+
+
 @pytest.mark.parametrize(
     'given, error',
     [

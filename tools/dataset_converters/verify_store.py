@@ -12,6 +12,7 @@ from typing import Annotated
 
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
+from uscl.core.escaping import for_terminal
 from uscl.core.options import Arg, parse_options
 from uscl.data.annotations import read_annotations
 from uscl.data.frame_store import damaged_videos, find_stored
@@ -43,7 +44,7 @@ def _verify(folder: Path) -> int:
     except (OSError, ValueError) as error:
         raise SourceError(str(error), exit_code=1) from error
     for video_id, reason in damaged.items():
-        print(f'damaged: {video_id}: {reason}')
+        print(for_terminal(f'damaged: {video_id}: {reason}'))
     if damaged:
         raise SourceError(
             f'{folder}: {len(damaged)} of {len(entries)} videos are damaged: run the converter again to redo '

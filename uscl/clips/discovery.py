@@ -7,11 +7,13 @@ from functools import cache
 from pathlib import Path
 
 from uscl.core.errors import SourceError
+from uscl.core.escaping import UNPRINTABLE, is_printable
 from uscl.core.natural_order import natural_key
 from uscl.core.plurals import counted
+from uscl.core.relative_path import leads_out, real_path
 
 from .dicom_header import is_dicom
-from .folder_walk import LEADS_BACK, LEAVES_SOURCE, real_path, walk_files
+from .folder_walk import LEADS_BACK, LEAVES_SOURCE, walk_files
 from .frame_folder import is_frame
 from .ignored_file import IgnoredFile, ignore_file, is_hidden
 from .image_opening import is_stack
@@ -126,10 +128,8 @@ def _name(path: Path, root: Path) -> str:
 
 def _open_found(root: Path, path: Path, problem: str | None) -> VideoSource:
     parts = path.relative_to(root).parts
-    try:
-        '/'.join(parts).encode()
-    except UnicodeEncodeError:
-        problem = problem or 'its name is not valid UTF-8: rename it'
+    if not is_printable('/'.join(parts)):
+        problem = problem or f'its name {UNPRINTABLE}'
     label = unicodedata.normalize('NFC', parts[0]) if len(parts) > 1 and not problem else None
     return VideoSource(_name(path, root), path, label, problem=problem)
 
@@ -171,7 +171,7 @@ def _apply_index(
         problem = same.problem if same else None
         if not path.exists():
             problem = 'missing: correct its row in the index, or add the file'
-        if not follow_links and not real_path(path).is_relative_to(real_path(root)):
+        if not follow_links and any(leads_out(file, root) for file in (path, *_linked_frames(path))):
             problem = LEAVES_SOURCE
         sources.append(VideoSource(row['path'], path, row['label'], row['patient_id'], row['split'], problem))
     listed = {row['path'] for row in rows}
@@ -202,6 +202,11 @@ def _find_listed(root: Path, name: str, names_in: Callable[[Path], dict[str, Pat
     for part in path.relative_to(root).parts:
         found = names_in(found).get(part, found / part)
     return found
+
+
+def _linked_frames(path: Path) -> list[Path]:
+    """Also in a hidden folder, which is read only if an index lists it."""
+    return [file for file in path.iterdir() if file.is_symlink()] if path.is_dir() else []
 
 
 def _names_in(folder: Path) -> dict[str, Path]:

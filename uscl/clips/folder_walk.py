@@ -1,10 +1,10 @@
 """List the files of a source folder."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from uscl.core.errors import SourceError
+from uscl.core.relative_path import real_path
 
 from .ignored_file import is_hidden
 
@@ -62,8 +62,3 @@ def walk_files(
                 waiting.append(path)
             else:
                 yield path, fault
-
-
-def real_path(path: str | Path) -> Path:
-    """The path without symbolic links; unlike ``Path.resolve``, it does not fail on a link to itself."""
-    return Path(os.path.realpath(path))

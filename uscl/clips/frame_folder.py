@@ -29,7 +29,8 @@ class FrameFolder(ImageFile):
             ClipError: The folder cannot be opened, or holds no image.
         """
         try:
-            files = [file for file in self.path.iterdir() if is_frame(file) and file.is_file()]
+            found = [file for file in self.path.iterdir() if is_frame(file)]
+            files = [file for file in found if file.is_file() or not file.exists()]  # a link to nothing: a lost frame
         except OSError as error:
             raise ClipError(self.path, f'the folder cannot be opened ({error.strerror}): check its rights') from error
         if not files:

@@ -68,7 +68,7 @@ def use_given(
     if given.ignored:
         names = [file.path for file in given.ignored]
         more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
-        tell(f'{given.describe_ignored()}: {", ".join(names[:_NAMED])}{more}')
+        tell(for_terminal(f'{given.describe_ignored()}: {", ".join(names[:_NAMED])}{more}'))
     for source in given.sources:
         try:
             if source.problem:

@@ -70,10 +70,28 @@ def read_frame(path: Path) -> tuple[np.ndarray, dict]:
         raise ValueError(reason_of(error)) from error
 
 
+@contextmanager
+def open_header(path: Path) -> Iterator[Image.Image]:
+    """Open an image file without decoding it, for its format, size and metadata.
+
+    Raises:
+        Exception: Pillow's error for another format or damaged content, see :func:`reason_of`.
+    """
+    # Not by path: Pillow 12 would map an uncompressed TIFF into memory, and ignore its orientation.
+    with path.open('rb') as file:
+        with warnings.catch_warnings(record=True) as caught:  # also those about large images: our limit is lower
+            warnings.simplefilter('always')
+            image = Image.open(file, formats=_FORMATS)
+        if image.format == 'TIFF' and (cut := [str(one.message) for one in caught if _CUT.match(str(one.message))]):
+            raise ValueError(cut[0])
+        with image:
+            yield image
+
+
 def is_stack(path: Path) -> bool:
     """Whether an image file holds several frames (a TIFF with pages, an animated PNG or WebP), by its header."""
     try:
-        with _open(path) as file:
+        with open_header(path) as file:
             if file.format == 'TIFF':
                 return len(list(islice(_seek_pages(file), 2))) > 1
             return file.format in _STACKED and getattr(file, 'n_frames', 1) - _first_page(file) > 1
@@ -90,7 +108,7 @@ def iter_pages(path: Path) -> Iterator[Image.Image]:
         ValueError: A page is too large, or missing.
         Exception: Pillow's error for damaged content, see :func:`reason_of`.
     """
-    with _open(path) as file:
+    with open_header(path) as file:
         if file.format not in _STACKED:
             check_size(*file.size)
             yield file
@@ -144,19 +162,6 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):  # its text contains the whole path
         return f'none of {", ".join(_FORMATS)}, or of an unknown kind'
     return str(error) or type(error).__name__  # such as MemoryError
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[Image.Image]:
-    # Not by path: Pillow 12 would map an uncompressed TIFF into memory, and ignore its orientation.
-    with path.open('rb') as file:
-        with warnings.catch_warnings(record=True) as caught:  # also those about large images: our limit is lower
-            warnings.simplefilter('always')
-            image = Image.open(file, formats=_FORMATS)
-        if image.format == 'TIFF' and (cut := [str(one.message) for one in caught if _CUT.match(str(one.message))]):
-            raise ValueError(cut[0])
-        with image:
-            yield image
 
 
 def _first_page(file: Image.Image) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from uscl.core.errors import SourceError
+from uscl.core.escaping import is_printable
 from uscl.core.loose_names import means_unknown
 from uscl.core.plurals import counted
 from uscl.core.relative_path import is_inside
@@ -78,6 +79,8 @@ def read_index(
             raise SourceError(f'{where}: {path!r} is already in row {first_row_of[path]}: keep one of them.')
         first_row_of[path] = number
         for key in _COLUMNS[1:]:
+            if not is_printable(entry[key] or ''):
+                raise SourceError(f'{where}: {key} {entry[key]!r} holds control characters: correct the row.')
             if (text := entry[key]) is not None and means_unknown(text) and text not in (classes or ()):
                 entry[key] = None
                 unknown.append(number)

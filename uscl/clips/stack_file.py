@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from uscl.core.errors import ClipError
+from uscl.core.relative_path import leads_out
 
 from .clip import Clip
 from .frame_limits import MOST_BYTES, LargeFrameError, check_size
@@ -43,12 +44,15 @@ def stack_files(path: Path) -> list[Path]:
         name = found[1].decode(errors='replace') if found else 'LOCAL'
         if name == 'LOCAL' or _READERS[stack_suffix(path) or '.nii'] == 'NiftiImageIO':
             return [path]
-        is_beside = '/' not in name and '\\' not in name and (path.parent / name).is_file()
+        pixels = path.parent / name
+        is_beside = '/' not in name and '\\' not in name and pixels.is_file()
+        if is_beside and not path.is_symlink() and leads_out(pixels, path.parent):
+            raise ClipError(path, f'its pixels, {name}, are a link out of its folder: copy the target')
     except OSError as error:
         raise ClipError(path, f'it cannot be opened ({error.strerror}): check its rights') from error
     if not is_beside:
         raise ClipError(path, 'its pixels are not in one file in its folder: save all as one .nrrd or .mha')
-    return [path, path.parent / name]
+    return [path, pixels]
 
 
 class StackFile(Clip):

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from uscl.core.errors import SourceError
+from uscl.core.atomic_files import write_remedy
+from uscl.core.errors import FolderInUseError, SourceError
 from uscl.core.folder_lock import lock_folder
 
 
@@ -13,13 +14,13 @@ def output_folder(out: str | Path) -> Iterator[None]:
     """Lock the output folder while a conversion writes to it, and turn an OSError into a message with a remedy.
 
     Raises:
-        FolderInUseError: Another process is writing to it.
+        FolderInUseError: Another process is writing to it, or a link in it leads elsewhere.
         SourceError: The folder cannot be written.
     """
-    with lock_folder(out, 'converting'):
-        try:
+    try:
+        with lock_folder(out, 'converting'):
             yield
-        except BrokenPipeError:  # of standard output
-            raise
-        except OSError as error:
-            raise SourceError(f'cannot write to {out} ({error}): free some space, or give another --out.') from error
+    except (BrokenPipeError, FolderInUseError):  # the former is of standard output
+        raise
+    except OSError as error:
+        raise SourceError(f'cannot write to {out} ({error}): {write_remedy(error)}, or give another --out.') from error

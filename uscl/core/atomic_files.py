@@ -2,11 +2,12 @@
 
 import errno
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TEMPORARY = '.{name}.{pid}.tmp'
+TEMPORARY = '.{name}.{key}.tmp'
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -26,14 +27,28 @@ def write_atomically(path: str | Path, write: Callable[[Path], Any]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(TEMPORARY.format(name=path.name, pid=os.getpid()))
+    temporary = temporary_path(path)
     try:
         write(temporary)
         _flush(temporary)  # otherwise the name may reach the disk before the content
         temporary.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        if str(error.filename) == str(temporary):  # a name that nobody knows
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_path(path: Path) -> Path:
+    """A name beside a path that nobody has, nor can foresee to put a link there."""
+    return path.with_name(TEMPORARY.format(name=path.name, key=secrets.token_hex(4)))
+
+
+def write_remedy(error: OSError) -> str:
+    """What to do about an output that cannot be written."""
+    return 'free some space' if error.errno in (errno.ENOSPC, errno.EDQUOT) else 'check its rights'
 
 
 def _flush(path: Path) -> None:

@@ -34,4 +34,4 @@ class SourceError(Exception):
 
 
 class FolderInUseError(OSError):
-    """Another process is writing to the output folder; the message says so and gives the remedy."""
+    """The output folder must not be written: another process does so, or a link in it leads elsewhere."""

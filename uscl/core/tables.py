@@ -11,7 +11,7 @@ from typing import Any
 
 from .atomic_files import write_text
 from .errors import SourceError
-from .escaping import for_markdown, for_terminal
+from .escaping import for_markdown, for_spreadsheet, for_terminal
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -38,6 +38,8 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], total: Seq
 def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write a CSV table atomically. Without rows no file is written, and an old one is removed.
 
+    No spreadsheet takes a text in it for a formula.
+
     Raises:
         OSError: The file cannot be written.
     """
@@ -45,8 +47,13 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Sequence[Sequence[A
         Path(path).unlink(missing_ok=True)
         return
     text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerows([header, *rows])
+    lines = [[_shown(cell) if isinstance(cell, str) else cell for cell in row] for row in (header, *rows)]
+    csv.writer(text, lineterminator='\n').writerows(lines)
     write_text(path, text.getvalue())
+
+
+def _shown(cell: str) -> str:
+    return for_spreadsheet(for_terminal(cell))  # csv would not quote a carriage return
 
 
 def read_csv(path: str | Path) -> list[tuple[int, list[str]]]:

@@ -25,17 +25,16 @@ Unknown values are null. If it is unknown which frames share a video or patient,
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from uscl.core.atomic_files import write_text
+from uscl.core.escaping import is_printable
 
 DATASET_TYPE = 'VideoClusters'
 FORMAT_VERSION = 2
 _TEXTS = ('patient_id', 'label', 'split', 'source', 'sha256', 'signature')  # or null
-_SURROGATE = re.compile('[\ud800-\udfff]')  # JSON can hold lone ones, UTF-8 cannot
 _FACTS = ('fps', 'times', 'assumed', 'turned', 'rescaled')  # or null
 
 
@@ -114,9 +113,7 @@ def check_annotations(annotations: Any, path: str | Path) -> None:
         what = f'has format version {version}, but this version of uscl_plugin reads version {FORMAT_VERSION}'
         raise ValueError(f'{path} {what}: convert again into a new folder, or install the version that wrote it.')
     classes = metainfo.get('classes')
-    if not isinstance(classes, list) or not all(
-        isinstance(name, str) and not _SURROGATE.search(name) for name in classes
-    ):
+    if not isinstance(classes, list) or not all(isinstance(name, str) and is_printable(name) for name in classes):
         raise ValueError(f'{path}: metainfo.classes should be a list of class names, got {classes!r}.')
     data_list = annotations.get('data_list')
     if not isinstance(data_list, list):
@@ -144,5 +141,5 @@ def _check_entry(entry: Any, where: str, classes: set[str]) -> None:
     if type(num_frames) is not int or num_frames < 1:
         raise ValueError(f'{where}: num_frames should be a number of at least 1, got {num_frames!r}.')
     for text in (entry['video_id'], *(entry[key] for key in _TEXTS if entry.get(key))):
-        if _SURROGATE.search(text):
-            raise ValueError(f'{where}: {text!r} contains a lone surrogate: correct the encoding.')
+        if not is_printable(text):
+            raise ValueError(f'{where}: {text!r} contains a control character or a lone surrogate: correct it.')

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from uscl.core.relative_path import is_inside
+from uscl.clips.image_opening import open_header
+from uscl.core.escaping import is_printable
+from uscl.core.relative_path import is_inside, leads_out
 
 from .run_lengths import count_pixels
 
@@ -14,7 +14,7 @@ _ORIENTATION = 0x0112  # EXIF tag; values from 5 on mean that the picture lies o
 _TOLERANCE = 1  # pixels by which a rounded box may exceed the picture
 # Fault → remedy.
 REMEDIES = {
-    'category without a unique id (integer) and name': 'give each category both',
+    'category without a unique id (integer) and name': 'give each category both, without control characters',
     'image without a unique id (integer)': 'number the images',
     'image without width and height (integers, in pixels)': 'add them',
     'image without file_name': 'add it, relative to the folder of images',
@@ -61,7 +61,7 @@ def _category_faults(categories: list[dict]) -> Iterator[Fault]:
     seen: set = set()
     for category in categories:
         number, name = category.get('id'), category.get('name')
-        if type(number) is not int or not isinstance(name, str) or {number, name} & seen:
+        if type(number) is not int or not (isinstance(name, str) and is_printable(name)) or {number, name} & seen:
             yield 'category without a unique id (integer) and name', f'{category}'
         else:
             seen |= {number, name}
@@ -70,7 +70,6 @@ def _category_faults(categories: list[dict]) -> Iterator[Fault]:
 def _image_faults(images: list[dict], root: Path | None) -> Iterator[Fault]:
     ids: set[int] = set()
     names: set[str] = set()
-    real_root = root and root.resolve()
     for position, image in enumerate(images):
         number, name = image.get('id'), image.get('file_name')
         where = repr(name) if name else f'images[{position}]'
@@ -87,20 +86,21 @@ def _image_faults(images: list[dict], root: Path | None) -> Iterator[Fault]:
             yield 'file_name used by another image', where
         elif not is_inside(name):
             yield 'file_name or link outside the image folder', where
-        elif root and real_root:
-            fault = _file_fault(root / name, real_root, size)
+        elif root:
+            fault = _file_fault(root, name, size)
             if fault:
                 yield fault
         names.add(name if isinstance(name, str) else '')
 
 
-def _file_fault(path: Path, real_root: Path, size: tuple) -> Fault | None:
+def _file_fault(root: Path, name: str, size: tuple) -> Fault | None:
+    path = root / name
     try:
         if not path.is_file():
             return 'image file that does not exist', f'{path}'
-        if not path.resolve().is_relative_to(real_root):
+        if leads_out(path, root):
             return 'file_name or link outside the image folder', f'{path}'
-        with Image.open(path) as image:
+        with open_header(path) as image:
             found = image.size
             # Pillow would have to decode a PNG for this; MMDetection rotates the other formats.
             if image.format != 'PNG' and image.getexif().get(_ORIENTATION, 1) >= 5:

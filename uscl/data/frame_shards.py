@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from uscl.core.relative_path import leads_out
+
 STORE = 'store'  # subfolder of a data folder
 
 Place = tuple[str, int, tuple[int, ...]]  # shard, first byte, shape: the arguments of `FrameShards.read`
@@ -92,8 +94,15 @@ class FrameShards:
         return crc32
 
     def path(self, shard: str) -> Path:
-        """The path of a shard."""
-        return self.folder / shard
+        """The path of a shard.
+
+        Raises:
+            ValueError: It is a link out of the store.
+        """
+        path = self.folder / shard
+        if leads_out(path, self.folder):
+            raise ValueError(f'{path} is a link out of the store: copy its target, or run the converter again.')
+        return path
 
     def _mapped(self, shard: str) -> mmap.mmap:
         if shard not in self._maps:

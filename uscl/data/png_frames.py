@@ -18,7 +18,7 @@ def store_name(video_id: str) -> str:
     'covid__clip_1.mp4-afe0041c'
     """
     readable = re.sub(r'[^A-Za-z0-9._-]', '_', video_id.replace('/', '__')).lstrip('.-')[:_NAME_LENGTH]
-    return f'{readable}-{hashlib.sha256(video_id.encode()).hexdigest()[:8]}'
+    return f'{readable or "video"}-{hashlib.sha256(video_id.encode()).hexdigest()[:8]}'
 
 
 def write_png(path: str | Path, frame: np.ndarray) -> None:
@@ -29,6 +29,7 @@ def write_png(path: str | Path, frame: np.ndarray) -> None:
         frame: (H, W) grey or (H, W, 3) RGB, uint8.
     """
     image = frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    Path(path).unlink(missing_ok=True)  # a link, whose target would be overwritten
     # Encoded in memory because cv2.imwrite() fails silently on paths outside the system's code page.
     _, encoded = cv2.imencode('.png', image, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
     Path(path).write_bytes(encoded.tobytes())

@@ -39,11 +39,16 @@ class StoreWriter:
 
     Attributes:
         index: The current contents: from the last index and from the journals.
+
+    Raises:
+        ValueError: ``store`` is a link, or is damaged.
     """
 
     def __init__(self, data_root: str | Path, names: Iterable[str], shard_bytes: int = SHARD_BYTES) -> None:
         self.data_root = Path(data_root)
         self.folder = self.data_root / STORE
+        if self.folder.is_symlink():  # the frames of another folder, of which some would be deleted
+            raise ValueError(f'{self.folder} is a link: remove it, or choose another folder.')
         self.folder.mkdir(parents=True, exist_ok=True)
         self.shard_bytes = shard_bytes
         self._reserve = 64 + sum(len(json.dumps(name)) + _PER_VIDEO for name in names)
@@ -193,7 +198,7 @@ class StoreWriter:
         """Recover what an interrupted run had finished; a truncated line or video is lost."""
         path, end = journal.with_suffix(_SUFFIX), 0
         shards = FrameShards(self.data_root)
-        if path.is_file():
+        if path.is_file() and not path.is_symlink():
             for line in journal.read_text(encoding='utf-8', errors='replace').splitlines():
                 try:
                     content = json.loads(line)

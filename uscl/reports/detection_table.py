@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from uscl.core.escaping import for_markdown
 from uscl.core.tables import markdown
 
 from .detection_runs import MEASURES
@@ -70,7 +71,7 @@ def _notes(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
     notes = []
     single = [method for method, entry in summary.items() if len(entry['runs']) == 1]
     if single:
-        notes.append(f'Only one run, so no spread is given: {", ".join(single)}.')
+        notes.append(f'Only one run, so no spread is given: {for_markdown(", ".join(single))}.')
     if len({epoch for entry in summary.values() for epoch in entry['last_epochs']}) > 1:
         notes.append('The runs differ in length: some may be unfinished.')
     return notes

@@ -1,13 +1,14 @@
 """Figures of a pretraining run: training curves, positive pairs, and how the features separate videos.
 
-All are built with matplotlib's object-oriented interface on the Agg canvas: no display, no global state. Sizes are in
-inches, for a page about 10 inches wide.
+All are built with matplotlib's object-oriented interface on the Agg canvas: no display, no global state, except that
+texts between dollar signs are no formulas in this process. Sizes are in inches, for a page about 10 inches wide.
 """
 
 from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -24,6 +25,8 @@ METHOD_STYLES = (
     *((BLUE, '-'), (ORANGE, (0, (5, 1.5))), ('#2f855a', (0, (2, 1)))),
     *(('#7b4ea3', (0, (6, 1.5, 1, 1.5))), ('#b7791f', '-'), ('#4a5568', (0, (5, 1.5)))),
 )
+matplotlib.rcParams['text.parse_math'] = False  # names of classes, clips and methods are no formulas
+
 _PANELS = (  # log key, title, colour
     ('loss', 'Total loss', DARK),
     ('loss_contrastive', 'Contrastive loss (NT-Xent)', BLUE),

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from uscl.core.escaping import for_spreadsheet, for_terminal
+from uscl.core.escaping import for_terminal
 
 FAR = 'far from the training data'
 
@@ -41,7 +41,7 @@ def prediction_table(rows: Sequence[Row]) -> Table:
 
 
 def prediction_csv(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
-    """Header and rows for a CSV file, with names that no spreadsheet takes for a formula.
+    """Header and rows for a CSV file.
 
     Classifiers give a row per clip. Detectors give a row per finding, and one without a class for a clip without
     findings; x, y, width and height are of the box in pixels, and outlines are left to JSON.
@@ -53,20 +53,20 @@ def prediction_csv(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
         header = ['clip', 'frames', 'frame', 'time', 'class', 'score', 'x', 'y', 'width', 'height']
         lines = []
         for row in rows:
-            shared = [for_spreadsheet(row['clip']), row['frames']]
+            shared = [row['clip'], row['frames']]
             for each in row['detections']:
-                kind = for_spreadsheet(each['class'])
-                lines.append([*shared, each['frame'], _cell(each['time']), kind, each['score'], *each['box']])
+                cells = (each['frame'], _cell(each['time']), each['class'], each['score'], *each['box'])
+                lines.append([*shared, *cells])
             if not row['detections']:
                 lines.append(shared + [''] * 8)
         return header, lines
     classes = list(rows[0]['probabilities'])
-    header = ['clip', 'predicted', *map(for_spreadsheet, classes), 'frames', 'agreement', 'distance', 'unusual']
+    header = ['clip', 'predicted', *classes, 'frames', 'agreement', 'distance', 'unusual']
     names = ('frames', 'agreement', 'distance', 'unusual')
     return header, [
         [
-            for_spreadsheet(row['clip']),
-            for_spreadsheet(row['predicted']),
+            row['clip'],
+            row['predicted'],
             *row['probabilities'].values(),
             *(_cell(row[name]) for name in names),
         ]

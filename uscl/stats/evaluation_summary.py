@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from uscl.core.escaping import for_markdown
 from uscl.core.tables import markdown
 
 from .bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics
@@ -101,10 +102,11 @@ def markdown_table(summary: Mapping, setup: str = '') -> str:
         summary: See :func:`summarise`.
         setup: Sentences that precede those on the data, with a space at the end.
     """
+    data = for_markdown(describe_data(summary))
     parts = [
-        *summary['answer'],
-        f'{setup}Tested on {describe_data(summary)}. Each cell: mean over seeds (95 % interval over patients), SD: '
-        'standard deviation over seeds.',
+        *map(for_markdown, summary['answer']),
+        f'{setup}Tested on {data}. Each cell: mean over seeds (95 % interval over patients), SD: standard deviation '
+        'over seeds.',
     ]
     if OPTIMISTIC in summary['selections']:
         parts[-1] += f' {OPTIMISTIC} is optimistic: the epoch (or setting) was chosen on the test folds.'

@@ -8,6 +8,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from uscl.core.atomic_files import write_text
+from uscl.core.escaping import code
 from uscl.core.folder_lock import lock_folder
 from uscl.reports.comparison_figure import comparison_figure
 from uscl.reports.figures import save_picture
@@ -72,7 +73,7 @@ def _write(comparison: Comparison, command: str) -> None:
     } | machine_facts()
     content = {'facts': facts, 'rows': [row.as_dict(measures) for row in comparison.rows], 'summary': summary}
     write_text(out / 'results.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')
-    write_text(out / 'table.md', f'`{command}`\n\n{comparison_table(comparison.rows, summary, reference, lesions)}')
+    write_text(out / 'table.md', f'{code(command)}\n\n{comparison_table(comparison.rows, summary, reference, lesions)}')
     if summary is not None:
         values = {name: {method: comparison.measures(method, name) for method in names} for name in measures}
         save_picture(comparison_figure(summary, highlight=reference, measures=values), out / 'table.png')

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from uscl.core.escaping import for_markdown
 from uscl.core.tables import markdown
 from uscl.stats.summary_tables import METRIC_NAMES, describe_data, estimate, percent
 
@@ -27,16 +28,16 @@ def comparison_table(
     parts = []
     if summary is not None:
         parts += [
-            f'Tested on {describe_data(summary)}, by video, chosen by {summary["honest_selection"]}. Each cell: mean '
-            'over seeds (95 % interval over patients), SD: standard deviation over seeds. The intervals cover the '
-            'choice of patients, but not the choice of the pretraining data.',
-            *([detection] if detection else []),
+            f'Tested on {for_markdown(describe_data(summary))}, by video, chosen by {summary["honest_selection"]}. '
+            'Each cell: mean over seeds (95 % interval over patients), SD: standard deviation over seeds. '
+            'The intervals cover the choice of patients, but not the choice of the pretraining data.',
+            *([for_markdown(detection)] if detection else []),
             markdown(*_results(rows, summary)),
         ]
         header, differences = _differences(summary, reference)
         if differences:
             parts += [
-                f'### {reference} minus the others, percentage points (95 % interval over patients)',
+                f'### {for_markdown(str(reference))} minus the others, percentage points (95 % interval over patients)',
                 markdown(header, differences),
             ]
     parts += ['### Every run', markdown(*_single_runs(rows))]

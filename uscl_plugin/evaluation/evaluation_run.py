@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from uscl.core.atomic_files import write_text
+from uscl.core.escaping import code, for_markdown, for_terminal
 from uscl.core.folder_lock import lock_folder
 from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import Runs, markdown_table, summarise
@@ -60,7 +61,7 @@ def evaluate(options: EvaluationOptions, command: str = '', report: Callable[[st
 
 def _warn(warnings: list[str]) -> None:
     for warning in warnings:
-        print(f'warning: {warning}', file=sys.stderr)
+        print(f'warning: {for_terminal(warning)}', file=sys.stderr)
 
 
 def _facts(validation: CrossValidation, command: str, seconds: float) -> dict[str, Any]:
@@ -95,8 +96,8 @@ def _write(validation: CrossValidation, runs: Runs, summary: dict[str, Any], fac
     backbones = {method: health.as_dict() for method, health in validation.backbones.items()}
     content = {'facts': facts, 'summary': summary, 'cells': validation.cells, 'backbones': backbones}
     write_text(out / 'metrics.json', json.dumps(content, indent=1, ensure_ascii=False) + '\n')
-    leak = f'**{LEAK.format(validation.leak)}**\n\n' if validation.leak else ''
-    table = f'`{facts["command"]}`\n\n{leak}{markdown_table(summary, facts["trained on"] + " ")}\n'
+    leak = f'**{for_markdown(LEAK.format(validation.leak))}**\n\n' if validation.leak else ''
+    table = f'{code(facts["command"])}\n\n{leak}{markdown_table(summary, facts["trained on"] + " ")}\n'
     write_text(out / 'table.md', table)
     data = validation.options.data
     write_evaluation_report(out / 'report.html', runs, validation.classes, summary, facts, data, backbones)

@@ -14,6 +14,7 @@ from uscl.core.errors import SourceError
 from uscl.core.folder_lock import lock_folder
 from uscl.finetuning_options import FinetuningOptions
 from uscl_plugin.evaluation.finetuning import MODEL
+from uscl_plugin.running.found_config import read_found_config
 from uscl_plugin.running.host_tools import HOSTS
 from uscl_plugin.running.quiet_output import run_console
 from uscl_plugin.running.same_run import check_same_run
@@ -22,6 +23,7 @@ from uscl_plugin.weights.run_checkpoints import numbered_checkpoints
 
 from .final_model import LOG, FinalModel
 from .model_card import model_card
+from .shared_model import write_shared_model
 
 RECORD = 'finetuning'  # key in config.py of how it was made
 
@@ -47,7 +49,7 @@ def finetune(options: FinetuningOptions, command: str) -> int:
         MMLogger.get_instance('finetune', log_level='ERROR')
     model = _make_model(options)
     out = Path(options.out)
-    with run_console(out / LOG / 'console.log', options.verbose) as console, lock_folder(out, 'fine-tuning'):
+    with lock_folder(out, 'fine-tuning'), run_console(out / LOG / 'console.log', options.verbose) as console:
         cfg = _config(model, out, command)
         for line in model.lines:
             console.print(line)
@@ -79,7 +81,7 @@ def _config(model: FinalModel, out: Path, command: str) -> Config:
     request = {'task': model.options.task, 'from_': f'SHA-256 {model.backbone.identity}', 'seed': model.options.seed}
     request |= model.settings
     if path.is_file():
-        cfg = Config.fromfile(path, import_custom_modules=False)
+        cfg = read_found_config(path)
         check_same_run(out, cfg.get(RECORD) or {}, request, model.data_digest)
         return cfg
     cfg = model.make_config()
@@ -91,7 +93,8 @@ def _config(model: FinalModel, out: Path, command: str) -> Config:
 
 def _finish(model: FinalModel, cfg: Config, out: Path, console: Console) -> None:
     if not (out / MODEL).is_file():
-        (model.work / MODEL).replace(out / MODEL)
+        write_shared_model(model.work / MODEL, out / MODEL, [RECORD])
+        (model.work / MODEL).unlink()
     for path in [*numbered_checkpoints(model.work), model.work / 'last_checkpoint']:
         path.unlink(missing_ok=True)
     write_text(out / 'README.md', model_card(model, cfg))

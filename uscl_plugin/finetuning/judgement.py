@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uscl.core.errors import SourceError
+from uscl.core.escaping import for_markdown
 from uscl.core.tables import markdown
 from uscl.finetuning_options import FinetuningOptions
 from uscl.stats.classification import METRICS
@@ -14,6 +15,7 @@ from uscl.stats.summary_tables import METRIC_NAMES, estimate, percent
 from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.evaluation.probes import PROBES
 from uscl_plugin.evaluation.protocol_config import protocol_digest
+from uscl_plugin.running.launch import parse_cfg_options
 
 _JUDGED = ('protocol', 'size', 'epochs', 'frames_per_video', 'batch_norm', 'val_fraction')
 _DEFAULTS: dict[str, Any] = {'protocol': 'finetune3', 'size': 224, 'val_fraction': 0.2}
@@ -60,7 +62,7 @@ class Judgement:
         """
         facts, summary = self.content['facts'], self.content['summary']
         found = [
-            *summary['answer'],
+            *map(for_markdown, summary['answer']),
             f'Networks trained in this way on parts of the data (folds: {facts["folds"]}, seeds: {facts["seeds"]}, '
             f'grouped by {facts["grouped by"]}) and tested on the rest, {summary["num_patients"]} patients in all; '
             f'chosen by {summary["honest_selection"]}. This file has seen all of these patients, so its own figures '
@@ -74,7 +76,7 @@ class Judgement:
         found += [f'**{sentence}**' for name, sentence in told.items() if facts[name]]
         if self.data_digest != data_digest:
             found.append('**The data have changed since: the figures are those of other data.**')
-        return found + list(facts['warnings'])
+        return found + list(map(for_markdown, facts['warnings']))
 
     def _metrics(self, level: str) -> Mapping[str, Any]:
         summary = self.content['summary']
@@ -109,7 +111,6 @@ def read_judgement(folder: str | Path, identity: str, source: str) -> Judgement:
         cell = judged[identity]
         settings = {key: cell['fingerprint'].get(key) for key in _JUDGED[:-1]}
         settings |= {'val_fraction': facts['inner validation']}
-        settings |= {key: facts['settings'].get(key) for key in ('config', 'cfg_options')}
         settings['input'] = cell['fingerprint']['input']
         judgement = Judgement(Path(folder), cell['method'], settings, cell['fingerprint']['data'], content)
         _ = judgement.sentences(''), judgement.table()  # of a damaged file these raise
@@ -142,10 +143,15 @@ def settled_options(options: FinetuningOptions, judgement: Judgement | None) -> 
                 f'{judgement.folder} judged the input {judged["input"] or "that the backbone states"}: give the same '
                 f'--mean, --std and --channel-order.'
             )
-        settings = {name: judged[name] for name in (*_JUDGED, 'config')} | {'cfg_options': judged['cfg_options'] or {}}
+        settings = {name: judged[name] for name in _JUDGED}
+    # A config is code: the user names it, not a file in the folder of the evaluation.
+    settings |= {'config': options.config, 'cfg_options': parse_cfg_options(options.cfg_options or [])}
     settled = EvaluationOptions(checkpoints=[options.source], data=options.data, out=options.out, **settings, **stated)
     if judgement is not None and settled.protocol not in PROBES:
         judged_config = judgement.content['cells'][0]['fingerprint'].get('config')
         if judged_config != protocol_digest(settled):
-            raise SourceError(f'{judgement.folder} was judged with a config that has changed since: evaluate again.')
+            raise SourceError(
+                f'{judgement.folder} was judged with another config, or it has changed since: give the same --config '
+                f'and --cfg-options, or evaluate again.'
+            )
     return settled

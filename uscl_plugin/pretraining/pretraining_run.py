@@ -10,13 +10,14 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from rich.console import Console
 
-from uscl.core.folder_lock import lock_folder
+from uscl.core.folder_lock import lock_folder, refuse_links
 from uscl.data.folder_digest import data_digest
 from uscl.pretraining_options import PretrainingOptions
 from uscl.reports.html_page import percent
 from uscl_plugin.comparison.training_run import can_resume
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
 from uscl_plugin.evaluation.report_options import ReportOptions
+from uscl_plugin.running.found_config import read_found_config
 from uscl_plugin.running.quiet_output import run_console
 from uscl_plugin.running.same_run import check_same_run
 from uscl_plugin.running.watched_training import train_watched
@@ -47,6 +48,7 @@ def pretrain(options: PretrainingOptions, command: str) -> int:
     """
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
+    refuse_links(out)
     only_plain_checkpoints()
     init_default_scope('mmpretrain')
     with run_console(out / LOG / 'console.log', options.verbose) as console:
@@ -87,7 +89,7 @@ class _Run:
         """That of the run in OUT, if there is one that may go on; else a new one, written there."""
         path, digest, request = self.out / 'config.py', data_digest(data.folder), _request(self.options)
         if path.is_file():
-            cfg = Config.fromfile(path)
+            cfg = read_found_config(path)
             asked = {} if self.options.resume else request
             record = cfg.get(RECORD) or {}
             if self.options.data_changed and record.get('data_digest') != digest:

@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from uscl_plugin.comparison.budget import Budget, affordable_epochs
 from uscl_plugin.comparison.calibration import seconds_per_step
 from uscl_plugin.comparison.methods import parse_method
 from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
-from uscl_plugin.running.launch import launch_options
+from uscl_plugin.running.launch import parse_cfg_options
 
 from .pretraining_data import PretrainingData
 
@@ -75,17 +74,6 @@ def make_run_config(options: PretrainingOptions, data: PretrainingData) -> RunCo
     if options.cfg_options:
         cfg.merge_from_dict(parse_cfg_options(options.cfg_options))
     return RunConfig(cfg, chosen, lines)
-
-
-def parse_cfg_options(values: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` texts as MMEngine's tools understand them.
-
-    Raises:
-        ValueError: A text has another form.
-    """
-    if wrong := next((value for value in values if '=' not in value), None):
-        raise ValueError(f'--cfg-options {wrong} should be KEY=VALUE.')
-    return launch_options(['--cfg-options', *values])[1]
 
 
 def _config(options: PretrainingOptions, data: PretrainingData, batch: int, epochs: int) -> tuple[Config, Budget]:

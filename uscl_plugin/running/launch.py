@@ -4,10 +4,11 @@ import argparse
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
@@ -163,6 +164,17 @@ def slurm_environment(environ: Mapping[str, str]) -> dict[str, str]:
         'MASTER_ADDR': address,
         'MASTER_PORT': environ.get('MASTER_PORT', '29500'),
     }
+
+
+def parse_cfg_options(values: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` texts as MMEngine's tools understand them.
+
+    Raises:
+        ValueError: A text has another form.
+    """
+    if wrong := next((value for value in values if '=' not in value), None):
+        raise ValueError(f'--cfg-options {wrong} should be KEY=VALUE.')
+    return launch_options(['--cfg-options', *values])[1] if values else {}
 
 
 def launch_options(argv: list[str]) -> tuple[str, dict]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from uscl.core.atomic_files import write_atomically
+from uscl.core.atomic_files import write_atomically, write_remedy
 
 
 @register_backend('atomic')
@@ -35,7 +35,7 @@ class AtomicLocalBackend(LocalBackend):
         except OSError as error:
             raise OSError(
                 error.errno,
-                f'{error.strerror}: nothing was written and earlier files are intact; free space or check rights of '
-                f'the folder, then start the run again with --resume',
+                f'{error.strerror}: nothing was written and earlier files are intact; {write_remedy(error)}, then '
+                f'start the run again with --resume',
                 str(filepath),
             ) from error

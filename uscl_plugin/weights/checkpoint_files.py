@@ -37,11 +37,15 @@ def write_checkpoint(
         header[DIGEST] = tensor_digest(tensors, header)
         write_atomically(out, lambda path: save_file(tensors, path, metadata=header))
     elif flat:
-        write_atomically(out, lambda path: save_reproducibly(tensors, path))
-        # The digest links the two files, in case one of them is moved or replaced.
-        sidecar = {**meta, 'weights': file_source(out)}
-        text = json.dumps(sidecar, indent=1) + '\n'
-        write_text(_sidecar(out), text)
+        written: dict[str, str] = {}
+
+        def save(path: Path) -> None:
+            save_reproducibly(tensors, path)
+            # It links the two files, in case one of them is moved, or replaced, perhaps by another export right now.
+            written.update(file_source(path), file=out.name)
+
+        write_atomically(out, save)
+        write_text(_sidecar(out), json.dumps({**meta, 'weights': written}, indent=1) + '\n')
     else:
         write_atomically(out, lambda path: save_reproducibly({'meta': dict(meta), 'state_dict': tensors}, path))
 

@@ -1,7 +1,6 @@
 """Write a backbone as a folder that timm reads and model hubs show: weights, config.json, model card."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from uscl.core.atomic_files import TEMPORARY, write_text
+from uscl.core.atomic_files import temporary_path, write_text
 from uscl.core.escaping import for_markdown
 
 from .checkpoint_error import CheckpointError
@@ -35,7 +34,7 @@ def write_hub_folder(
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(TEMPORARY.format(name=folder.name, pid=os.getpid()))
+    temporary = temporary_path(folder)
     try:
         temporary.mkdir()
         write_checkpoint(temporary / 'model.safetensors', state, meta)

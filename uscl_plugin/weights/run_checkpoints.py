@@ -70,6 +70,6 @@ def load_resumable(path: str | Path) -> dict:
 
 def remove_leftovers(folder: str | Path, template: str = 'epoch_{}.pth') -> None:
     """Remove partially written checkpoints left by killed processes."""
-    pattern = TEMPORARY.format(name=template.replace('{}', '*'), pid='*')
+    pattern = TEMPORARY.format(name=template.replace('{}', '*'), key='*')
     for leftover in Path(folder).glob(pattern):
         leftover.unlink(missing_ok=True)

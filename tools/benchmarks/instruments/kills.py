@@ -97,7 +97,7 @@ def kill_until(
     while not is_enough(result.lives):
         expected = _newest_epoch(work_dir)
         process, begin = _start(arguments, work_dir), time.monotonic()
-        written = f'.epoch_*.{process.pid}.tmp'
+        written = '.epoch_*.tmp'
         if longest == math.inf:
             _live(process, until=math.inf, glimpsed=lambda: bool(numbered_checkpoints(work_dir)))
             longest = 2 * (time.monotonic() - begin)

@@ -82,8 +82,6 @@ def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, 
         FolderInUseError: Another process is writing to it.
     """
     root, out = find_root(src, out), Path(out)
-    if (out / 'images').resolve().is_relative_to(root.resolve()) and not out.resolve().is_relative_to(root.resolve()):
-        raise SourceError(f'{out / "images"} leads into the source {root}: remove the link, or give another --out.')
     if settings.kind == 'pairs' and settings.classes == 2:
         raise SourceError('masks of pairs have one class: use --classes 1, or another kind.')
     images, skipped = read_images(root, settings)

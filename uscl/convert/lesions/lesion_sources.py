@@ -15,7 +15,9 @@ from uscl.clips.discovery import find_root
 from uscl.clips.frame_folder import is_frame
 from uscl.clips.source_index import find_index, read_index
 from uscl.core.errors import SourceError
+from uscl.core.escaping import UNPRINTABLE, is_printable
 from uscl.core.natural_order import natural_key
+from uscl.core.relative_path import leads_out
 
 from .class_lists import name_key, read_class_lists
 
@@ -78,9 +80,13 @@ def find_lesions(kind: str, root: Path, with_classes: bool) -> tuple[list[Lesion
         else:
             found, more = _add_index(kind, root, found, skipped)
         skipped += more
-    invalid = [source for source in found if printable(source.path) != source.path.as_posix()]
-    skipped += [Skipped(printable(source.path), 'its name is not valid UTF-8: rename it') for source in invalid]
-    found = [source for source in found if source not in invalid]
+    invalid = [source for source in found if not is_printable(source.path.as_posix())]
+    skipped += [Skipped(printable(source.path), f'its name {UNPRINTABLE}') for source in invalid]
+    linked = [source for source in found if any(leads_out(root / path, root) for path in (source.path, *source.masks))]
+    skipped += [
+        Skipped(printable(source.path), 'a link out of the source, or its mask is: copy it') for source in linked
+    ]
+    found = [source for source in found if source not in invalid + linked]
     return sorted(found, key=lambda source: natural_key(source.path.as_posix())), skipped
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from uscl.clips.image_opening import open_image
+from uscl.clips.image_opening import open_header, open_image
 from uscl.core.plurals import counted
 
 from .mask_values import EIGHT_NEIGHBOURS, number_lesions, threshold
@@ -60,7 +60,7 @@ def _open_mask(path: Path) -> Image.Image:
         image = open_image(path)
     except ValueError as error:
         raise ValueError(f'{path.name} cannot be read ({error}): copy or download it again') from error
-    with Image.open(path) as again:
+    with open_header(path) as again:
         pages = getattr(again, 'n_frames', 1)
     if pages > 1:
         raise ValueError(f'its mask {path.name} has {pages} pages: save one page with all lesions')

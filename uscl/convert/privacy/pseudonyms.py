@@ -3,17 +3,29 @@
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import unicodedata
+import zlib
+from itertools import pairwise
+from math import log2
 from pathlib import Path, PurePosixPath
 
 from uscl.clips.media_suffixes import READ_SUFFIXES
 from uscl.core.errors import SourceError
-from uscl.core.plurals import counted
 
 SALT_VARIABLE = 'USCL_SALT'
 _LENGTH = 16  # hexadecimal digits, 64 bits: a million ids collide with a probability below 1e-7
-_SHORTEST = 16  # bytes; with a short salt, anybody could try out all patient ids, which are short numbers
+_BITS = 128  # with an easy salt, anybody could try out all patient ids, which are short numbers
+# Bits of a random symbol, by what a text consists of; words count as English.
+_ALPHABETS = {
+    rb'[a-z _.,-]+': 1.5,
+    rb'[0-9]+': log2(10),
+    rb'[0-9a-f]+|[0-9A-F]+': 4,
+    rb'[\w+/=-]+': 6,
+    rb'[ -~]+': log2(95),
+    rb'[\x00-\xff]*': 8,
+}
 
 
 class Pseudonyms:
@@ -61,7 +73,7 @@ def read_salt(file: str | Path | None, out: str | Path, dry_run: bool = False) -
         The salt, and a note for the user or None.
 
     Raises:
-        SourceError: There is no salt, it is too short, or the file cannot be used. The salt is never quoted.
+        SourceError: There is no salt, it can be guessed, or the file cannot be used. The salt is never quoted.
     """
     if file is None:
         if SALT_VARIABLE not in os.environ:
@@ -114,7 +126,23 @@ def _note(path: Path, is_new: bool) -> str | None:
 
 def _check_salt(salt: bytes, origin: str | Path) -> bytes:
     salt = salt.strip()
-    if len(salt) < _SHORTEST:
-        what = f'has {counted(len(salt), "byte")}, fewer than {_SHORTEST}'
-        raise SourceError(f'the salt in {origin} {what}: give a longer one, or a new file, which will be created.')
+    if _randomness(salt) < _BITS:
+        what = f'can be guessed: it is short, of words, or repeats itself, and has less than {_BITS} random bits'
+        raise SourceError(f'the salt in {origin} {what}: give a new --salt-file, which will be created.')
     return salt
+
+
+def _randomness(salt: bytes) -> float:
+    """Bits that a salt has at most, roughly: the least of what its alphabet, its repeats and its compression allow."""
+    if not salt:
+        return 0
+    steps = bytes((after - before) % 256 for before, after in pairwise(salt))  # sequences repeat themselves, too
+    as_words = re.sub(rb'\b[A-Z]', b'a', salt)
+    per_symbol = next(bits for kind, bits in _ALPHABETS.items() if re.fullmatch(kind, as_words, re.DOTALL))
+    length = min(_period(salt), _period(steps) + 1)
+    packed = min(len(zlib.compress(salt, 9)), len(zlib.compress(steps, 9)) + 1) - 7  # zlib's own bytes
+    return min(length * per_symbol, 8 * packed)
+
+
+def _period(text: bytes) -> int:
+    return next((n for n in range(1, len(text) // 2 + 1) if text[n:] == text[:-n]), len(text))

@@ -133,7 +133,8 @@ def _write_frames(
     reader = open_clip(source, settings.fps, settings.min_frames)
     shapes: list[list[int]] = []
     thumbnails: list[np.ndarray] = []
-    with raw.open('wb') as file:
+    raw.unlink(missing_ok=True)
+    with raw.open('xb') as file:  # not through a link
         for number, frame in enumerate(reader if mask is None else _Blanked(reader, mask)):
             if grey and settings.color == 'auto' and not is_grey(frame):
                 return [], {}
