@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from test_plain_checkpoint import ToyDataset, ToyModel, scope_of_other_tests  # noqa: F401 (fixture)
 
 from uscl_plugin.hooks.plain_checkpoint import PlainCheckpointHook
+from uscl_plugin.hooks.resumed_state import check_started
 from uscl_plugin.running.host_tools import host_tool, run_host_tool
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 
@@ -141,6 +142,22 @@ def test_the_state_of_another_optimiser(saved, tmp_path):
 def test_another_schedule(saved, tmp_path):
     with pytest.raises(CheckpointError, match=r'epoch_1.pth .*missing .*param_schedulers.1'):
         run(tmp_path / 'run', 2, saved[False], schedulers=2)
+
+
+def test_a_new_run_wants_the_whole_backbone():
+    model = torch.nn.ModuleDict({'backbone': torch.nn.Conv2d(1, 2, 3), 'head': torch.nn.Linear(2, 3)})
+    runner, state = SimpleNamespace(model=model), model.state_dict()
+    check_started(runner, {'state_dict': state}, 'a.pth')
+    other_task = {name: value for name, value in state.items() if name.startswith('backbone.')} | {'x': torch.zeros(1)}
+    check_started(runner, {'state_dict': other_task}, 'a.pth')
+    renamed = {f'body.{name}': value for name, value in state.items()}
+    for wrong in (renamed, other_task | {'backbone.bias': torch.zeros(3)}):
+        with pytest.raises(CheckpointError, match=r'a\.pth does not fit .*backbone\.'):
+            check_started(runner, {'state_dict': wrong}, 'a.pth')
+    plain = SimpleNamespace(model=torch.nn.Linear(2, 3))
+    check_started(plain, {'bias': torch.zeros(3)}, 'a.pth')
+    with pytest.raises(CheckpointError, match=r'a\.pth does not fit .*weight'):
+        check_started(plain, {'bias': torch.zeros(4)}, 'a.pth')
 
 
 def test_a_test_wants_every_tensor_of_the_model():

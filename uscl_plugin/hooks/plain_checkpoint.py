@@ -19,7 +19,7 @@ from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint, loads_o
 from uscl_plugin.weights.plain_types import to_plain
 from uscl_plugin.weights.run_checkpoints import load_resumable, newest_checkpoint, none_whole, remove_leftovers
 
-from .resumed_state import check_resumed, check_tested
+from .resumed_state import check_resumed, check_started, check_tested
 
 _LOCKS: dict[str, ExitStack] = {}  # held by this process, by work folder
 
@@ -74,9 +74,8 @@ class PlainCheckpointHook(Hook):
         if loads_only_plain():
             for path in _local_files(runner):
                 file = Path(path).expanduser()
-                if (
-                    runner._resume and _trains(runner) and path == runner._load_from
-                ):  # here, as other hooks load it before this one
+                # Here, as other hooks load it before this one.
+                if runner._resume and _trains(runner) and path == runner._load_from:
                     check_resumed(runner, load_resumable(file), file)
                 else:
                     load_plain_checkpoint(file)
@@ -99,8 +98,8 @@ class PlainCheckpointHook(Hook):
         if runner._resume and _trains(runner):
             check_resumed(runner, checkpoint, path)
             _name_only_own(runner, checkpoint['message_hub'].get('runtime_info', {}))
-        elif not _trains(runner):
-            check_tested(runner, checkpoint, path)
+        else:
+            (check_started if _trains(runner) else check_tested)(runner, checkpoint, path)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Make ``checkpoint`` plain, in place; the runner's own objects are not changed.

@@ -44,6 +44,32 @@ def check_resumed(runner: Runner, checkpoint: Mapping[str, Any], path: str | Pat
         raise CheckpointError(f'{path} does not fit this run, {words}: {remedy}.')
 
 
+def check_started(runner: Runner, checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Check that a new run that starts from a checkpoint (``load_from``) gets its whole backbone, or whatever fits.
+
+    Heads may differ, as another task has others.
+
+    Args:
+        runner: The run.
+        checkpoint: Content of the checkpoint.
+        path: Its path, for the message.
+
+    Raises:
+        CheckpointError: Tensors of the backbone are missing or of another shape, or nothing fits a model without one.
+    """
+    forms = _model_forms(checkpoint)
+    expected = _expected_model(runner, forms)
+    own = {name: form for name, form in expected.items() if name.startswith('backbone.')}
+    if not own and any(forms.get(name) == form for name, form in expected.items()):
+        return
+    found = _missing(forms, own or expected)
+    if words := in_words(found):
+        raise CheckpointError(
+            f'{path} does not fit the model, {words}, which would stay random: pass a checkpoint of this network, or '
+            f'set model.backbone.init_cfg with its prefix.'
+        )
+
+
 def check_tested(runner: Runner, checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """Check that a checkpoint has every tensor of the model that is tested with it.
 
@@ -56,11 +82,14 @@ def check_tested(runner: Runner, checkpoint: Mapping[str, Any], path: str | Path
         CheckpointError: Tensors are missing or of another shape; the message names the first.
     """
     forms = _model_forms(checkpoint)
-    found = differences(forms, _expected_model(runner, forms)) | {'left over': []}
-    # Older files lack the counters, which batch norm only needs for a cumulative average.
-    found['missing'] = [name for name in found['missing'] if not name.endswith('num_batches_tracked')]
-    if words := in_words(found):
+    if words := in_words(_missing(forms, _expected_model(runner, forms))):
         raise CheckpointError(f'{path} does not fit the model, {words}: pass the checkpoint trained with this config.')
+
+
+def _missing(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, list[str]]:
+    parts = differences(found, expected) | {'left over': []}
+    # Older files lack the counters, which batch norm only needs for a cumulative average.
+    return parts | {'missing': [name for name in parts['missing'] if not name.endswith('num_batches_tracked')]}
 
 
 def _model_forms(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
