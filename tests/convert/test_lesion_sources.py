@@ -109,7 +109,7 @@ def test_name_that_is_not_utf8(tmp_path):
             pytest.skip('this file system takes UTF-8 only')
     found, skipped = find_lesions('pairs', tmp_path, with_classes=False)
     assert not found and [tuple(entry) for entry in skipped] == [
-        ('images/\ufffd.png', 'its name is not valid UTF-8: rename it')
+        ('images/\ufffd.png', 'its name is not valid UTF-8 or holds control characters: rename it')
     ]
 
 

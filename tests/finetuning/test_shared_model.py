@@ -32,6 +32,7 @@ def test_names_stay_and_folders_go(tmp_path, folder):
         'classes': ['a/b', 'c'],
     }
     meta = {'cfg': Config(cfg).pretty_text, 'dataset_meta': {'ann_file': f'{folder}/train.json', 'classes': ['a/b']}}
+    meta['uscl'] = {'seen': {'signatures': ['/a/b+c', 'd/e']}}  # base64, which only looks like paths
     state = {'w': torch.ones(3)}
     content = {
         'meta': meta,
@@ -50,4 +51,5 @@ def test_names_stay_and_folders_go(tmp_path, folder):
         values['loaders'][0][0]['scale'] == (1, 2) and values['classes'] == ['a/b', 'c'] and 'finetuning' not in values
     )
     assert found['meta']['dataset_meta'] == {'ann_file': 'train.json', 'classes': ['a/b']}
+    assert found['meta']['uscl'] == meta['uscl']
     assert not [text for text in texts(found) if 'jane' in text]

@@ -29,7 +29,8 @@ def write_shared_model(source: Path, out: Path, left_out: Collection[str] = ()) 
         ValueError: Its config does not hold plain values.
     """
     checkpoint = {key: value for key, value in load_plain_checkpoint(source).items() if key not in _OF_A_RUN}
-    meta = _without_folders(checkpoint['meta'])
+    own = {key: value for key, value in checkpoint['meta'].items() if key != 'uscl'}  # has signatures, but no paths
+    meta = checkpoint['meta'] | _without_folders(own)
     values = {key: value for key, value in read_literals(meta['cfg']).items() if key not in left_out}
     checkpoint['meta'] = {**meta, 'cfg': Config(_without_folders(values)).pretty_text}
     write_atomically(out, lambda temporary: save_reproducibly(checkpoint, temporary))

@@ -35,7 +35,7 @@ _TIMM_MODEL = re.compile(r'[\w.]+')
 _FILE = re.compile(r'path|file|url|ckpt|checkpoint|model_name|folder|(^|_)(dir|root)$')  # settings that name a file
 _LARGEST = 1 << 20  # integer; above all widths, numbers of layers and sizes of images that occur
 _DEEPEST = 40  # levels of nesting
-_SPARE = 1 << 24  # values: parts that a constructor makes and drops again, buffers that are not stored
+_SPARE = 1 << 25  # values: parts that a constructor makes and drops again, buffers that are not stored
 
 
 def build_network(
@@ -63,7 +63,7 @@ def build_network(
     checked = checked_config(config, path, host)
     stored = sum(value.numel() for value in (state or {}).values() if isinstance(value, Tensor))
     try:
-        with AllocationLimit(None if state is None else 2 * stored + _SPARE):
+        with AllocationLimit(None if state is None else 8 * stored + _SPARE):
             return _registries(host)[0].build(ConfigDict(checked, _scope_=host))
     except Exception as error:  # constructors raise anything
         reason = str(error).split('\n')[0]
