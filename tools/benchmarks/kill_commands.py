@@ -1,7 +1,7 @@
 """Kill commands of `uscl` at random moments, run them again, and compare what they leave with an undisturbed run.
 
-A command is killed (SIGKILL, with its workers) and started again as it was typed, several times; then it runs to its
-end. Everything in its output folder must be equal to what an undisturbed run leaves: tensors and arrays to the last
+A command is killed (SIGKILL, with its workers) and started again as it was typed, until it ends; if it has not been
+killed often enough by then, it begins anew. Everything in its output folder must be equal to what an undisturbed run leaves: tensors and arrays to the last
 bit, stored videos by their checksums, JSON apart from times and paths, other files byte for byte; logs, pages and
 pictures, which hold times, only have to be there. OUT in a command is its output folder.
 
@@ -14,6 +14,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,17 +74,26 @@ def finish(command: str, out: Path) -> float:
         ValueError: It failed; the message has its last line.
     """
     began = time.monotonic()
-    if status := start(command, out).wait():
-        last = out.with_suffix('.printed').read_text(encoding='utf-8').strip().split('\n')[-1]
-        raise ValueError(f'uscl {command} ended with status {status}: {last}')
+    check(command, out, start(command, out).wait())
     return time.monotonic() - began
 
 
+def check(command: str, out: Path, status: int) -> None:
+    """Raise an error if a command that was not killed failed."""
+    if status:
+        last = out.with_suffix('.printed').read_text(encoding='utf-8').strip().split('\n')[-1]
+        raise ValueError(f'uscl {command} ended with status {status}: {last}')
+
+
 def kill(command: str, out: Path, seconds: float) -> bool:
-    """Start a command and kill it after a time; returns whether it was still running."""
+    """Start a command and kill it after a time; returns whether it was still running.
+
+    Raises:
+        ValueError: It failed before.
+    """
     process = start(command, out)
     try:
-        process.wait(seconds)
+        check(command, out, process.wait(seconds))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -150,10 +160,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number, command in enumerate(options.commands):
         alone, killed = (Path(options.work, str(number), kind).resolve() for kind in ('alone', 'killed'))
         seconds = finish(command, alone)
-        hits = sum(kill(command, killed, draws.uniform(0.1, 0.9) * seconds) for _ in range(options.kills))
+        hits, found = 0, set[str]()
+        while hits < options.kills:
+            if kill(command, killed, draws.uniform(0.1, 0.9) * seconds):
+                hits += 1
+            else:  # it went on from where it was killed, and has ended
+                found |= set(differences(alone, killed))
+                shutil.rmtree(killed)
         finish(command, killed)
-        found = differences(alone, killed)
-        rows.append([command.split()[0], str(hits), f'{seconds:.0f}', ', '.join(found) or 'none'])
+        found |= set(differences(alone, killed))
+        rows.append([command.split()[0], str(hits), f'{seconds:.0f}', ', '.join(sorted(found)) or 'none'])
         print(' | '.join(rows[-1]), flush=True)
     table = markdown(['command', 'kills before the end', 'seconds undisturbed', 'differences'], rows)
     write_text(Path(options.work, 'kills.md'), table + '\n')
