@@ -2,8 +2,9 @@
 
 A command is killed (SIGKILL, with its workers) and started again as it was typed, until it ends; if it has not been
 killed often enough by then, it begins anew. Everything in its output folder must be equal to what an undisturbed run
-leaves: tensors and arrays to the last bit, stored videos by their checksums, JSON apart from times and paths, other files
-byte for byte; logs, pages and pictures, which hold times, only have to be there. OUT in a command is its output folder.
+leaves: tensors and arrays to the last bit, stored videos by their checksums, JSON apart from times and paths, other
+files byte for byte; logs, pages and pictures, which hold times, only have to be there. OUT in a command is its output
+folder.
 
     python tools/benchmarks/kill_commands.py "convert clips CLIPS --out OUT" "export b.pth OUT/a.pth --to mmdet" \
         --kills 8 --work work_dirs/kill_commands
