@@ -53,9 +53,10 @@ def test_the_kept_model_predicts_what_was_selected(fold_cfg, tmp_path, patients)
 
 
 def test_without_inner_validation_the_last_epoch_is_kept(fold_cfg, tmp_path):
+    (tmp_path / 'run' / 'run-1').mkdir(parents=True)  # of a process that was killed
     outcome = finetune_fold(fold_cfg('linear', val_fraction=0), tmp_path / 'run')
     assert set(outcome.predictions) == {'best-on-test', 'last'}
-    assert (tmp_path / 'run' / 'model.pth').is_file()
+    assert sorted(path.name for path in (tmp_path / 'run').iterdir()) == ['config.py', 'model.pth']
 
 
 def test_diverged_training_is_an_error(fold_cfg, tmp_path):

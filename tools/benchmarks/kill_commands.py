@@ -36,7 +36,7 @@ from uscl.data.folder_digest import data_digest
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 _CHANGING = re.compile(
-    'second|minute|date|time|command|memory|checkpoint|source|config|fingerprint|work_dir|digest|sha256'
+    'second|minute|date|time|command|memory|checkpoint|source|config|fingerprint|work_dir|digest|sha256|model.pth'
 )
 _ONLY_THERE = ('.log', '.html', '.png', '.jpg', '.txt', '.csv', '.md', '.py', '.jsonl')
 _ROOM = 'log'  # folders of logs, and MMEngine's, are named by the time

@@ -108,6 +108,8 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
     """
     work_dir = Path(work_dir)
     work_dir.mkdir(parents=True, exist_ok=True)
+    for leftover in work_dir.glob('run-*'):  # of a killed process: the output folder is locked
+        shutil.rmtree(leftover)
     cfg.dump(work_dir / 'config.py')
     cfg = deepcopy(cfg)
     cfg.default_hooks.checkpoint = None  # SelectionHook keeps only the selected epoch
@@ -116,7 +118,7 @@ def finetune_fold(cfg: Config, work_dir: str | Path) -> FoldOutcome:
     cfg.log_level = 'ERROR'
     # The backbone is measured once; measurements in every fold would go unread.
     remove_hook(cfg, 'BackboneHealthHook')
-    cfg.work_dir = str(work_dir / f'run-{os.getpid()}')  # another process may be running the same fold
+    cfg.work_dir = str(work_dir / f'run-{os.getpid()}')
     cfg.experiment_name = f'{work_dir.name}-{time.monotonic_ns()}'  # MMEngine keeps one runner per name
     outcome = FoldOutcome()
     runner = Runner.from_cfg(cfg)
