@@ -6,6 +6,7 @@ import re
 import runpy
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,7 @@ def test_nor_does_anything_run_in_mmpretrains_own_tools(
     cfg = run_config(1) if tool == 'train' else fold_cfg('linear')
     if tool == 'train':
         cfg.load_from = str(file)
+    cfg.experiment_name = f'{tool}-{time.monotonic_ns()}'  # else MMEngine takes that of a test in the same second
     cfg.dump(tmp_path / 'config.py')
     path = str(host_tool('mmpretrain', tool))
     rest = [] if tool == 'train' else [str(file)]
@@ -190,6 +192,7 @@ def test_nor_in_mmdetections(tool, poison, trace, root, tmp_path, monkeypatch):
     cfg = Config.fromfile(root / 'configs' / 'udiat_b' / 'mask-rcnn_r18_fpn_scratch_1xb2-30e_udiat-b.py')
     for name in ('train', 'val', 'test'):
         cfg[f'{name}_dataloader'].dataset.data_root = str(lesions)
+    cfg.experiment_name = f'{tool}-{time.monotonic_ns()}'  # else MMEngine takes that of a test in the same second
     cfg.dump(tmp_path / 'config.py')
     path = str(host_tool('mmdet', tool))
     rest = ['--cfg-options', f'load_from={file}'] if tool == 'train' else [str(file)]
