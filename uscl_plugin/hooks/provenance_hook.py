@@ -34,12 +34,13 @@ class ProvenanceHook(Hook):
         self._loaded: list[Mapping[str, Any]] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Collect them from config and data; this reads the annotation but no frames."""
-        self._facts = describe_run(runner.cfg, runner.train_dataloader.dataset, self._loaded)
+        """Collect them once from config and data; this reads the annotation but no frames."""
+        self._facts = self._facts or describe_run(runner.cfg, runner.train_dataloader.dataset, self._loaded)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep what a checkpoint says of itself, and compare the training data with those of a resumed one."""
         self._loaded.append(checkpoint_meta(checkpoint))
+        self._facts = None  # which what was loaded belongs to
         if not (runner._resume and isinstance(runner._train_loop, BaseLoop)):
             return
         known = stated(kept_provenance(checkpoint_meta(checkpoint)), 'uscl', 'data_digest')
