@@ -44,8 +44,8 @@ class AddsNumPy(Hook):
         runner.message_hub.update_info('score', np.float64(0.5))
 
 
-def run(work_dir, epochs, resume=None, plain=True):
-    torch.manual_seed(0)
+def train_toy(work_dir, epochs, optimizer=None, **settings):
+    """Train the toy model on the toy data with MMEngine's runner."""
     runner = Runner(
         model=ToyModel(),
         work_dir=str(work_dir),
@@ -57,18 +57,27 @@ def run(work_dir, epochs, resume=None, plain=True):
             collate_fn=dict(type='default_collate'),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.01)),
-        param_scheduler=dict(type='CosineAnnealingLR', T_max=4, by_epoch=True),
-        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
-        custom_hooks=[dict(type='PlainCheckpointHook')] * plain + [AddsNumPy()] * plain,
+        optim_wrapper=dict(optimizer=optimizer or dict(type='Adam', lr=0.01)),
         randomness=dict(seed=3),
-        load_from=resume,
-        resume=resume is not None,
         default_scope='mmengine',
         experiment_name=uuid.uuid4().hex,
+        **settings,
     )
     runner.train()
     return runner
+
+
+def run(work_dir, epochs, resume=None, plain=True):
+    torch.manual_seed(0)
+    return train_toy(
+        work_dir,
+        epochs,
+        param_scheduler=dict(type='CosineAnnealingLR', T_max=4, by_epoch=True),
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
+        custom_hooks=[dict(type='PlainCheckpointHook')] * plain + [AddsNumPy()] * plain,
+        load_from=resume,
+        resume=resume is not None,
+    )
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -2,13 +2,12 @@
 
 import runpy
 import sys
-import uuid
 from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.runner import Runner
-from test_plain_checkpoint import ToyDataset, ToyModel, scope_of_other_tests  # noqa: F401 (fixture)
+from test_plain_checkpoint import ToyModel, scope_of_other_tests, train_toy  # noqa: F401 (fixture)
 
 from uscl_plugin.hooks.plain_checkpoint import PlainCheckpointHook
 from uscl_plugin.hooks.resumed_state import check_started
@@ -20,30 +19,17 @@ EMA = dict(type='EMAHook', momentum=0.1)
 
 def run(work_dir, epochs, source=None, ema=False, optimizer=None, schedulers=1, **settings):
     """Train the toy model; `source` is resumed from: a path, or '' for the newest in the work folder."""
-    runner = Runner(
-        model=ToyModel(),
-        work_dir=str(work_dir),
-        train_dataloader=dict(
-            dataset=ToyDataset(),
-            batch_size=4,
-            num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=True),
-            collate_fn=dict(type='default_collate'),
-        ),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=optimizer or dict(type='Adam', lr=0.01)),
+    return train_toy(
+        work_dir,
+        epochs,
+        optimizer,
         param_scheduler=[dict(type='CosineAnnealingLR', T_max=4, by_epoch=True)] * schedulers,
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2)),
         custom_hooks=[dict(type='PlainCheckpointHook')] + [EMA] * ema,
-        randomness=dict(seed=3),
         load_from=str(source or '') or None,
         resume=source is not None,
-        default_scope='mmengine',
-        experiment_name=uuid.uuid4().hex,
         **settings,
     )
-    runner.train()
-    return runner
 
 
 @pytest.fixture(scope='module')

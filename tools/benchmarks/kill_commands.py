@@ -28,6 +28,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from instruments.kills import leaves
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
@@ -106,7 +107,7 @@ def content(path: Path, out: Path) -> Any:
     """What a file holds, apart from what differs between two equal runs."""
     if path.suffix in ('.pth', '.safetensors'):
         found = load_plain_checkpoint(path)
-        return {name: value for name, value in _flat(found.get('state_dict', found)) if torch.is_tensor(value)}
+        return {name: value for name, value in leaves(found.get('state_dict', found)) if torch.is_tensor(value)}
     if path.suffix == '.npz':
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files if not _CHANGING.search(name)}
@@ -114,15 +115,8 @@ def content(path: Path, out: Path) -> Any:
         return data_digest(path.parent.parent)
     if path.suffix == '.json':
         text = path.read_text(encoding='utf-8').replace(str(out), 'OUT')
-        return {name: value for name, value in _flat(json.loads(text)) if not _CHANGING.search(name)}
+        return {name: value for name, value in leaves(json.loads(text)) if not _CHANGING.search(name)}
     return None if path.suffix in _ONLY_THERE else path.read_bytes().replace(str(out).encode(), b'OUT')
-
-
-def _flat(value: Any, name: str = '') -> list[tuple[str, Any]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if pairs is None:
-        return [(name, value)]
-    return [leaf for key, item in pairs for leaf in _flat(item, f'{name}/{key}')]
 
 
 def differences(one: Path, other: Path) -> list[str]:
