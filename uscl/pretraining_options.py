@@ -1,7 +1,7 @@
 """Options of ``uscl pretrain``."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from .core.options import Arg
 
@@ -26,6 +26,8 @@ class PretrainingOptions:
         backbone: Network to pretrain: a name of docs/backbones.md, timm:NAME for one of timm's, or a config with one.
         init: Weights to start from, such as the backbone.pth of another run; its input normalisation is used too.
         size: Side length of the network's input in pixels.
+        progressive: Start with views of half the size, which grow to --size: sooner as good, see docs/performance.md.
+        precision: Arithmetic of the network: float32, bfloat16, or whichever is faster on this processor.
         epochs: Number of epochs; one epoch is one pair per video (default: 300).
         budget: Train for about this long instead; the number of epochs is chosen from a few measured steps.
         labels: Fraction of the labelled videos whose label is used, in [0, 1].
@@ -46,6 +48,8 @@ class PretrainingOptions:
     backbone: Annotated[str, Arg('NAME')] = 'resnet18'
     init: Annotated[str | None, Arg('FILE')] = None
     size: Annotated[int, Arg('PX', at_least=32)] = 224
+    progressive: bool = False
+    precision: Literal['auto', 'float32', 'bfloat16'] = 'auto'
     epochs: Annotated[int | None, Arg('N', at_least=1)] = None
     budget: Annotated[float | None, Arg('MINUTES', above=0)] = None
     labels: Annotated[float, Arg('FRACTION', at_least=0, at_most=1)] = 1.0

@@ -57,9 +57,9 @@ class SampleSeeder:
         self._state[0], self._state[1], self._state[2], self._state[4] = run_seed, epoch, 1, num_epochs
 
     @property
-    def progress(self) -> float:
-        """Completed fraction of the run's epochs, in [0, 1); 0 outside of a run."""
-        return int(self._state[1]) / int(self._state[4]) if self._state[4] else 0.0
+    def progress(self) -> float | None:
+        """Completed fraction of the run's epochs, in [0, 1); None outside of a run."""
+        return int(self._state[1]) / int(self._state[4]) if self._state[4] else None
 
     @contextmanager
     def __call__(self, key: str, num_samples: int) -> Iterator[None]:

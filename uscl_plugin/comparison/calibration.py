@@ -15,6 +15,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 from uscl.core.atomic_files import write_text
+from uscl_plugin.datasets.pipeline_settings import input_size, set_input_size, set_size_schedule, size_schedule
+from uscl_plugin.datasets.transforms.size_schedule import SizeSchedule
 
 from .budget import affordable_epochs
 from .comparison import Comparison, Row
@@ -72,8 +74,21 @@ def seconds_per_step(cfg: Config) -> float:
         cfg: A pretraining config.
 
     Returns:
-        The mean of a few steps after the first.
+        The mean of a few steps after the first; if views grow during the run, of each size by its share of the run.
     """
+    schedule = size_schedule(cfg.train_dataloader.dataset)
+    if schedule is None:
+        return _seconds_at_one_size(cfg)
+    mean = 0.0
+    for size, share in SizeSchedule(input_size(cfg.train_dataloader.dataset), **schedule).shares().items():
+        fixed = copy.deepcopy(cfg)
+        set_size_schedule(fixed.train_dataloader.dataset, None)
+        set_input_size(fixed.train_dataloader.dataset, size)
+        mean += share * _seconds_at_one_size(fixed)
+    return mean
+
+
+def _seconds_at_one_size(cfg: Config) -> float:
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     loader = Runner.build_dataloader(copy.deepcopy(cfg.train_dataloader), seed=0)
     model = MODELS.build(cfg.model).to(device)

@@ -8,6 +8,7 @@ _SIZED = (
     *('DrawViews', 'AntialiasedRandomResizedCrop', 'AntialiasedResize'),
     *('RandomResizedCrop', 'ResizedCrop', 'Resize', 'CenterCrop', 'RandomCrop'),  # in users' own pipelines
 )
+_GROWING = ('DrawViews', 'AntialiasedRandomResizedCrop')
 
 
 def apply_steps(pipeline: Sequence, steps: Mapping[str, Mapping[str, Any]] | None) -> Sequence:
@@ -115,6 +116,26 @@ def set_input_size(dataset: MutableMapping[str, Any], size: int) -> None:
         for key in ('scale', 'crop_size'):
             if step.get('type') in _SIZED and key in step:
                 step[key] = size if isinstance(step[key], int) else (size, size)
+
+
+def size_schedule(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the views of a dataset config grow during a run, see :class:`.SizeSchedule`; None if they have one size."""
+    schedules = (step.get('schedule') for step in _flatten(dataset_pipeline(dataset)) if step.get('type') in _GROWING)
+    return next((dict(schedule) for schedule in schedules if schedule is not None), None)
+
+
+def set_size_schedule(dataset: MutableMapping[str, Any], schedule: Mapping[str, Any] | None) -> bool:
+    """Let all views of a dataset config grow during a run, in place; None: views of one size.
+
+    Returns:
+        False, and nothing is changed, if a step with a size cannot grow.
+    """
+    sized = [step for step in _flatten(settle_steps(dataset)) if step.get('type') in _SIZED]
+    if not sized or any(step['type'] not in _GROWING for step in sized):
+        return False
+    for step in sized:
+        step['schedule'] = None if schedule is None else dict(schedule)
+    return True
 
 
 def color_type(dataset: Mapping[str, Any]) -> str:

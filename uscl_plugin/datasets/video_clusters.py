@@ -15,8 +15,8 @@ class VideoClusterDataset(StoredVideoDataset):
 
     An item starts as a dict with ``frames`` (in time order: a read-only array (T, H, W) or (T, H, W, 3) uint8, BGR; or
     a list of such frames if their sizes differ), ``fps`` (their rate, None if unknown), ``video_id``, ``patient_id``
-    (None if unknown), ``gt_label`` (-1 if unlabelled) and ``progress`` (completed fraction of the run's epochs), which
-    then goes through the pipeline.
+    (None if unknown), ``gt_label`` (-1 if unlabelled) and ``progress`` (completed fraction of the run's epochs, None
+    outside of a run), which then goes through the pipeline.
 
     Args:
         samples_per_video: Items per epoch from each video, each with its own draws. With 1, as in the paper, no two

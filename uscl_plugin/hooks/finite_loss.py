@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_rank
 from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
 from uscl_plugin.compat.bare_model import bare_model
+from uscl_plugin.models.cpu_amp_wrapper import CPUAmpOptimWrapper
 
 from .saved_step import model_tensors, not_finite, random_state, save_step
 
@@ -107,7 +109,7 @@ class FiniteLossHook(Hook):
         optim = runner.optim_wrapper
         amp = (
             str(getattr(optim, 'cast_dtype', None) or '').removeprefix('torch.')
-            if hasattr(optim, 'loss_scaler')
+            if isinstance(optim, AmpOptimWrapper | CPUAmpOptimWrapper)
             else None
         )
         facts = {

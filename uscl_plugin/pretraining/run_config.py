@@ -14,15 +14,19 @@ from uscl_plugin.comparison.budget import Budget, affordable_epochs
 from uscl_plugin.comparison.calibration import seconds_per_step
 from uscl_plugin.comparison.methods import parse_method
 from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+from uscl_plugin.datasets.pipeline_settings import size_schedule
+from uscl_plugin.datasets.transforms.size_schedule import SizeSchedule
 from uscl_plugin.running.launch import parse_cfg_options
 
 from .pretraining_data import PretrainingData
+from .speed_choice import grow_views, use_bfloat16
 
 PAPER_EPOCHS, PAPER_BATCH = 300, 32  # Sec. 4
 RECORD = 'pretraining'  # key in config.py of what was measured and chosen
 _PROBE_FRAMES = 4  # of each video held back
 _PROBE_SHARE = 0.03  # of the run
 _SAVES = 20  # checkpoints in a run
+GROWING = {'start': 0.5, 'until': 0.8, 'multiple': 16}  # docs/performance.md, "Time to the same quality"
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,20 @@ def make_run_config(options: PretrainingOptions, data: PretrainingData) -> RunCo
     epochs = options.epochs or PAPER_EPOCHS
     cfg, budget = _config(options, data, batch, epochs)
     chosen: dict[str, Any] = {}
+    if said := use_bfloat16(cfg, options.precision):
+        lines.append(said)
+    arithmetic = cfg.optim_wrapper
     if options.budget is not None:
         seconds = seconds_per_step(cfg)
         per_epoch = seconds * math.ceil(budget.items / budget.batch_size) * budget.epochs / epochs
         epochs = affordable_epochs(60 * options.budget, 0.0, per_epoch * (1 + _PROBE_SHARE), 100_000)
         cfg, budget = _config(options, data, batch, epochs)
+        cfg.optim_wrapper = arithmetic
         chosen |= {'seconds_per_step': round(seconds, 4), 'epochs': epochs}
         lines.append(f'{epochs} epochs fit into {options.budget:g} minutes, at {seconds:.2g} s a step')
+    if (schedule := size_schedule(cfg.train_dataloader.dataset)) is not None:
+        first = SizeSchedule(options.size, **schedule).at(0.0)
+        lines.append(f'views grow from {first} to {options.size} px during the run')
     if options.cfg_options:
         cfg.merge_from_dict(parse_cfg_options(options.cfg_options))
     return RunConfig(cfg, chosen, lines)
@@ -89,6 +100,8 @@ def _config(options: PretrainingOptions, data: PretrainingData, batch: int, epoc
         workers=options.workers if options.workers is not None else _workers(data.num_train, batch),
     )
     cfg, budget = pretraining_config(method, common, options.seed)
+    if options.progressive:
+        grow_views(cfg, **GROWING)
     if options.init is not None:
         start_from(cfg, str(options.init), Path(options.out) / 'init.pth')
     hooks = cfg.default_hooks

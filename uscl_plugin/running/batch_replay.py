@@ -75,7 +75,7 @@ def replay(model_cfg: dict, saved: Mapping[str, Any], device: str = 'cpu') -> Re
     Args:
         model_cfg: The ``model`` of the run's config.
         saved: Output of :func:`load_step`.
-        device: Device to run on; mixed precision is only used on CUDA.
+        device: Device to run on; float16 is only used on CUDA.
 
     Raises:
         ValueError: The config builds another model.
@@ -95,9 +95,9 @@ def replay(model_cfg: dict, saved: Mapping[str, Any], device: str = 'cpu') -> Re
         module.register_forward_hook(lambda module, _, outputs, name=name: look(name, module, outputs))
     set_random_state(saved['random'])
     amp = saved['amp']
-    mixed = (
-        torch.autocast('cuda', getattr(torch, amp) if amp else None) if amp is not None and 'cuda' in device else None
-    )
+    mixed = None
+    if amp is not None and ('cuda' in device or amp == 'bfloat16'):
+        mixed = torch.autocast(torch.device(device).type, getattr(torch, amp) if amp else None)
     with mixed or nullcontext():
         data = model.data_preprocessor(_elements(saved['batch']), True)
         losses = model(**data, mode='loss')

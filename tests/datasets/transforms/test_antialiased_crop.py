@@ -23,7 +23,7 @@ RELEASED = ((0.8, 1.0), (0.8, 1.25))
 def windows(count, size=(224, 224)):
     np.random.seed(0)
     window = CropWindow(size, *RELEASED)
-    return np.array([window.draw() for _ in range(count)])
+    return np.array([window.draw(size) for _ in range(count)])
 
 
 def test_windows_are_those_of_the_released_code():
@@ -61,7 +61,7 @@ def test_what_is_cut_out(size):
     np.random.seed(3)
     results = crop(dict(img=img, img_shape=size))
     np.random.seed(3)
-    top, left, height, width = CropWindow((64, 64), *RELEASED).draw()
+    top, left, height, width = CropWindow(64, *RELEASED).draw((64, 64))
     y, x = size[0] / 64, size[1] / 64
     expected = resize_frame(img, (64, 64), (top * y, left * x, height * y, width * x))
     np.testing.assert_array_equal(results['img'], expected)

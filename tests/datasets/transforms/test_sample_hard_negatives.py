@@ -30,7 +30,7 @@ def test_draws_depend_on_seed_epoch_and_video_and_the_range_on_the_length_of_the
     assert draw(3) == draw(3, num_epochs=6)  # in its first half, a run's length changes nothing
     assert draw(9) != draw(9, num_epochs=100)
     dataset.set_epoch(3)  # not in a run
-    assert dataset[0]['progress'] == 0
+    assert dataset[0]['progress'] is None
 
 
 def test_settings_and_videos_that_are_refused():

@@ -1,6 +1,7 @@
 """Draw all random numbers for both views of a video, leaving the pixels to the model's data preprocessor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform, RandomFlip
@@ -8,7 +9,6 @@ from mmengine.registry import TRANSFORMS
 
 from . import view_params as columns
 from .antialiased_crop import CropWindow
-from .antialiased_resize import side_lengths
 from .mixing import MixFrames
 
 
@@ -24,6 +24,7 @@ class DrawViews(BaseTransform):
     **Required Keys:**
 
     - imgs (list[np.ndarray]): one to three frames in time order, (H, W, 1) or (H, W, 3) uint8, all of one size
+    - progress (float, optional): completed fraction of the run, in [0, 1), for ``schedule``
 
     **Added Keys:**
 
@@ -43,6 +44,7 @@ class DrawViews(BaseTransform):
         contrast: Factor from ``1 - contrast`` to ``1 + contrast``.
         saturation: Factor from ``1 - saturation`` to ``1 + saturation``.
         hue: Largest shift in either direction, in turns of the colour circle, at most 0.5.
+        schedule: As for :class:`AntialiasedRandomResizedCrop`: views that grow during a run; None for one size.
 
     Raises:
         ValueError: A setting, or the number or sizes of the frames, is wrong.
@@ -62,6 +64,7 @@ class DrawViews(BaseTransform):
         contrast: float | Sequence[float] = 0.8,
         saturation: float | Sequence[float] = 0.8,
         hue: float | Sequence[float] = 0.2,
+        schedule: Mapping[str, Any] | None = None,
     ) -> None:
         from mmpretrain.datasets.transforms import ColorJitter, Rotate  # not needed by other transforms
 
@@ -69,25 +72,24 @@ class DrawViews(BaseTransform):
             raise ValueError(f'flip_prob should be in [0, 1], got {flip_prob}.')
         if degrees < 0:
             raise ValueError(f'degrees should not be negative, got {degrees}.')
-        self.scale = side_lengths(scale)
         self.mix = MixFrames(alpha, beta, shared_ratio)
-        self.crop = CropWindow(self.scale, crop_ratio_range, aspect_ratio_range)
+        self.crop = CropWindow(scale, crop_ratio_range, aspect_ratio_range, schedule)
         self.flip = RandomFlip(prob=float(flip_prob), direction='horizontal')
         self.rotate = Rotate(
             magnitude_level=1, magnitude_range=(0, degrees), magnitude_std='inf', total_level=1, prob=1.0
         )
         self.jitter = ColorJitter(brightness, contrast, saturation, hue)
 
-    def _sample_params(self, frame: np.ndarray) -> list[float]:
+    def _sample_params(self, frame: np.ndarray, size: tuple[int, int]) -> list[float]:
         """The draws after mixing, in the order in which the transforms would run."""
-        crop = self.crop.draw()
+        crop = self.crop.draw(size)
         flip = self.flip._choose_direction() is not None
         is_still = self.rotate.random_disable()  # never true at prob=1, but consumes a draw
         angle = self.rotate.random_negative(self.rotate.random_magnitude())
         order, *drawn = self.jitter._rand_params()
         pairs = zip(drawn, columns.NEUTRAL_FACTORS, strict=True)
         factors = [neutral if factor is None else factor for factor, neutral in pairs]
-        return [*crop, flip, 0.0 if is_still else angle, *order, *factors, *self.scale, *frame.shape[:2]]
+        return [*crop, flip, 0.0 if is_still else angle, *order, *factors, *size, *frame.shape[:2]]
 
     def transform(self, results: dict) -> dict:
         """Add ``view_params`` and ``mix_ratios``; see the class."""
@@ -97,6 +99,7 @@ class DrawViews(BaseTransform):
             found = f'got {len(imgs)} of sizes {sorted(sizes)} for video {results.get("video_id", "(no id)")!r}'
             remedy = 'use SampleVideoFrames(num_frames=3), and resize first'
             raise ValueError(f'DrawViews takes one to three frames of one size, {found}: {remedy}.')
+        size = self.crop.size(results)
         params = np.zeros((2, columns.NUM_PARAMS), np.float32)
         ratios: tuple[float, ...] = ()
         if len(imgs) == 3:
@@ -106,13 +109,13 @@ class DrawViews(BaseTransform):
         else:
             params[0, 0] = params[1, len(imgs) - 1] = 1
         for row in params:
-            row[columns.WEIGHTS.stop :] = self._sample_params(imgs[0])
+            row[columns.WEIGHTS.stop :] = self._sample_params(imgs[0], size)
         results['view_params'] = params
         results['mix_ratios'] = ratios
         return results
 
     def __repr__(self) -> str:
         return (
-            f'{self.__class__.__name__}(scale={self.scale}, mix={self.mix}, crop={self.crop}, flip={self.flip}, '
+            f'{self.__class__.__name__}(scale={self.crop.scale}, mix={self.mix}, crop={self.crop}, flip={self.flip}, '
             f'rotate={self.rotate}, jitter={self.jitter})'
         )

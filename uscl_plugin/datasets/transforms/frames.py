@@ -41,7 +41,7 @@ class SampleVideoFrames(BaseTransform):
         num_available = len(results['frames'])
         if num_available == 0:
             raise ValueError(f'video {results.get("video_id", "(no id)")!r} has no frames to sample from.')
-        results['frame_inds'] = self._sample_params(num_available, results.get('progress', 0.0))
+        results['frame_inds'] = self._sample_params(num_available, results.get('progress') or 0.0)
         return results
 
     def __repr__(self) -> str:

@@ -17,7 +17,7 @@ class SampleHardNegatives(SampleVideoFrames):
     **Required Keys:**
 
     - frames (list): the frames' sources in time order; only the length is used
-    - progress (float, optional): completed fraction of the run, in [0, 1); 0 if missing
+    - progress (float, optional): completed fraction of the run, in [0, 1); 0 if missing or None
 
     **Added Keys:**
 
