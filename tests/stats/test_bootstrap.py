@@ -3,7 +3,14 @@ import time
 import numpy as np
 import pytest
 
-from uscl.stats.bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics, won_pairs
+from uscl.stats.bootstrap import (
+    PatientStatistics,
+    patient_weights,
+    percentile_interval,
+    resampled_metrics,
+    seed_weights,
+    won_pairs,
+)
 from uscl.stats.classification import METRICS, classification_metrics
 from uscl.stats.predictions import Predictions
 
@@ -72,6 +79,37 @@ def test_a_resample_is_the_mean_over_seeds_of_the_same_patients():
     for name in METRICS:
         expected = (runs[0].metrics(weights)[name] + runs[1].metrics(weights)[name]) / 2
         np.testing.assert_allclose(found[name], expected)
+
+
+def test_seeds_are_drawn_like_patients_against_loops():
+    """Every resample by hand: its patients repeated row by row, its seeds one by one."""
+    tables = [sample(0), sample(0, decimals=1), sample(0, decimals=0)]
+    runs = [PatientStatistics.of(table, 3) for table in tables]
+    weights, seeds = patient_weights(12, 25, seed=3), seed_weights(3, 25, seed=4)
+    np.testing.assert_allclose(seeds.sum(axis=1), 1)
+    assert {0.0, 2 / 3} <= set(seeds.ravel().round(12).tolist()) | {2 / 3}
+    found = resampled_metrics(runs, weights, seeds)
+    for b, (weight, shares) in enumerate(zip(weights, seeds, strict=True)):
+        drawn = [k for k, share in enumerate(shares) for _ in range(round(3 * share))]
+        assert len(drawn) == 3
+        rows = [classification_metrics(repeat(tables[k], runs[k].patients, weight), 3) for k in drawn]
+        for name in METRICS:
+            np.testing.assert_allclose(found[name][b], np.mean([row[name] for row in rows]), err_msg=name)
+
+
+def test_seeds_widen_the_interval_of_methods_that_depend_on_them():
+    lucky, unlucky = sample(0), sample(0)
+    unlucky = Predictions(**vars(unlucky) | {'probabilities': np.roll(unlucky.probabilities, 1, axis=1)})
+    runs = [PatientStatistics.of(table, 3) for table in (lucky, unlucky)]
+    weights, seeds = patient_weights(12, 2000, seed=3), seed_weights(2, 2000, seed=4)
+    fixed, drawn = (
+        percentile_interval(resampled_metrics(runs, weights, shares)['accuracy']) for shares in (None, seeds)
+    )
+    assert drawn[1] - drawn[0] > 1.5 * (fixed[1] - fixed[0])
+    same = [runs[0]] * 2
+    np.testing.assert_allclose(
+        resampled_metrics(same, weights, seeds)['accuracy'], resampled_metrics(same, weights)['accuracy']
+    )
 
 
 def test_a_method_does_not_differ_from_itself_in_any_resample():

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from uscl.stats.bootstrap import PatientStatistics, patient_weights, resampled_metrics
+from uscl.stats.bootstrap import PatientStatistics, patient_weights, resampled_metrics, seed_weights
 from uscl.stats.classification import CLASS_METRICS, METRICS, classification_metrics
 from uscl.stats.evaluation_summary import honest_selection, markdown_table, summarise
 from uscl.stats.predictions import Predictions
@@ -56,7 +56,9 @@ def test_means_spreads_and_intervals(runs, summary, level, metric):
     assert found['mean'] == pytest.approx(sum(values) / 2)
     assert (found['min'], found['max']) == pytest.approx((min(values), max(values)))
     assert found['std'] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
-    samples = resampled_metrics([PatientStatistics.of(table, 3) for table in tables], patient_weights(10, 300, 4))
+    seeds = seed_weights(len(tables), 300, 5)
+    statistics = [PatientStatistics.of(table, 3) for table in tables]
+    samples = resampled_metrics(statistics, patient_weights(10, 300, 4), seeds)
     assert [found['low'], found['high']] == pytest.approx(np.nanquantile(samples[metric], [0.025, 0.975]).tolist())
     assert found['low'] <= found['mean'] <= found['high']
 
@@ -71,7 +73,8 @@ def test_differences_are_paired_and_later_minus_first(runs, summary, level):
     weights, samples = patient_weights(10, 300, 4), {}
     for method, by_selection in runs.items():
         tables = [run if level == 'frame' else run.by_video() for run in by_selection['inner-val'].values()]
-        samples[method] = resampled_metrics([PatientStatistics.of(table, 3) for table in tables], weights)
+        statistics = [PatientStatistics.of(table, 3) for table in tables]
+        samples[method] = resampled_metrics(statistics, weights, seed_weights(len(tables), 300, 5))
     for metric in METRICS:
         pair = found['differences'][1]['metrics'][metric]
         means = [found['results'][method]['inner-val']['metrics'][metric]['mean'] for method in runs]

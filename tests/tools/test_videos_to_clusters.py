@@ -51,6 +51,21 @@ def test_defaults(main, source, tmp_path, capsys):
     assert '2/2' in captured.err and '2/2' not in captured.out  # the progress bar
 
 
+def test_labels_of_a_table_take_the_place_of_the_folders(main, source, tmp_path, capsys):
+    (tmp_path / 'readers.csv').write_text('clip,B-lines\nx,yes\ny, no\n')
+    command = [str(source), '--out', str(tmp_path / 'out'), '--labels', str(tmp_path / 'readers.csv')]
+    assert main([*command, '--label-column', 'b-lines', '--classes', 'yes', 'no']) == 0
+    annotations = read_annotations(tmp_path / 'out/annotations.json')
+    assert annotations['metainfo']['classes'] == ['yes', 'no']
+    assert {entry['video_id']: entry['label'] for entry in annotations['data_list']} == {
+        'covid/x.gif': 'yes',
+        'regular/y.gif': 'no',
+    }
+    with pytest.raises(SystemExit):
+        main(command)
+    assert '--label-column' in capsys.readouterr().err
+
+
 def test_index_option(main, source, tmp_path):
     (tmp_path / 'list.csv').write_text('path,label,patient_id,split\nregular/y.gif,a,p,val\ngone.mp4,a,p,val\n')
     assert main([str(source), '--out', str(tmp_path / 'out'), '--index', str(tmp_path / 'list.csv')]) == 0

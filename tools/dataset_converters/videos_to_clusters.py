@@ -23,13 +23,26 @@ class Options(PrivacyOptions, ClipOptions):
 
     Attributes:
         index: Path,label,patient_id[,split] (default: SRC/index.csv, if any).
+        labels: A table with labels of the clips, by path or file name; they replace those of index and folders.
+        label_column: Its column of labels.
+        name_column: Its column of clip names (default: the first).
         classes: Class names in order (default: sorted labels).
         stills: Treat every image as a separate still, not as a frame of the clip in its folder.
     """
 
     index: Annotated[str | None, Arg('CSV')] = None
+    labels: Annotated[str | None, Arg('CSV')] = None
+    label_column: Annotated[str | None, Arg('NAME')] = None
+    name_column: Annotated[str | None, Arg('NAME')] = None
     classes: Annotated[list[str] | None, Arg('NAME')] = None
     stills: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.labels is None) != (self.label_column is None):
+            raise ValueError('--labels and --label-column belong together: give both, or neither.')
+        if self.name_column is not None and self.labels is None:
+            raise ValueError('--name-column is for --labels: give that too, or remove it.')
 
 
 @as_command(kept='finished videos are kept; run the same command again to resume.')
@@ -45,11 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(Options, argv, __doc__)
     # Here, so that --help need not wait for them.
     from uscl.clips.discovery import find_sources
+    from uscl.clips.label_table import label_by_table, read_label_table
     from uscl.convert.videos.source_split import split_sources
     from uscl.convert.videos.video_conversion import convert_sources
     from uscl.reports.overview_page import conversion_overview
 
-    found = find_sources(options.src, options.index, options.classes, options.out, options.follow_links, options.stills)
+    # Labels of an index that a table replaces need not be among the classes.
+    classes = None if options.labels else options.classes
+    found = find_sources(options.src, options.index, classes, options.out, options.follow_links, options.stills)
+    if options.labels is not None and options.label_column is not None:
+        table = read_label_table(options.labels, options.label_column, options.name_column)
+        found = label_by_table(found, table, options.labels, options.classes)
     found = options.protect(found, options.out, options.dry_run)
     if options.val_fraction is not None:
         found = replace(found, sources=split_sources(found.sources, options.val_fraction, options.seed))

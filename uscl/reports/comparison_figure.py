@@ -20,7 +20,7 @@ def comparison_figure(
     highlight: str | None = None,
     measures: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
 ) -> Figure:
-    """One line per method: mean over seeds, 95 % interval over patients, and the seeds as rings.
+    """One line per method: mean over seeds, 95 % interval over patients and seeds, and the seeds as rings.
 
     Args:
         summary: See :func:`uscl.stats.evaluation_summary.summarise`; its video level is shown.
@@ -51,7 +51,7 @@ def comparison_figure(
         axes.axvline(100 * chance, color=GREY, lw=1, ls=(0, (4, 3)), zorder=0)
         always = {'ha': 'center', 'va': 'bottom', 'color': GREY, 'fontsize': 8}
         axes.annotate(f'always “{level["majority"]}”', (100 * chance, -0.72), **always)
-    title = f'{METRIC_NAMES[metric]} by video (%): mean, 95 % interval over patients, and each seed'
+    title = f'{METRIC_NAMES[metric]} by video (%): mean, 95 % interval over patients and seeds, and each seed'
     _frame(axes, title, list(found))
     for other, (name, values) in zip(others, beside.items(), strict=True):
         for line, method in enumerate(found):

@@ -98,7 +98,7 @@ def roc_curves(runs: Mapping[str, Sequence[Predictions]], classes: Sequence[str]
 
 
 def forest_plot(summary: Mapping, level: str) -> Figure:
-    """Every metric of every method and selection: mean over seeds, 95 % interval over patients, one ring per seed.
+    """Every metric of every method and selection: mean, 95 % interval over patients and seeds, and one ring per seed.
 
     Args:
         summary: See :func:`uscl.stats.evaluation_summary.summarise`.

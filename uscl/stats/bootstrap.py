@@ -1,8 +1,9 @@
-"""Bootstrap over patients: how far metrics would vary with other patients. Exact, without loops over resamples.
+"""Bootstrap over patients and seeds: how far metrics would vary with others. Exact, without loops over resamples.
 
 Frames of one patient are alike, so patients are drawn, not frames. A resample draws as many patients as there are, with
 replacement, and is stored as a vector of counts, one per patient. All metrics are functions of sums over patients or
-over pairs of patients, so thousands of resamples are a few matrix products.
+over pairs of patients, so thousands of resamples are a few matrix products. Where a method was run with several seeds,
+a resample draws as many of them, with replacement, and averages over those.
 """
 
 from collections.abc import Sequence
@@ -103,7 +104,17 @@ def patient_weights(num_patients: int, resamples: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(num_patients, shares, size=resamples)
 
 
-def resampled_metrics(runs: Sequence[PatientStatistics], weights: np.ndarray) -> dict[str, np.ndarray]:
+def seed_weights(num_seeds: int, resamples: int, seed: int) -> np.ndarray:
+    """(B, S) shares of S seeds in each of B resamples: how often each was drawn, over S; rows sum to 1.
+
+    Methods with as many seeds get the same draws, so their differences are paired by seed.
+    """
+    return patient_weights(num_seeds, resamples, seed) / num_seeds
+
+
+def resampled_metrics(
+    runs: Sequence[PatientStatistics], weights: np.ndarray, seeds: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Metrics in B resamples of patients, averaged over runs on the same patients that differ in their seed.
 
     To compare two methods on the same resamples, subtract their results for the same ``weights``. Metrics that cannot
@@ -113,6 +124,7 @@ def resampled_metrics(runs: Sequence[PatientStatistics], weights: np.ndarray) ->
     Args:
         runs: Statistics of at least one seed.
         weights: (B, P), see :func:`patient_weights`.
+        seeds: (B, S) shares of the S runs, see :func:`seed_weights`; None for the plain mean over runs.
 
     Returns:
         As for :meth:`PatientStatistics.metrics`.
@@ -124,7 +136,10 @@ def resampled_metrics(runs: Sequence[PatientStatistics], weights: np.ndarray) ->
     if any(not np.array_equal(run.patients, patients) for run in runs) or weights.shape[1] != len(patients):
         raise ValueError('The compared runs have different patients: evaluate all on the same videos.')
     every = [run.metrics(weights) for run in runs]
-    means = {name: np.mean([metrics[name] for metrics in every], axis=0) for name in every[0]}
+    shares = np.full((len(weights), len(runs)), 1 / len(runs)) if seeds is None else seeds
+    stacked = {name: np.stack([metrics[name] for metrics in every], axis=1) for name in every[0]}  # (B, S, …)
+    # A run that was not drawn counts 0, also where its metric is undefined.
+    means = {name: _weighted_mean(values, shares) for name, values in stacked.items()}
     labels = runs[0].confusion.sum(axis=2)
     few_with = (labels > 0).sum(axis=0) < 2
     few_without = (labels.sum(axis=1, keepdims=True) > labels).sum(axis=0) < 2
@@ -147,6 +162,12 @@ def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:
     defined = np.isfinite(values).any(axis=0)
     ends[:, defined] = np.nanquantile(values[:, defined], [(1 - level) / 2, (1 + level) / 2], axis=0)
     return ends
+
+
+def _weighted_mean(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Mean over the second axis of (B, S, …), with shares (B, S)."""
+    shares = shares.reshape(*shares.shape, *[1] * (values.ndim - 2))
+    return np.where(shares > 0, values * shares, 0.0).sum(axis=1)
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from uscl.core.escaping import for_markdown
 from uscl.core.tables import markdown
 
-from .bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics
+from .bootstrap import PatientStatistics, patient_weights, percentile_interval, resampled_metrics, seed_weights
 from .classification import CLASS_METRICS, METRICS, check_classes, classification_metrics
 from .evaluation_answer import answer
 from .predictions import Predictions
@@ -31,9 +31,9 @@ def summarise(
 ) -> dict:
     """Summarise pooled out-of-fold predictions as plain JSON; undefined values are None.
 
-    Intervals are 95 % percentile intervals over resamples of patients, each averaged over seeds. All runs share the
-    resamples, so differences are paired. The intervals cover the choice of test patients for these trained networks,
-    not the choice of training data. Spread over seeds is given as minimum, maximum and standard deviation (n - 1; None
+    Intervals are 95 % percentile intervals over resamples of patients and, with several, of seeds. All runs share the
+    resamples, so differences are paired. The intervals cover the choice of test patients and of seeds, not that of the
+    training data. Spread over seeds is given as minimum, maximum and standard deviation (n - 1; None
     for one seed).
 
     Args:
@@ -79,8 +79,8 @@ def summarise(
         'seed': seed,
         'resamples_without_a_class': float(lacking.mean()),
         'levels': {
-            'frame': _level(runs, classes, weights, honest),
-            'video': _level(_by_video(runs), classes, weights, honest),
+            'frame': _level(runs, classes, weights, honest, seed),
+            'video': _level(_by_video(runs), classes, weights, honest, seed),
         },
     }
     return {'answer': answer(summary, untrained)} | summary
@@ -105,8 +105,8 @@ def markdown_table(summary: Mapping, setup: str = '') -> str:
     data = for_markdown(describe_data(summary))
     parts = [
         *map(for_markdown, summary['answer']),
-        f'{setup}Tested on {data}. Each cell: mean over seeds (95 % interval over patients), SD: standard deviation '
-        'over seeds.',
+        f'{setup}Tested on {data}. Each cell: mean over seeds (95 % interval over patients and seeds), SD: standard '
+        'deviation over seeds.',
     ]
     if OPTIMISTIC in summary['selections']:
         parts[-1] += f' {OPTIMISTIC} is optimistic: the epoch (or setting) was chosen on the test folds.'
@@ -176,10 +176,10 @@ def _check(runs: Runs, num_classes: int) -> Predictions:
     return every[0][1]
 
 
-def _level(runs: Runs, classes: Sequence[str], weights: np.ndarray, honest: str) -> dict:
+def _level(runs: Runs, classes: Sequence[str], weights: np.ndarray, honest: str, seed: int) -> dict:
     """Everything for one level, see :func:`summarise`."""
     measured = {
-        method: {name: _measure(by_seed, len(classes), weights) for name, by_seed in by_selection.items()}
+        method: {name: _measure(by_seed, len(classes), weights, seed) for name, by_seed in by_selection.items()}
         for method, by_selection in runs.items()
     }
     any_run = next(iter(next(iter(next(iter(runs.values())).values())).values()))
@@ -215,11 +215,12 @@ def _level(runs: Runs, classes: Sequence[str], weights: np.ndarray, honest: str)
     }
 
 
-def _measure(by_seed: Mapping[int, Predictions], num_classes: int, weights: np.ndarray) -> _Measured:
+def _measure(by_seed: Mapping[int, Predictions], num_classes: int, weights: np.ndarray, seed: int) -> _Measured:
+    seeds = seed_weights(len(by_seed), len(weights), seed + 1)
     statistics = [PatientStatistics.of(run, num_classes) for run in by_seed.values()]
     return _Measured(
         {seed: classification_metrics(run, num_classes) for seed, run in by_seed.items()},
-        resampled_metrics(statistics, weights),
+        resampled_metrics(statistics, weights, seeds),
     )
 
 

@@ -29,15 +29,15 @@ def comparison_table(
     if summary is not None:
         parts += [
             f'Tested on {for_markdown(describe_data(summary))}, by video, chosen by {summary["honest_selection"]}. '
-            'Each cell: mean over seeds (95 % interval over patients), SD: standard deviation over seeds. '
-            'The intervals cover the choice of patients, but not the choice of the pretraining data.',
+            'Each cell: mean over seeds (95 % interval over patients and seeds), SD: standard deviation over seeds. '
+            'The intervals do not cover the choice of the pretraining data.',
             *([for_markdown(detection)] if detection else []),
             markdown(*_results(rows, summary)),
         ]
         header, differences = _differences(summary, reference)
         if differences:
             parts += [
-                f'### {for_markdown(str(reference))} minus the others, percentage points (95 % interval over patients)',
+                f'### {for_markdown(str(reference))} minus the others, percentage points (95 % interval)',
                 markdown(header, differences),
             ]
     parts += ['### Every run', markdown(*_single_runs(rows))]
