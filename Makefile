@@ -13,7 +13,7 @@ EPOCHS := 200
 WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all lint docs locks sbom clean-demo
+.PHONY: help setup demo test test-all lint docs results locks sbom clean-demo
 
 help:
 	@echo "make demo       pretrain on the bundled clips and write $(DEMO)/report.html (about 10 minutes with set-up)"
@@ -54,6 +54,10 @@ lint: setup
 
 docs: setup
 	$(BIN)/python -m mkdocs build --strict
+
+# The tables of docs/results, from the predictions kept beside them.
+results: setup
+	$(BIN)/python tools/benchmarks/render_results.py
 
 sbom: setup
 	$(BIN)/python tools/benchmarks/dependencies.py --sbom sbom.json

@@ -1,0 +1,104 @@
+"""Results that are kept, and the tables made of them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from instruments.results_page import RESAMPLES, render_page
+from instruments.stored_results import StoredResults, start_results
+from uscl.stats.classification import classification_metrics
+from uscl.stats.predictions import Predictions
+
+
+def predictions(seed, skill=1.0, videos=30):
+    """Three frames of each of 30 videos of 15 patients, in another order for every seed."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(videos) % 3, 3)
+    scores = rng.random((3 * videos, 3)) + skill * np.eye(3)[labels]
+    names = np.repeat([f'v{k}.mp4' for k in range(videos)], 3)
+    groups = np.repeat([f'p{k // 2}' for k in range(videos)], 3)
+    order = rng.permutation(3 * videos)
+    paths = np.array([f'{k}.png' for k in range(3 * videos)])
+    table = Predictions(scores / scores.sum(1, keepdims=True), labels, names, groups, paths)
+    return Predictions(**{name: value[order] for name, value in vars(table).items()})
+
+
+@pytest.fixture
+def results():
+    made = start_results('Task', 'linear', ['a', 'b', 'c'], True, predictions(0))
+    for seed in range(3):
+        made.add('good', seed, predictions(seed), {'steps': 960, 'views': 61440})
+        made.add('poor', seed, predictions(seed + 7, 0.2))
+    return made
+
+
+def test_kept_results_are_those_of_the_predictions(results, tmp_path):
+    results.save(tmp_path / 'data' / 'task.json')
+    again = StoredResults.load(tmp_path / 'data' / 'task.json')
+    assert again == results
+    for seed in range(3):
+        mine, theirs = again.predictions()['good']['fixed'][seed], predictions(seed).by_video()
+        found, expected = (classification_metrics(table, 3) for table in (mine, theirs))
+        assert found['confusion'] == expected['confusion']
+        assert found['macro_auroc'] == pytest.approx(expected['macro_auroc'], abs=2e-3)  # four digits can tie
+
+
+def test_other_videos_or_labels_are_refused(results):
+    with pytest.raises(ValueError, match='other videos'):
+        results.add('good', 3, predictions(0, videos=27))
+    wrong = predictions(0)
+    with pytest.raises(ValueError, match='other labels'):
+        results.add('good', 3, Predictions(**vars(wrong) | {'labels': (wrong.labels + 1) % 3}))
+
+
+PAGE = """# Page
+
+<!-- results: task.json -->
+old
+<!-- end results -->
+between
+<!-- results: task.json minus poor -->
+<!-- end results -->
+after
+"""
+
+
+def test_pages_show_what_the_file_says(results, tmp_path):
+    results.save(tmp_path / 'task.json')
+    page = render_page(PAGE, tmp_path)
+    assert 'old' not in page and 'between' in page and page.endswith('after\n')
+    assert render_page(page, tmp_path) == page
+    accuracy = np.mean([classification_metrics(predictions(seed).by_video(), 3)['accuracy'] for seed in range(3)])
+    row = next(line for line in page.splitlines() if line.startswith('| good | 3 |'))
+    assert f'| {100 * accuracy:.1f} % (' in row and '| 960 | 61,440 |' in row and f'{RESAMPLES:,}' in page
+    other = np.mean([classification_metrics(predictions(seed + 7, 0.2).by_video(), 3)['accuracy'] for seed in range(3)])
+    difference = [line for line in page.splitlines() if line.startswith('| good | +')]
+    assert len(difference) == 1 and f'| +{100 * (accuracy - other):.1f} (' in difference[0]
+
+
+def test_kappa_of_ordered_classes_alone(results, tmp_path):
+    results.save(tmp_path / 'task.json')
+    assert 'Kappa' in render_page(PAGE, tmp_path)
+    results.is_ordered = False
+    results.save(tmp_path / 'task.json')
+    assert 'Kappa' not in render_page(PAGE, tmp_path)
+
+
+def test_marks_that_name_nothing_are_refused(results, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'task\.json'):
+        render_page(PAGE, tmp_path)
+    del results.runs['poor']
+    results.save(tmp_path / 'task.json')
+    with pytest.raises(ValueError, match='poor'):
+        render_page(PAGE, tmp_path)
+
+
+def test_the_pages_of_this_repository_are_up_to_date(root):
+    """Every table can be made again from the predictions beside it."""
+    for path in (root / 'docs' / 'results').glob('*.md'):
+        page = path.read_text(encoding='utf-8')
+        assert render_page(page, path.parent / 'data') == page, f'run make results: {path.name}'
+    for path in (root / 'docs' / 'results' / 'data').glob('*.json'):
+        content = json.loads(path.read_text(encoding='utf-8'))
+        assert all(len(rows) == len(content['videos']) for runs in content['runs'].values() for rows in runs.values())
