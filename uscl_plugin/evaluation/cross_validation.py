@@ -14,6 +14,7 @@ from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
 from uscl.data.folder_digest import data_digest
 from uscl.data.folds import Folds, read_folds, write_folds
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.predictions import Predictions, concatenate
 from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 
@@ -21,7 +22,6 @@ from .backbones import PretrainedBackbone, check_backbones, load_backbone, uniqu
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
 from .leaks import find_leaks
-from .options import EvaluationOptions
 from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
 from .protocol_config import protocol_config, protocol_digest

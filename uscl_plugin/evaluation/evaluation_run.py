@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from uscl.core.atomic_files import write_text
 from uscl.core.escaping import code, for_markdown, for_terminal
 from uscl.core.folder_lock import lock_folder
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import Runs, markdown_table, summarise
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
@@ -19,7 +20,6 @@ from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 from .backbones import is_untrained
 from .cross_validation import TRAINED_ON, CrossValidation
 from .machine import machine_facts
-from .options import EvaluationOptions
 from .probes import PROBES
 
 LEAK = '{}: these figures are inflated by leakage.'

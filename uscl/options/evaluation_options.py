@@ -3,15 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from mmengine.config import DictAction
-
 from uscl.core.options import Arg, option_name
 from uscl.data.fold_making import GROUPINGS
-from uscl_plugin.weights.input_metadata import InputOptions
 
-from .probes import PROBES
+from .input_options import InputOptions
 
 Protocol = Literal['finetune3', 'finetune', 'linear', 'knn']
+PROBE_PROTOCOLS = ('linear', 'knn')  # protocols that train on features extracted once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +50,14 @@ class EvaluationOptions(InputOptions):
     allow_leak: bool = False
     batch_norm: Literal['released', 'frozen'] | None = None
     config: str | None = None
-    cfg_options: Annotated[dict, Arg(action=DictAction)] = field(default_factory=dict)
+    cfg_options: Annotated[list[str], Arg('KEY=VALUE')] = field(default_factory=list)
     keep_models: Annotated[bool, Arg(name='--no-models')] = True
     resamples: Annotated[int, Arg(at_least=1)] = 2000
 
     def __post_init__(self) -> None:
         fine_tuning = ('epochs', 'batch_norm', 'config', 'cfg_options')
-        idle = fine_tuning if self.protocol in PROBES else ('batch_norm',) if self.protocol == 'finetune' else ()
+        idle = (
+            fine_tuning if self.protocol in PROBE_PROTOCOLS else ('batch_norm',) if self.protocol == 'finetune' else ()
+        )
         if given := [option_name(type(self), name) for name in idle if getattr(self, name)]:
             raise ValueError(f'{", ".join(given)} has no effect with --protocol {self.protocol}: remove it.')
