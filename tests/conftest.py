@@ -253,9 +253,9 @@ def fold_cfg(patients, tmp_path):
     from uscl.data.annotations import read_annotations
     from uscl.data.fold_making import make_folds
     from uscl.data.folds import write_folds
+    from uscl.options.evaluation_options import EvaluationOptions
     from uscl_plugin.evaluation.backbones import load_backbone
     from uscl_plugin.evaluation.finetuning import fold_config
-    from uscl_plugin.evaluation.options import EvaluationOptions
     from uscl_plugin.weights.checkpoint_files import write_checkpoint
 
     def make(protocol: str, epochs: int = 1, val_fraction: float = 0.4, seed: int = 0) -> Config:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from tool_module import load_tool
@@ -13,6 +14,7 @@ from uscl import cli
 from uscl.cli import COMMANDS, KINDS, OWN, list_tools, with_config
 from uscl.core.command_line import command_line
 from uscl.core.shipped_files import CONFIGS, TOOLS, find_shipped_config, list_configs, shipped_root
+from uscl.options.evaluation_options import PROBE_PROTOCOLS
 
 
 @pytest.fixture
@@ -48,6 +50,64 @@ def test_starts_without_what_takes_seconds(arguments, tmp_path):
     imported = set(run.stderr.splitlines()[-1].split())
     assert 'uscl.cli' in imported
     assert not imported & {'torch', 'numpy', 'mmengine', 'rich', 'cv2', 'uscl_plugin'}
+
+
+HOSTS = ('mmcv', 'mmdet', 'mmengine', 'mmpretrain', 'uscl_plugin')
+SLOW = ('cv2', 'matplotlib', 'scipy', 'sklearn', 'torch')
+
+
+@pytest.mark.parametrize(('option', 'status'), [('--help', 0), ('--no-such-option', 2)])
+def test_help_and_wrong_options_need_no_host(option, status, tmp_path):
+    """All commands in one process, which then has taken less than one of them may."""
+    commands = [[name] for name in (*list_tools(), 'doctor', 'configs')]
+    commands += [[name, kind] for name, kinds in KINDS.items() for kind in kinds]
+    if status:
+        commands = [command for command in commands if command[0] not in ('train', 'test')]  # the hosts' own options
+    code = f"""if True:
+    import sys, time
+    from uscl import cli
+    for command in {commands!r}:
+        try:
+            found = cli.main([*command, {option!r}])
+        except SystemExit as stop:
+            found = stop.code
+        assert found == {status}, (command, found)
+        assert not (slow := set({(*HOSTS, *SLOW)!r}) & set(sys.modules)), (command, slow)
+    print(time.process_time())
+    """
+    environment = os.environ | {'PYTHONPATH': str(TOOLS.parent)}
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert run.returncode == 0, run.stderr[-1000:]
+    assert len(commands) > 25 and float(run.stdout.split()[-1]) < 0.5 + 0.02 * len(commands)  # parsers beside imports
+
+
+def test_choices_are_those_of_the_parts():
+    """They stand beside the options, so that no part has to be imported for them."""
+    from uscl.checks.duplicates import THRESHOLD
+    from uscl.reports import embedding_map
+    from uscl_plugin.evaluation import gradcam
+    from uscl_plugin.evaluation.probes import PROBES
+    from uscl_plugin.weights.backbone_export import TARGETS
+    from uscl_plugin.weights.official_import import CLASSIFIERS
+
+    def choices(tool, options, name):
+        return get_args(get_type_hints(getattr(load_tool(TOOLS / tool), options))[name])
+
+    assert choices('visualization/embeddings.py', 'EmbeddingOptions', 'method') == embedding_map.METHODS
+    assert choices('visualization/embeddings.py', 'EmbeddingOptions', 'color') == tuple(embedding_map.GROUPINGS)
+    assert choices('visualization/gradcam.py', 'GradcamOptions', 'method') == tuple(gradcam.METHODS)
+    assert choices('model_converters/export_backbone.py', 'Options', 'to') == TARGETS
+    assert choices('model_converters/import_official.py', 'Options', 'classifier') == CLASSIFIERS
+    assert load_tool(TOOLS / 'analysis/check_dataset.py').CheckOptions(data=[]).threshold == THRESHOLD
+    assert tuple(PROBES) == PROBE_PROTOCOLS
+
+
+@pytest.mark.parametrize('where', ['', 'def main(argv): '])
+def test_a_tool_that_cannot_import_its_parts_points_to_the_doctor(where, tmp_path, capsys):
+    tool = tmp_path / 'tool.py'
+    tool.write_text(f'{where}import no_such_part\n')
+    assert cli.run_tool('uscl tool', tool, []) == 1
+    assert 'uscl doctor' in capsys.readouterr().err
 
 
 def users_tools():

@@ -15,7 +15,8 @@ import torch
 from lesion_folders import blobs, save, scan
 
 from uscl.clips.discovery import find_sources
-from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
+from uscl.convert.lesions.lesion_conversion import convert_lesions
+from uscl.convert.lesions.lesion_settings import LesionSettings
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.atomic_files import write_text
@@ -24,8 +25,8 @@ from uscl.core.folder_lock import LOCK, lock_folder
 from uscl.core.tables import write_csv
 from uscl.data.frame_store import damaged_videos
 from uscl.data.video_folder import VideoFolder
-from uscl.finetuning_options import FinetuningOptions
-from uscl.pretraining_options import PretrainingOptions
+from uscl.options.finetuning_options import FinetuningOptions
+from uscl.options.pretraining_options import PretrainingOptions
 from uscl_plugin.finetuning.finetuning_run import finetune
 from uscl_plugin.pretraining.pretraining_run import pretrain
 from uscl_plugin.weights.checkpoint_error import CheckpointError

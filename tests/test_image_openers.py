@@ -13,7 +13,8 @@ from PIL import Image
 from uscl.clips.discovery import find_sources
 from uscl.clips.given_clips import use_given
 from uscl.clips.readers import open_clip
-from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
+from uscl.convert.lesions.lesion_conversion import convert_lesions
+from uscl.convert.lesions.lesion_settings import LesionSettings
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.data.coco_file import read_coco

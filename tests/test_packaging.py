@@ -118,7 +118,7 @@ def test_everything_works_in_another_folder(installed, tmp_path):
     from uscl import cli
     sys.argv = ['uscl', 'doctor', '--train', '--json']
     assert cli.main() == 0
-    from uscl_plugin.comparison.methods import DETECTOR
+    from uscl.options.comparison_options import DETECTOR
     from uscl_plugin.comparison.methods import parse_method
     from uscl_plugin.evaluation.protocol_config import CONFIGS
     print(parse_method('uscl').config, DETECTOR, next(CONFIGS.glob('pocus/*.py')), sep='\\n', file=sys.stderr)

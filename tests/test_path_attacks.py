@@ -14,7 +14,8 @@ from uscl.clips.readers import open_clip
 from uscl.clips.source_findings import SourceFindings
 from uscl.clips.source_index import read_index
 from uscl.clips.video_source import VideoSource
-from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
+from uscl.convert.lesions.lesion_conversion import convert_lesions
+from uscl.convert.lesions.lesion_settings import LesionSettings
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.atomic_files import write_text

@@ -22,15 +22,17 @@ from functools import partial
 
 from uscl.core.command_line import as_command, command_line
 from uscl.core.options import parse_options
-from uscl_plugin.comparison.comparison import FINISHED
-from uscl_plugin.comparison.comparison_run import compare
-from uscl_plugin.comparison.options import ComparisonOptions
+from uscl.options.comparison_options import ComparisonOptions
 
 
 @as_command(kept='finished runs are kept; run the same command again to resume.')
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(ComparisonOptions, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from uscl_plugin.comparison.comparison import FINISHED
+    from uscl_plugin.comparison.comparison_run import compare
+
     comparison = compare(options, command_line('tools/compare.py', argv), partial(print, flush=True))
     print((comparison.out / 'table.md').read_text(encoding='utf-8'))
     print(f'wrote {options.out}/results.json, table.md' + ' and table.png' * bool(comparison.runs))

@@ -15,15 +15,17 @@ from functools import partial
 
 from uscl.core.command_line import as_command, command_line
 from uscl.core.options import parse_options
-from uscl.stats.evaluation_summary import markdown_table
-from uscl_plugin.evaluation.evaluation_run import evaluate
-from uscl_plugin.evaluation.options import EvaluationOptions
+from uscl.options.evaluation_options import EvaluationOptions
 
 
 @as_command(kept='finished folds are kept; run the same command again to resume.')
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(EvaluationOptions, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from uscl.stats.evaluation_summary import markdown_table
+    from uscl_plugin.evaluation.evaluation_run import evaluate
+
     print(markdown_table(evaluate(options, command_line('tools/evaluate.py', argv), partial(print, flush=True))))
     print(f'wrote {options.out}/metrics.json, table.md and report.html')
     return 0

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from uscl.core.command_line import as_command, command_line, use_device
 from uscl.core.options import parse_options
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.finetuning_options import FinetuningOptions
 
 
 @as_command(kept='run the same command again to go on.')

@@ -11,22 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-
-from uscl.clips.given_clips import use_given
 from uscl.clips.video_source import VideoSource
-from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.command_line import as_command
 from uscl.core.escaping import for_terminal
 from uscl.core.options import Arg, parse_options
-from uscl.core.tables import write_csv
-from uscl.reports.prediction_tables import FAR, prediction_csv, prediction_table
-from uscl_plugin.evaluation.classifier import FrameClassifier
-from uscl_plugin.evaluation.preparation_options import PreparationOptions
-from uscl_plugin.evaluation.trained_model import load_model
+from uscl.options.preparation_options import PreparationOptions
 
 if TYPE_CHECKING:
     from uscl_plugin.detection.lesion_detector import LesionDetector
+    from uscl_plugin.evaluation.classifier import FrameClassifier
 
 _WIDEST = 10_000  # characters of a line of a table
 
@@ -60,27 +53,42 @@ def main(argv: list[str] | None = None) -> int:
         Exit code: 0; 1 if the model or all clips could not be read.
     """
     options = parse_options(PredictionOptions, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from uscl_plugin.evaluation.classifier import FrameClassifier
+    from uscl_plugin.evaluation.trained_model import load_model
 
     def tell(text: str) -> None:
         print(for_terminal(text), file=sys.stderr)
 
     model = load_model(options.model)
     rows = classify(model, options, tell) if isinstance(model, FrameClassifier) else detect(model, options, tell)
+    _show(rows, options)
+    return 0 if rows else 1
+
+
+def _show(rows: list[dict], options: PredictionOptions) -> None:
+    from rich.console import Console
+
+    from uscl.core.tables import write_csv
+    from uscl.reports.prediction_tables import prediction_csv, prediction_table
+
     if options.csv is not None:
         write_csv(options.csv, *(prediction_csv(rows) if rows else ((), ())))
     if options.json:
         print(json.dumps(rows, indent=1))  # in ASCII: a terminal may obey other characters
     elif rows:
         Console(width=_WIDEST).print(prediction_table(rows))  # as wide as its names are, also when piped
-    return 0 if rows else 1
 
 
-def classify(model: FrameClassifier, options: PredictionOptions, tell: Callable[[str], None]) -> list[dict]:
+def classify(model: 'FrameClassifier', options: PredictionOptions, tell: Callable[[str], None]) -> list[dict]:
     """Predict with a classifier.
 
     Raises:
         ValueError: Overlays are asked for.
     """
+    from uscl.clips.given_clips import use_given
+    from uscl.reports.prediction_tables import FAR
+
     if options.overlay is not None:
         raise ValueError(
             f'{options.model} is a classifier, and --overlay shows what a detector finds: see where a classifier looks '
@@ -108,6 +116,8 @@ def detect(model: 'LesionDetector', options: PredictionOptions, tell: Callable[[
     Raises:
         ValueError: A frame size is asked for.
     """
+    from uscl.clips.given_clips import use_given
+    from uscl.convert.videos.store_settings import StoreSettings
     from uscl_plugin.detection.overlays import OverlayWriter
 
     if options.frame_size is not None:

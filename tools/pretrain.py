@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from uscl.core.command_line import as_command, command_line, use_device
 from uscl.core.options import parse_options
-from uscl.pretraining_options import PretrainingOptions
+from uscl.options.pretraining_options import PretrainingOptions
 
 
 @as_command(kept='run the same command again to go on.')

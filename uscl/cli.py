@@ -154,11 +154,10 @@ def run_tool(command: str, path: Path, argv: list[str]) -> int:
     sys.modules[tool.__name__] = tool
     before, sys.argv = sys.argv, [command, *argv]
     try:
-        try:
-            spec.loader.exec_module(tool)
-        except ImportError as error:
-            return incomplete(error)
+        spec.loader.exec_module(tool)
         return tool.main(argv) or 0
+    except ImportError as error:  # tools import what takes time once their options are read
+        return incomplete(error)
     finally:
         sys.argv = before
 

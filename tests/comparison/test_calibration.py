@@ -5,12 +5,13 @@ import time
 
 import pytest
 
+from uscl.options.common_settings import CommonSettings
+from uscl.options.comparison_options import ComparisonOptions
 from uscl_plugin.comparison import calibration
 from uscl_plugin.comparison.calibration import epochs_for, seconds_per_step
 from uscl_plugin.comparison.comparison import Comparison
 from uscl_plugin.comparison.methods import parse_methods
-from uscl_plugin.comparison.options import ComparisonOptions
-from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+from uscl_plugin.comparison.pretraining_config import pretraining_config
 
 COMMON = dict(label_fraction=0.5, batch_size=4, size=32, workers=0)
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from uscl.options.comparison_options import DETECTOR, ComparisonOptions
 from uscl_plugin.comparison.detection_config import describe_detection, detection_config, read_detector
-from uscl_plugin.comparison.methods import DETECTOR
-from uscl_plugin.comparison.options import ComparisonOptions
 from uscl_plugin.evaluation.backbones import load_backbone
 
 pytest.importorskip('mmdet')

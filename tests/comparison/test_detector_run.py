@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from uscl.options.comparison_options import ComparisonOptions
 from uscl_plugin.comparison.detector_run import run_detector
-from uscl_plugin.comparison.options import ComparisonOptions
 from uscl_plugin.comparison.training_run import TrainingError
 from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.weights.checkpoint_files import write_checkpoint

@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from uscl.pretraining_options import METHODS
+from uscl.options.pretraining_options import METHODS
 from uscl_plugin.comparison.methods import BUILT_IN, parse_method, parse_methods
 
 

@@ -3,8 +3,9 @@
 import pytest
 from mmengine.config import Config
 
+from uscl.options.common_settings import CommonSettings
 from uscl_plugin.comparison.methods import BUILT_IN, parse_method
-from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+from uscl_plugin.comparison.pretraining_config import pretraining_config
 
 
 def prepare(clusters, name, **settings):

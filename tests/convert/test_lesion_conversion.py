@@ -9,7 +9,8 @@ from lesion_folders import RED, blobs, flood_components, make_uclm, paint, save,
 from PIL import Image
 from pycocotools.coco import COCO
 
-from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions, unique_names
+from uscl.convert.lesions.lesion_conversion import convert_lesions, unique_names
+from uscl.convert.lesions.lesion_settings import LesionSettings
 from uscl.core.errors import FolderInUseError, SourceError
 
 PATIENTS = {'AA': 'xb', 'BB': 'bbn', 'CC': 'mn', 'DD': 'bmm', 'EE': 'b', 'FF': 'm'}

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from uscl.clips.source_findings import SourceFindings
-from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
+from uscl.convert.lesions.lesion_conversion import convert_lesions
+from uscl.convert.lesions.lesion_settings import LesionSettings
 from uscl.convert.output_folder import output_folder
 from uscl.convert.pocus.pocus_folds import convert_folds
 from uscl.convert.videos.store_settings import StoreSettings

@@ -6,12 +6,12 @@ import torch
 from mmengine.config import Config
 
 from uscl.data.video_folder import VideoFolder
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.pipeline_settings import set_input_size
 from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.evaluation.classifier import load_classifier
 from uscl_plugin.evaluation.finetuning import FoldOutcome, SelectionHook, finetune_fold, fold_config
-from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 

@@ -19,9 +19,9 @@ from uscl.convert.videos.store_settings import StoreSettings
 from uscl.convert.videos.video_conversion import convert_sources
 from uscl.data.annotations import read_annotations
 from uscl.data.folder_writer import write_data_folder
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.evaluation.leaks import find_leaks
-from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.checkpoint_files import write_checkpoint

@@ -14,11 +14,11 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
 from uscl.data.folder_writer import write_data_folder
+from uscl.options.report_options import ReportOptions
 from uscl.reports.html_page import render
 from uscl_plugin.datasets.frame_set import collect_frames
 from uscl_plugin.evaluation.pretrained_backbone import trained_backbone, untrained_backbone
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
-from uscl_plugin.evaluation.report_options import ReportOptions
 from uscl_plugin.evaluation.seen_frames import seen_frames
 from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 from uscl_plugin.weights.checkpoint_error import CheckpointError

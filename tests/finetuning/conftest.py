@@ -5,7 +5,7 @@ from contextlib import redirect_stdout
 
 import pytest
 
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.finetuning_options import FinetuningOptions
 from uscl_plugin.finetuning.finetuning_run import finetune
 
 

@@ -7,7 +7,7 @@ import pytest
 from lesion_folders import make_uclm
 from tool_module import load_tool
 
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.finetuning_options import FinetuningOptions
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 pytest.importorskip('mmdet')

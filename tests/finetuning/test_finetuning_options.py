@@ -1,7 +1,7 @@
 import pytest
 
 from uscl.core.options import parse_options
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.finetuning_options import FinetuningOptions
 
 NEEDED = ['data', '--from', 'backbone.pth', '--out', 'out']
 

@@ -117,7 +117,7 @@ def test_a_config_that_an_evaluation_names_is_not_executed(final, patients, back
 
     def name_it(content):
         as_other_config(content)
-        content['facts']['settings'] |= {'config': str(planted), 'cfg_options': {'default_scope': 'evil'}}
+        content['facts']['settings'] |= {'config': str(planted), 'cfg_options': ['default_scope=evil']}
 
     folder = edited(judged, tmp_path, name_it)
     with pytest.raises(SourceError, match='give the same --config'):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uscl.pretraining_options import PretrainingOptions
+from uscl.options.pretraining_options import PretrainingOptions
 
 
 def _write_clip(path, seed, num_frames=9):

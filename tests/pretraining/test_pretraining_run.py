@@ -17,9 +17,9 @@ from mmengine.runner import Runner
 from uscl.core.errors import SourceError
 from uscl.core.options import parse_options
 from uscl.data.annotations import read_annotations
-from uscl.pretraining_options import PretrainingOptions
+from uscl.options.evaluation_options import EvaluationOptions
+from uscl.options.pretraining_options import PretrainingOptions
 from uscl_plugin.evaluation.leaks import Leaks, find_leaks
-from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.pretraining import pretraining_run
 from uscl_plugin.pretraining.pretraining_run import pretrain
 from uscl_plugin.running.host_tools import host_tool, run_host_tool

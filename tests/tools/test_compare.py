@@ -13,7 +13,8 @@ import pytest
 import torch
 from tool_module import load_tool
 
-from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
+from uscl.convert.lesions.lesion_conversion import convert_lesions
+from uscl.convert.lesions.lesion_settings import LesionSettings
 from uscl.core.folder_lock import LOCK, lock_folder
 from uscl_plugin.comparison import comparison as comparison_module
 from uscl_plugin.comparison.training_run import FinishedTraining, TrainingError

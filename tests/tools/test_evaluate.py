@@ -107,6 +107,20 @@ def test_every_protocol_gives_numbers_tables_and_a_page(evaluate, patients, tmp_
     assert 'wrote' in capsys.readouterr().out
 
 
+def test_few_patients_of_each_class_are_trained_on_and_all_are_tested(evaluate, patients, tmp_path):
+    out = tmp_path / 'out'
+    assert evaluate('random', '--data', patients, '--out', out, *TINY, '--patients-per-class', '1') == 0
+    folds = read_folds(out / 'folds' / 'seed0.json').folds
+    entries = read_annotations(patients / 'annotations.json')['data_list']
+    assert sorted(name for fold in folds for name in fold['test']) == sorted(entry['video_id'] for entry in entries)
+    of = {entry['video_id']: (entry['label'], entry['patient_id']) for entry in entries}
+    classes = {entry['label'] for entry in entries}
+    for fold in folds:
+        assert sorted(label for label, _ in {of[name] for name in fold['train']}) == sorted(classes)
+    content = json.loads((out / 'metrics.json').read_text())
+    assert content['facts']['training patients of each class'] == 1
+
+
 def test_shut_branches_are_a_warning(evaluate, patients, tmp_path, capsys):
     from uscl_plugin.evaluation.backbones import load_backbone
 

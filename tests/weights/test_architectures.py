@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
-from uscl.pretraining_options import BACKBONES
+from uscl.options.pretraining_options import BACKBONES
 from uscl_plugin.measures.backbone_health import health_warning, measure_backbone
 from uscl_plugin.weights.architectures import (
     ARCHITECTURES,

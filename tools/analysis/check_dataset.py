@@ -14,19 +14,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.progress import track
-
-from uscl.checks.check import check_datasets
-from uscl.checks.clip_facts import Clip
-from uscl.checks.duplicates import THRESHOLD
 from uscl.checks.finding import ERROR, WARNING
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl.reports.check_report import as_dict, print_result, write_check_page
+
+if TYPE_CHECKING:
+    from uscl.checks.clip_facts import Clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +44,14 @@ class CheckOptions:
     json: Annotated[str | None, Arg('FILE')] = None
     html: Annotated[str | None, Arg('FILE')] = None
     strict: bool = False
-    threshold: Annotated[float, Arg(above=0, at_most=1)] = THRESHOLD
+    threshold: Annotated[float, Arg(above=0, at_most=1)] = 0.88
 
 
-def with_progress(clips: Iterator[Clip], total: int) -> Iterator[Clip]:
+def with_progress(clips: Iterator['Clip'], total: int) -> Iterator['Clip']:
     """Show on stderr how many clips have been read."""
+    from rich.console import Console
+    from rich.progress import track
+
     return iter(track(clips, 'reading', total=total, console=Console(stderr=True), transient=True))
 
 
@@ -60,6 +59,10 @@ def with_progress(clips: Iterator[Clip], total: int) -> Iterator[Clip]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(CheckOptions, argv, __doc__)
+    # Here, so that --help need not wait for them.
+    from uscl.checks.check import check_datasets
+    from uscl.reports.check_report import as_dict, print_result, write_check_page
+
     result = check_datasets(options.data, options.folds, options.threshold, with_progress)
     if options.json:
         write_text(Path(options.json), json.dumps(as_dict(result), indent=1, ensure_ascii=False) + '\n')

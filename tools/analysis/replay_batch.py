@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl_plugin.running.batch_replay import load_step, replay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +32,13 @@ class ReplayOptions:
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, run the step, and print the result."""
     options = parse_options(ReplayOptions, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from mmengine.config import Config
+    from mmengine.logging import MMLogger
+    from mmengine.registry import init_default_scope
+
+    from uscl_plugin.running.batch_replay import load_step, replay
+
     saved = load_step(options.file)
     cfg = Config.fromfile(options.config)
     init_default_scope(cfg.get('default_scope', 'mmpretrain'))

@@ -8,17 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
-
-from mmengine.config import Config, DictAction
-from mmengine.logging import MMLogger
+from typing import TYPE_CHECKING, Annotated
 
 from uscl.core.command_line import as_command, command_line
 from uscl.core.environment import installed_versions
 from uscl.core.options import Arg, parse_options
-from uscl_plugin.compat.quiet import without_false_alarms
-from uscl_plugin.running.host_tools import STAND_IN, config_needs, host_tool
-from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +36,7 @@ class DetectionReportOptions:
     out: str = 'report.html'
     num: Annotated[int, Arg(at_least=1)] = 12
     score: Annotated[float, Arg(at_least=0, at_most=1)] = 0.3
-    cfg_options: Annotated[dict, Arg(action=DictAction)] = field(default_factory=dict)
+    cfg_options: Annotated[list[str], Arg('KEY=VALUE')] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if Path(self.out).suffix != '.html':
@@ -51,6 +48,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(DetectionReportOptions, argv, __doc__)
     command = command_line('tools/analysis/report_detection.py', argv)
+    # Here, so that --help need not wait for the hosts.
+    from mmengine.config import Config
+    from mmengine.logging import MMLogger
+
+    from uscl_plugin.compat.quiet import without_false_alarms
+    from uscl_plugin.running.host_tools import STAND_IN, config_needs, host_tool
+    from uscl_plugin.running.launch import parse_cfg_options
+    from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
+
     only_plain_checkpoints()
     scope, needs_stand_in = config_needs(Path(options.config))
     if scope != 'mmdet':
@@ -60,12 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if needs_stand_in:  # before MMDetection, which imports modules that need the ops
             import_module(STAND_IN)
         cfg = Config.fromfile(options.config)
-    cfg.merge_from_dict(options.cfg_options)
+    cfg.merge_from_dict(parse_cfg_options(options.cfg_options))
     MMLogger.get_instance('report', log_level='WARNING')
     return _report(cfg, options, command)
 
 
-def _report(cfg: Config, options: DetectionReportOptions, command: str) -> int:
+def _report(cfg: 'Config', options: DetectionReportOptions, command: str) -> int:
     from mmengine.fileio import dump
 
     from uscl.core.atomic_files import write_atomically

@@ -6,14 +6,10 @@ python tools/analysis/report_pretraining.py CONFIG CHECKPOINT --out report.html
 import sys
 from collections.abc import Sequence
 
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-
 from uscl.core.command_line import as_command, command_line
 from uscl.core.options import parse_options
+from uscl.options.report_options import ReportOptions
 from uscl.reports.html_page import number, percent
-from uscl_plugin.evaluation.pretraining_report import report_pretraining
-from uscl_plugin.evaluation.report_options import ReportOptions
 
 
 @as_command()
@@ -22,7 +18,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(ReportOptions, argv, __doc__)
     command = command_line('tools/analysis/report_pretraining.py', argv)
 
+    # Here, so that --help need not wait for the hosts.
     import mmpretrain.models  # noqa: F401  (registers backbones)
+    from mmengine.logging import MMLogger
+    from mmengine.registry import init_default_scope
+
+    from uscl_plugin.evaluation.pretraining_report import report_pretraining
 
     init_default_scope('mmpretrain')
     MMLogger.get_instance('report', log_level='WARNING')  # otherwise MMEngine logs the initialisation of every weight

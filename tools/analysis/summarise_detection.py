@@ -10,15 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from mmengine.fileio import dump
-
 from uscl.core.atomic_files import write_atomically, write_text
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl.reports.detection_curves import training_curves
-from uscl.reports.detection_runs import DetectionRun, read_run, summarise_runs
-from uscl.reports.detection_table import detection_table
-from uscl.reports.figures import save_picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +36,14 @@ class SummaryOptions:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(SummaryOptions, argv, __doc__)
+    # Here, so that --help need not wait for them.
+    from mmengine.fileio import dump
+
+    from uscl.reports.detection_curves import training_curves
+    from uscl.reports.detection_runs import DetectionRun, read_run, summarise_runs
+    from uscl.reports.detection_table import detection_table
+    from uscl.reports.figures import save_picture
+
     out, runs = Path(options.out), [run.split('=', 1) for run in options.runs]
     folders = [Path(work_dir).resolve() for _, work_dir in runs]
     if twice := next((folder for folder in folders if folders.count(folder) > 1), None):

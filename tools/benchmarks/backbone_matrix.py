@@ -32,7 +32,7 @@ from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
 from uscl.core.tables import markdown
-from uscl.pretraining_options import BACKBONES
+from uscl.options.pretraining_options import BACKBONES
 from uscl_plugin.compat.backbone_io import GREY_WEIGHTS, input_channels, pool
 from uscl_plugin.evaluation.backbones import load_backbone
 from uscl_plugin.evaluation.pretrained_backbone import trained_backbone

@@ -25,10 +25,11 @@ from instruments.quality_curves import QualityCurve, final_values, quality_figur
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
+from uscl.options.common_settings import CommonSettings
 from uscl.reports.figures import save_picture
 from uscl.reports.training_log import find_scalars
 from uscl_plugin.comparison.methods import Method, parse_methods
-from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+from uscl_plugin.comparison.pretraining_config import pretraining_config
 from uscl_plugin.comparison.training_run import run_training
 
 FRAMES = 8  # of each held-out video

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from uscl.convert.lesions.lesion_conversion import LesionSettings, convert_lesions
+from uscl.convert.lesions.lesion_settings import LesionSettings
 from uscl.convert.lesions.lesion_sources import EXPECTED
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
+    # Here, so that --help need not wait for it.
+    from uscl.convert.lesions.lesion_conversion import convert_lesions
+
     return convert_lesions(options.src, options.out, options, overview=not options.no_overview)
 
 

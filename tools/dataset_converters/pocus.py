@@ -13,11 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from uscl.convert.pocus.pocus_clone import CLASSES, find_clips
-from uscl.convert.pocus.pocus_folds import convert_folds, list_fold_files
 from uscl.convert.videos.converter_options import ClipOptions
 from uscl.convert.videos.source_split import split_sources
 from uscl.convert.videos.store_settings import StoreSettings
-from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import option_name, parse_options
@@ -54,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
-    from uscl.reports.overview_page import conversion_overview  # here: --help need not wait for it
+    # Here, so that --help need not wait for them.
+    from uscl.convert.pocus.pocus_folds import convert_folds, list_fold_files
+    from uscl.convert.videos.video_conversion import convert_sources
+    from uscl.reports.overview_page import conversion_overview
 
     settings = StoreSettings(options.fps, options.size, options.color, min_frames=options.min_frames)
     fold_files = list_fold_files(options.src, options.out)

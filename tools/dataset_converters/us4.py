@@ -14,7 +14,6 @@ from uscl.clips.ignored_file import IgnoredFile
 from uscl.clips.source_findings import SourceFindings
 from uscl.convert.videos.converter_options import ConverterOptions
 from uscl.convert.videos.store_settings import StoreSettings
-from uscl.convert.videos.video_conversion import convert_sources
 from uscl.core.command_line import as_command
 from uscl.core.errors import SourceError
 from uscl.core.options import Arg, parse_options
@@ -78,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0, 1 if nothing could be read or OUT is in use, 2 for a wrong request, 130 if interrupted.
     """
     options = parse_options(Options, argv, __doc__)
-    from uscl.reports.overview_page import conversion_overview  # here: --help need not wait for it
+    # Here, so that --help need not wait for them.
+    from uscl.convert.videos.video_conversion import convert_sources
+    from uscl.reports.overview_page import conversion_overview
 
     found = find_videos(options.src, options.out, options.val_fraction, options.seed, options.follow_links)
     settings = StoreSettings(size=options.size, color=options.color)

@@ -2,12 +2,12 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl_plugin.weights.backbone_export import TARGETS, export_backbone
-from uscl_plugin.weights.input_metadata import InputOptions, OriginOptions
+from uscl.options.input_options import InputOptions
+from uscl.options.origin_options import OriginOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +22,16 @@ class Options(OriginOptions, InputOptions):
 
     checkpoint: Annotated[str, Arg('CKPT', positional=True)]
     out: Annotated[str, Arg('OUT', positional=True)]
-    to: Annotated[str, Arg(choices=TARGETS)]
+    to: Literal['mmdet', 'mmpretrain', 'mmseg', 'torchvision', 'timm', 'onnx', 'hub']
 
 
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(Options, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from uscl_plugin.weights.backbone_export import export_backbone
+
     print(export_backbone(options.checkpoint, options.out, options.to, vars(options)))
     return 0
 

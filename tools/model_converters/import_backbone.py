@@ -6,8 +6,8 @@ from typing import Annotated
 
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl_plugin.weights.backbone_import import import_backbone
-from uscl_plugin.weights.input_metadata import InputOptions, OriginOptions
+from uscl.options.input_options import InputOptions
+from uscl.options.origin_options import OriginOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,9 @@ class Options(OriginOptions, InputOptions):
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(Options, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from uscl_plugin.weights.backbone_import import import_backbone
+
     print(import_backbone(options.checkpoint, options.out, vars(options), options.prefix))
     return 0
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl_plugin.weights.imagenet_import import import_imagenet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +23,9 @@ class Options:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(Options, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from uscl_plugin.weights.imagenet_import import import_imagenet
+
     print(import_imagenet(options.out))
     return 0
 

@@ -2,11 +2,10 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl_plugin.weights.official_import import CLASSIFIERS, import_official
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +20,16 @@ class Options:
 
     checkpoint: Annotated[str, Arg('CKPT', positional=True)]
     out: Annotated[str, Arg('OUT', positional=True)]
-    classifier: Annotated[str, Arg(choices=CLASSIFIERS)] = CLASSIFIERS[0]
+    classifier: Literal['projection', 'none'] = 'projection'
 
 
 @as_command()
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(Options, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from uscl_plugin.weights.official_import import import_official
+
     print(import_official(options.checkpoint, options.out, options.classifier))
     return 0
 

@@ -11,7 +11,6 @@ from typing import Annotated
 
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl.reports.overview_page import folder_cards, write_overview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +30,9 @@ class BrowseOptions:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(BrowseOptions, argv, __doc__)
+    # Here, so that --help need not wait for it.
+    from uscl.reports.overview_page import folder_cards, write_overview
+
     out = Path(options.out or Path(options.data).expanduser() / 'overview.html')
     cards = folder_cards(options.data)
     write_overview(out, cards, f'Clips of {Path(options.data).resolve().name}')

@@ -7,13 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated
 
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl.reports.figures import check_picture, save_picture, triplet_sheet
-from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +40,13 @@ class BrowseOptions:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(BrowseOptions, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from uscl.reports.figures import check_picture, save_picture, triplet_sheet
+    from uscl_plugin.evaluation.spg_examples import mixes_first, spg_rows
+
     init_default_scope('mmpretrain')
     check_picture(options.out)
     cfg = Config.fromfile(options.config)

@@ -5,18 +5,11 @@ python tools/visualization/embeddings.py random USCL=work_dirs/uscl/epoch_300.pt
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
-
-from mmengine.logging import MMLogger
+from typing import Annotated, Literal
 
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl.data.video_folder import VideoFolder
-from uscl.reports.embedding_map import GROUPINGS, METHODS, check_method, embedding_figure, lay_out, list_frames
-from uscl.reports.figures import check_picture, save_picture
-from uscl_plugin.evaluation.backbones import load_backbone, unique_names
-from uscl_plugin.measures.features import extract_features
-from uscl_plugin.weights.input_metadata import InputOptions
+from uscl.options.input_options import InputOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +32,8 @@ class EmbeddingOptions(InputOptions):
     checkpoints: Annotated[list[str], Arg('CHECKPOINT', positional=True)]
     data: Annotated[str, Arg('DIR')]
     out: Annotated[str, Arg('FIG.png')]
-    method: Annotated[str, Arg(choices=METHODS)] = 'tsne'
-    color: Annotated[str, Arg(choices=tuple(GROUPINGS))] = 'class'
+    method: Literal['tsne', 'pca', 'umap'] = 'tsne'
+    color: Literal['class', 'video', 'patient'] = 'class'
     size: Annotated[int, Arg(at_least=1)] = 224
     frames_per_video: Annotated[int | None, Arg('N', at_least=1)] = None
     split: str | None = None
@@ -52,6 +45,15 @@ class EmbeddingOptions(InputOptions):
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(EmbeddingOptions, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from mmengine.logging import MMLogger
+
+    from uscl.data.video_folder import VideoFolder
+    from uscl.reports.embedding_map import check_method, embedding_figure, lay_out, list_frames
+    from uscl.reports.figures import check_picture, save_picture
+    from uscl_plugin.evaluation.backbones import load_backbone, unique_names
+    from uscl_plugin.measures.features import extract_features
+
     MMLogger.get_instance(
         'embeddings', log_level='WARNING'
     )  # otherwise MMEngine logs the initialisation of every weight

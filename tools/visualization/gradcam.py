@@ -7,18 +7,11 @@ uscl cam MODEL clip.mp4 folder_of_frames --out sheet.png --compare scratch=OTHER
 import functools
 import sys
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
-from uscl.clips.given_clips import use_given
-from uscl.clips.video_source import VideoSource
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
-from uscl.reports.figures import check_picture, save_picture
-from uscl_plugin.evaluation.backbones import split_spec, unique_names
-from uscl_plugin.evaluation.classifier import load_classifier
-from uscl_plugin.evaluation.gradcam import METHODS, find_class
-from uscl_plugin.evaluation.gradcam_sheet import MappedFrame, heat_sheet, map_clip
-from uscl_plugin.evaluation.preparation_options import PreparationOptions
+from uscl.options.preparation_options import PreparationOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +34,7 @@ class GradcamOptions(PreparationOptions):
     out: Annotated[str, Arg('SHEET.png')]
     compare: Annotated[list[str], Arg('NAME=MODEL', action='append')] = field(default_factory=list)
     target: Annotated[str | None, Arg('CLASS')] = None
-    method: Annotated[str, Arg(choices=tuple(METHODS))] = 'gradcam'
+    method: Literal['gradcam', 'gradcam++', 'xgradcam', 'hirescam', 'layercam', 'eigengradcam'] = 'gradcam'
     num: Annotated[int, Arg(at_least=1)] = 1
     dpi: Annotated[int, Arg(at_least=1)] = 150
 
@@ -50,6 +43,15 @@ class GradcamOptions(PreparationOptions):
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(GradcamOptions, argv, __doc__)
+    # Here, so that --help need not wait for the hosts.
+    from uscl.clips.given_clips import use_given
+    from uscl.clips.video_source import VideoSource
+    from uscl.reports.figures import check_picture, save_picture
+    from uscl_plugin.evaluation.backbones import split_spec, unique_names
+    from uscl_plugin.evaluation.classifier import load_classifier
+    from uscl_plugin.evaluation.gradcam import find_class
+    from uscl_plugin.evaluation.gradcam_sheet import MappedFrame, heat_sheet, map_clip
+
     check_picture(options.out)
     specs = [options.model, *options.compare]
     names = unique_names(specs)

@@ -15,12 +15,12 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 from uscl.core.atomic_files import write_text
+from uscl.options.comparison_options import ComparisonOptions
 from uscl_plugin.datasets.pipeline_settings import input_size, set_input_size, set_size_schedule, size_schedule
 from uscl_plugin.datasets.transforms.size_schedule import SizeSchedule
 
 from .budget import affordable_epochs
 from .comparison import Comparison, Row
-from .options import ComparisonOptions
 from .pretraining_config import pretraining_config
 
 _START = 30.0  # seconds to start and end a training run: imports, dataset, checkpoints

@@ -10,20 +10,20 @@ from typing import Any
 from uscl.checks.seen_data import seen_of
 from uscl.data.annotations import read_annotations
 from uscl.data.folder_digest import data_digest
+from uscl.options.comparison_options import ComparisonOptions
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.classification import classification_metrics
 from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.backbones import check_backbones
 from uscl_plugin.evaluation.cross_validation import CrossValidation
 from uscl_plugin.evaluation.leaks import Leaks, TestedClips
-from uscl_plugin.evaluation.options import EvaluationOptions
 from uscl_plugin.weights.input_metadata import file_source
 
 from .backbone_choice import start_from
 from .detection_config import read_detector
 from .detector_run import run_detector
 from .methods import Method, parse_methods
-from .options import ComparisonOptions
 from .pretraining_config import pretraining_config
 from .training_run import run_training
 

@@ -10,6 +10,8 @@ from mmengine.registry import init_default_scope
 from uscl.core.atomic_files import write_text
 from uscl.core.escaping import code
 from uscl.core.folder_lock import lock_folder
+from uscl.options.common_settings import CommonSettings
+from uscl.options.comparison_options import ComparisonOptions
 from uscl.reports.comparison_figure import comparison_figure
 from uscl.reports.figures import save_picture
 from uscl.stats.evaluation_summary import summarise
@@ -19,8 +21,6 @@ from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 from .calibration import epochs_for
 from .comparison import Comparison
 from .detection_config import describe_detection
-from .options import ComparisonOptions
-from .pretraining_config import CommonSettings
 from .table import comparison_table, measured
 
 

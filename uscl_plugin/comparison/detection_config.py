@@ -7,14 +7,12 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from uscl.options.comparison_options import DETECTOR, ComparisonOptions
 from uscl_plugin.compat.quiet import without_false_alarms
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, settle_steps
 from uscl_plugin.evaluation.backbones import PretrainedBackbone, write_backbone
 from uscl_plugin.evaluation.finetuning import train_last_block
 from uscl_plugin.weights.architectures import build_backbone, map_sizes, pyramid_settings, resnet_config, structure
-
-from .methods import DETECTOR
-from .options import ComparisonOptions
 
 
 def read_detector(config: str | Path) -> Config:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from uscl.options.comparison_options import ComparisonOptions
 from uscl.reports.detection_runs import MEASURES, read_run
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.weights.input_metadata import file_source
 
 from .detection_config import detection_config
-from .options import ComparisonOptions
 from .training_run import FinishedTraining, run_training
 
 

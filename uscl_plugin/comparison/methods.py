@@ -8,8 +8,6 @@ from typing import Any
 
 from uscl.core.shipped_files import CONFIGS
 
-DETECTOR = CONFIGS / 'udiat_b' / 'mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.py'  # the paper's protocol
-
 _USCL = 'uscl/uscl_resnet18_1xb32-300e_us4-224px.py'
 _ONE_FRAME = {'train_dataloader.dataset.steps.SampleVideoFrames.num_frames': 1}
 _SEVERAL_PAIRS = {'train_dataloader.dataset.samples_per_video': 10}

@@ -11,9 +11,11 @@ from mmengine.config import Config
 
 from uscl.core.digest import digest
 from uscl.data.annotations import read_annotations
+from uscl.data.few_patients import limit_patients
 from uscl.data.fold_making import folds_of_splits, make_folds, official_folds
 from uscl.data.folder_digest import data_digest
 from uscl.data.folds import Folds, read_folds, write_folds
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.predictions import Predictions, concatenate
 from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
 
@@ -21,7 +23,6 @@ from .backbones import PretrainedBackbone, check_backbones, load_backbone, uniqu
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
 from .leaks import find_leaks
-from .options import EvaluationOptions
 from .probe_features import ProbeFeatures, frame_dataset
 from .probes import PROBES
 from .protocol_config import protocol_config, protocol_digest
@@ -217,6 +218,10 @@ class CrossValidation:
         return shared
 
     def _make_folds(self, seed: int) -> Folds:
+        folds, number = self._whole_folds(seed), self.options.patients_per_class
+        return folds if number is None else limit_patients(folds, self.annotations['data_list'], number)
+
+    def _whole_folds(self, seed: int) -> Folds:
         options, entries = self.options, self.annotations['data_list']
         if options.folds == 'split':
             return folds_of_splits(entries, seed, options.val_fraction)

@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from uscl.core.atomic_files import write_text
 from uscl.core.escaping import code, for_markdown, for_terminal
 from uscl.core.folder_lock import lock_folder
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import Runs, markdown_table, summarise
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
@@ -19,7 +20,6 @@ from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 from .backbones import is_untrained
 from .cross_validation import TRAINED_ON, CrossValidation
 from .machine import machine_facts
-from .options import EvaluationOptions
 from .probes import PROBES
 
 LEAK = '{}: these figures are inflated by leakage.'
@@ -75,6 +75,7 @@ def _facts(validation: CrossValidation, command: str, seconds: float) -> dict[st
         'grouped by': options.group_by if options.folds.isdigit() else options.folds,
         'input size': options.size,
         'epochs': options.epochs,
+        'training patients of each class': options.patients_per_class or 'all',
         'frames per video': options.frames_per_video or 'all',
         'inner validation': options.val_fraction,
         'trained on': TRAINED_ON[options.protocol in PROBES],

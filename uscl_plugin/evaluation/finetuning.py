@@ -14,13 +14,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.pipeline_settings import set_input_size
 from uscl_plugin.hooks.hook_settings import hook_settings, remove_hook
 from uscl_plugin.weights.architectures import last_block
 
 from .backbones import PretrainedBackbone
-from .options import EvaluationOptions
 from .probes import selection_quality
 from .training_features import add_training_features
 from .training_measurement import measure_training

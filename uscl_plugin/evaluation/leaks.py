@@ -13,10 +13,10 @@ from uscl.core.plurals import counted
 from uscl.data.annotations import read_annotations
 from uscl.data.folds import group_of
 from uscl.data.video_folder import VideoFolder
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl_plugin.weights.provenance import seen_by
 
 from .backbones import split_spec
-from .options import EvaluationOptions
 
 
 @dataclass

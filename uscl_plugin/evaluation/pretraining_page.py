@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from uscl.options.report_options import ReportOptions
 from uscl.reports.backbone_table import backbone_table
 from uscl.reports.contrastive_curves import contrastive_curves, largest_conflict
 from uscl.reports.feature_map import MAX_NAMED, embed, feature_maps
@@ -17,7 +18,6 @@ from uscl_plugin.datasets.frame_set import FrameSet
 from uscl_plugin.measures.backbone_health import spread_evenly
 from uscl_plugin.measures.representation import Evaluation
 
-from .report_options import ReportOptions
 from .spg_examples import mixes_first, spg_rows
 
 MAX_MAP_FRAMES = 4_000  # t-SNE of more takes minutes and shows nothing new

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from rich.progress import track
 
 from uscl.core.atomic_files import write_text
+from uscl.options.report_options import ReportOptions
 from uscl_plugin.datasets.frame_set import FrameSet, collect_frames
 from uscl_plugin.datasets.pipeline_settings import color_type, input_size, unwrapped
 from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
@@ -22,7 +23,6 @@ from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from .machine import machine_facts
 from .pretrained_backbone import trained_backbone, untrained_backbone
 from .pretraining_page import write_pretraining_page
-from .report_options import ReportOptions
 from .seen_frames import seen_frames
 
 

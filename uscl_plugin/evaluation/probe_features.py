@@ -13,6 +13,7 @@ from rich.progress import track
 
 from uscl.core.atomic_files import write_atomically
 from uscl.data.folds import Folds, group_of
+from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 from uscl_plugin.measures.features import extract_features
@@ -22,7 +23,6 @@ from uscl_plugin.weights.provenance import describe_run
 from .backbones import PretrainedBackbone
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome
-from .options import EvaluationOptions
 from .probes import as_linear_layer, run_probe
 from .training_features import TrainingFeatures, add_training_features, summarise_training
 

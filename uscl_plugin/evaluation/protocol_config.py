@@ -6,8 +6,8 @@ from mmengine.config import Config
 
 from uscl.core.digest import digest
 from uscl.core.shipped_files import CONFIGS
-
-from .options import EvaluationOptions
+from uscl.options.evaluation_options import EvaluationOptions
+from uscl_plugin.running.launch import parse_cfg_options
 
 
 def protocol_config(options: EvaluationOptions) -> Config:
@@ -17,7 +17,7 @@ def protocol_config(options: EvaluationOptions) -> Config:
     cores = os.cpu_count() or 1
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.num_workers = min(loader.num_workers, cores)
-    cfg.merge_from_dict(options.cfg_options)
+    cfg.merge_from_dict(parse_cfg_options(options.cfg_options))
     return cfg
 
 

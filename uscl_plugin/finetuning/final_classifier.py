@@ -14,7 +14,7 @@ from uscl.data.annotations import read_annotations
 from uscl.data.fold_making import final_fold
 from uscl.data.folder_digest import data_digest
 from uscl.data.folds import group_of, write_folds
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.finetuning_options import FinetuningOptions
 from uscl_plugin.evaluation.cells import Cell
 from uscl_plugin.evaluation.finetuning import MODEL, fold_config
 from uscl_plugin.evaluation.probe_features import ProbeFeatures

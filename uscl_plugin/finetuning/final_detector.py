@@ -7,10 +7,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401 (before MMDetection)
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.comparison_options import DETECTOR, ComparisonOptions
+from uscl.options.finetuning_options import FinetuningOptions
 from uscl_plugin.comparison.detection_config import detection_config, detector_backbone, read_detector
-from uscl_plugin.comparison.methods import DETECTOR
-from uscl_plugin.comparison.options import ComparisonOptions
 from uscl_plugin.datasets.pipeline_settings import settle_steps
 from uscl_plugin.evaluation.finetuning import train_last_block
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from rich.console import Console
 
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.finetuning_options import FinetuningOptions
 from uscl_plugin.comparison.training_run import can_resume
 from uscl_plugin.evaluation.backbones import PretrainedBackbone, load_backbone, write_backbone
 from uscl_plugin.running.watched_training import train_watched

@@ -12,7 +12,7 @@ from rich.console import Console
 from uscl.core.atomic_files import write_text
 from uscl.core.errors import SourceError
 from uscl.core.folder_lock import lock_folder
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.finetuning_options import FinetuningOptions
 from uscl_plugin.evaluation.finetuning import MODEL
 from uscl_plugin.running.found_config import read_found_config
 from uscl_plugin.running.host_tools import HOSTS

@@ -9,13 +9,11 @@ from typing import Any
 from uscl.core.errors import SourceError
 from uscl.core.escaping import for_markdown
 from uscl.core.tables import markdown
-from uscl.finetuning_options import FinetuningOptions
+from uscl.options.evaluation_options import PROBE_PROTOCOLS, EvaluationOptions
+from uscl.options.finetuning_options import FinetuningOptions
 from uscl.stats.classification import METRICS
 from uscl.stats.summary_tables import METRIC_NAMES, estimate, percent
-from uscl_plugin.evaluation.options import EvaluationOptions
-from uscl_plugin.evaluation.probes import PROBES
 from uscl_plugin.evaluation.protocol_config import protocol_digest
-from uscl_plugin.running.launch import parse_cfg_options
 
 _JUDGED = ('protocol', 'size', 'epochs', 'frames_per_video', 'batch_norm', 'val_fraction')
 _DEFAULTS: dict[str, Any] = {'protocol': 'finetune3', 'size': 224, 'val_fraction': 0.2}
@@ -145,9 +143,9 @@ def settled_options(options: FinetuningOptions, judgement: Judgement | None) -> 
             )
         settings = {name: judged[name] for name in _JUDGED}
     # A config is code: the user names it, not a file in the folder of the evaluation.
-    settings |= {'config': options.config, 'cfg_options': parse_cfg_options(options.cfg_options or [])}
+    settings |= {'config': options.config, 'cfg_options': options.cfg_options or []}
     settled = EvaluationOptions(checkpoints=[options.source], data=options.data, out=options.out, **settings, **stated)
-    if judgement is not None and settled.protocol not in PROBES:
+    if judgement is not None and settled.protocol not in PROBE_PROTOCOLS:
         judged_config = judgement.content['cells'][0]['fingerprint'].get('config')
         if judged_config != protocol_digest(settled):
             raise SourceError(

@@ -21,7 +21,7 @@ from uscl.core.tables import read_csv
 from uscl.data.annotations import read_annotations, write_annotations
 from uscl.data.frame_shards import STORE
 from uscl.data.video_split import split_videos
-from uscl.pretraining_options import PretrainingOptions
+from uscl.options.pretraining_options import PretrainingOptions
 from uscl.reports.check_report import write_check_page
 from uscl.reports.overview_page import conversion_overview
 

@@ -12,11 +12,11 @@ from rich.console import Console
 
 from uscl.core.folder_lock import lock_folder, refuse_links
 from uscl.data.folder_digest import data_digest
-from uscl.pretraining_options import PretrainingOptions
+from uscl.options.pretraining_options import PretrainingOptions
+from uscl.options.report_options import ReportOptions
 from uscl.reports.html_page import percent
 from uscl_plugin.comparison.training_run import can_resume
 from uscl_plugin.evaluation.pretraining_report import report_pretraining
-from uscl_plugin.evaluation.report_options import ReportOptions
 from uscl_plugin.running.found_config import read_found_config
 from uscl_plugin.running.quiet_output import run_console
 from uscl_plugin.running.same_run import check_same_run

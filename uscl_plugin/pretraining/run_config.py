@@ -8,12 +8,13 @@ from typing import Any
 
 from mmengine.config import Config
 
-from uscl.pretraining_options import PretrainingOptions
+from uscl.options.common_settings import CommonSettings
+from uscl.options.pretraining_options import PretrainingOptions
 from uscl_plugin.comparison.backbone_choice import start_from
 from uscl_plugin.comparison.budget import Budget, affordable_epochs
 from uscl_plugin.comparison.calibration import seconds_per_step
 from uscl_plugin.comparison.methods import parse_method
-from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+from uscl_plugin.comparison.pretraining_config import pretraining_config
 from uscl_plugin.datasets.pipeline_settings import size_schedule
 from uscl_plugin.datasets.transforms.size_schedule import SizeSchedule
 from uscl_plugin.running.launch import parse_cfg_options

@@ -4,54 +4,20 @@ import contextlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from uscl.core.config_literals import config_literals
 from uscl.core.digest import file_digest
-from uscl.core.options import Arg
+from uscl.options.input_options import INPUT_KEYS
 
 from .checkpoint_error import CheckpointError
 
 CHANNEL_ORDERS = ('rgb', 'bgr')
-INPUT_KEYS = ('mean', 'std', 'channel_order')
 # Known only to people; converters keep it.
 ORIGIN_KEYS = ('method', 'license', 'data')
 NOT_STATED = 'not stated'
 LARGEST_INPUT = 4096  # pixels along a side; a file that states more would only fill the memory
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputOptions:
-    """Input of a checkpoint's network, for checkpoints that do not state it; those that do must agree.
-
-    Attributes:
-        mean: 1 or 3 numbers for values of 0..255, for checkpoints that do not state it.
-        std: 1 or 3 numbers for values of 0..255, for checkpoints that do not state it.
-        channel_order: Channel order of the network's input, for checkpoints that do not state it.
-    """
-
-    mean: Annotated[list[float] | None, Arg('X')] = None
-    std: Annotated[list[float] | None, Arg('X')] = None
-    channel_order: Literal['rgb', 'bgr'] | None = None
-
-    def given_input(self) -> dict[str, Any]:
-        """The three values by name, None if not given, see :func:`resolve_input`."""
-        return {key: getattr(self, key) for key in INPUT_KEYS}
-
-
-@dataclass(frozen=True, kw_only=True)
-class OriginOptions:
-    """Facts about weights that only people know.
-
-    Attributes:
-        license: Licence of the weights, such as cc-by-4.0; stored in the file.
-        data: Public name of the training data; stored in the file.
-    """
-
-    license: Annotated[str | None, Arg('ID')] = None
-    data: Annotated[str | None, Arg('TEXT')] = None
 
 
 def origin(stored: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, str]:

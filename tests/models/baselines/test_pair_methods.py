@@ -11,8 +11,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
+from uscl.options.common_settings import CommonSettings
 from uscl_plugin.comparison.methods import parse_method
-from uscl_plugin.comparison.pretraining_config import CommonSettings, pretraining_config
+from uscl_plugin.comparison.pretraining_config import pretraining_config
 
 CONFIGS = Path(__file__).parents[3] / 'configs' / 'baselines'
 NARROW = {'backbone.base_channels': 16, 'backbone.stem_channels': 16, 'neck.in_channels': 128, 'neck.hid_channels': 24}

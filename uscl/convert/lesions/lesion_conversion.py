@@ -4,9 +4,8 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
 
 from rich.console import Console
 from rich.progress import track
@@ -15,7 +14,6 @@ from uscl.clips.discovery import find_root
 from uscl.clips.image_opening import read_frame
 from uscl.convert.output_folder import output_folder
 from uscl.core.errors import SourceError
-from uscl.core.options import Arg
 from uscl.core.plurals import counted
 from uscl.core.tables import write_csv
 from uscl.data.png_frames import write_png
@@ -24,45 +22,12 @@ from uscl.version import __version__
 from .coco_files import coco_annotations, coco_images, write_coco
 from .instances import LesionImage, read_lesions
 from .lesion_report import print_report
+from .lesion_settings import LesionSettings
 from .lesion_sources import Skipped, find_lesions, printable
 from .lesion_split import assign_folds, hold_back
 from .overview import remove_overview, write_overview
 
 LARGEST_SHARE = 0.75  # of an image; a mask that covers more is suspicious
-
-
-@dataclass(frozen=True)
-class LesionSettings:
-    """What a conversion does.
-
-    Attributes:
-        kind: How the source is laid out, see ``EXPECTED`` in :mod:`uscl.convert.lesions.lesion_sources`.
-        classes: 1: lesion; 2: benign and malignant.
-        min_area: Drop connected regions with fewer pixels.
-        val: Number of images to hold back for validation, by patient where known.
-        folds: Number of folds for cross-validation, by patient where known.
-        seed: Another seed gives another split.
-
-    Raises:
-        ValueError: Both ``val`` and ``folds`` are given.
-    """
-
-    kind: str
-    classes: Literal[1, 2] = 1
-    min_area: Annotated[int, Arg('N', at_least=1)] = 20
-    val: Annotated[int | None, Arg('N', at_least=1)] = None
-    folds: Annotated[int | None, Arg('K', at_least=2)] = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check that the options can be combined."""
-        if self.val is not None and self.folds is not None:
-            raise ValueError('--val and --folds exclude each other: give one of them.')
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Names of the categories, in the order of their ids."""
-        return ('lesion',) if self.classes == 1 else ('benign', 'malignant')
 
 
 def convert_lesions(src: str | Path, out: str | Path, settings: LesionSettings, overview: bool = True) -> int:

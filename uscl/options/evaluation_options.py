@@ -3,15 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from mmengine.config import DictAction
-
 from uscl.core.options import Arg, option_name
 from uscl.data.fold_making import GROUPINGS
-from uscl_plugin.weights.input_metadata import InputOptions
 
-from .probes import PROBES
+from .input_options import InputOptions
 
 Protocol = Literal['finetune3', 'finetune', 'linear', 'knn']
+PROBE_PROTOCOLS = ('linear', 'knn')  # protocols that train on features extracted once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +25,7 @@ class EvaluationOptions(InputOptions):
         protocol: What is trained: the last three layers (finetune3), everything (finetune), or a probe on the features.
         size: Side length of the input in pixels.
         epochs: Number of fine-tuning epochs (default: the config's, 100).
+        patients_per_class: Train every fold on this many patients of each class only, to see how many labels it takes.
         frames_per_video: Maximum number of frames per video, evenly spaced.
         val_fraction: Fraction of each training part used for inner-val, in [0, 1); 0 for none.
         group_by: What the folds keep together; video causes leakage.
@@ -46,18 +45,21 @@ class EvaluationOptions(InputOptions):
     protocol: Protocol = 'linear'
     size: Annotated[int, Arg(at_least=1)] = 224
     epochs: Annotated[int | None, Arg(at_least=1)] = None
+    patients_per_class: Annotated[int | None, Arg('N', at_least=1)] = None
     frames_per_video: Annotated[int | None, Arg('N', at_least=1)] = None
     val_fraction: Annotated[float, Arg(at_least=0, below=1)] = 0.2
     group_by: Annotated[str, Arg(choices=GROUPINGS)] = 'patient'
     allow_leak: bool = False
     batch_norm: Literal['released', 'frozen'] | None = None
     config: str | None = None
-    cfg_options: Annotated[dict, Arg(action=DictAction)] = field(default_factory=dict)
+    cfg_options: Annotated[list[str], Arg('KEY=VALUE')] = field(default_factory=list)
     keep_models: Annotated[bool, Arg(name='--no-models')] = True
     resamples: Annotated[int, Arg(at_least=1)] = 2000
 
     def __post_init__(self) -> None:
         fine_tuning = ('epochs', 'batch_norm', 'config', 'cfg_options')
-        idle = fine_tuning if self.protocol in PROBES else ('batch_norm',) if self.protocol == 'finetune' else ()
+        idle = (
+            fine_tuning if self.protocol in PROBE_PROTOCOLS else ('batch_norm',) if self.protocol == 'finetune' else ()
+        )
         if given := [option_name(type(self), name) for name in idle if getattr(self, name)]:
             raise ValueError(f'{", ".join(given)} has no effect with --protocol {self.protocol}: remove it.')

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from .core.options import Arg, option_name
+from uscl.core.options import Arg, option_name
 
 _OF_CLASSIFIERS = ('evaluation', 'protocol', 'frames_per_video', 'batch_norm', 'config', 'cfg_options')
 _IDLE = {'linear': ('epochs', 'batch_norm', 'config', 'cfg_options'), 'finetune': ('batch_norm',)}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from .core.options import Arg
+from uscl.core.options import Arg
 
 METHODS = (
     *('uscl', 'simclr', 'mocov2', 'supervised', 'te', 'pi', 'fixmatch', 'vanilla', 'one-pair', 'mixed-pair', 'spg'),

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from uscl.core.options import Arg
-from uscl_plugin.evaluation.options import Protocol
-from uscl_plugin.evaluation.probes import PROBES
+from uscl.core.shipped_files import CONFIGS
 
-from .methods import DETECTOR
-from .pretraining_config import CommonSettings
+from .common_settings import CommonSettings
+from .evaluation_options import PROBE_PROTOCOLS, Protocol
 
+DETECTOR = CONFIGS / 'udiat_b' / 'mask-rcnn_r18_fpn_uscl_last3_1xb2-30e_udiat-b.py'  # the paper's protocol
 ALL = ('random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl')
 
 
@@ -54,5 +54,5 @@ class ComparisonOptions(CommonSettings):
     def __post_init__(self) -> None:
         if self.budget is not None and self.detection_data is not None:
             raise ValueError('--budget cannot estimate the time of detectors: pass --epochs with --detection-data.')
-        if self.finetune_epochs is not None and self.protocol in PROBES:
+        if self.finetune_epochs is not None and self.protocol in PROBE_PROTOCOLS:
             raise ValueError(f'--finetune-epochs has no effect with --protocol {self.protocol}: remove it.')
