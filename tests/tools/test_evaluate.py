@@ -121,6 +121,23 @@ def test_few_patients_of_each_class_are_trained_on_and_all_are_tested(evaluate, 
     assert content['facts']['training patients of each class'] == 1
 
 
+def test_one_split_alone_is_cross_validated(evaluate, patients, tmp_path, capsys):
+    data, out = shutil.copytree(patients, tmp_path / 'data'), tmp_path / 'out'
+    annotations = read_annotations(data / 'annotations.json')
+    people = sorted({(entry['label'], entry['patient_id']) for entry in annotations['data_list']})
+    chosen = {patient for label in 'abc' for _, patient in [pair for pair in people if pair[0] == label][:2]}
+    entries = [e | {'split': 'val' if e['patient_id'] in chosen else 'train'} for e in annotations['data_list']]
+    write_annotations(data / 'annotations.json', entries, annotations['metainfo']['classes'])
+    assert evaluate('random', '--data', data, '--out', out, *TINY, '--folds', '2', '--only-split', 'val') == 0
+    tested = {
+        name for fold in read_folds(out / 'folds' / 'seed0.json').folds for side in fold.values() for name in side
+    }
+    assert tested == {entry['video_id'] for entry in entries if entry['split'] == 'val'}
+    with pytest.raises(SystemExit):
+        evaluate('random', '--data', data, '--out', out, '--only-split', 'val', '--folds', 'split')
+    assert '--only-split' in capsys.readouterr().err
+
+
 def test_shut_branches_are_a_warning(evaluate, patients, tmp_path, capsys):
     from uscl_plugin.evaluation.backbones import load_backbone
 

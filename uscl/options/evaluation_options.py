@@ -21,6 +21,7 @@ class EvaluationOptions(InputOptions):
         data: Folder written by a converter.
         out: Output folder.
         folds: Number of folds, 'split' (the index's column) or 'official'.
+        only_split: Use the videos of this split of the index only; folds are made within it.
         seeds: Number of seeds N; runs use seeds 0 to N-1.
         protocol: What is trained: the last three layers (finetune3), everything (finetune), or a probe on the features.
         size: Side length of the input in pixels.
@@ -41,6 +42,7 @@ class EvaluationOptions(InputOptions):
     data: Annotated[str, Arg('DIR')]
     out: Annotated[str, Arg('DIR')]
     folds: Annotated[str, Arg('K')] = '5'
+    only_split: Annotated[str | None, Arg('SPLIT')] = None
     seeds: Annotated[int, Arg('N', at_least=1)] = 1
     protocol: Protocol = 'linear'
     size: Annotated[int, Arg(at_least=1)] = 224
@@ -61,5 +63,7 @@ class EvaluationOptions(InputOptions):
         idle = (
             fine_tuning if self.protocol in PROBE_PROTOCOLS else ('batch_norm',) if self.protocol == 'finetune' else ()
         )
+        if self.only_split is not None and self.folds in ('split', 'official'):
+            raise ValueError(f'--only-split needs a number of folds, not --folds {self.folds}: give a number.')
         if given := [option_name(type(self), name) for name in idle if getattr(self, name)]:
             raise ValueError(f'{", ".join(given)} has no effect with --protocol {self.protocol}: remove it.')

@@ -66,7 +66,7 @@ class CrossValidation:
         self.annotation_file = Path(options.data).expanduser() / 'annotations.json'
         self.annotations = read_annotations(self.annotation_file)
         entries = self.annotations['data_list']
-        labels = {entry['label'] for entry in entries}
+        labels = {entry['label'] for entry in entries if options.only_split in (None, entry['split'])}
         # Classes without videos would only be empty columns.
         self.classes = [name for name in self.annotations['metainfo']['classes'] if name in labels]
         self.warnings: list[str] = []
@@ -222,7 +222,8 @@ class CrossValidation:
         return folds if number is None else limit_patients(folds, self.annotations['data_list'], number)
 
     def _whole_folds(self, seed: int) -> Folds:
-        options, entries = self.options, self.annotations['data_list']
+        options = self.options
+        entries = [e for e in self.annotations['data_list'] if options.only_split in (None, e['split'])]
         if options.folds == 'split':
             return folds_of_splits(entries, seed, options.val_fraction)
         if options.folds == 'official':

@@ -71,6 +71,7 @@ def _facts(validation: CrossValidation, command: str, seconds: float) -> dict[st
         'data': options.data,
         'protocol': options.protocol,
         'folds': options.folds,
+        'split': options.only_split or 'all',
         'seeds': options.seeds,
         'grouped by': options.group_by if options.folds.isdigit() else options.folds,
         'input size': options.size,
