@@ -1,9 +1,10 @@
-"""Which settings help? Successive halving over a list that was written before, judged by development patients alone.
+"""Which settings help? Successive halving over a list written before, judged by development patients alone.
 
-RECIPES is a JSON file, name → METHOD:KEY=VALUE,… of tools/compare.py. A TASK is PRETRAINING:TEST, two folders written
-by a converter; those to be tested have a split `val`, the development patients (`--val-fraction 0.33`), and nothing else
-of them is looked at. Every recipe is pretrained on every task for a few steps; the best go on with more. A recipe's score
-is the mean over tasks of the macro AUROC by video of a linear probe. Running it again resumes where it stopped.
+RECIPES is a JSON file, name → METHOD:KEY=VALUE,… of tools/compare.py. A TASK is PRETRAINING:TEST, two folders
+written by a converter; those to be tested have a split `val`, the development patients (`--val-fraction 0.33`), and
+nothing else of them is looked at. Every recipe is pretrained on every task for a few steps; the best go on with more.
+A recipe's score is the mean over tasks of the macro AUROC by video of a linear probe. Running it again resumes where
+it stopped.
 
     python tools/benchmarks/recipe_search.py --recipes tools/benchmarks/recipes.json --rounds 24:100 8:200 3:480 \
         --tasks data/covid_blues:data/pocus data/pocus:data/blues_blines --out work_dirs/search
