@@ -1,6 +1,6 @@
 # The package on a processor, from this clone. Not built here: its steps are those of `make setup`, which the tests run.
 #   docker build -t uscl .
-#   docker run --rm -v "$PWD/clips:/clips:ro" -v "$PWD/run:/run_out" uscl pretrain /clips --out /run_out --size 64
+#   docker run --rm -v "$PWD/clips:/clips:ro" -v "$PWD/run:/out" uscl pretrain /clips --out /out --size 64
 FROM python:3.11-slim
 # OpenCV's wheel links against these two.
 RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 && rm -rf /var/lib/apt/lists/*

@@ -21,7 +21,7 @@ from uscl_plugin.running import host_tools
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]
 # Settings that MMEngine's runner knows, and that no config here has.
 RUNNER_SETTINGS = ('compile', 'sync_bn', 'env_cfg.dist_cfg.timeout', 'default_hooks.sync_buffers.type')
-OTHER_PROGRAMS = ('cd', 'git', 'source', 'tensorboard', 'mim', 'mkdocs', 'export', 'python3', 'pip', 'nox')
+OTHER_PROGRAMS = ('cd', 'git', 'source', 'tensorboard', 'mim', 'mkdocs', 'docker', 'export', 'python3', 'pip', 'nox')
 
 
 class Parsed(Exception):  # noqa: N818 (it is no error)
