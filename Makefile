@@ -56,7 +56,7 @@ docs: setup
 	$(BIN)/python -m mkdocs build --strict
 
 sbom: setup
-	$(BIN)/python tools/benchmarks/dependencies.py --sbom sbom.json
+	$(BIN)/python locks/list_dependencies.py --sbom sbom.json
 
 locks:
 	$(PYTHON) -m venv .venv-locks
