@@ -62,7 +62,7 @@ results: setup
 	$(BIN)/python tools/benchmarks/render_results.py
 
 sbom: setup
-	$(BIN)/python tools/benchmarks/dependencies.py --sbom sbom.json
+	$(BIN)/python locks/list_dependencies.py --sbom sbom.json
 
 # Wheel and source distribution, checked; uploading them is up to the maintainer.
 dist: setup

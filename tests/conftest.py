@@ -32,6 +32,7 @@ from uscl.data.folder_writer import write_data_folder
 # The networks of the tests are too small to share, and waiting threads cost as much as working ones.
 torch.set_num_threads(1)
 os.environ['OMP_NUM_THREADS'] = '1'  # of the processes that tests start
+os.environ['USCL_CACHE'] = ''  # nothing is left to another test
 LOADING = {
     f'TORCH_FORCE_{which}_LOAD': os.environ.get(f'TORCH_FORCE_{which}_LOAD')
     for which in ('WEIGHTS_ONLY', 'NO_WEIGHTS_ONLY')

@@ -85,7 +85,7 @@ def test_the_page_of_licences_has_what_the_lock_has(root):
 
 
 def test_the_bill_of_materials_is_whole(root, tmp_path):
-    tool = load_tool('tools/benchmarks/dependencies.py')
+    tool = load_tool('locks/list_dependencies.py')
     try:
         tool.list_dependencies()
     except PackageNotFoundError as error:
@@ -107,5 +107,5 @@ def test_the_bill_of_materials_is_whole(root, tmp_path):
 
 
 def test_nothing_to_write(capsys):
-    assert load_tool('tools/benchmarks/dependencies.py').main([]) == 1
+    assert load_tool('locks/list_dependencies.py').main([]) == 1
     assert '--page FILE, --sbom FILE' in capsys.readouterr().err

@@ -9,6 +9,7 @@ import torchvision
 from mmpretrain.registry import MODELS
 
 from uscl_plugin.compat.backbone_io import pool
+from uscl_plugin.weights import stored_backbone
 from uscl_plugin.weights.architectures import backbone_config
 from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.checkpoint_error import CheckpointError
@@ -171,6 +172,16 @@ def test_the_first_convolution_is_the_networks_first_whatever_the_order_of_the_f
     images = torch.randn(2, 3, 64, 64)
     grey = (images * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     close(pool(read_backbone(path).for_colour(path).build(path)(images)), pool(network(grey)))
+
+
+def test_a_network_is_built_once_and_given_away_in_copies(tmp_path, monkeypatch):
+    network, path = save(tmp_path, RESNET)
+    made, whole = [], stored_backbone.build_network
+    monkeypatch.setattr(stored_backbone, 'build_network', lambda *args: made.append(args) or whole(*args))
+    found = read_backbone(path).for_colour(path)
+    first, second = found.build(path), found.build(path)
+    torch.nn.init.zeros_(first.conv1.weight)
+    assert torch.equal(second.conv1.weight, network.conv1.weight) and len(made) == 1
 
 
 def test_weights_of_another_network_than_the_file_says(tmp_path):

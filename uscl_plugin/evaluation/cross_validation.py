@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
 from uscl.core.digest import digest
@@ -17,13 +16,13 @@ from uscl.data.folder_digest import data_digest
 from uscl.data.folds import Folds, read_folds, write_folds
 from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.predictions import Predictions, concatenate
-from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning, measure_frames, spread_evenly
+from uscl_plugin.measures.backbone_health import BackboneHealth, health_warning
 
 from .backbones import PretrainedBackbone, check_backbones, load_backbone, unique_names, write_backbone
 from .cells import Cell, folder_of
 from .finetuning import FoldOutcome, finetune_fold, fold_config
 from .leaks import find_leaks
-from .probe_features import ProbeFeatures, frame_dataset
+from .probe_features import ProbeFeatures
 from .probes import PROBES
 from .protocol_config import protocol_config, protocol_digest
 
@@ -117,9 +116,9 @@ class CrossValidation:
 
     def _run_folds(self, method: str, spec: str, seed: int, folds: Folds) -> Iterator[dict[str, Predictions]]:
         backbone = load_backbone(spec, seed, self.options.given_input())
+        features = ProbeFeatures(backbone, self.options, self._data)
         if method not in self.backbones:
-            self._measure(method, backbone)
-        features = ProbeFeatures(self.out, method, seed, self.options, backbone.identity, self._data)
+            self._measure(method, features)
         for number in range(len(folds.folds)):
             cell = Cell.at(self.out, method, seed, number)
             fingerprint = self._fingerprint(folds, number, seed) | {'checkpoint': backbone.identity}
@@ -155,18 +154,11 @@ class CrossValidation:
             self.cells.append({'method': method, 'seed': seed, 'fold': number} | facts)
             yield predictions
 
-    def _measure(self, method: str, backbone: PretrainedBackbone) -> None:
-        """Measure what the backbone uses, on frames from all over the data."""
-        device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-        dataset = frame_dataset(self.options, pipeline=[dict(type='LoadFrame')], test_mode=True)
-        frames = (dataset[k]['img'] for k in spread_evenly(len(dataset)))
-        shared: dict[str, Any] = dict(mean=backbone.mean, std=backbone.std, to_rgb=backbone.to_rgb)
+    def _measure(self, method: str, features: ProbeFeatures) -> None:
         try:
-            health = measure_frames(backbone.network.to(device), frames, self.options.size, **shared)
+            health = features.health()
         except (ValueError, AssertionError) as error:  # MMCV asserts that images load
             raise ValueError(f'{method}: {error}') from error
-        finally:
-            backbone.network.cpu()
         self.backbones[method] = health
         if warning := health_warning(health):
             self.warnings.append(f'{method}: {warning}')
@@ -175,7 +167,7 @@ class CrossValidation:
         self, method: str, backbone: PretrainedBackbone, seed: int, fold: int, features: ProbeFeatures, cell: Cell
     ) -> FoldOutcome:
         if self.options.protocol in PROBES:
-            return features.probe(backbone, self.folds[seed], fold, self._config(backbone, seed, fold), cell)
+            return features.probe(self.folds[seed], fold, self._config(backbone, seed, fold), cell)
         checkpoint = self._write_backbone(method, backbone, seed)
         return finetune_fold(self._config(backbone, seed, fold, checkpoint), cell.folder)
 

@@ -1,8 +1,8 @@
-"""Features of all labelled frames, extracted once and stored, and the probes on them."""
+"""Features of all labelled frames, extracted once and cached, and the probes on them."""
 
-from pathlib import Path
+import json
+from dataclasses import asdict
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -11,48 +11,68 @@ from mmpretrain.registry import DATASETS
 from rich.console import Console
 from rich.progress import track
 
-from uscl.core.atomic_files import write_atomically
+from uscl.core.digest import digest
+from uscl.data.array_cache import ArrayCache, cache_folder
 from uscl.data.folds import Folds, group_of
 from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.predictions import Predictions
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
+from uscl_plugin.measures.backbone_health import BackboneHealth, measure_frames, spread_evenly
 from uscl_plugin.measures.features import extract_features
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
 from uscl_plugin.weights.provenance import describe_run
+from uscl_plugin.weights.tensor_digest import tensor_digest
 
 from .backbones import PretrainedBackbone
-from .cells import Cell, folder_of
+from .cells import Cell
 from .finetuning import FoldOutcome
+from .machine import machine_facts
 from .probes import as_linear_layer, run_probe
-from .training_features import TrainingFeatures, add_training_features, summarise_training
+from .training_features import KEY, TrainingFeatures, summarise_training
 
 
 class ProbeFeatures:
-    """The features of one backbone on a dataset, in ``OUT/features/NAME_seedS.npz`` (``features``, ``paths``, …).
+    """The features of one backbone on a dataset, in the user's cache, for evaluations with other folds or protocols.
 
     Args:
-        out: Output folder.
-        method: Name of the backbone.
-        seed: Seed of the evaluation.
+        backbone: The backbone.
         options: Options: data, size, protocol.
-        identity: Text that identifies this backbone.
-        data: Text that identifies these frames.
+        data: Digest of the data folder.
     """
 
-    def __init__(self, out: Path, method: str, seed: int, options: EvaluationOptions, identity: str, data: str) -> None:
-        name = folder_of(method) + (f'_seed{seed}' if identity.startswith('random') else '')
-        self.path = out / 'features' / f'{name}.npz'
+    def __init__(self, backbone: PretrainedBackbone, options: EvaluationOptions, data: str) -> None:
+        self.backbone = backbone
         self.options = options
-        self.identity = f'{identity} on {data}'
+        folder = cache_folder()
+        self._cache = ArrayCache(None if folder is None else folder / 'features')
+        self._key = _key(backbone, options, data)
         self._features: np.ndarray | None = None
         self._frames: Predictions
 
-    def probe(self, backbone: PretrainedBackbone, folds: Folds, number: int, cfg: Config, cell: Cell) -> FoldOutcome:
+    def health(self) -> BackboneHealth:
+        """What the backbone uses, on frames from all over the data.
+
+        Raises:
+            ValueError: A frame cannot be read.
+        """
+        key = {**self._key, 'of': 'backbone'}
+        if (stored := self._cache.get(key)) is not None:
+            return BackboneHealth(**json.loads(str(stored['health'])))
+        dataset = frame_dataset(self.options, pipeline=[dict(type='LoadFrame')], test_mode=True)
+        frames = (dataset[k]['img'] for k in spread_evenly(len(dataset)))
+        try:
+            health = measure_frames(self._network(), frames, self.options.size, **self._input())
+        finally:
+            self.backbone.network.cpu()
+        self._cache.put(key, {'health': np.array(json.dumps(asdict(health)))})
+        return health
+
+    def probe(self, folds: Folds, number: int, cfg: Config, cell: Cell) -> FoldOutcome:
         """Run the selected probe on one fold; a linear one is saved as a classifier, ``model.pth``."""
+        backbone = self.backbone
         if self._features is None:
             self._frames = list_frames(self.options)
-            found = self._load()
-            self._features = self._extract(backbone) if found is None else found
+            self._features = self._find()
         side = folds.sides(number)
         frames = self._frames
         sides = np.array([side.get(str(name), '') for name in frames.videos])
@@ -70,8 +90,7 @@ class ProbeFeatures:
             start = {'uscl': {'seen': backbone.seen.as_plain()}}
             fitted = {'split': [part for part in ('train', 'val') if part in sides]}
             meta |= {'uscl': describe_run(cfg, DATASETS.build(cfg.train_dataloader.dataset | fitted), [start])}
-            write_checkpoint(cell.model, state, meta)
-            add_training_features(cell.model, self._training(sides))
+            write_checkpoint(cell.model, state, meta, more={KEY: self._training(sides).as_plain()})
             cfg.dump(cell.folder / 'config.py')
         return FoldOutcome(result.predictions, dict(result.settings))
 
@@ -90,43 +109,47 @@ class ProbeFeatures:
         np.add.at(total, clip, self._features[wanted])
         return total / np.bincount(clip)[:, None], self._frames.labels[wanted][first]
 
-    def _extract(self, backbone: PretrainedBackbone) -> np.ndarray:
-        device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    def _find(self) -> np.ndarray:
+        """The features of all frames, cached or new."""
+        key = {**self._key, 'of': 'features', 'frames': digest('\n'.join(self._frames.paths))}
+        if (stored := self._cache.get(key)) is not None:
+            return stored['features']
+        features = self._extract()
+        self._cache.put(key, {'features': features})
+        return features
+
+    def _extract(self) -> np.ndarray:
         dataset = frame_dataset(self.options, pipeline=[dict(type='LoadFrame')], test_mode=True)
-        title = f'Features of {backbone.name}'
+        title = f'Features of {self.backbone.name}'
         images = (dataset[k]['img'] for k in range(len(dataset)))
         frames = track(images, title, len(dataset), console=Console(stderr=True), transient=True)
-        shared: dict[str, Any] = dict(mean=backbone.mean, std=backbone.std, to_rgb=backbone.to_rgb)
-        features = extract_features(backbone.network.to(device), frames, self.options.size, **shared)
-        backbone.network.cpu()
+        features = extract_features(self._network(), frames, self.options.size, **self._input())
+        self.backbone.network.cpu()
         if wrong := np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist():
             raise ValueError(
                 f'the features of {len(wrong)} frames are not finite, first {self._frames.paths[wrong[0]]}: the '
                 f'checkpoint diverged, use an earlier one.'
             )
-        arrays = {name: getattr(self._frames, name) for name in ('labels', 'videos', 'groups', 'paths')}
-
-        def write(temporary: Path) -> None:
-            with temporary.open('wb') as file:
-                np.savez(file, features=features, fingerprint=np.array(self._fingerprint()), **arrays)
-
-        write_atomically(self.path, write)
         return features
 
-    def _load(self) -> np.ndarray | None:
-        """The stored features, if they are those of this backbone and these frames, and whole."""
-        try:
-            with np.load(self.path, allow_pickle=False) as arrays:
-                is_current = str(arrays['fingerprint']) == self._fingerprint()
-                return (
-                    arrays['features'] if is_current and np.array_equal(arrays['paths'], self._frames.paths) else None
-                )
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):  # missing, truncated or changed
-            return None
+    def _network(self) -> torch.nn.Module:
+        return self.backbone.network.to('cuda' if torch.cuda.is_available() else 'cpu')
 
-    def _fingerprint(self) -> str:
-        given = {key: value for key, value in self.options.given_input().items() if value is not None}
-        return f'{self.identity} at {self.options.size} px, {given}'
+    def _input(self) -> dict[str, Any]:
+        return {key: getattr(self.backbone, key) for key in ('mean', 'std', 'to_rgb')}
+
+
+def _key(backbone: PretrainedBackbone, options: EvaluationOptions, data: str) -> dict[str, Any]:
+    """All that features depend on, to their last digit."""
+    config = json.dumps(backbone.config, sort_keys=True, default=str)
+    return {
+        'network': tensor_digest(backbone.network.state_dict(), {'config': config}),
+        'input': [backbone.mean, backbone.std, backbone.to_rgb, options.size],
+        'data': data,
+        'frames_per_video': options.frames_per_video,
+        'instructions': torch.backends.cpu.get_cpu_capability(),
+        **machine_facts(),
+    }
 
 
 def frame_dataset(options: EvaluationOptions, **settings: Any) -> VideoFrameDataset:

@@ -93,8 +93,8 @@ class FinalClassifier(FinalModel):
                 add_training_features(model, measure_training(model, cfg))
             return stopped_in
         console.print('measuring the features of all frames …')
-        features = ProbeFeatures(self.work, 'backbone', 0, self._settled, self.backbone.identity, self.data_digest)
-        found = features.probe(self.backbone, self._folds, 0, cfg, Cell(self.work))
+        features = ProbeFeatures(self.backbone, self._settled, self.data_digest)
+        found = features.probe(self._folds, 0, cfg, Cell(self.work))
         chosen = found.chosen.get('inner-val')
         how = 'fixed, as no patients were held back' if chosen is None else f'{chosen:g}, chosen on patients held back'
         (self.work / _CHOSEN).write_text(f'a linear probe on all labelled frames, C {how}', encoding='utf-8')

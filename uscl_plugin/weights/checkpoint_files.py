@@ -18,7 +18,12 @@ from .tensor_digest import DIGEST, tensor_digest
 
 
 def write_checkpoint(
-    out: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any], *, flat: bool = False
+    out: str | Path,
+    state: Mapping[str, torch.Tensor],
+    meta: Mapping[str, Any],
+    *,
+    flat: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Write tensors and metadata atomically.
 
@@ -27,6 +32,7 @@ def write_checkpoint(
         state: Names to tensors of any memory format; each gets its own storage.
         meta: Plain values.
         flat: Save the bare state dict, and ``meta`` as JSON in ``OUT.json``, see :func:`stated_meta`.
+        more: Tensors and plain values to store beside state dict and metadata, where ``torch.save`` writes these.
     """
     out = Path(out)
     # A fresh contiguous copy: a view would save its whole storage, and safetensors accepts neither views nor
@@ -47,7 +53,8 @@ def write_checkpoint(
         write_atomically(out, save)
         write_text(_sidecar(out), json.dumps({**meta, 'weights': written}, indent=1) + '\n')
     else:
-        write_atomically(out, lambda path: save_reproducibly({'meta': dict(meta), 'state_dict': tensors}, path))
+        content = {'meta': dict(meta), 'state_dict': tensors, **(more or {})}
+        write_atomically(out, lambda path: save_reproducibly(content, path))
 
 
 def save_reproducibly(content: dict[str, Any], path: Path) -> None:

@@ -1,5 +1,6 @@
 """The backbone of a checkpoint: the network that the checkpoint describes, with its weights."""
 
+import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ class StoredBackbone:
         meta: What the file says of itself.
         prefix: Prefix of these names in the file.
         left: Other contents of the file: first name (or prefix of a further backbone) to number of tensors.
+        network: The network of this config, with weights as its constructor sets them.
         choice: A sentence on the choice between several backbones; None if there is one.
     """
 
@@ -42,6 +44,7 @@ class StoredBackbone:
     meta: Mapping[str, Any]
     prefix: str
     left: dict[str, int]
+    network: nn.Module
     choice: str | None = None
 
     @property
@@ -61,7 +64,7 @@ class StoredBackbone:
         Raises:
             CheckpointError: The weights do not fit the network that the file describes; names ``path``.
         """
-        network = build_network(self.config, path, 'mmpretrain', self.state)
+        network = copy.deepcopy(self.network)  # sooner than to build another
         load_strictly(network, self.state, path, 'the file contradicts itself, so train or export it again')
         network.eval()  # a separate call, because MMPretrain's eval() returns None
         return network
@@ -71,14 +74,15 @@ class StoredBackbone:
 
         The weights of its first convolution are the grey weights' multiples, so that outputs are equal.
         """
-        network = build_network(self.config, path, 'mmpretrain', self.state)
         # In the network's order: files may sort their tensors.
-        first = next((name for name, weight in network.named_parameters() if weight.ndim == 4), None)
-        if first is None or input_channels(network) != 1:
+        first = next((name for name, weight in self.network.named_parameters() if weight.ndim == 4), None)
+        if first is None or input_channels(self.network) != 1:
             return self
         grey = torch.tensor(GREY_WEIGHTS).view(1, 3, 1, 1)
         state = self.state | {first: self.state[first] * grey.to(self.state[first])}
-        return replace(self, config=self.config | {'in_channels': 3}, state=state)
+        config = self.config | {'in_channels': 3}
+        network = build_network(config, path, 'mmpretrain', state)
+        return replace(self, config=config, state=state, network=network)
 
 
 def read_backbone(
@@ -107,7 +111,9 @@ def read_backbone(
             config = resnet_config(infer_resnet_depth(found.state))
         except CheckpointError as error:
             raise CheckpointError(f'{path}: {error}') from error
-        return StoredBackbone(config, dict(found.state), meta, found.prefix, found.left, found.choice)
+        state = dict(found.state)
+        network = build_network(config, path, 'mmpretrain', state)
+        return StoredBackbone(config, state, meta, found.prefix, found.left, network, found.choice)
     tensors = _tensors(checkpoint)
     network = build_network(config, path, 'mmpretrain', tensors)
     own = network.state_dict()
@@ -115,13 +121,13 @@ def read_backbone(
         if any(f'{candidate}{name}' in tensors for name in own if not name.endswith('num_batches_tracked')):
             if candidate == '' and not set(own) <= set(tensors):
                 break  # names of another library
-            return _taken(config, meta, tensors, candidate)
+            return _taken(config, meta, tensors, candidate, network)
     library = meta.get('names')
     if library in ('torchvision', 'timm'):
         size = config.get('img_size') or 64
         found_names = find_counterpart(config, network, library, size)
         state = found_names.to_ours(tensors, network)
-        return StoredBackbone(config, state, meta, '', {})
+        return StoredBackbone(config, state, meta, '', {}, network)
     groups = sorted({name.split('.')[0] for name in tensors})[:8]
     raise CheckpointError(
         f'{path} describes a {architecture_name(config)}, but has no tensors of it under backbone., only '
@@ -130,13 +136,13 @@ def read_backbone(
 
 
 def _taken(
-    config: dict[str, Any], meta: Mapping[str, Any], tensors: Mapping[str, Tensor], prefix: str
+    config: dict[str, Any], meta: Mapping[str, Any], tensors: Mapping[str, Tensor], prefix: str, network: nn.Module
 ) -> StoredBackbone:
     state = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     for name in [name for name in state if name.endswith('.running_mean')]:  # files from before torch 0.4.1 lack these
         state.setdefault(f'{name.removesuffix("running_mean")}num_batches_tracked', torch.tensor(0))
     left = Counter(name.split('.')[0] for name in tensors if not name.startswith(prefix))
-    return StoredBackbone(config, state, meta, prefix, dict(left))
+    return StoredBackbone(config, state, meta, prefix, dict(left), network)
 
 
 def _stated_config(path: str | Path, meta: Mapping[str, Any]) -> dict[str, Any] | None:

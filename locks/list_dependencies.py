@@ -1,7 +1,7 @@
 """List everything that the package depends on: docs/licences.md, and on request a CycloneDX bill of materials.
 
-    python tools/benchmarks/dependencies.py --page docs/licences.md
-    python tools/benchmarks/dependencies.py --sbom sbom.json
+    python locks/list_dependencies.py --page docs/licences.md
+    python locks/list_dependencies.py --sbom sbom.json
 
 Both are of the packages installed here; licences are as their authors state them.
 """
@@ -28,7 +28,7 @@ _PAGE = """# Licences of the dependencies
 
 What `pip install 'uscl_plugin[{extras}]'` brings along on Linux, with the licences that the packages state. uscl_plugin
 itself is under Apache-2.0. *For* is who asks for a package first: uscl_plugin, one of its extras, or another package.
-Written by `python tools/benchmarks/dependencies.py --page docs/licences.md`; `make sbom` writes the same as a CycloneDX
+Written by `python locks/list_dependencies.py --page docs/licences.md`; `make sbom` writes the same as a CycloneDX
 file.
 
 {table}
