@@ -24,11 +24,13 @@ class Options(PrivacyOptions, ClipOptions):
     Attributes:
         index: Path,label,patient_id[,split] (default: SRC/index.csv, if any).
         classes: Class names in order (default: sorted labels).
+        third_axis_time: The third axis of NIfTI, NRRD and MetaImage files is time, even if their header is silent on it.
         stills: Treat every image as a separate still, not as a frame of the clip in its folder.
     """
 
     index: Annotated[str | None, Arg('CSV')] = None
     classes: Annotated[list[str] | None, Arg('NAME')] = None
+    third_axis_time: bool = False
     stills: bool = False
 
 
@@ -53,7 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = options.protect(found, options.out, options.dry_run)
     if options.val_fraction is not None:
         found = replace(found, sources=split_sources(found.sources, options.val_fraction, options.seed))
-    settings = StoreSettings(options.fps, options.size, options.color, options.static_tolerance, options.min_frames)
+    settings = StoreSettings(
+        options.fps,
+        options.size,
+        options.color,
+        options.static_tolerance,
+        options.min_frames,
+        options.third_axis_time,
+    )
     private = options.metainfo()
     return convert_sources(
         found,
