@@ -24,7 +24,7 @@ class Options(PrivacyOptions, ClipOptions):
     Attributes:
         index: Path,label,patient_id[,split] (default: SRC/index.csv, if any).
         classes: Class names in order (default: sorted labels).
-        third_axis_time: The third axis of NIfTI, NRRD and MetaImage files is time, even if their header is silent on it.
+        third_axis_time: The third axis of NIfTI, NRRD and MetaImage files is time, even where their header is silent.
         stills: Treat every image as a separate still, not as a frame of the clip in its folder.
     """
 
