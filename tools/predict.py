@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
@@ -26,7 +27,9 @@ from uscl_plugin.evaluation.preparation_options import PreparationOptions
 from uscl_plugin.evaluation.trained_model import load_model
 
 if TYPE_CHECKING:
-    from uscl_plugin.detection.lesion_detector import LesionDetector
+    import numpy as np
+
+    from uscl_plugin.detection.lesion_detector import Lesion, LesionDetector
 
 _WIDEST = 10_000  # characters of a line of a table
 
@@ -41,6 +44,7 @@ class PredictionOptions(PreparationOptions):
         csv: Also write a table: a row per clip, with a detector one per finding.
         json: Print JSON instead of a table.
         overlay: With a detector, write every frame with boxes and outlines as a PNG file.
+        coco: With a detector, write frames and findings as a data set of lesions, to correct in CVAT or Label Studio.
         score: With a detector, minimum score of findings, in [0, 1].
     """
 
@@ -49,6 +53,7 @@ class PredictionOptions(PreparationOptions):
     csv: Annotated[str | None, Arg('FILE')] = None
     json: bool = False
     overlay: Annotated[str | None, Arg('DIR')] = None
+    coco: Annotated[str | None, Arg('DIR')] = None
     score: Annotated[float, Arg(at_least=0, at_most=1)] = 0.3
 
 
@@ -79,12 +84,12 @@ def classify(model: FrameClassifier, options: PredictionOptions, tell: Callable[
     """Predict with a classifier.
 
     Raises:
-        ValueError: Overlays are asked for.
+        ValueError: Overlays or findings are asked for.
     """
-    if options.overlay is not None:
+    if options.overlay is not None or options.coco is not None:
         raise ValueError(
-            f'{options.model} is a classifier, and --overlay shows what a detector finds: see where a classifier looks '
-            f'with `uscl cam {options.model} CLIP --out FILE`.'
+            f'{options.model} is a classifier, and --overlay and --coco show what a detector finds: see where a '
+            f'classifier looks with `uscl cam {options.model} CLIP --out FILE`.'
         )
     settings = options.settings(model.settings)
 
@@ -109,17 +114,27 @@ def detect(model: 'LesionDetector', options: PredictionOptions, tell: Callable[[
         ValueError: A frame size is asked for.
     """
     from uscl_plugin.detection.overlays import OverlayWriter
+    from uscl_plugin.detection.pre_annotations import PreAnnotationWriter
 
     if options.frame_size is not None:
         raise ValueError('--frame-size has no effect on a detector, which gets whole frames: remove it.')
     settings = options.settings(StoreSettings())
-    overlays = None if options.overlay is None else OverlayWriter(options.overlay)
+    found = options.coco and PreAnnotationWriter(options.coco, model.classes, Path(options.model).name)
+    writers = [*filter(None, (options.overlay and OverlayWriter(options.overlay), found))]
 
     def predict(source: VideoSource) -> dict:
-        draw = None if overlays is None else overlays.of_clip(source.video_id)
+        drawers = [writer.of_clip(source.video_id) for writer in writers]
+
+        def draw(number: int, frame: 'np.ndarray', lesions: 'list[Lesion]') -> None:
+            for drawer in drawers:
+                drawer(number, frame, lesions)
+
         return model.predict_clip(source.path, settings.fps, settings.min_frames, options.score, draw)
 
-    return list(use_given(options.clips, predict, tell, options.stills))
+    rows = list(use_given(options.clips, predict, tell, options.stills))
+    if found and rows:
+        tell(f'{found.write()}: correct it in CVAT or Label Studio, see docs/annotators.md.')
+    return rows
 
 
 if __name__ == '__main__':
