@@ -2,12 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from uscl.clips.clip import Clip
 from uscl.clips.frame_sampling import MIN_FRAMES
 from uscl.clips.media_suffixes import stack_suffix
 from uscl.clips.readers import is_kept_whole, open_clip
+
+if TYPE_CHECKING:
+    from uscl.clips.clip import Clip
 
 ColorMode = Literal['auto', 'gray', 'color']
 
@@ -45,7 +47,7 @@ class StoreSettings:
         unused: dict[str, Any] = {'fps': None, 'min_frames': None} if is_kept_whole(source) else {}
         return asdict(self) | unused | ({} if stack_suffix(source) else {'third_axis_time': False})
 
-    def open(self, source: Path, every_frame: bool = False) -> Clip:
+    def open(self, source: Path, every_frame: bool = False) -> 'Clip':
         """The clip with the frames to store, or with every frame; see :func:`uscl.clips.open_clip`."""
         fps, at_least = (None, 1) if every_frame else (self.fps, self.min_frames)
         return open_clip(source, fps, at_least, self.third_axis_time)
