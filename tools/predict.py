@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from uscl.clips.video_source import VideoSource
@@ -18,7 +19,9 @@ from uscl.core.options import Arg, parse_options
 from uscl.options.preparation_options import PreparationOptions
 
 if TYPE_CHECKING:
-    from uscl_plugin.detection.lesion_detector import LesionDetector
+    import numpy as np
+
+    from uscl_plugin.detection.lesion_detector import Lesion, LesionDetector
     from uscl_plugin.evaluation.classifier import FrameClassifier
 
 _WIDEST = 10_000  # characters of a line of a table
@@ -34,6 +37,7 @@ class PredictionOptions(PreparationOptions):
         csv: Also write a table: a row per clip, with a detector one per finding.
         json: Print JSON instead of a table.
         overlay: With a detector, write every frame with boxes and outlines as a PNG file.
+        coco: With a detector, write frames and findings as a data set of lesions, to correct in CVAT or Label Studio.
         score: With a detector, minimum score of findings, in [0, 1].
     """
 
@@ -42,6 +46,7 @@ class PredictionOptions(PreparationOptions):
     csv: Annotated[str | None, Arg('FILE')] = None
     json: bool = False
     overlay: Annotated[str | None, Arg('DIR')] = None
+    coco: Annotated[str | None, Arg('DIR')] = None
     score: Annotated[float, Arg(at_least=0, at_most=1)] = 0.3
 
 
@@ -84,15 +89,15 @@ def classify(model: 'FrameClassifier', options: PredictionOptions, tell: Callabl
     """Predict with a classifier.
 
     Raises:
-        ValueError: Overlays are asked for.
+        ValueError: Overlays or findings are asked for.
     """
     from uscl.clips.given_clips import use_given
     from uscl.reports.prediction_tables import FAR
 
-    if options.overlay is not None:
+    if options.overlay is not None or options.coco is not None:
         raise ValueError(
-            f'{options.model} is a classifier, and --overlay shows what a detector finds: see where a classifier looks '
-            f'with `uscl cam {options.model} CLIP --out FILE`.'
+            f'{options.model} is a classifier, and --overlay and --coco show what a detector finds: see where a '
+            f'classifier looks with `uscl cam {options.model} CLIP --out FILE`.'
         )
     settings = options.settings(model.settings)
 
@@ -119,17 +124,27 @@ def detect(model: 'LesionDetector', options: PredictionOptions, tell: Callable[[
     from uscl.clips.given_clips import use_given
     from uscl.convert.videos.store_settings import StoreSettings
     from uscl_plugin.detection.overlays import OverlayWriter
+    from uscl_plugin.detection.pre_annotations import PreAnnotationWriter
 
     if options.frame_size is not None:
         raise ValueError('--frame-size has no effect on a detector, which gets whole frames: remove it.')
     settings = options.settings(StoreSettings())
-    overlays = None if options.overlay is None else OverlayWriter(options.overlay)
+    found = options.coco and PreAnnotationWriter(options.coco, model.classes, Path(options.model).name)
+    writers = [*filter(None, (options.overlay and OverlayWriter(options.overlay), found))]
 
     def predict(source: VideoSource) -> dict:
-        draw = None if overlays is None else overlays.of_clip(source.video_id)
+        drawers = [writer.of_clip(source.video_id) for writer in writers]
+
+        def draw(number: int, frame: 'np.ndarray', lesions: 'list[Lesion]') -> None:
+            for drawer in drawers:
+                drawer(number, frame, lesions)
+
         return model.predict_clip(source.path, settings.fps, settings.min_frames, options.score, draw)
 
-    return list(use_given(options.clips, predict, tell, options.stills))
+    rows = list(use_given(options.clips, predict, tell, options.stills))
+    if found and rows:
+        tell(f'{found.write()}: correct it in CVAT or Label Studio, see docs/annotators.md.')
+    return rows
 
 
 if __name__ == '__main__':

@@ -237,3 +237,26 @@ def test_without_simpleitk(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'SimpleITK', None)
     with pytest.raises(ClipError, match=r"a\.nrrd: .*pip install 'uscl_plugin\[stacks\]'"):
         list(StackFile(path))
+
+
+def test_a_third_axis_that_is_called_time(tmp_path):
+    """As in public sets of sequences, whose headers give its step in mm."""
+    values = noise()
+    volumes = [
+        write_nifti(tmp_path / 'a.nii.gz', values, dims=(3, 30, 20, 7, 1, 1, 1, 1)),
+        write_nrrd(tmp_path / 'b.nrrd', values, 'kinds: domain domain domain'),
+        write_meta(tmp_path / 'c.mha', values),
+    ]
+    for path in volumes:
+        assert refusal(path).startswith('a volume')
+        frames = np.stack(list(clip := open_clip(path, third_axis_time=True)))
+        np.testing.assert_array_equal(frames[..., 0], values)
+        assert clip.facts['assumed'] == ['time axis', 'frame rate']
+        sampled = list(open_clip(path, 5, third_axis_time=True))
+        np.testing.assert_array_equal(np.stack(sampled)[..., 0], values[::5])
+    stated = write_timed(tmp_path / 'd.nrrd', values)
+    list(clip := open_clip(stated, third_axis_time=True))
+    assert 'assumed' not in clip.facts and clip.times[1] == pytest.approx(0.04)
+    moving = write_nifti(tmp_path / 'e.nii', np.repeat(values, 2, axis=0), dims=(4, 30, 20, 7, 2, 1, 1, 1))
+    with pytest.raises(ClipError, match=r'a volume \(30 x 20 x 7 x 2\)'):
+        list(open_clip(moving, third_axis_time=True))

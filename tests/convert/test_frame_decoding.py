@@ -41,7 +41,8 @@ def test_frames_and_facts(tmp_path):
     frames, facts = decode(clip, tmp_path)
     assert [index_of(frame) for frame in frames] == [0, 10, 20]
     assert {frame.shape for frame in frames} == {(32, 32)}
-    assert facts['settings'] == {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None, 'min_frames': 1}
+    known = {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None, 'min_frames': 1}
+    assert facts['settings'] == known | {'third_axis_time': False}
     assert facts['source']['bytes'] == clip.stat().st_size and len(facts['source']['sha256']) == 64
     assert (facts['stored_as'], facts['frames_decoded'], facts['frame_rate']) == ('gray', 30, 30)
     assert 'assumed' not in facts

@@ -59,7 +59,15 @@ def test_annotations(source, tmp_path):
     assert convert(source, tmp_path / 'out', probe='convex') == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert annotations['metainfo']['classes'] == ['a', 'b']
-    settings = {'fps': 3, 'size': 32, 'color': 'auto', 'mask_tolerance': None, 'min_frames': 1, 'probe': 'convex'}
+    settings = {
+        'fps': 3,
+        'size': 32,
+        'color': 'auto',
+        'mask_tolerance': None,
+        'min_frames': 1,
+        'third_axis_time': False,
+    }
+    settings |= {'third_axis_time': False, 'probe': 'convex'}
     assert annotations['metainfo']['settings'] == settings
     entries = annotations['data_list']
     assert [(entry['video_id'], entry['label'], entry['num_frames']) for entry in entries] == [

@@ -15,8 +15,10 @@ from tool_module import load_tool
 
 import uscl_plugin.compat.mmcv_ops  # noqa: F401
 from uscl.clips.readers import open_clip
+from uscl.data.coco_file import read_coco
 from uscl_plugin.detection.inference import run_detector
 from uscl_plugin.detection.lesion_detector import Lesion, load_detector
+from uscl_plugin.finetuning.lesion_data import read_lesions
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 
 
@@ -139,6 +141,56 @@ def test_clips_of_one_name_do_not_share_overlays(trained, data, tmp_path, capsys
     run(capsys, trained['faster'][1], *given, '--stills', '--overlay', out, '--csv', tmp_path / 'a.csv', '--score', 1)
     assert len(list(out.iterdir())) == 4
     assert len((tmp_path / 'a.csv').read_text().splitlines()) == 5  # a row for each clip without a finding
+
+
+def test_findings_to_correct_elsewhere(trained, data, tmp_path, capsys):
+    """They pass the checks of a data set of lesions, as found and as an annotation tool gives them back."""
+    frames = np.random.default_rng(0).integers(0, 255, (3, 60, 80, 3), np.uint8)
+    write_frames(tmp_path / 'a.mkv', frames, 2)
+    arguments = (trained['mask'][1], tmp_path / 'a.mkv', data / 'images', '--stills', '--score', 0)
+    rows = json.loads(run(capsys, *arguments, '--coco', tmp_path / 'out', '--json').out)
+    path = tmp_path / 'out' / 'annotations' / 'findings.json'
+    content = read_coco(path, tmp_path / 'out' / 'images', needs_masks=True)
+    assert [image['file_name'] for image in content['images'][:4]] == [f'a.mkv_{k:04d}.png' for k in (1, 2, 3)] + [
+        f'{min(IMAGES)}_0001.png'
+    ]
+    assert [image['patient_id'] for image in content['images'][2:4]] == ['clip a.mkv', f'clip {min(IMAGES)}']
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / 'out/images/a.mkv_0002.png'))[..., ::-1], frames[1])
+    found = [each for row in rows for each in row['detections'] if min(each['box'][2:]) >= 1]
+    assert [entry['score'] for entry in content['annotations']] == [round(each['score'], 4) for each in found]
+    np.testing.assert_allclose([e['bbox'] for e in content['annotations']], [e['box'] for e in found], atol=0.006)
+    for entry, each in zip(content['annotations'], found, strict=True):
+        image = content['images'][entry['image_id'] - 1]
+        areas = [
+            coco_mask.area(coco_mask.merge(coco_mask.frPyObjects(polygons, image['height'], image['width'])))
+            for polygons in (entry['segmentation'], [np.ravel(outline).tolist() for outline in each['outlines']])
+        ]
+        assert areas[0] == areas[1] > 0
+    code = load_tool('tools/predict.py').main([*map(str, arguments), '--coco', str(tmp_path / 'out')])
+    assert code == 1 and f'{path.parent} holds annotations' in capsys.readouterr().err
+
+    content['annotations'] = [
+        {key: entry[key] for key in ('id', 'image_id', 'category_id', 'segmentation', 'bbox', 'area', 'iscrowd')}
+        | {'attributes': {'occluded': False}}
+        for entry in content['annotations'][1:]
+    ]
+    path.write_text(json.dumps(content))
+    lesions = read_lesions(tmp_path / 'out', 0.3, 0)
+    assert lesions.has_masks and len(lesions.annotations) == len(found) - 1
+    of_clip = [image['file_name'] in lesions.held_back for image in content['images'][:3]]
+    assert len(set(of_clip)) == 1
+    content['annotations'][0]['bbox'] = [10, 10, 1000, 1000]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'findings\.json'):
+        read_lesions(tmp_path / 'out', 0.3, 0)
+
+
+def test_boxes_to_correct_elsewhere(trained, data, tmp_path, capsys):
+    arguments = (trained['faster'][1], data / 'images', '--stills', '--score', 0, '--coco', tmp_path / 'out')
+    assert 'findings.json: correct it' in run(capsys, *arguments).err
+    content = read_coco(tmp_path / 'out/annotations/findings.json', tmp_path / 'out/images')
+    assert content['annotations'] and not any('segmentation' in entry for entry in content['annotations'])
+    assert content['info']['description'].startswith('Found by a.pth; not corrected')
 
 
 PLANTS = ("'os.system', command='touch planted'", "'builtins.exec', code='open(1)'", "\"open('planted', 'w')\"")

@@ -79,7 +79,14 @@ def test_options_reach_the_result(main, clone, tmp_path):
     command += ['--min-frames', '4', '--workers', '1']
     assert main([*command, '--size', '20', '--color', 'color', '--val-fraction', '0.5']) == 0
     meta, entries = read(tmp_path)
-    settings = {'fps': 5.0, 'size': 20, 'color': 'color', 'mask_tolerance': None, 'min_frames': 4}
+    settings = {
+        'fps': 5.0,
+        'size': 20,
+        'color': 'color',
+        'mask_tolerance': None,
+        'min_frames': 4,
+        'third_axis_time': False,
+    }
     assert meta['settings'] == settings | {'probe': 'convex', 'viral': 'pneumonia'}
     assert [(Path(entry[0]).stem, entry[1], entry[3]) for entry in entries] == [
         ('Cov_a', 'covid', 5),

@@ -130,7 +130,14 @@ def test_without_options_nothing_is_said_of_them(main, source, tmp_path):
     assert main([str(source), '--out', str(tmp_path / 'out'), '--workers', '1']) == 0
     annotations = read_annotations(tmp_path / 'out/annotations.json')
     assert set(annotations['metainfo']) == {'dataset_type', 'format_version', 'classes', 'settings'}
-    settings = {'fps': 3.0, 'size': 256, 'color': 'auto', 'mask_tolerance': None, 'min_frames': 8}
+    settings = {
+        'fps': 3.0,
+        'size': 256,
+        'color': 'auto',
+        'mask_tolerance': None,
+        'min_frames': 8,
+        'third_axis_time': False,
+    }
     assert annotations['metainfo']['settings'] == settings
 
 

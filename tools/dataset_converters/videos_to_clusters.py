@@ -27,6 +27,7 @@ class Options(PrivacyOptions, ClipOptions):
         label_column: Its column of labels.
         name_column: Its column of clip names (default: the first).
         classes: Class names in order (default: sorted labels).
+        third_axis_time: The third axis of NIfTI, NRRD and MetaImage files is time, even where their header is silent.
         stills: Treat every image as a separate still, not as a frame of the clip in its folder.
     """
 
@@ -35,6 +36,7 @@ class Options(PrivacyOptions, ClipOptions):
     label_column: Annotated[str | None, Arg('NAME')] = None
     name_column: Annotated[str | None, Arg('NAME')] = None
     classes: Annotated[list[str] | None, Arg('NAME')] = None
+    third_axis_time: bool = False
     stills: bool = False
 
     def __post_init__(self) -> None:
@@ -72,7 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = options.protect(found, options.out, options.dry_run)
     if options.val_fraction is not None:
         found = replace(found, sources=split_sources(found.sources, options.val_fraction, options.seed))
-    settings = StoreSettings(options.fps, options.size, options.color, options.static_tolerance, options.min_frames)
+    settings = StoreSettings(
+        options.fps,
+        options.size,
+        options.color,
+        options.static_tolerance,
+        options.min_frames,
+        options.third_axis_time,
+    )
     private = options.metainfo()
     return convert_sources(
         found,

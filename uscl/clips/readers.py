@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .clip import Clip
 
 
-def open_clip(path: str | Path, fps: float | None = None, at_least: int = 1) -> 'Clip':
+def open_clip(path: str | Path, fps: float | None = None, at_least: int = 1, third_axis_time: bool = False) -> 'Clip':
     """Open a clip, whatever it is stored as.
 
     Files ending in .dcm or .dicom are DICOM, and so are files that begin like DICOM and do not have the suffix of
@@ -27,6 +27,7 @@ def open_clip(path: str | Path, fps: float | None = None, at_least: int = 1) -> 
         fps: Keep the first frame of every interval of ``1 / fps`` seconds; None keeps every frame. Images and folders
             are always kept whole, see :func:`is_kept_whole`.
         at_least: If ``fps`` gives fewer frames, take this many, evenly spaced, or all if there are no more.
+        third_axis_time: Take the third axis of a stack for time where its header does not say what it is.
 
     Returns:
         An iterable of frames, see :class:`~uscl.clips.clip.Clip`.
@@ -55,8 +56,9 @@ def open_clip(path: str | Path, fps: float | None = None, at_least: int = 1) -> 
         raise ClipError(path, f'it cannot be found ({error.strerror}): check the path and its rights') from error
     if is_kept_whole(path):
         return ImageFile(path)
-    reader = StackFile if stack_suffix(path) else DicomReader if is_dicom(path) else ClipReader
-    return reader(path, fps, at_least)
+    if stack_suffix(path):
+        return StackFile(path, fps, at_least, third_axis_time)
+    return (DicomReader if is_dicom(path) else ClipReader)(path, fps, at_least)
 
 
 def is_kept_whole(path: Path) -> bool:

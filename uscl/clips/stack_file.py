@@ -59,19 +59,31 @@ class StackFile(Clip):
     """A NIfTI, NRRD or MetaImage file with one axis for time, sampled by its own clock.
 
     The fourth axis is always time (the third then has one slice). The third axis is time if NRRD says so by its kind
-    (time or list) or unit, or if every frame has a time stamp, as written by Plus. Anything else is a volume, and
-    refused. Rows are the second axis, columns the first. Grey with more than 8 bits is scaled from the lowest and
-    highest value in the file, as DICOM without a window is. The whole file is held in memory. Arguments and attributes
-    are those of :class:`~uscl.clips.clip.Clip`; the frame rate is assumed if the file states neither stamps nor steps
-    in a unit of time.
+    (time or list) or unit, if every frame has a time stamp, as written by Plus, or if ``third_axis_time`` says so.
+    Anything else is a volume, and refused. Rows are the second axis, columns the first. Grey with more than 8 bits is
+    scaled from the lowest and highest value in the file, as DICOM without a window is. The whole file is held in
+    memory. Attributes are those of :class:`~uscl.clips.clip.Clip`; the frame rate is assumed if the file states neither
+    stamps nor steps in a unit of time.
+
+    Args:
+        path: The file.
+        fps: See :class:`~uscl.clips.clip.Clip`.
+        at_least: See :class:`~uscl.clips.clip.Clip`.
+        third_axis_time: Take the third axis for time where the file does not say what it is.
 
     Raises:
         ClipError: While iterating: a volume, damaged, too large, of unusual pixels, or SimpleITK is not installed.
     """
 
+    def __init__(
+        self, path: str | Path, fps: float | None = None, at_least: int = 1, third_axis_time: bool = False
+    ) -> None:
+        super().__init__(path, fps, at_least)
+        self.third_axis_time = third_axis_time
+
     def decode(self, fps: float | None) -> Iterator[np.ndarray]:
         """Decode the file; see the class."""
-        frames, stamps, step = self._load()
+        frames, stamps, step, is_stated = self._load()
         is_deep = frames.dtype != np.uint8
         limits = (float(frames.min()), float(frames.max())) if is_deep else (0.0, 255.0)
         if not np.isfinite(limits).all():
@@ -89,12 +101,12 @@ class StackFile(Clip):
             sampler.times,
             frames_decoded=len(frames),
             frame_rate=round(1 / period, 6),
-            assumed=[] if step else ['frame rate'],
+            assumed=['time axis'] * (not is_stated) + ['frame rate'] * (not step),
             rescaled=[f'grey levels {limits[0]:.10g} to {limits[1]:.10g}'] if is_deep else [],
         )
 
-    def _load(self) -> tuple[np.ndarray, list[float], float | None]:
-        """Frames (T, H, W, C) as stored, C is 1 or 3; their time stamps, if any; the time step, if known."""
+    def _load(self) -> tuple[np.ndarray, list[float], float | None, bool]:
+        """Frames (T, H, W, C) as stored, C is 1 or 3; their time stamps, if any; see :meth:`_find_step`."""
         try:
             import SimpleITK as sitk  # noqa: N813
         except ImportError:
@@ -113,7 +125,9 @@ class StackFile(Clip):
             is_list = header.get('NRRD_kinds[pixel]') == 'list'
             stamps = [float(header[key]) for key in sorted(header) if re.fullmatch(r'Seq_Frame\d+_Timestamp', key)]
             stamps = stamps if len(stamps) == math.prod(size[2:]) else []
-            step = self._find_step((*size, parts) if is_list else size, spacing, header, bool(stamps) or is_list)
+            step, is_stated = self._find_step(
+                (*size, parts) if is_list else size, spacing, header, bool(stamps) or is_list
+            )
             check_size(size[0], size[1])
             if (held := math.prod(size) * parts * bits // 8) > MOST_BYTES:
                 raise ClipError(self.path, f'it has {held} bytes of pixels, more than {MOST_BYTES}: cut it')
@@ -131,23 +145,25 @@ class StackFile(Clip):
         if frames.dtype.kind not in 'uif' or colours not in (1, 3) or (colours == 3 and frames.dtype != np.uint8):
             what = f'its pixels ({colours} x {frames.dtype}) are neither grey nor 8-bit colours'
             raise ClipError(self.path, f'{what}: convert them')
-        return frames, stamps, step
+        return frames, stamps, step, is_stated
 
     def _find_step(
         self, size: tuple[int, ...], spacing: tuple[float, ...], header: Mapping[str, Any], is_time: bool
-    ) -> float | None:
-        """Seconds between two frames, or None if unknown; refuses a file without a time axis."""
+    ) -> tuple[float | None, bool]:
+        """Seconds between two frames, or None, and whether the file states its time axis; refuses one without."""
         longer = [axis for axis in range(2, len(size)) if size[axis] > 1]
         axis = longer[0] if longer else 2
         unit = _SECONDS.get(header.get(f'NRRD_units[{axis}]', '').lower())
         if axis == 3 and int(header.get('xyzt_units', 0)) & _NIFTI_TIME:
             unit = 1.0  # ITK has converted it to seconds
         is_time = is_time or axis == 3 or unit is not None or header.get(f'NRRD_kinds[{axis}]') in ('time', 'list')
-        if len(longer) > 1 or (longer and not is_time):
+        is_time = is_time or not longer  # one frame
+        if len(longer) > 1 or not (is_time or self.third_axis_time):
             what = f'a volume ({" x ".join(map(str, size))}): its header does not say that the last axis is time'
-            raise ClipError(self.path, f'{what}; save a clip as NRRD of kind time, as 4-D with one slice, or as TIFF')
+            remedy = 'if it is, convert with --third-axis-time, or save it as NRRD of kind time'
+            raise ClipError(self.path, f'{what}; {remedy}')
         step = spacing[axis] * unit if unit is not None and axis < len(spacing) else 0
-        return step if 0 < step < math.inf else None
+        return step if 0 < step < math.inf else None, is_time
 
     def _check_whole(self, header: Mapping[str, str]) -> None:
         """Refuse a NIfTI file that ends early; ITK would fill it with black."""

@@ -56,9 +56,10 @@ def picture(figure: 'Figure', alt: str, dpi: int = 130) -> Markup:
     return Markup(f'<img src="data:image/png;base64,{_base64(buffer.getvalue())}" alt="{escape(alt)}" {size}>')
 
 
-def photograph(jpeg: bytes, alt: str) -> Markup:
-    """Embed a JPEG file as an image in the page."""
-    return Markup(f'<img src="data:image/jpeg;base64,{_base64(jpeg)}" alt="{escape(alt)}">')
+def photograph(picture: bytes, alt: str) -> Markup:
+    """Embed a JPEG or WebP file as an image in the page."""
+    kind = 'webp' if picture.startswith(b'RIFF') else 'jpeg'
+    return Markup(f'<img src="data:image/{kind};base64,{_base64(picture)}" alt="{escape(alt)}">')
 
 
 def percent(share: float | None) -> str:

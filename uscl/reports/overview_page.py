@@ -1,5 +1,6 @@
 """A page on the contents of a data folder, present or planned: counts, facts about the clips, and a contact sheet."""
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,19 +10,24 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from uscl.clips.source_findings import SourceFindings
 from uscl.convert.videos.conversion_report import list_notes
 from uscl.convert.videos.outcome import Outcome
 from uscl.convert.videos.video_conversion import OVERVIEW
+from uscl.core.escaping import for_spreadsheet
 from uscl.data.annotations import read_annotations
-from uscl.data.frame_store import find_stored
+from uscl.data.frame_shards import FrameShards
+from uscl.data.frame_store import StoredVideo, find_stored
 from uscl.data.patient_division import unknown_patients
 
 from .html_page import count, write_page
 
 MAX_CARDS = 2000  # clips on the contact sheet, about 6 kB each
 _SIDE = 200  # largest side of a picture, in pixels
+_MOVING = 8  # frames of a moving picture, about 30 kB
+_SHOWN = 250  # milliseconds of each
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class ClipCard:
         frame_rate: Frames per second of the source; None if unknown.
         stored_as: 'gray' or 'color'; None if not stored yet.
         notes: What was assumed, rotated or rescaled.
-        picture: JPEG of one frame; None if there is none.
+        picture: JPEG of one frame, or WebP of several; None if there is none.
     """
 
     video_id: str
@@ -91,8 +97,12 @@ def _looked_at(outcome: Outcome) -> ClipCard:
     )
 
 
-def folder_cards(data_root: str | Path) -> list[ClipCard]:
+def folder_cards(data_root: str | Path, moving: bool = False) -> list[ClipCard]:
     """The clips of a data folder, each with its middle frame.
+
+    Args:
+        data_root: The folder.
+        moving: Show frames from all of the clip, one after the other.
 
     Raises:
         FileNotFoundError: The annotation or the store is missing.
@@ -107,8 +117,9 @@ def folder_cards(data_root: str | Path) -> list[ClipCard]:
         height, width = video.shapes[0][1:3]
         picture = None
         if len(cards) < MAX_CARDS:
-            (frame,) = shards.frames(video.places(video.num_frames // 2, 1))
-            picture = thumbnail(np.asarray(frame))
+            picture = (
+                _moving_picture(shards, video) if moving else thumbnail(_frame(shards, video, video.num_frames // 2))
+            )
         notes = [f'{name} assumed' for name in entry['assumed'] or []]
         notes += [entry['turned']] * bool(entry['turned']) + list(entry['rescaled'] or [])
         known: dict[str, Any] = {key: entry[key] for key in ('video_id', 'label', 'patient_id', 'split', 'num_frames')}
@@ -118,9 +129,17 @@ def folder_cards(data_root: str | Path) -> list[ClipCard]:
 
 
 def write_overview(
-    path: str | Path, cards: Sequence[ClipCard], title: str, notes: Sequence[str] = (), ignored: Sequence[str] = ()
+    path: str | Path,
+    cards: Sequence[ClipCard],
+    title: str,
+    notes: Sequence[str] = (),
+    ignored: Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> None:
     """Write the page.
+
+    With ``classes``, it has a button for each class at each clip, and saves an index of all clips, those beyond the
+    first 2,000 with the classes that they have.
 
     Args:
         path: Output file.
@@ -128,6 +147,7 @@ def write_overview(
         title: Title of the page.
         notes: Notes of the converter, one sentence each.
         ignored: What was skipped or ignored, one line each.
+        classes: Classes to choose from; none, and the page only shows.
     """
     frames = [card.num_frames for card in cards]
     patients = {card.patient_id for card in cards} - {None}
@@ -149,6 +169,8 @@ def write_overview(
         ignored=ignored,
         cards=cards[:MAX_CARDS],
         num_more=max(len(cards) - MAX_CARDS, 0),
+        classes=list(classes),
+        index=[_index_row(card) for card in (cards if classes else ())],
         filters={
             'class': _choices(card.label or '(unlabelled)' for card in cards),
             'patient': _choices(card.patient_id or '(unknown)' for card in cards),
@@ -163,6 +185,27 @@ def thumbnail(frame: np.ndarray) -> bytes:
     size = [max(1, round(scale * side)) for side in (frame.shape[1], frame.shape[0])]
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame
     return cv2.imencode('.jpg', small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+
+
+def _frame(shards: FrameShards, video: StoredVideo, number: int) -> np.ndarray:
+    (frame,) = shards.frames(video.places(number, 1))
+    return np.asarray(frame)
+
+
+def _moving_picture(shards: FrameShards, video: StoredVideo) -> bytes:
+    """A small WebP of frames that are evenly spaced."""
+    chosen = np.linspace(0, video.num_frames - 1, min(_MOVING, video.num_frames)).round().astype(int)
+    first, *others = [Image.open(io.BytesIO(thumbnail(_frame(shards, video, int(k))))) for k in chosen]
+    buffer = io.BytesIO()
+    first.save(buffer, 'WEBP', save_all=True, append_images=others, duration=_SHOWN, loop=0, quality=70)
+    return buffer.getvalue()
+
+
+def _index_row(card: ClipCard) -> list[str]:
+    """A row of an index that means the same to a spreadsheet and to the converter."""
+    path = card.video_id
+    facts = [for_spreadsheet(text or '') for text in (card.label, card.patient_id, card.split)]
+    return [path if for_spreadsheet(path) == path else f'./{path}', *facts]
 
 
 def _by_class(cards: Sequence[ClipCard]) -> list[tuple]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from uscl.clips.frame_folder import FrameFolder
 from uscl.clips.frame_preparation import is_grey, prepare_clip, prepare_frame, shrink, to_grey
-from uscl.clips.readers import open_clip
 from uscl.clips.stack_file import stack_files, stack_suffix
 from uscl.convert.privacy.static_mask import StaticMask, find_static
 from uscl.core.digest import digest, file_digest
@@ -108,7 +107,7 @@ def read_as_stored(source: str | Path, settings: StoreSettings) -> tuple[list[np
         ClipError: The clip cannot be used, or its frames do not fit into memory.
     """
     source = Path(source)
-    clip, mask = open_clip(source, settings.fps, settings.min_frames), _find_mask(source, settings)
+    clip, mask = settings.open(source), _find_mask(source, settings)
     frames = clip if mask is None else _Blanked(clip, mask)
     try:
         return prepare_clip(frames, settings.size, settings.color), clip.times
@@ -119,8 +118,7 @@ def read_as_stored(source: str | Path, settings: StoreSettings) -> tuple[list[np
 def _find_mask(source: Path, settings: StoreSettings) -> StaticMask | None:
     if settings.mask_tolerance is None:
         return None
-    frames = open_clip(source, settings.fps, settings.min_frames)
-    return find_static(source, frames, settings.mask_tolerance, open_clip(source))
+    return find_static(source, settings.open(source), settings.mask_tolerance, settings.open(source, every_frame=True))
 
 
 def _write_frames(
@@ -130,7 +128,7 @@ def _write_frames(
     if images is not None:
         shutil.rmtree(images, ignore_errors=True)
         images.mkdir(parents=True)
-    reader = open_clip(source, settings.fps, settings.min_frames)
+    reader = settings.open(source)
     shapes: list[list[int]] = []
     thumbnails: list[np.ndarray] = []
     raw.unlink(missing_ok=True)

@@ -2,10 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from uscl.clips.frame_sampling import MIN_FRAMES
-from uscl.clips.readers import is_kept_whole
+from uscl.clips.media_suffixes import stack_suffix
+from uscl.clips.readers import is_kept_whole, open_clip
+
+if TYPE_CHECKING:
+    from uscl.clips.clip import Clip
 
 ColorMode = Literal['auto', 'gray', 'color']
 
@@ -20,6 +24,7 @@ class StoreSettings:
         color: 'gray', 'color', or 'auto': gray if every frame of the video is.
         mask_tolerance: Blank pixels that never change by more grey levels than this; None blanks nothing.
         min_frames: Fewest frames to keep of a short clip, see :func:`uscl.clips.open_clip`.
+        third_axis_time: Take the third axis of stacks for time, see :func:`uscl.clips.open_clip`.
 
     Raises:
         ValueError: A number is out of range, or ``color`` is another word.
@@ -30,6 +35,7 @@ class StoreSettings:
     color: ColorMode = 'auto'
     mask_tolerance: int | None = None
     min_frames: int = MIN_FRAMES
+    third_axis_time: bool = False
 
     def __post_init__(self) -> None:
         rates = (self.fps is None or self.fps > 0) and (self.mask_tolerance is None or self.mask_tolerance >= 0)
@@ -38,4 +44,10 @@ class StoreSettings:
 
     def of(self, source: Path) -> dict[str, Any]:
         """The settings that apply to a source, as plain values."""
-        return asdict(self) | ({'fps': None, 'min_frames': None} if is_kept_whole(source) else {})
+        unused: dict[str, Any] = {'fps': None, 'min_frames': None} if is_kept_whole(source) else {}
+        return asdict(self) | unused | ({} if stack_suffix(source) else {'third_axis_time': False})
+
+    def open(self, source: Path, every_frame: bool = False) -> 'Clip':
+        """The clip with the frames to store, or with every frame; see :func:`uscl.clips.open_clip`."""
+        fps, at_least = (None, 1) if every_frame else (self.fps, self.min_frames)
+        return open_clip(source, fps, at_least, self.third_axis_time)

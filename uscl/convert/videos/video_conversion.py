@@ -13,7 +13,6 @@ from rich.progress import MofNCompleteColumn, Progress
 
 from uscl.clips.dicom_header import is_dicom
 from uscl.clips.ignored_file import TEXT
-from uscl.clips.readers import open_clip
 from uscl.clips.source_findings import SourceFindings
 from uscl.clips.video_source import VideoSource
 from uscl.convert.output_folder import output_folder
@@ -84,7 +83,7 @@ def convert_sources(
     if classes is None:
         classes = sorted({source.label for source in sources if source.label is not None})
     if dry_run:
-        outcomes = look_at(sources, workers)
+        outcomes = look_at(sources, settings, workers)
         print_report(outcomes, classes, None)
         print_findings(found, outcomes)
         return _finish(outcomes, overview)
@@ -175,11 +174,12 @@ def convert_videos(
     return outcomes
 
 
-def look_at(sources: Sequence[VideoSource], workers: int) -> list[Outcome]:
+def look_at(sources: Sequence[VideoSource], settings: StoreSettings, workers: int) -> list[Outcome]:
     """Decode the first frame of every video, with a progress bar on stderr; outcomes in the order of the sources."""
     outcomes = [Outcome(source, reason=source.problem) for source in sources]
     fine = [outcome for outcome in outcomes if outcome.reason is None]
-    for number, (frame, reason) in _run(_first_frame, [outcome.source for outcome in fine], workers, 'looking'):
+    tasks = [(outcome.source, settings) for outcome in fine]
+    for number, (frame, reason) in _run(_first_frame, tasks, workers, 'looking'):
         fine[number].first_frame, fine[number].reason = frame, reason
     return outcomes
 
@@ -253,9 +253,10 @@ def _convert(task: tuple) -> tuple[DecodedVideo | None, str | None]:
     return _or_reason(source, lambda: decode_video(source.path, raw, settings, picture, images))
 
 
-def _first_frame(source: VideoSource) -> tuple[np.ndarray | None, str | None]:
+def _first_frame(task: tuple) -> tuple[np.ndarray | None, str | None]:
     """The frame and None, or None and the reason; runs in a worker process."""
-    return _or_reason(source, lambda: next(iter(open_clip(source.path))))
+    source, settings = task
+    return _or_reason(source, lambda: next(iter(settings.open(source.path, every_frame=True))))
 
 
 def _or_reason(source: VideoSource, read: Callable[[], T]) -> tuple[T | None, str | None]:
