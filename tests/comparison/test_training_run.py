@@ -2,7 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
+import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from uscl_plugin.comparison.training_run import TrainingError, run_training
+from uscl_plugin.comparison.training_run import TRAIN, TrainingError, run_training
 
 
 @pytest.fixture
@@ -18,7 +22,7 @@ def tool(monkeypatch):
     """In place of the host's training tool: writes what it is told to, and remembers how it was called."""
     calls = SimpleNamespace(commands=[], epochs=(3,), code=0, text='Traceback\nRuntimeError: out of memory\n')
 
-    def run(command, stdout, stderr, check):
+    def popen(command, stdin, stdout, stderr):
         calls.commands.append(command)
         folder = Path(command[command.index('--work-dir') + 1])
         stdout.write(calls.text)
@@ -27,9 +31,9 @@ def tool(monkeypatch):
                 {'meta': {'iter': 8 * epoch}, 'state_dict': {}, 'message_hub': {}}, folder / f'epoch_{epoch}.pth'
             )
             (folder / 'last_checkpoint').write_text(str(folder / f'epoch_{epoch}.pth'))
-        return SimpleNamespace(returncode=calls.code)
+        return nullcontext(SimpleNamespace(returncode=calls.code, wait=lambda: calls.code))
 
-    monkeypatch.setattr(subprocess, 'run', run)
+    monkeypatch.setattr(subprocess, 'Popen', popen)
     return calls
 
 
@@ -124,3 +128,23 @@ def test_no_step_is_no_training(tool, tmp_path):
     tool.epochs = (0,)
     with pytest.raises(TrainingError, match='0 steps'):
         run_training(config(epochs=0), tmp_path)
+
+
+STARTS = """import subprocess, sys
+child = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs /proc')
+def test_a_training_ends_with_the_process_that_started_it():
+    slow = TRAIN.partition('from uscl_plugin')[0] + 'import time; time.sleep(60)'
+    with subprocess.Popen([sys.executable, '-c', STARTS, slow], stdout=subprocess.PIPE, text=True) as parent:
+        child = Path('/proc', parent.stdout.readline().strip())
+        assert child.exists()
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while child.exists() and 'State:\tZ' not in (child / 'status').read_text() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert time.monotonic() < deadline

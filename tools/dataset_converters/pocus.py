@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.keep_images,
         dry_run=options.dry_run,
         overview=conversion_overview(options.out, found),
+        cluster=options.cluster,
         probe=options.probe,
         viral=options.viral,
     )

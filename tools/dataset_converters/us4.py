@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.keep_images,
         dry_run=options.dry_run,
         overview=conversion_overview(options.out, found),
+        cluster=options.cluster,
         fps=None,
         min_frames=None,
     )

@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         remove_others=bool(private),
         dry_run=options.dry_run,
         overview=conversion_overview(options.out, found),
+        cluster=options.cluster,
         **private,
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from uscl.core.cluster_options import ClusterOptions
 from uscl.core.options import Arg
 from uscl.core.shipped_files import CONFIGS
 
@@ -14,7 +15,7 @@ ALL = ('random', 'supervised', 'te', 'pi', 'fixmatch', 'mocov2', 'simclr', 'uscl
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonOptions(CommonSettings):
+class ComparisonOptions(ClusterOptions, CommonSettings):
     """Options of ``tools/compare.py``.
 
     Attributes:
@@ -54,5 +55,7 @@ class ComparisonOptions(CommonSettings):
     def __post_init__(self) -> None:
         if self.budget is not None and self.detection_data is not None:
             raise ValueError('--budget cannot estimate the time of detectors: pass --epochs with --detection-data.')
+        if self.budget is not None and self.cluster is not None:
+            raise ValueError('--budget is for one machine: pass --epochs with --cluster.')
         if self.finetune_epochs is not None and self.protocol in PROBE_PROTOCOLS:
             raise ValueError(f'--finetune-epochs has no effect with --protocol {self.protocol}: remove it.')

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from uscl.core.cluster_options import ClusterOptions
 from uscl.core.options import Arg, option_name
 from uscl.data.fold_making import GROUPINGS
 
@@ -13,7 +14,7 @@ PROBE_PROTOCOLS = ('linear', 'knn')  # protocols that train on features extracte
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationOptions(InputOptions):
+class EvaluationOptions(ClusterOptions, InputOptions):
     """Options of ``tools/evaluate.py``.
 
     Attributes:

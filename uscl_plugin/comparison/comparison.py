@@ -86,6 +86,7 @@ class Comparison:
         rows: One per method and seed, as far as they were run.
         runs: Method → selection → seed → predictions for all test frames, from the finished rows.
         classes: Class names of the evaluation.
+        failures: (Step, method, seed) → why that step, 'training', 'evaluation' or 'detector', has failed elsewhere.
 
     Raises:
         FileNotFoundError: Data, configs or weights are missing.
@@ -100,6 +101,7 @@ class Comparison:
         self.rows: list[Row] = []
         self.runs: dict[str, dict[str, dict[int, Predictions]]] = {}
         self.classes: list[str] = []
+        self.failures: dict[tuple[str, str, int], str] = {}
         self._warned: set[str] = set()
         # Once here instead of in every row.
         for data in (options.eval_data, options.pretrain_data):
@@ -137,18 +139,21 @@ class Comparison:
         return [value for value in values if value is not None]
 
     def _run(self, method: Method, row: Row) -> None:
-        spec = self._weights(method, row)
+        self._refuse_failed('training', row)
+        spec = self.weights(method, row)
         row.checkpoint = spec.partition('=')[2] if '=' in spec else spec
+        self._refuse_failed('evaluation', row)
         for selection, by_seed in self.evaluate(method.name, spec, row.seed, row).items():
             self.runs.setdefault(method.name, {}).setdefault(selection, {}).update(by_seed)
         if self.options.detection_data is None:
             return
         try:
-            self._detect(method.name, spec, row)
+            self._refuse_failed('detector', row)
+            self.detect(method.name, spec, row)
         except (OSError, ValueError) as error:  # earlier measurements stay in the table
             raise ValueError(f'detector: {error}') from error
 
-    def _weights(self, method: Method, row: Row) -> str:
+    def weights(self, method: Method, row: Row) -> str:
         """Pretrain if needed; return the weights as the evaluation expects them."""
         if method.weights == 'random':
             backbone = self.options.backbone
@@ -172,7 +177,7 @@ class Comparison:
 
     def evaluate(self, name: str, spec: str, seed: int, row: Row) -> dict[str, dict[int, Predictions]]:
         """Cross-validate one checkpoint with one seed and record the metrics; selection → seed → predictions."""
-        validation = self._validation(spec, [seed])
+        validation = self.validation(spec, [seed])
         self._warn(validation.unknown + validation.suspicions + validation.warnings)
         began = time.perf_counter()
         by_selection = validation.run()[name]
@@ -193,7 +198,16 @@ class Comparison:
                 self._warned.add(warning)
                 self.report(f'  warning: {warning}')
 
-    def _validation(self, spec: str, seeds: Sequence[int]) -> CrossValidation:
+    def _refuse_failed(self, step: str, row: Row) -> None:
+        if reason := self.failures.get((step, row.method, row.seed)):
+            raise ValueError(reason)
+
+    def __getstate__(self) -> dict:
+        """Drop what tasks on other machines do not need."""
+        return {**vars(self), 'rows': [], 'runs': {}, 'report': _say_nothing}
+
+    def validation(self, spec: str, seeds: Sequence[int]) -> CrossValidation:
+        """The cross-validation of one backbone."""
         options = self.options
         return CrossValidation(
             EvaluationOptions(
@@ -207,7 +221,7 @@ class Comparison:
                 frames_per_video=options.frames_per_video,
                 keep_models=False,
             ),
-            report=lambda line: None,
+            report=_say_nothing,
             seeds=seeds,
         )
 
@@ -225,7 +239,7 @@ class Comparison:
                     f'{leaks.certain[0]}: use other data than {options.eval_data}, or --pretrain-split train with '
                     f'--folds split.'
                 )
-        self._validation('random', range(options.seeds))
+        self.validation('random', range(options.seeds))
         files = {method.name: method.weights or method.init for method in self.methods if method.weights != 'random'}
         check_backbones([f'{name}={file}' for name, file in files.items() if file is not None])
         if options.detection_data is None:
@@ -237,7 +251,8 @@ class Comparison:
                 )
         read_detector(options.detection_config)
 
-    def _detect(self, name: str, spec: str, row: Row) -> None:
+    def detect(self, name: str, spec: str, row: Row) -> None:
+        """Train a detector from a checkpoint and record its measures."""
         folder = self.out / 'detection' / name / f'seed{row.seed}'
         done, found = run_detector(spec, row.seed, folder, self.options)
         row.seconds += done.seconds
@@ -246,3 +261,7 @@ class Comparison:
         self.report(
             f'  detector: {done.steps} steps, {done.seconds:.0f} s{" (earlier)" * done.was_finished}, {figures}'
         )
+
+
+def _say_nothing(line: str) -> None:
+    pass

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from dataclasses import fields
 
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+import torch
 
 from uscl.core.atomic_files import write_text
+from uscl.core.cluster import Cluster
 from uscl.core.escaping import code
 from uscl.core.folder_lock import lock_folder
 from uscl.options.common_settings import CommonSettings
@@ -15,10 +15,11 @@ from uscl.options.comparison_options import ComparisonOptions
 from uscl.reports.comparison_figure import comparison_figure
 from uscl.reports.figures import save_picture
 from uscl.stats.evaluation_summary import summarise
+from uscl_plugin.evaluation.host_setup import set_up_hosts
 from uscl_plugin.evaluation.machine import machine_facts
-from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 from .calibration import epochs_for
+from .cluster_rows import run_rows
 from .comparison import Comparison
 from .detection_config import describe_detection
 from .table import comparison_table, measured
@@ -39,15 +40,18 @@ def compare(options: ComparisonOptions, command: str = '', report: Callable[[str
         FileNotFoundError: Data, configs or weights are missing.
         ValueError: They are damaged, or do not fit together.
     """
-    init_default_scope('mmpretrain')
-    if not MMLogger.check_instance_created('compare'):  # otherwise MMEngine logs the initialisation of every weight
-        MMLogger.get_instance('compare', log_level='ERROR')
-    only_plain_checkpoints()
+    set_up_hosts('compare')
     with lock_folder(options.out, 'comparing'):
         if options.budget is not None:
             options = epochs_for(options, 60 * options.budget)
         comparison = Comparison(options, report)
         report(f'{len(comparison.methods)} methods, {options.seeds} seeds, {options.epochs} epochs of USCL')
+        if options.cluster is not None:
+            folders = [
+                folder for folder in (options.eval_data, options.pretrain_data, options.detection_data) if folder
+            ]
+            with Cluster(options.cluster, options.out, folders, torch.get_num_threads()) as cluster:
+                run_rows(comparison, cluster)
         comparison.run(after_each=lambda: _write(comparison, command))
     return comparison
 

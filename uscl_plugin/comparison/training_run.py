@@ -17,7 +17,10 @@ from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 from uscl_plugin.weights.run_checkpoints import newest_checkpoint, none_whole, numbered_checkpoints
 
 TRAIN = (
-    'import sys; from uscl_plugin.running.host_tools import run_host_tool; '
+    # A thread ends the training with the process that started it, of which it holds the other end of a pipe: one that
+    # goes on would write to the folder in which another, on another machine, has resumed it.
+    'import os, sys, threading; threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start(); '
+    'from uscl_plugin.running.host_tools import run_host_tool; '
     'sys.exit(run_host_tool("train", sys.argv[1:]))'
 )
 # Entries in default_hooks that time, log, save and step; all others are part of the training, like the model.
@@ -97,7 +100,9 @@ def run_training(
         command.append('--resume')
     began = time.perf_counter()
     with (folder / 'train.log').open('a', encoding='utf-8') as log:
-        done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
+        streams: dict[str, Any] = dict(stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
+        with subprocess.Popen(command, **streams) as done:
+            done.wait()
     seconds = before + time.perf_counter() - began
     write_text(folder / 'started.json', json.dumps({'config': identity, 'seconds': seconds}))
     if done.returncode or not checkpoint.is_file():

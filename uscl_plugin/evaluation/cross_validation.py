@@ -98,31 +98,101 @@ class CrossValidation:
         Returns:
             Method → selection → seed → predictions for the test frames of all folds.
         """
-        for seed, folds in self.folds.items():
-            path = self._fold_file(seed)
-            if path.is_file() and read_folds(path).folds != folds.folds:
-                raise ValueError(f'{path} contains other folds, from earlier results: choose another --out.')
-            write_folds(path, folds)
+        self.write_folds()
         pooled: dict[str, dict[str, dict[int, Predictions]]] = {}
-        for method, spec in self.methods.items():
+        for method in self.methods:
             for seed, folds in self.folds.items():
                 by_selection: dict[str, list[Predictions]] = {}
-                for found in self._run_folds(method, spec, seed, folds):
+                for found in self._run_folds(method, seed, folds):
                     for selection, predictions in found.items():
                         by_selection.setdefault(selection, []).append(predictions)
                 for selection, parts in by_selection.items():
                     pooled.setdefault(method, {}).setdefault(selection, {})[seed] = concatenate(parts)
         return pooled
 
-    def _run_folds(self, method: str, spec: str, seed: int, folds: Folds) -> Iterator[dict[str, Predictions]]:
-        backbone = load_backbone(spec, seed, self.options.given_input())
+    def write_folds(self) -> None:
+        """Write the folds of every seed.
+
+        Raises:
+            ValueError: Earlier results are of others.
+        """
+        for seed, folds in self.folds.items():
+            path = self._fold_file(seed)
+            if path.is_file() and read_folds(path).folds != folds.folds:
+                raise ValueError(f'{path} contains other folds, from earlier results: choose another --out.')
+            write_folds(path, folds)
+
+    def prepare(self, method: str) -> tuple[list[tuple[int, int]], BackboneHealth]:
+        """Write what the folds of a method share: its features or its weights.
+
+        Returns:
+            (Seed, fold) of those that are unfinished, and what the backbone uses.
+        """
+        unfinished: list[tuple[int, int]] = []
+        for seed, folds in self.folds.items():
+            backbone = self._load(method, seed)
+            features = ProbeFeatures(backbone, self.options, self._data)
+            if method not in self.backbones:
+                self._measure(method, features)
+            known = len(unfinished)
+            for number in range(len(folds.folds)):
+                if self.cell(method, seed, number).load(self._fingerprint(backbone, seed, number)) is None:
+                    unfinished.append((seed, number))
+            if len(unfinished) > known and self.options.protocol in PROBES:
+                features.make()
+            elif len(unfinished) > known:
+                self._write_backbone(method, backbone, seed)
+        return unfinished, self.backbones[method]
+
+    def run_fold(self, method: str, seed: int, number: int, folder: Path) -> tuple[FoldOutcome, dict, float]:
+        """Run one fold after :meth:`prepare`, in a folder of its own.
+
+        Returns:
+            The outcome, the fingerprint of the cell, and the seconds that it took.
+        """
+        backbone = self._load(method, seed)
+        self._written.add(self._backbone_file(method, backbone, seed))
+        features = ProbeFeatures(backbone, self.options, self._data)
+        began = time.perf_counter()
+        outcome = self._run_cell(method, backbone, seed, number, features, Cell(folder))
+        return outcome, self._fingerprint(backbone, seed, number), time.perf_counter() - began
+
+    def keep(self, cell: Cell, outcome: FoldOutcome, fingerprint: dict, seconds: float) -> dict:
+        """Save a finished fold, whose model is in the cell's folder; returns its facts."""
+        if not self.options.keep_models:
+            cell.model.unlink(missing_ok=True)
+        facts = {
+            'fingerprint': fingerprint,
+            'chosen': outcome.chosen,
+            'curve': outcome.curve,
+            'model': cell.model.is_file(),
+            'seconds': round(seconds, 2),
+        }
+        return cell.save(outcome.predictions, facts)
+
+    def cell(self, method: str, seed: int, number: int) -> Cell:
+        """Where a fold of a method and seed is kept."""
+        return Cell.at(self.out, method, seed, number)
+
+    def where(self, method: str, seed: int, number: int) -> str:
+        """A fold of a method and seed in words."""
+        return f'{method}, seed {seed}, fold {number + 1} of {len(self.folds[seed].folds)}'
+
+    def __getstate__(self) -> dict:
+        """Drop what tasks on other machines do not need: the annotation, which is large, and the console."""
+        return {**vars(self), 'annotations': None, 'report': None}
+
+    def _load(self, method: str, seed: int) -> PretrainedBackbone:
+        return load_backbone(self.methods[method], seed, self.options.given_input())
+
+    def _run_folds(self, method: str, seed: int, folds: Folds) -> Iterator[dict[str, Predictions]]:
+        backbone = self._load(method, seed)
         features = ProbeFeatures(backbone, self.options, self._data)
         if method not in self.backbones:
             self._measure(method, features)
         for number in range(len(folds.folds)):
-            cell = Cell.at(self.out, method, seed, number)
-            fingerprint = self._fingerprint(folds, number, seed) | {'checkpoint': backbone.identity}
-            where = f'{method}, seed {seed}, fold {number + 1} of {len(folds.folds)}'
+            cell, where = self.cell(method, seed, number), self.where(method, seed, number)
+            fingerprint = self._fingerprint(backbone, seed, number)
             if (finished := cell.load(fingerprint)) is not None:
                 facts, predictions = finished
                 self.report(f'{where}: already finished')
@@ -137,19 +207,8 @@ class CrossValidation:
                     outcome = self._run_cell(method, backbone, seed, number, features, cell)
                 except (ValueError, AssertionError) as error:  # MMCV asserts that images load
                     raise ValueError(f'{where}: {error}') from error
-                if not self.options.keep_models:
-                    cell.model.unlink(missing_ok=True)
                 predictions = outcome.predictions
-                facts = cell.save(
-                    predictions,
-                    {
-                        'fingerprint': fingerprint,
-                        'chosen': outcome.chosen,
-                        'curve': outcome.curve,
-                        'model': cell.model.is_file(),
-                        'seconds': round(time.perf_counter() - began, 2),
-                    },
-                )
+                facts = self.keep(cell, outcome, fingerprint, time.perf_counter() - began)
                 self.report(f'{where}: {facts["seconds"]:.1f} s')
             self.cells.append({'method': method, 'seed': seed, 'fold': number} | facts)
             yield predictions
@@ -159,6 +218,10 @@ class CrossValidation:
             health = features.health()
         except (ValueError, AssertionError) as error:  # MMCV asserts that images load
             raise ValueError(f'{method}: {error}') from error
+        self.note_health(method, health)
+
+    def note_health(self, method: str, health: BackboneHealth) -> None:
+        """Keep what a backbone uses, and warn if that is too little."""
         self.backbones[method] = health
         if warning := health_warning(health):
             self.warnings.append(f'{method}: {warning}')
@@ -173,12 +236,15 @@ class CrossValidation:
 
     def _write_backbone(self, method: str, backbone: PretrainedBackbone, seed: int) -> Path:
         """Write the weights that runs start from, with MMPretrain's names; once per process."""
-        name = folder_of(method) + (f'_seed{seed}' if 'seed' in backbone.source else '')
-        path = (self.out / 'backbones' / f'{name}.pth').resolve()
+        path = self._backbone_file(method, backbone, seed)
         if path not in self._written:
             write_backbone(path, backbone)
             self._written.add(path)
         return path
+
+    def _backbone_file(self, method: str, backbone: PretrainedBackbone, seed: int) -> Path:
+        name = folder_of(method) + (f'_seed{seed}' if 'seed' in backbone.source else '')
+        return (self.out / 'backbones' / f'{name}.pth').resolve()
 
     def _config(self, backbone: PretrainedBackbone, seed: int, fold: int, checkpoint: Path | None = None) -> Config:
         """The config of one fold, which starts from a checkpoint of the backbone."""
@@ -189,12 +255,12 @@ class CrossValidation:
     def _fold_file(self, seed: int) -> Path:
         return self.out / 'folds' / f'seed{seed}.json'
 
-    def _fingerprint(self, folds: Folds, number: int, seed: int) -> dict:
-        """What a cell's results depend on, besides its checkpoint."""
+    def _fingerprint(self, backbone: PretrainedBackbone, seed: int, number: int) -> dict:
+        """What a cell's results depend on."""
         options = self.options
         shared: dict[str, Any] = {
             'data': self._data,
-            'fold': digest(json.dumps(folds.folds[number])),
+            'fold': digest(json.dumps(self.folds[seed].folds[number])),
             'seed': seed,
             'protocol': options.protocol,
             'size': options.size,
@@ -207,7 +273,7 @@ class CrossValidation:
                 'batch_norm': options.batch_norm,
                 'config': self._protocol,
             }
-        return shared
+        return shared | {'checkpoint': backbone.identity}
 
     def _make_folds(self, seed: int) -> Folds:
         folds, number = self._whole_folds(seed), self.options.patients_per_class

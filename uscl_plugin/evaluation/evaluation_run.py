@@ -6,19 +6,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+import torch
 
 from uscl.core.atomic_files import write_text
+from uscl.core.cluster import Cluster
 from uscl.core.escaping import code, for_markdown, for_terminal
 from uscl.core.folder_lock import lock_folder
 from uscl.options.evaluation_options import EvaluationOptions
 from uscl.reports.evaluation_report import write_evaluation_report
 from uscl.stats.evaluation_summary import Runs, markdown_table, summarise
-from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 from .backbones import is_untrained
+from .cluster_folds import run_folds
 from .cross_validation import TRAINED_ON, CrossValidation
+from .host_setup import set_up_hosts
 from .machine import machine_facts
 from .probes import PROBES
 
@@ -42,15 +43,16 @@ def evaluate(options: EvaluationOptions, command: str = '', report: Callable[[st
         ValueError: Data, folds, checkpoints or earlier results do not fit the options, or there is leakage.
     """
     began = time.perf_counter()
-    init_default_scope('mmpretrain')
-    if not MMLogger.check_instance_created('evaluate'):  # otherwise MMEngine logs the initialisation of every weight
-        MMLogger.get_instance('evaluate', log_level='ERROR')
-    only_plain_checkpoints()
+    set_up_hosts()
     validation = CrossValidation(options, report)
     _warn([LEAK.format(validation.leak)] * bool(validation.leak) + validation.unknown + validation.suspicions)
     _warn(validation.warnings)
     told = len(validation.warnings)
     with lock_folder(options.out, 'evaluating'):
+        if options.cluster is not None:
+            with Cluster(options.cluster, options.out, [options.data], torch.get_num_threads()) as cluster:
+                for failure in run_folds([validation], cluster, report).values():
+                    raise ValueError(failure)
         runs = validation.run()
         _warn(validation.warnings[told:])
         untrained = [method for method, spec in validation.methods.items() if is_untrained(spec)]

@@ -67,16 +67,20 @@ class ProbeFeatures:
         self._cache.put(key, {'health': np.array(json.dumps(asdict(health)))})
         return health
 
-    def probe(self, folds: Folds, number: int, cfg: Config, cell: Cell) -> FoldOutcome:
-        """Run the selected probe on one fold; a linear one is saved as a classifier, ``model.pth``."""
-        backbone = self.backbone
+    def make(self) -> np.ndarray:
+        """The features (N, C) of all frames, cached or new."""
         if self._features is None:
             self._frames = list_frames(self.options)
             self._features = self._find()
+        return self._features
+
+    def probe(self, folds: Folds, number: int, cfg: Config, cell: Cell) -> FoldOutcome:
+        """Run the selected probe on one fold; a linear one is saved as a classifier, ``model.pth``."""
+        features, backbone = self.make(), self.backbone
         side = folds.sides(number)
         frames = self._frames
         sides = np.array([side.get(str(name), '') for name in frames.videos])
-        result = run_probe(self.options.protocol, self._features, frames, sides)
+        result = run_probe(self.options.protocol, features, frames, sides)
         if self.options.protocol == 'linear' and self.options.keep_models:
             weight, bias = as_linear_layer(result.classifier, frames.probabilities.shape[1])
             state = {f'backbone.{key}': value for key, value in backbone.network.state_dict().items()}

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from uscl.clips.frame_sampling import MIN_FRAMES
+from uscl.core.cluster_options import ClusterOptions
 from uscl.core.options import Arg
 
 from .store_settings import ColorMode
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConverterOptions:
+class ConverterOptions(ClusterOptions):
     """Options of all converters of clips.
 
     Attributes:

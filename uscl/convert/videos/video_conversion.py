@@ -1,9 +1,11 @@
 """Convert all videos of a source into a data folder, in parallel, resuming where an earlier run stopped."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +22,7 @@ from uscl.convert.privacy.hidden_names import hide_names
 from uscl.convert.privacy.patients import named_after
 from uscl.core.errors import ClipError, SourceError
 from uscl.core.natural_order import natural_key
+from uscl.core.parallel import Run, open_workers
 from uscl.core.tables import write_csv
 from uscl.core.worker_pool import run_isolated
 from uscl.data.annotations import read_annotations, write_annotations
@@ -51,6 +54,7 @@ def convert_sources(
     remove_others: bool = False,
     dry_run: bool = False,
     overview: Callable[[Sequence[Outcome]], None] | None = None,
+    cluster: str | None = None,
     **chosen: Any,
 ) -> int:
     """Convert videos into ``store/``, write ``annotations.json`` and ``skipped.csv``, and print a report.
@@ -69,15 +73,18 @@ def convert_sources(
         remove_others: Remove videos that are not among the sources even if no video can be read.
         dry_run: Look at the first frame of every video, report, and store nothing.
         overview: Called at the end with the outcomes of all videos, if at least one was read.
+        cluster: Decode on Dask workers, see :class:`uscl.core.cluster.Cluster`.
         **chosen: Further options of the conversion, plain values, for ``metainfo.settings`` of the annotation.
 
     Returns:
         Exit code of the tool: 0 if at least one video was read, else 1 (and no annotation file is written).
 
     Raises:
-        SourceError: ``out`` cannot be written, or holds data of an older version.
+        SourceError: ``out`` cannot be written, or holds data of an older version; options exclude each other.
         FolderInUseError: Another process writes to it.
     """
+    if cluster is not None and (dry_run or workers is not None):
+        raise SourceError(f'{"--dry-run" if dry_run else "--workers"} does not use --cluster: remove one of the two.')
     out, sources, workers = Path(out), found.sources, workers or os.cpu_count() or 1
     refuse_older(out)
     if classes is None:
@@ -89,7 +96,8 @@ def convert_sources(
         return _finish(outcomes, overview)
     with output_folder(out):
         with open_store(out, (source.video_id for source in sources)) as store:
-            outcomes = convert_videos(sources, store, settings, workers, keep_images)
+            with open_workers(workers, cluster, out, {source.path.parent for source in sources}) as run:
+                outcomes = convert_videos(sources, store, settings, run, keep_images)
             _name_after_converted(outcomes)
             entries = [_entry(outcome) for outcome in outcomes if outcome.reason is None]
             ids = {entry['video_id'] for entry in entries}
@@ -140,11 +148,12 @@ def refuse_older(out: Path) -> None:
 
 
 def convert_videos(
-    sources: Sequence[VideoSource], store: StoreWriter, settings: StoreSettings, workers: int, keep_images: bool = False
+    sources: Sequence[VideoSource], store: StoreWriter, settings: StoreSettings, run: Run, keep_images: bool = False
 ) -> list[Outcome]:
     """Convert the videos that are not complete yet, with a progress bar on stderr; outcomes in natural order.
 
-    Stored videos are compared with their checksums, and converted again if they are damaged.
+    Stored videos are compared with their checksums, and converted again if they are damaged. Videos are stored in
+    natural order, too, whoever decodes them and however fast.
     """
     out, shards = store.data_root, FrameShards(store.data_root)
     ordered = sorted(sources, key=lambda source: natural_key(source.video_id))
@@ -161,16 +170,29 @@ def convert_videos(
             ):
                 outcome.num_frames, outcome.facts = stored.num_frames, stored.facts
             else:
-                raw, picture = store.folder / f'.{name}.tmp', out / MASKED / f'{name}.png'
-                images = out / IMAGES / name if keep_images else None
-                tasks.append((outcome, (source, raw, settings, picture, images)))
-    for number, (decoded, reason) in _run(_convert, [task for _, task in tasks], workers, 'converting'):
-        outcome, (source, raw, *_) = tasks[number]
-        outcome.reason = reason
+                picture, images = out / MASKED / f'{name}.png', out / IMAGES / name if keep_images else None
+                tasks.append((outcome, (source, store.folder, settings, picture, images)))
+
+    def keep(number: int, result: tuple) -> None:
+        outcome, decoded = tasks[number][0], result[0]
+        outcome.reason = result[1]
         if decoded is not None:
-            stored = store.add_file(source.video_id, raw, decoded.shapes, decoded.facts)
-            outcome.num_frames, outcome.facts, outcome.is_new = stored.num_frames, decoded.facts, True
-        raw.unlink(missing_ok=True)
+            video, raw = decoded
+            stored = store.add_file(outcome.source.video_id, raw, video.shapes, video.facts)
+            outcome.num_frames, outcome.facts, outcome.is_new = stored.num_frames, video.facts, True
+            raw.unlink(missing_ok=True)
+
+    decoded: dict[int, tuple] = {}
+    turn = 0
+    try:
+        for number, result in _run(run, _convert, [task for _, task in tasks], 'converting'):
+            decoded[number] = result
+            while turn in decoded:
+                keep(turn, decoded.pop(turn))
+                turn += 1
+    finally:
+        for number in sorted(decoded):  # an interrupted run keeps those whose turn it was not yet
+            keep(number, decoded[number])
     return outcomes
 
 
@@ -178,15 +200,15 @@ def look_at(sources: Sequence[VideoSource], settings: StoreSettings, workers: in
     """Decode the first frame of every video, with a progress bar on stderr; outcomes in the order of the sources."""
     outcomes = [Outcome(source, reason=source.problem) for source in sources]
     fine = [outcome for outcome in outcomes if outcome.reason is None]
-    tasks = [(outcome.source, settings) for outcome in fine]
-    for number, (frame, reason) in _run(_first_frame, tasks, workers, 'looking'):
+    run, tasks = partial(run_isolated, workers=workers), [(outcome.source, settings) for outcome in fine]
+    for number, (frame, reason) in _run(run, _first_frame, tasks, 'looking'):
         fine[number].first_frame, fine[number].reason = frame, reason
     return outcomes
 
 
-def _run(function: Callable[[Any], Any], tasks: Sequence[Any], workers: int, title: str) -> Iterator[tuple[int, Any]]:
-    """Run tasks in worker processes, with a progress bar on stderr; a task that crashes has a reason, but no result."""
-    results = run_isolated(function, tasks, min(workers, max(len(tasks), 1)))
+def _run(run: Run, function: Callable[[Any], Any], tasks: Sequence[Any], title: str) -> Iterator[tuple[int, Any]]:
+    """Run tasks, with a progress bar on stderr; a task that crashes has a reason, but no result."""
+    results = run(function, tasks)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     # No refresh thread: worker processes are forked while the bar is shown.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as progress:
@@ -247,10 +269,20 @@ def _remove_others(out: Path, kept: Iterable[str], masked: Iterable[str]) -> Non
         shutil.rmtree(out / STORE, ignore_errors=True)
 
 
-def _convert(task: tuple) -> tuple[DecodedVideo | None, str | None]:
-    """The decoded video and None, or None and the reason; runs in a worker process."""
-    source, raw, settings, picture, images = task
-    return _or_reason(source, lambda: decode_video(source.path, raw, settings, picture, images))
+def _convert(task: tuple) -> tuple[tuple[DecodedVideo, Path] | None, str | None]:
+    """The decoded video with the file of its pixels, and None; or None and the reason. Runs in a worker process."""
+    source, folder, settings, picture, images = task
+    # Another one each time: a worker that was given up may still be writing.
+    raw = folder / f'.{store_name(source.video_id)}.{secrets.token_hex(4)}.tmp'
+
+    def decode() -> tuple[DecodedVideo, Path]:
+        try:
+            return decode_video(source.path, raw, settings, picture, images), raw
+        except BaseException:
+            raw.unlink(missing_ok=True)
+            raise
+
+    return _or_reason(source, decode)
 
 
 def _first_frame(task: tuple) -> tuple[np.ndarray | None, str | None]:
