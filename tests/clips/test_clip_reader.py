@@ -2,7 +2,7 @@ import re
 import struct
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import ClassVar
+from unittest.mock import patch
 
 import av
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 
 from uscl.clips.clip_reader import ClipReader
 from uscl.clips.media_suffixes import CLIP_SUFFIXES
+from uscl.clips.video_display import VideoDisplay
 from uscl.core.errors import ClipError
 
 CUTS = (0.3, 0.6, 0.9)
@@ -182,14 +183,9 @@ class FakeFrame:
     """A decoded frame with any time stamp, which no muxer would write."""
 
     is_corrupt = False
-    format = SimpleNamespace(components=())
-    side_data: ClassVar = {}
 
     def __init__(self, index, pts):
         self.index, self.pts = index, pts
-
-    def to_ndarray(self, format):
-        return np.full((1, 1, 3), self.index, np.uint8)
 
 
 class FakePacket(SimpleNamespace):
@@ -221,7 +217,8 @@ def sample_stamps(tmp_path, stamps, rate, declared=0, **packet):
         streams=SimpleNamespace(video=[stream]), demux=lambda _: iter(packets), format=SimpleNamespace(name='fake')
     )
     reader = ClipReader(tmp_path / 'clip')
-    return [int(frame[0, 0, 0]) for frame in reader._sample(container, 5, None)], reader.facts
+    with patch.object(VideoDisplay, 'show', lambda self, frame: frame.index):
+        return list(reader._sample(container, 5, None)), reader.facts
 
 
 def test_no_stamps_and_no_rate_assumes_25(tmp_path):

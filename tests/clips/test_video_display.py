@@ -4,8 +4,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
+from hypothesis import given
+from hypothesis import strategies as st
 
 from uscl.clips import open_clip
+from uscl.clips.video_display import VideoDisplay
 from uscl.core.errors import ClipError
 
 ORIENTATIONS = {  # mirrored?, quarter turns clockwise; where a step to the right (a, b) and one down (c, d) lead
@@ -126,3 +130,27 @@ def test_an_aspect_that_would_fill_the_memory(tmp_path):
     with pytest.raises(ClipError, match='wrong size') as caught:
         read(path)
     assert caught.value.path == path
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(['yuv420p', 'yuvj420p', 'yuv444p', 'yuv420p10le', 'gray', 'gray10le', 'rgb24', 'bgr0']),
+            st.integers(2, 40),
+            st.integers(2, 40),
+            st.sampled_from(['UNSPECIFIED', 'MPEG', 'JPEG']),
+        ),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_a_frame_does_not_depend_on_those_before_it(shapes):
+    """Its size, format and range may change within a video."""
+    display = VideoDisplay(None)
+    for seed, (kind, width, height, levels) in enumerate(shapes):
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+        frame = av.VideoFrame.from_ndarray(pixels, format='rgb24').reformat(format=kind)
+        frame.color_range = ColorRange[levels]
+        alone = VideoDisplay(None).show(frame)
+        np.testing.assert_array_equal(display.show(frame), alone)
+        np.testing.assert_array_equal(frame.to_ndarray(format='rgb24'), alone)

@@ -6,6 +6,7 @@ import pickle
 import re
 import shutil
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,18 @@ def test_annotation_and_store_must_agree(tmp_path):
         find_stored(tmp_path, entries(['one', 'colour']))
     with pytest.raises(ValueError, match=r"'grey' .*6 frames.*5 in .*store"):
         find_stored(tmp_path, [{'video_id': 'grey', 'num_frames': 6}])
+
+
+def test_facts_can_be_left_out_whatever_the_videos_are_called(tmp_path):
+    names = dict(zip(['facts', 'crc32', 'shapes', 'videos'], SHAPES.values(), strict=False))
+    with StoreWriter(tmp_path, names) as writer:
+        for name, shape in names.items():
+            writer.add(name, [np.zeros(shape[1:], np.uint8)] * shape[0], {'facts': {'crc32': 1, 'facts': {'a': 1}}})
+        index = writer.commit()
+    assert read_index(tmp_path) == index
+    bare = read_index(tmp_path, with_facts=False)
+    assert bare.videos == {name: replace(video, facts={}) for name, video in index.videos.items()}
+    assert bare.shards == index.shards
 
 
 def test_damage_is_found(tmp_path):

@@ -11,10 +11,10 @@ from uscl.data.video_folder import VideoFolder
 
 from .clip_facts import read_thumbnails
 from .duplicates import CERTAIN, COARSE_THRESHOLD, THRESHOLD, closest, coarse_similarities, cropped_fingerprints
+from .likely_copies import likely_copies
 from .seen_data import Seen
 
 _NUM = 14  # frequencies compared along each axis: what a crop of the 16 of a signature still has
-_CHUNK = 2048  # signatures compared at once; bounds memory
 _KEPT = 128  # of which cropped fingerprints are kept
 
 
@@ -72,20 +72,15 @@ def find_copies(clips: Sequence[np.ndarray], signatures: Sequence[str]) -> dict[
     """
     found: dict[int, Sighting] = {}
     ours = lru_cache(_KEPT)(lambda number: cropped_fingerprints(clips[number], _NUM))
-    for begin in range(0, len(signatures), _CHUNK):
-        known = [each for each in map(read_signature, signatures[begin : begin + _CHUNK]) if len(each)]
-        if not (known and clips):
-            continue
-        plain, mirrored = coarse_similarities(clips, known)
-        theirs = lru_cache(_KEPT)(lambda number, known=known: cropped_fingerprints(known[number], _NUM))
-        for number, row in enumerate(np.maximum(plain, mirrored)):
-            for other in np.argsort(-row)[: np.count_nonzero(row >= COARSE_THRESHOLD)].tolist():
-                best = found.get(number)
-                if best is not None and best.is_certain:
-                    break
-                similarity, is_mirrored = closest(
-                    ours(number), theirs(other), plain[number, other], mirrored[number, other]
-                )
-                if similarity >= max(THRESHOLD, best.similarity if best else 0.0):
-                    found[number] = Sighting('a mirror image' if is_mirrored else 'the same pictures', similarity)
+    theirs = lru_cache(_KEPT)(lambda other: cropped_fingerprints(read_signature(signatures[other]), _NUM))
+    for number, others in likely_copies(clips, signatures):
+        (plain,), (mirrored,) = coarse_similarities([clips[number]], [read_signature(signatures[k]) for k in others])
+        coarse = np.maximum(plain, mirrored)
+        for k in np.argsort(-coarse)[: np.count_nonzero(coarse >= COARSE_THRESHOLD)].tolist():
+            best = found.get(number)
+            if best is not None and best.is_certain:
+                break
+            similarity, is_mirrored = closest(ours(number), theirs(others[k]), plain[k], mirrored[k])
+            if similarity >= max(THRESHOLD, best.similarity if best else 0.0):
+                found[number] = Sighting('a mirror image' if is_mirrored else 'the same pictures', similarity)
     return found

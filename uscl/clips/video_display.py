@@ -2,14 +2,13 @@
 
 import struct
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from .frame_resize import resize_frame, square_size
-
-if TYPE_CHECKING:
-    import av
 
 # By whether rows and columns are swapped, and whether the result is then flipped left to right and upside down.
 _TURNS = {
@@ -36,12 +35,13 @@ class VideoDisplay:
 
     def __init__(self, aspect: Fraction | None) -> None:
         self._aspect = aspect or Fraction(1)
+        self._reformatter = VideoReformatter()  # one for all frames: each sets up tables and threads when first used
         self.stretch = float(max(self._aspect, 1 / self._aspect))
         self.facts: dict = {}
 
-    def show(self, frame: 'av.VideoFrame') -> np.ndarray:
+    def show(self, frame: av.VideoFrame) -> np.ndarray:
         """An RGB array (H, W, 3), uint8."""
-        picture = _to_rgb(frame)
+        picture = self._to_rgb(frame)
         size = square_size(picture.shape[:2], self._aspect)
         if size != picture.shape[:2]:
             self.facts['rescaled'] = [f'pixel aspect {self._aspect.numerator}:{self._aspect.denominator}']
@@ -60,9 +60,9 @@ class VideoDisplay:
         picture = picture.swapaxes(0, 1) if swaps else picture
         return picture[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1]
 
-
-def _to_rgb(frame: 'av.VideoFrame') -> np.ndarray:
-    if not any(component.is_alpha for component in frame.format.components):
-        return frame.to_ndarray(format='rgb24')
-    rgba = frame.to_ndarray(format='rgba').astype(np.uint16)  # transparent parts of a GIF are white underneath
-    return (rgba[..., :3] * rgba[..., 3:] // 255).astype(np.uint8)
+    def _to_rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        if not any(component.is_alpha for component in frame.format.components):
+            return self._reformatter.reformat(frame, format='rgb24').to_ndarray()
+        # Transparent parts of a GIF are white underneath.
+        rgba = self._reformatter.reformat(frame, format='rgba').to_ndarray().astype(np.uint16)
+        return (rgba[..., :3] * rgba[..., 3:] // 255).astype(np.uint8)

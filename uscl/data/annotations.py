@@ -83,7 +83,9 @@ def read_annotations(path: str | Path) -> dict:
     except (ValueError, RecursionError) as error:  # a few thousand nested brackets cause the latter
         raise ValueError(f'{path} is not valid JSON ({error}): run the converter again.') from error
     check_annotations(annotations, path)
-    annotations['data_list'] = [dict.fromkeys((*_TEXTS, *_FACTS)) | entry for entry in annotations['data_list']]
+    for entry in annotations['data_list']:
+        for key in (*_TEXTS, *_FACTS):
+            entry.setdefault(key)
     return annotations
 
 
@@ -140,6 +142,7 @@ def _check_entry(entry: Any, where: str, classes: set[str]) -> None:
     num_frames = entry.get('num_frames')
     if type(num_frames) is not int or num_frames < 1:
         raise ValueError(f'{where}: num_frames should be a number of at least 1, got {num_frames!r}.')
-    for text in (entry['video_id'], *(entry[key] for key in _TEXTS if entry.get(key))):
-        if not is_printable(text):
-            raise ValueError(f'{where}: {text!r} contains a control character or a lone surrogate: correct it.')
+    texts = [entry['video_id'], *(entry[key] for key in _TEXTS if entry.get(key))]
+    if not is_printable(''.join(texts)):
+        text = next(text for text in texts if not is_printable(text))
+        raise ValueError(f'{where}: {text!r} contains a control character or a lone surrogate: correct it.')

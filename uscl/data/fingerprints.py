@@ -72,6 +72,31 @@ def fingerprints(thumbnails: np.ndarray, num: int = FINE, crop: Crop = NO_CROP) 
     return np.where(blank, 0, coefficients / np.where(blank, 1, length)).astype(np.float32)
 
 
+def crop_fingerprints(prints: np.ndarray, num: int, crop: Crop = NO_CROP) -> np.ndarray:
+    """The same, of frames of which only fingerprints are known: ``fingerprints(as_thumbnails(prints), num, crop)``.
+
+    Args:
+        prints: (N, FINE² - 1), of any length.
+        num: Frequencies along each axis.
+        crop: See :func:`fingerprints`.
+
+    Returns:
+        (N, num² - 1) float32; zeros for a blank frame.
+    """
+    cropped = prints.astype(np.float32) @ _crop_map(num, crop)
+    length = np.linalg.norm(cropped, axis=1, keepdims=True)
+    return np.divide(cropped, length, out=cropped, where=length > 0)
+
+
+@lru_cache
+def _crop_map(num: int, crop: Crop) -> np.ndarray:
+    """Fingerprints, as rows, times this (FINE² - 1, num² - 1) matrix are those of the crop, up to their length."""
+    top, bottom, left, right = crop
+    basis = cosine_basis(FINE).T
+    both = np.kron(cosine_basis(num, top, bottom) @ basis, cosine_basis(num, left, right) @ basis)[1:, 1:]
+    return (both * _weights(num)[:, None] / _weights(FINE)).T.copy()
+
+
 def as_thumbnails(prints: np.ndarray) -> np.ndarray:
     """Thumbnails that have these fingerprints: (N, num² - 1) → (N, SIDE, SIDE) float32, mean 0; 0 if blank.
 

@@ -22,6 +22,6 @@ def data_digest(data_root: str | Path, ann_file: str | Path | None = None) -> st
         ValueError: The store is damaged or of another version.
     """
     folder = Path(data_root)
-    videos = sorted(read_index(folder).videos.items())
+    videos = sorted(read_index(folder, with_facts=False).videos.items())
     facts = [f'{video_id} {video.shapes} {video.crc32}\n' for video_id, video in videos]
     return digest(Path(ann_file or folder / 'annotations.json').read_bytes(), *facts)

@@ -1,6 +1,7 @@
 """Which frames of a video fall into a part of its duration, and which are held out at its end."""
 
 from bisect import bisect_left
+from functools import lru_cache
 
 HELD_OUT_FRACTION = 0.25
 
@@ -35,6 +36,11 @@ def frames_in_range(n: int, frame_range: tuple[float, float]) -> range:
     if not 0 <= start < end <= 1:  # also rejects NaN
         raise ValueError(f'frame_range should be (a, b) with 0 <= a < b <= 1, got {frame_range!r}.')
 
+    return _find_range(n, start, end)
+
+
+@lru_cache  # for data sets of many videos, which have few lengths
+def _find_range(n: int, start: float, end: float) -> range:
     # Bisect the rule itself: ceil(a * n) would round differently, as in ceil(0.07 * 100) = 8.
     first = bisect_left(range(n), start, key=lambda k: k / n)
     last = bisect_left(range(n), end, key=lambda k: k / n)

@@ -16,6 +16,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,12 @@ class StoreIndex:
         return sum(self.shards.values())
 
 
-def read_index(data_root: str | Path) -> StoreIndex:
+def read_index(data_root: str | Path, with_facts: bool = True) -> StoreIndex:
     """Read the index of a folder and check that its shards have the right size.
 
     Args:
         data_root: Folder written by a converter.
+        with_facts: Whether to keep the facts, which take most of the memory; otherwise they are empty.
 
     Raises:
         FileNotFoundError: The folder has no store, or a shard is missing.
@@ -101,7 +103,7 @@ def read_index(data_root: str | Path) -> StoreIndex:
     """
     path = Path(data_root) / STORE / INDEX
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(path.read_text(encoding='utf-8'), object_hook=None if with_facts else _without_facts)
     except FileNotFoundError:
         raise FileNotFoundError(f'{path} does not exist, so {data_root} has no frames: {REMEDY}.') from None
     except (ValueError, RecursionError) as error:
@@ -123,12 +125,15 @@ def read_index(data_root: str | Path) -> StoreIndex:
     return index
 
 
-def find_stored(data_root: str | Path, entries: Sequence[Mapping]) -> tuple[FrameShards, dict[str, StoredVideo]]:
+def find_stored(
+    data_root: str | Path, entries: Sequence[Mapping], with_facts: bool = True
+) -> tuple[FrameShards, dict[str, StoredVideo]]:
     """Find the videos of an annotation in the store of their folder.
 
     Args:
         data_root: The data folder.
         entries: Entries of the annotation.
+        with_facts: See :func:`read_index`.
 
     Returns:
         The shards, and the stored videos by id.
@@ -138,7 +143,7 @@ def find_stored(data_root: str | Path, entries: Sequence[Mapping]) -> tuple[Fram
         ValueError: The store has another version or is damaged, or lacks a video of the annotation; the message names
             it.
     """
-    index, folder = read_index(data_root), Path(data_root) / STORE
+    index, folder = read_index(data_root, with_facts), Path(data_root) / STORE
     for entry in entries:
         stored = index.videos.get(entry['video_id'])
         if stored is None or stored.num_frames != entry['num_frames']:
@@ -204,9 +209,19 @@ def parse_video(video: Mapping[str, Any]) -> StoredVideo:
     is_sound = all(type(value) is int and value >= 0 for value in values)
     if not is_sound or not shapes or any(len(shape) not in (3, 4) or shape[0] < 1 for shape in shapes):
         raise ValueError('places in the store should be integers, and shapes should have three or four')
-    return StoredVideo(_file_name(video['shard']), video['offset'], shapes, video['crc32'], dict(video['facts']))
+    if not isinstance(facts := video['facts'], dict):
+        raise TypeError('facts should be a dict')
+    return StoredVideo(_file_name(video['shard']), video['offset'], shapes, video['crc32'], facts)
 
 
+def _without_facts(found: dict[str, Any]) -> dict[str, Any]:
+    """Drop the facts of a video as soon as they are parsed; ``found`` may be any object in the index."""
+    if isinstance(found.get('crc32'), int) and isinstance(found.get('facts'), dict):
+        found['facts'] = {}
+    return found
+
+
+@lru_cache(maxsize=1024)
 def _file_name(name: Any) -> str:
     if not isinstance(name, str) or Path(name).name != name or len(name) > 255:
         raise ValueError('a shard name does not refer to a file in this folder')

@@ -128,6 +128,8 @@ class StoredVideoDataset(BaseDataset):
             ``stored`` (of the whole video: shard, offset, shapes, checksum) and ``number`` (of the video).
         """
         annotations = read_annotations(self.ann_file)
+        for entry in annotations['data_list']:
+            del entry['signature']  # half of the memory, and not needed here
         entries = self._with_labels(self.select(annotations['data_list']))
         to_index, self._metainfo['classes'] = class_indices(
             annotations['metainfo']['classes'], self._metainfo.get('classes'), self.label_map
@@ -137,7 +139,7 @@ class StoredVideoDataset(BaseDataset):
                 self._metainfo.setdefault(key, value)
         ids, labels = ([entry[key] for entry in entries] for key in ('video_id', 'label'))
         entries = [entries[i] for i in stratified_subset(ids, labels, self.data_fraction, self.seed)]
-        self._shards, stored = find_stored(self.data_root, entries)
+        self._shards, stored = find_stored(self.data_root, entries, with_facts=False)
         videos = [self._info(entry, to_index, stored[entry['video_id']]) for entry in entries]
         hide_labels(videos, self.label_fraction, self.seed)
         if not self.keep_unlabelled:
