@@ -70,6 +70,13 @@ def test_peers_take_turns_and_the_first_is_compared(clips, stand_in, tmp_path, c
     assert '0.800 (0.800 to 0.800)' in row and '2.50 (2.50 to 2.50)' in row
 
 
+def test_no_round_begins_after_its_time(clips, stand_in, tmp_path):
+    tool, out = load_tool('tools/benchmarks/peers.py'), tmp_path / 'peers.json'
+    command = f'--data {clips} --peers ours --python ours={stand_in(2)} --json {out} --rounds 3 --starts 1'
+    assert tool.main([*command.split(), '--minutes', '1e-6']) == 0
+    assert len(json.loads(out.read_text())['peers']['ours']['pairs_per_second']['end_to_end']['values']) == 1
+
+
 def test_a_peer_that_ends_is_named_with_its_last_line(stand_in, tmp_path):
     peer = PeerProcess('lightly', {}, tmp_path / 'log', str(stand_in(9)))
     assert peer.seconds('end_to_end', 2) == 18

@@ -10,6 +10,7 @@ JPEG files (quality 95). A pair is two views of a video, or of a frame in the pe
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Options:
         workers: Number of loading processes of each peer.
         starts: How often a peer is started to time its first step.
         rounds: How often the peers take turns.
+        minutes: Begin no further round that would end after this time.
         batches: Batches in a measurement.
         figures: What to time: loader with preprocessor, network on one batch, both together.
         videos: Number of synthetic clips.
@@ -67,6 +69,7 @@ class Options:
     workers: Annotated[int, Arg('N', at_least=0)] = 2
     starts: Annotated[int, Arg(at_least=1)] = 3
     rounds: Annotated[int, Arg(at_least=1)] = 5
+    minutes: Annotated[float | None, Arg(above=0)] = None
     batches: Annotated[int, Arg(at_least=1)] = 2
     figures: list[Literal['loader_preprocessor', 'network', 'end_to_end']] = field(
         default_factory=lambda: ['end_to_end']
@@ -101,6 +104,7 @@ def measure(options: Options, scratch: Path) -> dict[str, Any]:
         The settings that all share, and by peer: ``versions``, ``first_step_seconds``, ``peak_memory_bytes`` of the
         process and its workers, ``pairs_per_second`` by figure, and ``ratio``, by which the first peer is faster.
     """
+    start = time.monotonic()
     interpreters = dict(entry.split('=', 1) for entry in options.python)
     data = options.data or write_synthetic_videos(scratch / 'clips', options.videos, options.frames, options.frame_size)
     videos = [entry['video_id'] for entry in VideoFolder(data).entries]
@@ -124,7 +128,7 @@ def measure(options: Options, scratch: Path) -> dict[str, Any]:
                 running[name] = PeerProcess(name, asdict(settings), scratch / f'{name}.log', python)
                 found[name]['first_step_seconds'].append(running[name].first_step)
                 found[name]['versions'] = running[name].versions
-        rates = _time_in_turn(running, options)
+        rates = _time_in_turn(running, options, start)
         for name, peer in running.items():
             found[name]['peak_memory_bytes'] = peer.peak_memory(options.batches)
     finally:
@@ -135,18 +139,23 @@ def measure(options: Options, scratch: Path) -> dict[str, Any]:
         found[name]['first_step_seconds'] = asdict(Spread.of(found[name]['first_step_seconds']))
         found[name]['pairs_per_second'] = {key: asdict(Spread.of(values)) for key, values in own.items()}
         found[name]['ratio'] = {key: asdict(paired_ratios(first[key], values)) for key, values in own.items()}
-    shared = {key: getattr(options, key) for key in ('size', 'batch_size', 'workers', 'batches', 'rounds')}
+    shared = {key: getattr(options, key) for key in ('size', 'batch_size', 'workers', 'batches')}
     return {**shared, 'data': options.data or 'synthetic clips', 'num_videos': len(videos), 'peers': found}
 
 
-def _time_in_turn(running: dict[str, PeerProcess], options: Options) -> dict[str, dict[str, list[float]]]:
+def _time_in_turn(running: dict[str, PeerProcess], options: Options, start: float) -> dict[str, dict[str, list[float]]]:
     rates: dict[str, dict[str, list[float]]] = {name: {key: [] for key in options.figures} for name in running}
     for number in range(options.rounds):
+        began = time.monotonic()
         turn = list(running.items())
         for key in options.figures:
             for name, peer in turn if number % 2 == 0 else reversed(turn):
                 rates[name][key].append(options.batches * options.batch_size / peer.seconds(key, options.batches))
-        print(f'round {number + 1} of {options.rounds}', file=sys.stderr, flush=True)
+        told = '; '.join(f'{name} {found[key][-1]:.3g}' for key in options.figures for name, found in rates.items())
+        print(f'round {number + 1} of {options.rounds}: {told}', file=sys.stderr, flush=True)
+        now = time.monotonic()
+        if options.minutes is not None and now - start + (now - began) > 60 * options.minutes:
+            break
     return rates
 
 
