@@ -122,7 +122,8 @@ class ConfigWorkload(Workload):
         loader.batch_sampler.count = count  # type: ignore[union-attr]
         self._epoch += 1
         dataset: Any = loader.dataset
-        dataset.set_epoch(self._epoch, self._seed)
+        if hasattr(dataset, 'set_epoch'):  # not MMPretrain's own
+            dataset.set_epoch(self._epoch, self._seed)
         return loader
 
     @torch.no_grad()

@@ -8,12 +8,11 @@ from typing import Any
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from uscl.data.video_folder import VideoFolder
 
 from .released_code import ReleasedCode, quiet
-from .workload import CountedBatches, Workload
+from .workload import DatasetWorkload
 
 JPEG_QUALITY = 95
 # Unavoidable changes, for reports. Everything else runs as released.
@@ -26,7 +25,7 @@ ADAPTED = (
 )
 
 
-class ReleasedWorkload(Workload):
+class ReleasedWorkload(DatasetWorkload):
     """The released code on the same videos.
 
     Args:
@@ -49,16 +48,14 @@ class ReleasedWorkload(Workload):
         device: torch.device,
         workers: int | None = None,
     ) -> None:
-        self._code, self.device, self.batch_size = code, device, batch_size
+        self._code = code
         settings = code.config['dataset'] | {'input_shape': f'({size},{size},3)'}  # the code evaluates a string
-        self.workers = settings['num_workers'] if workers is None else workers
         wrapper = code.data.DataSetWrapper(batch_size, [], [], 0, **settings)
         transform = code.data.SimCLRDataTransform(wrapper._get_simclr_pipeline_transform())
         videos = range(sum(folder.is_dir() for folder in frames.iterdir()))
         dataset = code.data.USDataset_video(str(frames), transform=transform, LabelList=videos, DataList=list(videos))
         dataset.label_name = defaultdict(int)
-        self._loader = _build_loader(dataset, batch_size, self.workers)
-        self._single = _build_loader(dataset, batch_size, 0)
+        super().__init__(dataset, batch_size, settings['num_workers'] if workers is None else workers, device)
         self._config = code.config | {'batch_size': batch_size, 'epochs': 1}
 
     @property
@@ -66,12 +63,6 @@ class ReleasedWorkload(Workload):
         """Precision of its loop: half precision needs apex; without it, it uses single precision."""
         has_apex = self._code.simclr.apex_support and self._config['fp16_precision']
         return 'apex O2' if has_apex else 'float32'
-
-    def batches(self, count: int, one_core: bool = False) -> Iterable[Any]:
-        """See :class:`.workload.Workload`."""
-        loader = self._single if one_core else self._loader
-        loader.batch_sampler.count = count  # type: ignore[union-attr]
-        return loader
 
     def prepare(self, batch: Any) -> Any:
         """Move the views to the device, as the loop does."""
@@ -123,8 +114,3 @@ def write_jpeg_folders(data_root: str | Path, video_ids: Collection[str], out: P
             _, encoded = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             (folder / f'{k:06d}.jpg').write_bytes(encoded.tobytes())
     return out
-
-
-def _build_loader(dataset: Dataset, batch_size: int, workers: int) -> DataLoader:
-    batches = CountedBatches(dataset, batch_size)
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, persistent_workers=workers > 0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
 from math import ceil
+from typing import Any
 
 import torch
 
@@ -101,6 +102,20 @@ def measure_throughput(
     return found
 
 
+def time_training(workload: Workload, count: int, warm_up: Sequence[Any] = ()) -> TimedBatches:
+    """Train on ``count`` batches from the loader, after those of ``warm_up``; returns the times."""
+    timed = TimedBatches(workload.batches(count), count, workload.device, warm_up)
+    workload.train(timed)
+    return timed
+
+
+def time_network(workload: Workload, prepared: Any, count: int, warm_up: Sequence[Any] = ()) -> TimedBatches:
+    """Train on one prepared batch ``count`` times, after those of ``warm_up``; returns the times."""
+    timed = TimedBatches(repeat(prepared, count), count, workload.device, warm_up)
+    workload.train_prepared(timed)
+    return timed
+
+
 class _Timer:
     """Timer of one figure for one workload."""
 
@@ -131,15 +146,12 @@ def _timers(workload: Workload, result: Throughput) -> Iterator[_Timer]:
     raw = next(iter(workload.batches(1, one_core=True)))
 
     def network(count: int) -> float:
-        timed = TimedBatches(repeat(prepared, count), count, workload.device, [prepared])
-        workload.train_prepared(timed)
-        return timed.seconds
+        return time_network(workload, prepared, count, [prepared]).seconds
 
     def end_to_end(count: int) -> float:
         if workload.device.type == 'cuda':
             torch.cuda.reset_peak_memory_stats(workload.device)
-        timed = TimedBatches(workload.batches(count), count, workload.device, [raw])
-        workload.train(timed)
+        timed = time_training(workload, count, [raw])
         result.waiting_share.append(timed.waited / timed.seconds)
         if workload.device.type == 'cuda':
             result.peak_memory = torch.cuda.max_memory_allocated(workload.device)
@@ -148,12 +160,12 @@ def _timers(workload: Workload, result: Throughput) -> Iterator[_Timer]:
     for one_core in (False, True):
         for prepare in (False, True):
             key = 'loader' + '_preprocessor' * prepare + '_one_core' * one_core
-            yield _Timer(key, workload, result, partial(_load, workload, prepare=prepare, one_core=one_core))
+            yield _Timer(key, workload, result, partial(load_batches, workload, prepare=prepare, one_core=one_core))
     yield _Timer('network', workload, result, network)
     yield _Timer('end_to_end', workload, result, end_to_end)
 
 
-def _load(workload: Workload, count: int, prepare: bool, one_core: bool) -> float:
+def load_batches(workload: Workload, count: int, prepare: bool, one_core: bool = False) -> float:
     """Seconds to load ``count`` batches."""
     with _one_thread() if one_core else nullcontext():
         start = time.perf_counter()

@@ -65,12 +65,15 @@ def figures_table(result: Mapping[str, Any]) -> Table:
     for key, title in FIGURES.items():
         for name in figures:
             ratio = result['ratios'].get(name)
-            compared = [] if baseline is None else ['' if ratio is None else _text(ratio[f'ratio_{key}'])]
-            cells = [_text(figures[name][key]['videos_per_second']), *compared]
+            compared = [] if baseline is None else ['' if ratio is None else spread_text(ratio[f'ratio_{key}'])]
+            cells = [spread_text(figures[name][key]['videos_per_second']), *compared]
             table.add_row(title if name == next(iter(figures)) else '', name, *cells)
         table.add_section()
     for name, found in figures.items():
-        waits, share = _text(found['end_to_end']['waiting_share'], 100, ' %'), _text(found['efficiency'], 100, ' %')
+        waits, share = (
+            spread_text(found['end_to_end']['waiting_share'], 100, ' %'),
+            spread_text(found['efficiency'], 100, ' %'),
+        )
         table.add_row('network waits', name, waits)
         table.add_row('end to end / network', name, share)
         if found['peak_memory_bytes'] is not None:
@@ -107,7 +110,8 @@ def _plain_figure(result: Throughput, key: str) -> dict[str, Any]:
     }
 
 
-def _text(spread: Mapping[str, float], scale: float = 1, unit: str = '') -> str:
+def spread_text(spread: Mapping[str, float], scale: float = 1, unit: str = '') -> str:
+    """Median (min to max), three significant digits."""
     median, low, high = (_number(scale * spread[key]) for key in ('median', 'min', 'max'))
     return f'{median}{unit} ({low} to {high})'
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 
 class CountedBatches(Sampler):
@@ -68,3 +68,32 @@ class Workload(ABC):
     @abstractmethod
     def train_prepared(self, batches: Iterable[Any]) -> None:
         """The training loop on batches from :meth:`prepare`."""
+
+
+class DatasetWorkload(Workload):
+    """A workload whose loader is PyTorch's own with its defaults, except that workers persist between passes.
+
+    Args:
+        dataset: The videos, or images.
+        batch_size: Items per batch.
+        workers: Number of loading processes.
+        device: Device of the network.
+    """
+
+    def __init__(self, dataset: Dataset, batch_size: int, workers: int, device: torch.device) -> None:
+        self.batch_size, self.workers, self.device = batch_size, workers, device
+        self._loader, self._single = (
+            DataLoader(
+                dataset,
+                batch_sampler=CountedBatches(dataset, batch_size),
+                num_workers=number,
+                persistent_workers=number > 0,
+            )
+            for number in (workers, 0)
+        )
+
+    def batches(self, count: int, one_core: bool = False) -> Iterable[Any]:
+        """See :class:`Workload`."""
+        loader = self._single if one_core else self._loader
+        loader.batch_sampler.count = count  # type: ignore[union-attr]
+        return loader
