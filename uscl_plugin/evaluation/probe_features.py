@@ -14,6 +14,7 @@ from rich.progress import track
 from uscl.core.atomic_files import write_atomically
 from uscl.data.folds import Folds, group_of
 from uscl.stats.predictions import Predictions
+from uscl.stats.training_features import TrainingFeatures, summarise_training
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 from uscl_plugin.measures.features import extract_features
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
@@ -24,7 +25,7 @@ from .cells import Cell, folder_of
 from .finetuning import FoldOutcome
 from .options import EvaluationOptions
 from .probes import as_linear_layer, run_probe
-from .training_features import TrainingFeatures, add_training_features, summarise_training
+from .training_features import add_training_features
 
 
 class ProbeFeatures:
