@@ -1,14 +1,15 @@
 """Predict the class of new clips with a fine-tuned classifier, or find lesions in them with a detector.
 
-MODEL is a model.pth of `uscl finetune` or `uscl evaluate`, or a checkpoint trained with a config of configs/pocus,
-configs/udiat_b, configs/busi or configs/bus_uclm. CLIP is a video, a DICOM file, a stack, an image or a folder of
-images, or a folder of any of these. For research; not a medical device.
+MODEL is a model.pth of `uscl finetune` or `uscl evaluate`, an .onnx file of `uscl export --to onnx-model`, or a
+checkpoint trained with a config of configs/pocus, configs/udiat_b, configs/busi or configs/bus_uclm. CLIP is a video, a
+DICOM file, a stack, an image or a folder of images, or a folder of any of these. For research; not a medical device.
 """
 
 import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
@@ -20,13 +21,13 @@ from uscl.core.command_line import as_command
 from uscl.core.escaping import for_terminal
 from uscl.core.options import Arg, parse_options
 from uscl.core.tables import write_csv
+from uscl.options.preparation_options import PreparationOptions
 from uscl.reports.prediction_tables import FAR, prediction_csv, prediction_table
-from uscl_plugin.evaluation.classifier import FrameClassifier
-from uscl_plugin.evaluation.preparation_options import PreparationOptions
-from uscl_plugin.evaluation.trained_model import load_model
 
 if TYPE_CHECKING:
+    from uscl.inference.onnx_classifier import OnnxClassifier
     from uscl_plugin.detection.lesion_detector import LesionDetector
+    from uscl_plugin.evaluation.classifier import FrameClassifier
 
 _WIDEST = 10_000  # characters of a line of a table
 
@@ -64,8 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     def tell(text: str) -> None:
         print(for_terminal(text), file=sys.stderr)
 
-    model = load_model(options.model)
-    rows = classify(model, options, tell) if isinstance(model, FrameClassifier) else detect(model, options, tell)
+    rows = predict(options, tell)
     if options.csv is not None:
         write_csv(options.csv, *(prediction_csv(rows) if rows else ((), ())))
     if options.json:
@@ -75,7 +75,22 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if rows else 1
 
 
-def classify(model: FrameClassifier, options: PredictionOptions, tell: Callable[[str], None]) -> list[dict]:
+def predict(options: PredictionOptions, tell: Callable[[str], None]) -> list[dict]:
+    """Predict with whatever the model is; without PyTorch if it is an ONNX file."""
+    if Path(options.model).suffix == '.onnx':
+        from uscl.inference.onnx_classifier import load_onnx_classifier
+
+        return classify(load_onnx_classifier(options.model), options, tell)
+    from uscl_plugin.evaluation.classifier import FrameClassifier
+    from uscl_plugin.evaluation.trained_model import load_model
+
+    model = load_model(options.model)
+    return classify(model, options, tell) if isinstance(model, FrameClassifier) else detect(model, options, tell)
+
+
+def classify(
+    model: 'FrameClassifier | OnnxClassifier', options: PredictionOptions, tell: Callable[[str], None]
+) -> list[dict]:
     """Predict with a classifier.
 
     Raises:
@@ -87,11 +102,9 @@ def classify(model: FrameClassifier, options: PredictionOptions, tell: Callable[
             f'with `uscl cam {options.model} CLIP --out FILE`.'
         )
     settings = options.settings(model.settings)
-
-    def predict(source: VideoSource) -> dict:
-        return model.predict(model.prepare(source.path, settings))
-
-    rows = list(use_given(options.clips, predict, tell, options.stills))
+    rows = list(
+        use_given(options.clips, lambda source: model.predict_file(source.path, settings), tell, options.stills)
+    )
     far = sum(bool(row['unusual']) for row in rows)
     if model.training is None:
         tell(f'{options.model} does not know its training data, so that how far the clips are from them is not said.')

@@ -13,12 +13,12 @@ from uscl.clips.given_clips import use_given
 from uscl.clips.video_source import VideoSource
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
+from uscl.options.preparation_options import PreparationOptions
 from uscl.reports.figures import check_picture, save_picture
 from uscl_plugin.evaluation.backbones import split_spec, unique_names
 from uscl_plugin.evaluation.classifier import load_classifier
 from uscl_plugin.evaluation.gradcam import METHODS, find_class
 from uscl_plugin.evaluation.gradcam_sheet import MappedFrame, heat_sheet, map_clip
-from uscl_plugin.evaluation.preparation_options import PreparationOptions
 
 
 @dataclass(frozen=True, kw_only=True)
