@@ -1,8 +1,8 @@
 """Predict the class of new clips with a fine-tuned classifier, or find lesions in them with a detector.
 
-MODEL is a model.pth of `uscl finetune` or `uscl evaluate`, or a checkpoint trained with a config of configs/pocus,
-configs/udiat_b, configs/busi or configs/bus_uclm. CLIP is a video, a DICOM file, a stack, an image or a folder of
-images, or a folder of any of these. For research; not a medical device.
+MODEL is a model.pth of `uscl finetune` or `uscl evaluate`, an .onnx file of `uscl export --to onnx-model`, or a
+checkpoint trained with a config of configs/pocus, configs/udiat_b, configs/busi or configs/bus_uclm. CLIP is a video, a
+DICOM file, a stack, an image or a folder of images, or a folder of any of these. For research; not a medical device.
 """
 
 import json
@@ -21,6 +21,7 @@ from uscl.options.preparation_options import PreparationOptions
 if TYPE_CHECKING:
     import numpy as np
 
+    from uscl.inference.onnx_classifier import OnnxClassifier
     from uscl_plugin.detection.lesion_detector import Lesion, LesionDetector
     from uscl_plugin.evaluation.classifier import FrameClassifier
 
@@ -58,15 +59,11 @@ def main(argv: list[str] | None = None) -> int:
         Exit code: 0; 1 if the model or all clips could not be read.
     """
     options = parse_options(PredictionOptions, argv, __doc__)
-    # Here, so that --help need not wait for the hosts.
-    from uscl_plugin.evaluation.classifier import FrameClassifier
-    from uscl_plugin.evaluation.trained_model import load_model
 
     def tell(text: str) -> None:
         print(for_terminal(text), file=sys.stderr)
 
-    model = load_model(options.model)
-    rows = classify(model, options, tell) if isinstance(model, FrameClassifier) else detect(model, options, tell)
+    rows = predict(options, tell)
     _show(rows, options)
     return 0 if rows else 1
 
@@ -85,7 +82,22 @@ def _show(rows: list[dict], options: PredictionOptions) -> None:
         Console(width=_WIDEST).print(prediction_table(rows))  # as wide as its names are, also when piped
 
 
-def classify(model: 'FrameClassifier', options: PredictionOptions, tell: Callable[[str], None]) -> list[dict]:
+def predict(options: PredictionOptions, tell: Callable[[str], None]) -> list[dict]:
+    """Predict with whatever the model is; without PyTorch if it is an ONNX file."""
+    if Path(options.model).suffix == '.onnx':
+        from uscl.inference.onnx_classifier import load_onnx_classifier
+
+        return classify(load_onnx_classifier(options.model), options, tell)
+    from uscl_plugin.evaluation.classifier import FrameClassifier
+    from uscl_plugin.evaluation.trained_model import load_model
+
+    model = load_model(options.model)
+    return classify(model, options, tell) if isinstance(model, FrameClassifier) else detect(model, options, tell)
+
+
+def classify(
+    model: 'FrameClassifier | OnnxClassifier', options: PredictionOptions, tell: Callable[[str], None]
+) -> list[dict]:
     """Predict with a classifier.
 
     Raises:
@@ -100,11 +112,9 @@ def classify(model: 'FrameClassifier', options: PredictionOptions, tell: Callabl
             f'classifier looks with `uscl cam {options.model} CLIP --out FILE`.'
         )
     settings = options.settings(model.settings)
-
-    def predict(source: VideoSource) -> dict:
-        return model.predict(model.prepare(source.path, settings))
-
-    rows = list(use_given(options.clips, predict, tell, options.stills))
+    rows = list(
+        use_given(options.clips, lambda source: model.predict_file(source.path, settings), tell, options.stills)
+    )
     far = sum(bool(row['unusual']) for row in rows)
     if model.training is None:
         tell(f'{options.model} does not know its training data, so that how far the clips are from them is not said.')

@@ -3,13 +3,8 @@ import pytest
 import torch
 from scipy import stats
 
-from uscl_plugin.evaluation.training_features import (
-    KEY,
-    add_training_features,
-    distance_limit,
-    read_training_features,
-    summarise_training,
-)
+from uscl.stats.training_features import distance_limit, summarise_training
+from uscl_plugin.evaluation.training_features import KEY, add_training_features, as_plain, read_training_features
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
@@ -29,7 +24,7 @@ def test_distances_are_those_of_the_nearest_training_clip(drawn):
     train, held_out = drawn
     found = summarise_training(train, [0] * 30, held_out)
     expected = [slow_distance(clip, train) for clip in held_out]
-    assert found.held_out == 12 and found.features.dtype == torch.float16
+    assert found.held_out == 12 and found.features.dtype == np.float16
     np.testing.assert_allclose(found.quantiles, np.percentile(expected, range(101)), atol=2e-3)  # half precision
     frames = np.random.default_rng(1).normal(0.5, 1, (5, 8)).astype(np.float32)
     assert found.distance(frames) == pytest.approx(slow_distance(frames.mean(axis=0), train), abs=2e-3)
@@ -66,7 +61,7 @@ def test_many_clips_are_thinned_evenly_by_class(drawn):
     labels = [0] * 90 + [1] * 6 + [2] * 4
     found = summarise_training(train, labels, train[:0], most=30)
     whole = summarise_training(train, labels, train[:0])
-    kept = [int((whole.features == row).all(dim=1).nonzero()[0]) for row in found.features]
+    kept = [int(np.flatnonzero((whole.features == row).all(axis=1))[0]) for row in found.features]
     assert len(whole.features) == 100 and len(kept) == 30
     assert np.bincount(np.array(labels)[kept]).tolist() == [20, 6, 4]
     assert max(np.diff([k for k in kept if k < 90])) <= 5  # from all over the class
@@ -98,7 +93,7 @@ def test_they_are_kept_in_a_plain_checkpoint(drawn, tmp_path):
     ids=str,
 )
 def test_other_forms_are_refused(drawn, changes):
-    stored = summarise_training(drawn[0], [0] * 30, drawn[1]).as_plain()
+    stored = as_plain(summarise_training(drawn[0], [0] * 30, drawn[1]))
     with pytest.raises(CheckpointError, match=r'a\.pth'):
         read_training_features({KEY: stored | changes}, 'a.pth', 8)
     with pytest.raises(CheckpointError, match=r'a\.pth'):

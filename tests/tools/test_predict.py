@@ -16,6 +16,7 @@ from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.classifier import load_classifier
 from uscl_plugin.evaluation.finetuning import finetune_fold
+from uscl_plugin.evaluation.training_features import as_plain
 
 
 @pytest.fixture(scope='module')
@@ -313,12 +314,12 @@ def test_what_is_far_from_the_training_data_is_said(predict, trained, patients, 
         shown = capsys.readouterr()
         return json.loads(shown.out)[0], shown.err
 
-    row, said = changed(known.as_plain() | {'limit': far['distance'] - 0.01})
+    row, said = changed(as_plain(known) | {'limit': far['distance'] - 0.01})
     assert row['unusual'] is True and '1 of 1 clips are far from the training data' in said
     assert predict(tmp_path / 'changed.pth', tmp_path / 'noise') == 0
     table = capsys.readouterr().out
     assert 'far from the training data' in table and f' {row["predicted"]}? ' in table
-    row, said = changed(known.as_plain() | {'limit': None})
+    row, said = changed(as_plain(known) | {'limit': None})
     assert row['unusual'] is None and row['distance'] == far['distance'] and 'too few' in said
     row, said = changed(None)
     assert row['unusual'] is None and row['distance'] is None and 'does not know its training data' in said

@@ -9,8 +9,8 @@ from .frame_limits import MOST_BYTES
 
 # A frame is coloured if the channels differ by more than 32 grey levels in more than 1 % of its pixels. In the POCUS
 # clips, tinted grey maps stay below 32, and the logo of one covers 0.45 %; a Doppler box is far above both.
-_COLOR_SPREAD = 32
-_COLOR_SHARE = 0.01
+COLOR_SPREAD = 32
+COLOR_SHARE = 0.01
 
 
 def prepare_clip(frames: Iterable[np.ndarray], size: int, color: str = 'auto') -> list[np.ndarray]:
@@ -55,7 +55,7 @@ def is_grey(frame: np.ndarray) -> bool:
     """
     red, green, blue = cv2.split(frame)
     spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
-    return np.count_nonzero(spread > _COLOR_SPREAD) <= _COLOR_SHARE * spread.size
+    return np.count_nonzero(spread > COLOR_SPREAD) <= COLOR_SHARE * spread.size
 
 
 def to_grey(frame: np.ndarray) -> np.ndarray:

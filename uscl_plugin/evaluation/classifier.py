@@ -13,6 +13,8 @@ from uscl.clips.frame_resize import resize_frame
 from uscl.convert.videos.frame_decoding import read_as_stored
 from uscl.convert.videos.store_settings import StoreSettings
 from uscl.core.config_literals import config_literals
+from uscl.stats.clip_prediction import clip_prediction
+from uscl.stats.training_features import TrainingFeatures
 from uscl_plugin.compat.backbone_io import pool
 from uscl_plugin.datasets.pipeline_settings import dataset_pipeline, input_size
 from uscl_plugin.weights.checkpoint_error import CheckpointError
@@ -22,7 +24,7 @@ from uscl_plugin.weights.plain_checkpoints import checkpoint_meta, class_names, 
 from uscl_plugin.weights.provenance import kept_provenance
 from uscl_plugin.weights.strict_loading import load_strictly
 
-from .training_features import TrainingFeatures, read_training_features
+from .training_features import read_training_features
 
 REMEDY = 'pass a model.pth of uscl finetune or uscl evaluate, or a checkpoint trained with a config of configs/pocus'
 _STEPS = ('LoadFrame', 'LoadImageFromFile', 'AntialiasedResize', 'PackInputs')  # that prepare() stands for
@@ -106,25 +108,12 @@ class FrameClassifier:
         return np.concatenate(probabilities), np.concatenate(features)
 
     def predict(self, clip: PreparedClip) -> dict[str, Any]:
-        """Predict the class of a clip by the mean of its frames' probabilities.
+        """Predict the class of a clip, see :func:`~uscl.stats.clip_prediction.clip_prediction`."""
+        return clip_prediction(clip.path, self.classes, *self.run(clip.pixels), self.training)
 
-        Returns:
-            ``clip`` (the path), ``predicted`` (class), ``probabilities`` (class → mean over frames), ``frames`` (their
-            number), ``agreement`` (fraction of the frames that individually give the same class), ``distance`` to the
-            training clips, and whether that is ``unusual``; both None if not known. See :class:`TrainingFeatures`.
-        """
-        frames, features = self.run(clip.pixels)
-        mean = frames.mean(axis=0)
-        distance = None if self.training is None else self.training.distance(features)
-        return {
-            'clip': str(clip.path),
-            'predicted': self.classes[int(mean.argmax())],
-            'probabilities': dict(zip(self.classes, mean.tolist(), strict=True)),
-            'frames': len(frames),
-            'agreement': float((frames.argmax(axis=1) == mean.argmax()).mean()),
-            'distance': distance,
-            'unusual': None if self.training is None or distance is None else self.training.is_unusual(distance),
-        }
+    def predict_file(self, path: str | Path, settings: StoreSettings) -> dict[str, Any]:
+        """:meth:`prepare`, then :meth:`predict`."""
+        return self.predict(self.prepare(path, settings))
 
 
 def load_classifier(path: str | Path, checkpoint: Mapping[str, Any] | None = None) -> FrameClassifier:

@@ -16,6 +16,7 @@ from uscl.data.array_cache import ArrayCache, cache_folder
 from uscl.data.folds import Folds, group_of
 from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.predictions import Predictions
+from uscl.stats.training_features import TrainingFeatures, summarise_training
 from uscl_plugin.datasets.video_frames import VideoFrameDataset
 from uscl_plugin.measures.backbone_health import BackboneHealth, measure_frames, spread_evenly
 from uscl_plugin.measures.features import extract_features
@@ -28,7 +29,7 @@ from .cells import Cell
 from .finetuning import FoldOutcome
 from .machine import machine_facts
 from .probes import as_linear_layer, run_probe
-from .training_features import KEY, TrainingFeatures, summarise_training
+from .training_features import KEY, as_plain
 
 
 class ProbeFeatures:
@@ -94,7 +95,7 @@ class ProbeFeatures:
             start = {'uscl': {'seen': backbone.seen.as_plain()}}
             fitted = {'split': [part for part in ('train', 'val') if part in sides]}
             meta |= {'uscl': describe_run(cfg, DATASETS.build(cfg.train_dataloader.dataset | fitted), [start])}
-            write_checkpoint(cell.model, state, meta, more={KEY: self._training(sides).as_plain()})
+            write_checkpoint(cell.model, state, meta, more={KEY: as_plain(self._training(sides))})
             cfg.dump(cell.folder / 'config.py')
         return FoldOutcome(result.predictions, dict(result.settings))
 

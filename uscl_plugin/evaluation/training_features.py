@@ -1,105 +1,28 @@
-"""How far a clip is from those that a classifier was trained on: the nearest of their features, kept in its file."""
+"""Features of the training clips in the checkpoint of a classifier."""
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import stats
-from torch import Tensor
 
 from uscl.core.atomic_files import write_atomically
+from uscl.stats.training_features import TrainingFeatures
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.checkpoint_files import save_reproducibly
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 KEY = 'training_features'  # in a checkpoint, beside state_dict and meta
-MOST_CLIPS = 2000
-FEWEST_HELD_OUT = 5
-_LEVEL = 0.99
-_ENOUGH = 100  # held-out clips from which on the percentile itself is used
-_NONE = 1e-9
 
 
-@dataclass(frozen=True)
-class TrainingFeatures:
-    """Features of the training clips, and how near to them held-out clips are.
-
-    The feature of a clip is the mean of its frames' pooled backbone features, scaled to length 1. Its distance is 1
-    minus the cosine to the nearest training clip, in [0, 2].
-
-    Attributes:
-        features: (N, D) float16, of at most :data:`MOST_CLIPS` clips; rows of length 1.
-        quantiles: The quantiles 0, 1, …, 100 % of the distances of held-out clips.
-        held_out: Number of these clips.
-        limit: Distance beyond which a clip is unusual, see :func:`distance_limit`; None if too few were held out.
-    """
-
-    features: Tensor
-    quantiles: list[float]
-    held_out: int
-    limit: float | None
-
-    def distance(self, frames: np.ndarray) -> float:
-        """Distance of a clip.
-
-        Args:
-            frames: (F, D) backbone features of its frames.
-        """
-        return float(_nearest(_unit(frames.mean(axis=0, keepdims=True)), self.features)[0])
-
-    def is_unusual(self, distance: float) -> bool | None:
-        """Whether a clip is farther away than held-out clips are; None if that is not known."""
-        return None if self.limit is None else distance > self.limit
-
-    def as_plain(self) -> dict[str, Any]:
-        """Tensors, numbers and None under the names of the attributes, for a checkpoint."""
-        return dict(vars(self))
-
-
-def summarise_training(
-    train: np.ndarray, labels: Sequence[int] | np.ndarray, held_out: np.ndarray, most: int = MOST_CLIPS
-) -> TrainingFeatures:
-    """Summarise the features of training and held-out clips.
-
-    Args:
-        train: (V, D) mean features of the training clips, at least one.
-        labels: Their classes; of more than ``most`` clips, the same number of each class is kept as far as possible.
-        held_out: (H, D) mean features of clips of other patients.
-        most: Largest number of clips to keep.
-    """
-    bank = _unit(train[_evenly_by_class(labels, most)]).half()
-    distances = _nearest(_unit(held_out), bank).double().numpy() if len(held_out) else np.array([])
-    quantiles = np.quantile(distances, np.linspace(0, 1, 101)).tolist() if len(distances) else []
-    return TrainingFeatures(bank, quantiles, len(distances), distance_limit(distances))
-
-
-def distance_limit(distances: np.ndarray) -> float | None:
-    """The distance that one more clip like the held-out ones exceeds with a probability of 1 %.
-
-    From 100 clips on, it is the 99th percentile. That of fewer is little more than the largest of them, which every
-    (n + 1)-th clip exceeds. Then it is the upper 99 % prediction limit of a normal distribution of log distances, with
-    Student's t for the uncertain spread, or the largest distance, whichever is more.
-
-    Returns:
-        None for fewer than :data:`FEWEST_HELD_OUT` clips.
-    """
-    count = len(distances)
-    if count < FEWEST_HELD_OUT:
-        return None
-    if count >= _ENOUGH:
-        return float(np.quantile(distances, _LEVEL, method='weibull'))  # of the (n + 1)-th, not of these n
-    logs = np.log(np.maximum(distances, _NONE))
-    spread = stats.t.ppf(_LEVEL, count - 1) * logs.std(ddof=1) * math.sqrt(1 + 1 / count)
-    return float(max(np.exp(logs.mean() + spread), distances.max()))
+def as_plain(found: TrainingFeatures) -> dict[str, Any]:
+    """Tensors, numbers and None under the names of the attributes, for a checkpoint."""
+    return vars(found) | {'features': torch.from_numpy(found.features)}
 
 
 def add_training_features(path: str | Path, found: TrainingFeatures) -> None:
     """Add them to the checkpoint of a classifier, atomically."""
-    checkpoint = load_plain_checkpoint(path) | {KEY: found.as_plain()}
+    checkpoint = load_plain_checkpoint(path) | {KEY: as_plain(found)}
     write_atomically(path, lambda temporary: save_reproducibly(checkpoint, temporary))
 
 
@@ -118,34 +41,10 @@ def read_training_features(checkpoint: Mapping[str, Any], path: str | Path, widt
     if stored is None:
         return None
     try:
-        found = TrainingFeatures(**stored)
-        fits = found.features.shape[1:] == (width,) and len(found.features) > 0
-        fits = fits and (found.limit is None or math.isfinite(found.limit))
-    except (TypeError, AttributeError):
+        found = TrainingFeatures(**stored | {'features': stored['features'].numpy()})
+        fits = found.features.shape[1] == width
+    except (TypeError, AttributeError, KeyError, ValueError):
         fits = False
     if not fits:
         raise CheckpointError(f'{path} has {KEY} of another form: train the classifier again.')
     return found
-
-
-def _unit(features: np.ndarray) -> Tensor:
-    return torch.nn.functional.normalize(torch.from_numpy(features).float(), dim=1)
-
-
-def _nearest(features: Tensor, bank: Tensor) -> Tensor:
-    """(Q, D) and (N, D), rows of length 1, to (Q,)."""
-    return (1 - (features @ bank.float().T).amax(dim=1)).clamp(min=0)  # half precision may exceed length 1
-
-
-def _evenly_by_class(labels: Sequence[int] | np.ndarray, most: int) -> list[int]:
-    """Indices of at most ``most`` items: the first of every class, the second of every class, …, each spread evenly."""
-    if len(labels) <= most:
-        return list(range(len(labels)))
-    classes = np.asarray(labels)
-    counts = {label: int((classes == label).sum()) for label in np.unique(classes)}
-    share = dict.fromkeys(counts, 0)
-    for _ in range(most):  # the class with the fewest so far gets one more
-        label = min((label for label in counts if share[label] < counts[label]), key=lambda label: share[label])
-        share[label] += 1
-    chosen = [np.flatnonzero(classes == k)[np.arange(share[k]) * counts[k] // max(share[k], 1)] for k in counts]
-    return sorted(np.concatenate(chosen).tolist())

@@ -7,8 +7,9 @@ import numpy as np
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
+from uscl.stats.training_features import TrainingFeatures, summarise_training
+
 from .classifier import FrameClassifier, load_classifier
-from .training_features import TrainingFeatures, summarise_training
 
 
 def measure_training(model: str | Path, cfg: Config) -> TrainingFeatures:

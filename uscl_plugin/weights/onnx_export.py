@@ -106,15 +106,7 @@ def _convert(onnxruntime: Any, network: BackboneOutputs, channels: int, shapes: 
     """The model as bytes, dynamic where the shapes differ, and its largest error on noise of these shapes."""
     (number, *size), (other, *other_size) = shapes[0], shapes[-1]
     dynamic = {axis for axis, differs in ((0, number != other), (2, size != other_size)) if differs}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'backbone.onnx')
-        _trace(network, path, torch.zeros(2 if dynamic else 1, channels, *size), dynamic)
-        content = path.read_bytes()
-    session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
-    return content, _largest_error(session, network, channels, shapes)
-
-
-def _trace(network: BackboneOutputs, path: Path, image: torch.Tensor, dynamic: set[int]) -> None:
+    image = torch.zeros(2 if dynamic else 1, channels, *size)
     with torch.no_grad():
         maps = network(image)[1:]
     names = list(STAGES) if network.has_stages else ['map'] * len(maps)
@@ -124,13 +116,31 @@ def _trace(network: BackboneOutputs, path: Path, image: torch.Tensor, dynamic: s
         for name, each in zip(names, maps, strict=True):
             step = image.shape[2] // each.shape[2]
             axes[name] |= {2: f'H{step}', 3: f'W{step}'}
-    options: dict[str, Any] = {'input_names': ['image'], 'output_names': ['features', *names], 'dynamic_axes': axes}
+    content = trace(network, {'image': image}, ['features', *names], axes)
+    session = onnxruntime.InferenceSession(content, providers=['CPUExecutionProvider'])
+    return content, _largest_error(session, network, channels, shapes)
+
+
+def trace(
+    network: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], axes: Mapping[str, dict[int, str]]
+) -> bytes:
+    """A network as a serialised ONNX model.
+
+    Args:
+        network: In evaluation mode.
+        inputs: Name → an example, in the order in which the network takes them.
+        outputs: Names.
+        axes: Input or output → number of an axis of any size → its name.
+    """
+    options: dict[str, Any] = {'input_names': list(inputs), 'output_names': list(outputs), 'dynamic_axes': dict(axes)}
     # The torch.export exporter arrived in torch 2.5 and takes ten times as long; all supported versions have this one.
     if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
         options['dynamo'] = False
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter('ignore')  # about the newer exporter, and values that are fixed
-        torch.onnx.export(network, (image,), str(path), opset_version=OPSET, **options)
+        path = Path(folder, 'network.onnx')
+        torch.onnx.export(network, tuple(inputs.values()), str(path), opset_version=OPSET, **options)
+        return path.read_bytes()
 
 
 @torch.no_grad()

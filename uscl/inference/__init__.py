@@ -1,0 +1,1 @@
+"""Models that run without PyTorch, such as those beside a scanner."""

@@ -1,0 +1,1 @@
+"""Whole models in one file, from frames to probabilities, for other runtimes."""
