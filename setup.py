@@ -30,6 +30,7 @@ FAMILIES = {
     ],
 }
 DICOM = ['pydicom>=3.0']
+DICOM_OUT = [*DICOM, 'highdicom>=0.28']
 STACKS = ['simpleitk>=2.5.6']  # older ones hide the units of NRRD
 # ml-dtypes: onnx 1.19 uses more of it than it asks for
 EXPORT = ['ml-dtypes>=0.5', 'onnx>=1.16', 'onnxruntime>=1.18', 'timm>=1.0.16']
@@ -93,6 +94,7 @@ setup(
         **FAMILIES,
         'cluster': CLUSTER,
         'dicom': DICOM,
+        'dicom-out': DICOM_OUT,
         'docs': DOCS,
         'export': EXPORT,
         'imagenet': IMAGENET,

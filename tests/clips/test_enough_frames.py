@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +25,9 @@ class FakeClip(Clip):
         self.rates.append(fps)
         for k in self.chosen(fps):
             yield np.full((1, 1), k)
-        self.report([self.shown[k] for k in self.chosen(fps)], frames_decoded=len(self.shown))
+        places = self.chosen(fps)
+        kept = SimpleNamespace(times=[self.shown[k] for k in places], places=places)
+        self.report(kept, frames_decoded=len(self.shown))
 
 
 def numbers(frames):
@@ -41,7 +45,7 @@ def test_enough_frames_are_given_and_no_clip_with_enough_is_changed(gaps, fps, c
     clip = FakeClip(shown, fps, count)
     frames = numbers(clip)
     sampled = clip.chosen(fps)
-    assert clip.times == [shown[frame] for frame in frames]
+    assert clip.times == [shown[frame] for frame in frames] and clip.places == frames
     if len(sampled) >= min(count, len(shown)):
         assert frames == sampled and clip.rates == [fps] and clip.facts == {'frames_decoded': len(shown)}
         return

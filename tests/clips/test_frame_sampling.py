@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uscl.clips.frame_sampling import bucket_of, next_time
+from uscl.clips.frame_sampling import FrameSampler, bucket_of, next_time
 
 TICK = 1 / 90000
 
@@ -31,6 +31,13 @@ def test_thirty_frames_a_second_keep_every_tenth():
 
 def test_times_rounded_to_milliseconds_keep_the_same_frames():
     assert first_of_every_bucket([round(i / 30, 3) for i in range(41)], 3, 0.001) == [0, 10, 20, 30, 40]
+
+
+def test_a_sampler_says_which_frames_it_kept():
+    times = [round(i / 30, 3) for i in range(41)]
+    sampler = FrameSampler(3, 0.001, 1 / 30)
+    assert [i for i, time in enumerate(times) if sampler.keeps(time)] == sampler.places == [0, 10, 20, 30, 40]
+    assert sampler.times == [times[i] for i in sampler.places]
 
 
 def test_coarse_clock_is_taken_literally():

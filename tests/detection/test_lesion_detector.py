@@ -131,6 +131,28 @@ def test_the_tool_on_a_clip_and_images(trained, data, tmp_path, capsys):
     assert 'a.mkv' in table and 'none' in table
 
 
+def test_dicom_clips_get_segmentations(trained, tmp_path, capsys):
+    """The masks lie in the frames of the file in which they were found, though not every frame was used."""
+    pytest.importorskip('highdicom')
+    import pydicom
+    from dicom_files import write_dicom
+
+    frames = np.random.default_rng(0).integers(0, 256, (5, 50, 60), dtype=np.uint8)
+    clip = write_dicom(tmp_path / 'a.dcm', frames, secret=True, FrameTime='250')
+    arguments = (trained['mask'][1], clip, '--fps', '2', '--min-frames', '1', '--score', '0', '--json')
+    (row,) = json.loads(run(capsys, *arguments, '--dicom', tmp_path / 'out').out)
+    assert {each['source_frame'] for each in row['detections']} == {1, 3, 5}
+    assert all(each['time'] == (each['source_frame'] - 1) / 4 for each in row['detections'])
+    (path,) = (tmp_path / 'out').iterdir()
+    made = pydicom.dcmread(path)
+    detector = load_detector(trained['mask'][1])
+    for group, pixels in zip(made.PerFrameFunctionalGroupsSequence, made.pixel_array, strict=True):
+        number = group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
+        found = detector.find(np.repeat(frames[number - 1][..., None], 3, axis=2))
+        np.testing.assert_array_equal(pixels, coco_mask.decode([each.mask for each in found]).max(axis=2))
+    assert 'highest score' in made.SegmentSequence[0].SegmentDescription
+
+
 def test_clips_of_one_name_do_not_share_overlays(trained, data, tmp_path, capsys):
     (tmp_path / 'x').mkdir()
     picture = (data / 'images' / 'a.png').read_bytes()

@@ -6,7 +6,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from uscl_plugin.running.graceful_stop import StopRequest
+from uscl.core.graceful_stop import StopRequest
 from uscl_plugin.running.training_progress import TrainingProgress, TrainingStoppedError
 
 

@@ -1,6 +1,11 @@
 import csv
 import json
+import os
 import re
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -11,6 +16,7 @@ from media_clips import draw, write_frames
 from PIL import Image
 from tool_module import load_tool
 
+from uscl.core.digest import file_digest
 from uscl.data.png_frames import write_png
 from uscl.data.video_folder import VideoFolder
 from uscl.stats.predictions import Predictions
@@ -328,3 +334,97 @@ def test_what_is_far_from_the_training_data_is_said(predict, trained, patients, 
 def test_a_classifier_has_no_overlays(predict, trained, capsys):
     assert predict(trained[0], 'x.mp4', '--overlay', 'out') == 1
     assert 'uscl cam' in capsys.readouterr().err
+
+
+def test_dicom_clips_get_reports(predict, trained, tmp_path, capsys):
+    pytest.importorskip('highdicom')
+    import pydicom
+    from dicom_files import SECRETS, SOP_INSTANCE, write_dicom
+
+    clip = write_dicom(tmp_path / 'a.dcm', np.stack([draw(3, 64), draw(90, 64)])[..., 0], secret=True, FrameTime='400')
+    Image.fromarray(draw(7)).save(tmp_path / 'b.png')
+    assert predict(trained[0], clip, tmp_path / 'b.png', '--json', '--dicom', tmp_path / 'out') == 0
+    shown = capsys.readouterr()
+    rows = json.loads(shown.out)
+    assert [row['clip'] for row in rows] == [str(clip), str(tmp_path / 'b.png')]  # what cannot be filed is still said
+    (said,) = [line for line in shown.err.splitlines() if 'b.png' in line]
+    assert 'not a DICOM file' in said
+    (path,) = (tmp_path / 'out').iterdir()
+    report = pydicom.dcmread(path)
+    text = report.to_json()
+    assert SOP_INSTANCE in text and file_digest(trained[0]) in text and 'not a medical device' in text
+    assert report.StudyInstanceUID == SECRETS['StudyInstanceUID']
+    for name, share in rows[0]['probabilities'].items():
+        assert f'Probability of {name}' in text and str(share)[:8] in text
+    assert predict(trained[0], tmp_path / 'b.png', '--dicom', tmp_path / 'none') == 1
+    assert not (tmp_path / 'none').exists()
+
+
+def test_a_watched_folder(predict, trained, tmp_path, capsys):
+    """New files are predicted as they come, until SIGTERM; another start finds nothing to do."""
+    pytest.importorskip('highdicom')
+    from dicom_files import write_dicom
+
+    source, out = tmp_path / 'in', tmp_path / 'out'
+    source.mkdir()
+    journal = out / 'journal.jsonl'
+    write_dicom(source / 'a.dcm', draw(3, 64)[None, ..., 0], secret=True)
+
+    def watch(stop):
+        def wait():
+            deadline = time.monotonic() + 60
+            while not stop() and time.monotonic() < deadline and not ended.is_set():
+                time.sleep(0.02)
+            if not ended.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        ended = threading.Event()
+        thread = threading.Thread(target=wait)
+        thread.start()
+        try:
+            assert predict(trained[0], '--watch', source, '--dicom', out, '--settle', 0.1) == 0
+        finally:
+            ended.set()
+            thread.join()
+        return capsys.readouterr().err
+
+    def lines():
+        return len(journal.read_text().splitlines()) if journal.exists() else 0
+
+    def come():
+        if lines() == 2 and not (source / 'b.png').exists():
+            (source / 'cut.dcm').write_bytes((source / 'a.dcm').read_bytes()[:-9])
+            Image.fromarray(draw(7)).save(source / 'b.png')
+        return lines() == 4
+
+    said = watch(come)
+    assert '1 written, 0 copy, 2 rejected, 0 waiting' in said
+    assert 'cut.dcm: moved to' in said and 'b.png: moved to' in said and 'not a DICOM file' in said
+    assert sorted(path.name for path in source.iterdir()) == ['a.dcm']
+    names = ['b.png', 'b.png.reason.txt', 'cut.dcm', 'cut.dcm.reason.txt']
+    assert sorted(path.name for path in (out / 'rejected').iterdir()) == names
+    assert len(list(out.glob('*.dcm'))) == 1 and not (out / '.uscl.lock').exists()
+    since = []
+
+    def looked():  # for a second
+        if not since and (out / '.uscl.lock').exists():
+            since.append(time.monotonic())
+        return since and time.monotonic() > since[0] + 1
+
+    assert '0 written, 0 copy, 0 rejected, 0 waiting' in watch(looked)
+    assert lines() == 4
+
+
+def test_dicom_files_need_highdicom(predict, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'highdicom', None)
+    assert predict('model.pth', 'x.dcm', '--dicom', 'out') == 1
+    assert 'uscl_plugin[dicom-out]' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'arguments', [[], ['x.dcm', '--watch', 'in'], ['--watch', 'in'], ['--watch', 'in', '--dicom', 'out', '--json']]
+)
+def test_clips_or_a_folder_to_watch(predict, arguments, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        predict('model.pth', *arguments)
+    assert '--watch' in capsys.readouterr().err

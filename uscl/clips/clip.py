@@ -10,6 +10,7 @@ import numpy as np
 from uscl.core.errors import ClipError
 
 from .frame_limits import MOST_FRAMES, LargeFrameError, check_size
+from .frame_sampling import FrameSampler
 
 
 class Clip(ABC):
@@ -29,6 +30,7 @@ class Clip(ABC):
     Attributes:
         times: After an iteration, the seconds at which the frames are shown, strictly increasing, on the clip's own
             clock; from 0 if it states no times. None for images, also for a TIFF with pages.
+        places: After an iteration, which of the source's frames they are, from 0.
         facts: After an iteration, what was found, as plain values. ``frames_decoded`` (int) includes frames that were
             not kept. Keys that do not apply are missing:
 
@@ -49,6 +51,7 @@ class Clip(ABC):
         self.fps = fps
         self.at_least = at_least
         self.times: list[float] | None = None
+        self.places: list[int] = []
         self.facts: dict[str, Any] = {}
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -67,9 +70,14 @@ class Clip(ABC):
     def decode(self, fps: float | None) -> Iterator[np.ndarray]:
         """Yield the frames at a rate, and finally call :meth:`report`."""
 
-    def report(self, times: list[float] | None, **facts: Any) -> None:
-        """Set ``times`` and ``facts``; empty facts do not apply and are left out."""
-        self.times, self.facts = times, {key: fact for key, fact in facts.items() if fact}
+    def report(self, sampler: FrameSampler | None, *, frames_decoded: int, **facts: Any) -> None:
+        """Set ``times``, ``places`` and ``facts``; without a sampler all frames were kept, and have no times.
+
+        Empty facts do not apply and are left out.
+        """
+        self.times = None if sampler is None else sampler.times
+        self.places = list(range(frames_decoded)) if sampler is None else sampler.places
+        self.facts = {key: fact for key, fact in {'frames_decoded': frames_decoded, **facts}.items() if fact}
 
     def _decode_enough(self) -> Iterator[np.ndarray]:
         """At least ``at_least`` frames; no more than that are held."""
@@ -88,5 +96,5 @@ class Clip(ABC):
         chosen = np.linspace(0, decoded - 1, min(self.at_least, decoded)).round().astype(int).tolist()
         yield from (frame for index, frame in enumerate(self.decode(None)) if index in chosen)
         assert self.times is not None
-        self.times = [self.times[index] for index in chosen]
+        self.times, self.places = [self.times[index] for index in chosen], chosen
         self.facts['short_clip_fps'] = round((len(chosen) - 1) / (self.times[-1] - self.times[0]), 6)

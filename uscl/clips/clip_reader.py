@@ -95,7 +95,7 @@ class ClipReader(Clip):
                     yield display.show(frame)
         self._check_whole(container, decoded, damaged, missing_end)
         self.report(
-            sampler.times,
+            sampler,
             frames_decoded=decoded,
             frame_rate=round(rate, 6),
             assumed=['frame rate'] if rate_used and not stated_rate else [],

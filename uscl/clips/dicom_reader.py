@@ -73,9 +73,7 @@ class DicomReader(Clip):
         rescaled = [] if size == stored else [f'pixel aspect {aspect.numerator}:{aspect.denominator}']
         if limits is not None:
             rescaled.append(f'grey levels {limits[0]:g} to {limits[1]:g}')
-        self.report(
-            sampler.times, frames_decoded=decoded, frame_rate=round(rate, 6), assumed=assumed, rescaled=rescaled
-        )
+        self.report(sampler, frames_decoded=decoded, frame_rate=round(rate, 6), assumed=assumed, rescaled=rescaled)
 
     def _check(self, header: 'Dataset') -> None:
         from pydicom.pixels import get_decoder

@@ -16,10 +16,13 @@ class FrameSampler:
 
     Attributes:
         times: Seconds at which the kept frames are shown.
+        places: Which of the frames they are, from 0.
     """
 
     def __init__(self, fps: float | None, tick: float, period: float) -> None:
         self.times: list[float] = []
+        self.places: list[int] = []
+        self._asked = 0
         self._fps = fps
         self._tick = tick
         self._period = period
@@ -29,6 +32,7 @@ class FrameSampler:
     def keeps(self, stamp: float | None) -> bool:
         """Whether to keep the next frame, given its time stamp in seconds; see :func:`next_time`."""
         self._time = next_time(stamp, self._time, self._period)
+        self._asked += 1
         if self._fps is not None:
             start = self.times[0] if self.times else self._time
             bucket = bucket_of(self._time, start, self._fps, self._tick)
@@ -36,6 +40,7 @@ class FrameSampler:
                 return False
             self._bucket = bucket
         self.times.append(self._time)
+        self.places.append(self._asked - 1)
         return True
 
 

@@ -98,7 +98,7 @@ class StackFile(Clip):
                     frame = np.rint(scale_to_unit(frame, limits) * 255).astype(np.uint8)
                 yield frame.copy() if frame.shape[2] == 3 else np.repeat(frame, 3, axis=2)
         self.report(
-            sampler.times,
+            sampler,
             frames_decoded=len(frames),
             frame_rate=round(1 / period, 6),
             assumed=['time axis'] * (not is_stated) + ['frame rate'] * (not step),

@@ -115,9 +115,10 @@ class LesionDetector:
             draw: Called with the number of each frame from 1, the frame, and what was found in it.
 
         Returns:
-            ``clip`` (the path), ``frames`` (their number), and ``detections``: dicts with ``frame`` (its number from
-            1), ``time`` (in seconds; None for images), ``class``, ``score``, ``box`` (x, y, width, height in pixels)
-            and ``outlines`` (polygons; None for boxes only).
+            ``clip`` (the path), ``frames`` (their number), and ``detections``: dicts with ``frame`` (its number from 1
+            among those used), ``source_frame`` (its number from 1 in the clip), ``time`` (in seconds; None for images),
+            ``class``, ``score``, ``box`` (x, y, width, height in pixels) and ``outlines`` (polygons; None for boxes
+            only).
 
         Raises:
             ClipError: The clip does not exist or cannot be read.
@@ -129,12 +130,12 @@ class LesionDetector:
             lesions = self.find(frame, min_score)
             for each in lesions:
                 facts = {'class': each.kind, 'score': each.score, 'box': each.box, 'outlines': each.outlines}
-                found.append({'frame': number, 'time': None, **facts})
+                found.append({'frame': number, 'source_frame': number, 'time': None, **facts})
             if draw is not None:
                 draw(number, frame, lesions)
-        if clip.times is not None:  # known after the last frame
-            for row in found:
-                row['time'] = clip.times[row['frame'] - 1]
+        for row in found:  # known after the last frame
+            row['source_frame'] = clip.places[row['frame'] - 1] + 1
+            row['time'] = None if clip.times is None else clip.times[row['frame'] - 1]
         return {'clip': str(path), 'frames': number, 'detections': found}
 
 

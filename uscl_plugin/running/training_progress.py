@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
-from .graceful_stop import StopRequest
+from uscl.core.graceful_stop import StopRequest
 
 _LINES = 10  # of a run whose output is not a terminal
 # Measures of the last evaluation by MMEngine's key; the first that a run has.

@@ -12,10 +12,10 @@ from mmengine.runner import Runner
 from rich.console import Console
 
 from uscl.core.errors import SourceError
+from uscl.core.graceful_stop import stop_on_signal
 from uscl_plugin.hooks.contrastive_monitor import CollapseError
 from uscl_plugin.hooks.finite_loss import NonFiniteError
 
-from .graceful_stop import stop_on_signal
 from .run_warnings import WarningCollector
 from .training_progress import TrainingProgress, TrainingStoppedError
 

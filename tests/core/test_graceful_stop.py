@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from uscl_plugin.running.graceful_stop import stop_on_signal
+from uscl.core.graceful_stop import stop_on_signal
 
 
 def test_an_ignored_signal_stays_ignored(sigint):
