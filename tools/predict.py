@@ -110,11 +110,11 @@ def load(path: str) -> tuple[Any, bool]:
         from uscl.inference.onnx_classifier import load_onnx_classifier
 
         return load_onnx_classifier(path), False
-    from uscl_plugin.detection.lesion_detector import LesionDetector
+    from uscl_plugin.evaluation.classifier import FrameClassifier
     from uscl_plugin.evaluation.trained_model import load_model
 
     model = load_model(path)
-    return model, isinstance(model, LesionDetector)
+    return model, not isinstance(model, FrameClassifier)
 
 
 def predict_given(predict: Predict, options: PredictionOptions, tell: Tell) -> tuple[list[dict], bool]:
