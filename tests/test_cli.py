@@ -90,13 +90,15 @@ def test_choices_are_those_of_the_parts():
     from uscl_plugin.weights.backbone_export import TARGETS
     from uscl_plugin.weights.official_import import CLASSIFIERS
 
+    export = load_tool(TOOLS / 'model_converters/export_backbone.py')
+
     def choices(tool, options, name):
         return get_args(get_type_hints(getattr(load_tool(TOOLS / tool), options))[name])
 
     assert choices('visualization/embeddings.py', 'EmbeddingOptions', 'method') == embedding_map.METHODS
     assert choices('visualization/embeddings.py', 'EmbeddingOptions', 'color') == tuple(embedding_map.GROUPINGS)
     assert choices('visualization/gradcam.py', 'GradcamOptions', 'method') == tuple(gradcam.METHODS)
-    assert choices('model_converters/export_backbone.py', 'Options', 'to') == TARGETS
+    assert choices('model_converters/export_backbone.py', 'Options', 'to') == (*TARGETS, *export.WHOLE)
     assert choices('model_converters/import_official.py', 'Options', 'classifier') == CLASSIFIERS
     assert load_tool(TOOLS / 'analysis/check_dataset.py').CheckOptions(data=[]).threshold == THRESHOLD
     assert tuple(PROBES) == PROBE_PROTOCOLS
@@ -219,7 +221,7 @@ BROKEN = 'import importlib.metadata as m; f = m.version; m.version = lambda n: f
 
 
 def test_environment_in_which_nothing_can_run(tmp_path):
-    run = run_uscl('evaluate', 'random', setup=BROKEN, cwd=tmp_path)
+    run = run_uscl('evaluate', 'random', '--data', 'data', '--out', 'out', setup=BROKEN, cwd=tmp_path)
     assert run.returncode == 1
     error = run.stderr.splitlines()
     assert error[0].startswith('error: no OpenMMLab packages') and 'uscl doctor' in error[1]
