@@ -28,6 +28,7 @@ OPENERS = {
 ALLOWED = {
     ('uscl/clips/image_opening.py', 'Image.open'),  # the one
     ('uscl/clips/dicom_colours.py', 'Image.open'),  # of a stream in a DICOM file, as JPEG or JPEG 2000
+    ('uscl/reports/overview_page.py', 'Image.open'),  # of a JPEG that it has just made
     ('uscl/data/frame_loading.py', 'cv2.imdecode'),  # starts no program
     ('tools/benchmarks/frame_stores.py', 'mmcv.imfrombytes'),  # of files that it has written
 }

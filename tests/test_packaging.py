@@ -75,7 +75,9 @@ def uscl(installed, tmp_path):
 
 def files_below(folder):
     return {
-        path.relative_to(ROOT).as_posix() for path in folder.rglob('*') if path.is_file() and 'cache' not in str(path)
+        path.relative_to(ROOT).as_posix()
+        for path in folder.rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
     }
 
 

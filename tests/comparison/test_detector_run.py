@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,7 +36,7 @@ def tool(monkeypatch):
     """In place of the host's training tool, two epochs, leaving behind what MMEngine does."""
     calls = SimpleNamespace(started_at=[], killed_after=None, evaluates=True)
 
-    def run(command, stdout, stderr, check):
+    def popen(command, stdin, stdout, stderr):
         folder = Path(command[command.index('--work-dir') + 1])
         start = 0
         if '--resume' in command:
@@ -48,14 +49,17 @@ def tool(monkeypatch):
             (folder / 'last_checkpoint').write_text(str(folder / f'epoch_{epoch}.pth'))
             if epoch == calls.killed_after:
                 stdout.write('Killed\n')
-                return SimpleNamespace(returncode=137)
+                return ended(137)
             if epoch == 2 and calls.evaluates:  # as MMEngine: only after an epoch that was trained
                 log = folder / f'start{len(calls.started_at)}' / 'vis_data' / 'scalars.json'
                 log.parent.mkdir(parents=True)
                 log.write_text(json.dumps(AP | {'step': epoch}) + '\n')
-        return SimpleNamespace(returncode=0)
+        return ended(0)
 
-    monkeypatch.setattr(subprocess, 'run', run)
+    def ended(code):
+        return nullcontext(SimpleNamespace(returncode=code, wait=lambda: code))
+
+    monkeypatch.setattr(subprocess, 'Popen', popen)
     return calls
 
 

@@ -21,6 +21,7 @@ from uscl.data.annotations import read_annotations
 from uscl.data.folds import group_of, read_folds
 from uscl.data.png_frames import write_png
 from uscl.data.video_folder import VideoFolder
+from uscl_plugin.evaluation import probe_features
 from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
@@ -175,12 +176,17 @@ def test_without_patients_to_choose_an_epoch_the_last_is_kept(final, patients, t
     assert cfg.val_dataloader is None and cfg.test_dataloader.dataset.split == 'train'
 
 
-def test_a_linear_probe_is_fitted_to_everything_labelled(final, patients, tmp_path, capsys):
-    out = tmp_path / 'run'
+def test_a_linear_probe_is_fitted_to_everything_labelled(final, patients, tmp_path, capsys, monkeypatch):
+    out, listed, list_frames = tmp_path / 'run', [], probe_features.list_frames
+    monkeypatch.setattr(probe_features, 'list_frames', lambda *args: listed.append(list_frames(*args)) or listed[-1])
+    monkeypatch.setenv('USCL_CACHE', str(tmp_path / 'cache'))
     status, printed = final(patients, out, protocol='linear', val_fraction=0.0)
     assert status == 0 and 'C fixed' in printed.splitlines()[-3]
-    with np.load(*out.glob('log/features/*.npz')) as stored:
-        arrays = dict(stored)
+    stored = [dict(np.load(path)) for path in (tmp_path / 'cache').rglob('*.npz')]
+    arrays = next(each for each in stored if 'features' in each) | {
+        'labels': listed[0].labels,
+        'paths': listed[0].paths,
+    }
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000))
     reference.fit(arrays['features'].astype(float), arrays['labels'])
     assert len(arrays['labels']) == sum(video['num_frames'] for video in VideoFolder(patients).entries)

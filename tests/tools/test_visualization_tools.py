@@ -11,6 +11,9 @@ from mmengine.registry import TRANSFORMS
 from tool_module import load_tool
 
 from uscl.core.config_literals import config_literals
+from uscl.reports import embedding_map, figures
+from uscl_plugin.evaluation import gradcam_sheet
+from uscl_plugin.measures import features
 from uscl_plugin.weights.network_builder import build_network
 
 FOLDER = Path(__file__).parents[2] / 'tools' / 'visualization'
@@ -75,8 +78,8 @@ class TestGradcam:
 
     def shown(self, monkeypatch, *arguments):
         rows = []
-        draw = gradcam.heat_sheet
-        monkeypatch.setattr(gradcam, 'heat_sheet', lambda found: (rows.extend(found), draw(found))[1])
+        draw = gradcam_sheet.heat_sheet
+        monkeypatch.setattr(gradcam_sheet, 'heat_sheet', lambda found: (rows.extend(found), draw(found))[1])
         assert gradcam.main(list(arguments)) == 0
         monkeypatch.undo()
         return rows
@@ -150,8 +153,8 @@ class TestEmbeddings:
 
         torch.save(torchvision.models.resnet18(num_classes=2).state_dict(), tmp_path / 'net.pth')
         calls = []
-        monkeypatch.setattr(embeddings, 'extract_features', lambda *a: (calls.append(a), np.eye(2))[1])
-        monkeypatch.setattr(embeddings, 'list_frames', lambda *a: (['none/v#000000', 'none/v#000001'], ['a', 'b']))
+        monkeypatch.setattr(features, 'extract_features', lambda *a: (calls.append(a), np.eye(2))[1])
+        monkeypatch.setattr(embedding_map, 'list_frames', lambda *a: (['none/v#000000', 'none/v#000001'], ['a', 'b']))
         arguments = [
             f'n={tmp_path / "net.pth"}',
             '--data',
@@ -189,8 +192,8 @@ class TestBrowsePairs:
 
     def shown(self, monkeypatch, *arguments):
         rows = []
-        draw = browse_pairs.triplet_sheet
-        monkeypatch.setattr(browse_pairs, 'triplet_sheet', lambda found: (rows.extend(found), draw(found))[1])
+        draw = figures.triplet_sheet
+        monkeypatch.setattr(figures, 'triplet_sheet', lambda found: (rows.extend(found), draw(found))[1])
         assert browse_pairs.main([str(argument) for argument in arguments]) == 0
         monkeypatch.undo()
         return rows

@@ -195,7 +195,9 @@ def _frame(shards: FrameShards, video: StoredVideo, number: int) -> np.ndarray:
 def _moving_picture(shards: FrameShards, video: StoredVideo) -> bytes:
     """A small WebP of frames that are evenly spaced."""
     chosen = np.linspace(0, video.num_frames - 1, min(_MOVING, video.num_frames)).round().astype(int)
-    first, *others = [Image.open(io.BytesIO(thumbnail(_frame(shards, video, int(k))))) for k in chosen]
+    first, *others = [
+        Image.open(io.BytesIO(thumbnail(_frame(shards, video, int(k)))), formats=('JPEG',)) for k in chosen
+    ]
     buffer = io.BytesIO()
     first.save(buffer, 'WEBP', save_all=True, append_images=others, duration=_SHOWN, loop=0, quality=70)
     return buffer.getvalue()

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from uscl_plugin.compat.bare_model import bare_model
-from uscl_plugin.models.cpu_amp_wrapper import CPUAmpOptimWrapper
+from uscl_plugin.compat.cpu_amp_wrapper import CPUAmpOptimWrapper
 
 from .saved_step import model_tensors, not_finite, random_state, save_step
 

@@ -2,7 +2,6 @@
 
 from .backbones import MapTIMMBackbone
 from .baselines import FixMatch, PiModel, TemporalEnsembling, TrainingSetHook
-from .cpu_amp_wrapper import CPUAmpOptimWrapper
 from .data_preprocessors import SPGDataPreprocessor
 from .heads import HiCoHead, PairWeightHead, USCLHead, WeightedPairHead
 from .hico import HiCo
@@ -15,7 +14,6 @@ from .uscl import USCL
 __all__ = [
     'UCL',
     'USCL',
-    'CPUAmpOptimWrapper',
     'FixMatch',
     'HiCo',
     'HiCoHead',

@@ -7,9 +7,9 @@ import torch
 from mmengine.config import Config
 
 from uscl_plugin.comparison.calibration import seconds_per_step
+from uscl_plugin.compat.cpu_amp_wrapper import has_bfloat16_instructions
 from uscl_plugin.datasets.pipeline_settings import input_size, set_size_schedule
 from uscl_plugin.datasets.transforms.size_schedule import SizeSchedule
-from uscl_plugin.models.cpu_amp_wrapper import has_bfloat16_instructions
 from uscl_plugin.weights.architectures import build_backbone, output_kind
 
 _SMALLEST = 32  # pixels; a ResNet halves a map five times

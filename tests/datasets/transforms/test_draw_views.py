@@ -40,8 +40,10 @@ def drawn_by_the_transforms(monkeypatch, count, imgs, draw):
     crop, flip, _, jitter = augment.transforms
     rows = []
 
-    def crop_window(original=crop.window.draw):
-        rows.append([original(), 0, None, None])
+    whole = crop.window.draw
+
+    def crop_window(size):
+        rows.append([whole(size), 0, None, None])
         return rows[-1][0]
 
     monkeypatch.setattr(crop.window, 'draw', crop_window)

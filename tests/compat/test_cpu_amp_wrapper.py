@@ -6,8 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from uscl_plugin.models import cpu_amp_wrapper
-from uscl_plugin.models.cpu_amp_wrapper import has_bfloat16_instructions
+from uscl_plugin.compat import cpu_amp_wrapper
+from uscl_plugin.compat.cpu_amp_wrapper import has_bfloat16_instructions
 
 
 class Types(Hook):
