@@ -39,7 +39,7 @@ CLUSTER = ['dask-jobqueue>=0.9', 'distributed>=2024.8']
 DOCS = ['ipykernel>=6', 'mkdocs-material>=9.5', 'nbclient>=0.10']
 RELEASE = ['build>=1.2', 'twine>=6']
 LINT = ['import-linter>=2.5; python_version >= "3.11"']  # linting on one Python is enough
-TEST = [*DICOM_OUT, *EXPORT, *STACKS, 'pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
+TEST = [*CLUSTER, *DICOM_OUT, *EXPORT, *STACKS, 'pytest>=8', 'pytest-xdist>=3.8', 'hypothesis>=6']
 
 
 class BuildWithMim(build_py):
