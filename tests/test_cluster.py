@@ -140,7 +140,8 @@ def results(out):
     name = 'metrics.json' if (out / 'metrics.json').exists() else 'results.json'
     text = re.sub(r'"\w*seconds": [\d.]+', '', (out / name).read_text())
     text = re.sub(r'"command": ".*"', '', text).replace(str(out), 'OUT')
-    table = (out / 'table.md').read_text().split('\n\n', 1)[1]
+    table = (out / 'table.md').read_text().split('\n\n', 1)[1].replace(str(out), 'OUT')
+    table = re.sub(r'\| [\d.]+ (?=\|$|\| (finished|failed))', '| time ', table, flags=re.MULTILINE)
     arrays = {
         path.relative_to(out): {key: value.tolist() for key, value in np.load(path).items()}
         for path in sorted(out.rglob('cells/**/*.npz'))
@@ -158,7 +159,7 @@ def test_an_evaluation_is_the_same_to_the_last_digit(address, patients, tmp_path
 
     shared = dict(data=str(patients), folds='3', size=32, resamples=50, val_fraction=0.4, protocol=protocol)
     if protocol != 'linear':  # with a loading process, which a worker has to be allowed
-        shared |= dict(epochs=1, cfg_options={'train_dataloader.num_workers': 1, 'val_dataloader.num_workers': 0})
+        shared |= dict(epochs=1, cfg_options=['train_dataloader.num_workers=1', 'val_dataloader.num_workers=0'])
 
     def run(out, **chosen):
         lines = []
