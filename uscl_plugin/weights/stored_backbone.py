@@ -124,7 +124,7 @@ def read_backbone(
             return _taken(config, meta, tensors, candidate, network)
     library = meta.get('names')
     if library in ('torchvision', 'timm'):
-        size = config.get('img_size') or 64
+        size = config.get('img_size') or 224  # Swin's windows do not fit smaller images
         found_names = find_counterpart(config, network, library, size)
         state = found_names.to_ours(tensors, network)
         return StoredBackbone(config, state, meta, '', {}, network)
