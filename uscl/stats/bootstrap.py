@@ -138,8 +138,7 @@ def resampled_metrics(
     every = [run.metrics(weights) for run in runs]
     shares = np.full((len(weights), len(runs)), 1 / len(runs)) if seeds is None else seeds
     stacked = {name: np.stack([metrics[name] for metrics in every], axis=1) for name in every[0]}  # (B, S, …)
-    # A run that was not drawn counts 0, also where its metric is undefined.
-    means = {name: _weighted_mean(values, shares) for name, values in stacked.items()}
+    means = {name: weighted_mean(values, shares) for name, values in stacked.items()}
     labels = runs[0].confusion.sum(axis=2)
     few_with = (labels > 0).sum(axis=0) < 2
     few_without = (labels.sum(axis=1, keepdims=True) > labels).sum(axis=0) < 2
@@ -164,8 +163,8 @@ def percentile_interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:
     return ends
 
 
-def _weighted_mean(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Mean over the second axis of (B, S, …), with shares (B, S)."""
+def weighted_mean(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Mean over the second axis of (B, S, …), with shares (B, S); what has no share counts 0, also if undefined."""
     shares = shares.reshape(*shares.shape, *[1] * (values.ndim - 2))
     return np.where(shares > 0, values * shares, 0.0).sum(axis=1)
 

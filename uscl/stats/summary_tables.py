@@ -104,6 +104,24 @@ def optimism_table(summary: Mapping) -> Table:
     return header, rows
 
 
+def minus(summary: Mapping, level: str, selection: str, one: str, other: str) -> dict[str, dict[str, float | None]]:
+    """How one method differs from another: metric → ``mean``, ``low`` and ``high`` of the first minus the second.
+
+    Raises:
+        KeyError: They were not compared with that selection.
+    """
+    for pair in summary['levels'][level]['differences']:
+        if pair['selection'] == selection and {pair['first'], pair['second']} == {one, other}:
+            is_turned = pair['second'] != one
+            return {name: _negative(found) if is_turned else found for name, found in pair['metrics'].items()}
+    raise KeyError(f'{one} and {other} were not compared')
+
+
+def _negative(found: Mapping[str, float | None]) -> dict[str, float | None]:
+    turned = {'mean': found['mean'], 'low': found['high'], 'high': found['low']}
+    return {key: None if value is None else -value for key, value in turned.items()}
+
+
 def differences(metrics: Mapping) -> list[str]:
     """Cells with differences in percentage points."""
     return [estimate(metrics[name], unit='', sign=True) for name in METRICS]

@@ -6,7 +6,7 @@ from typing import Any
 
 from uscl.core.escaping import for_markdown
 from uscl.core.tables import markdown
-from uscl.stats.summary_tables import METRIC_NAMES, describe_data, estimate, percent
+from uscl.stats.summary_tables import METRIC_NAMES, describe_data, estimate, minus, percent
 
 from .comparison import METRICS, Row
 
@@ -70,21 +70,14 @@ def _results(rows: Sequence[Row], summary: Mapping[str, Any]) -> tuple[list[str]
 
 
 def _differences(summary: Mapping[str, Any], reference: str | None) -> tuple[list[str], list[list[str]]]:
-    header = ['Compared with', *(METRIC_NAMES[name] for name in METRICS)]
+    header, selection = ['Compared with', *(METRIC_NAMES[name] for name in METRICS)], summary['honest_selection']
+    judged = [m for m, found in summary['levels']['video']['results'].items() if selection in found]
     lines = []
-    for found in summary['levels']['video']['differences']:
-        if found['selection'] != summary['honest_selection'] or reference not in (found['first'], found['second']):
-            continue
-        is_second = found['second'] == reference
-        other = found['first'] if is_second else found['second']
-        values = [found['metrics'][name] if is_second else _negative(found['metrics'][name]) for name in METRICS]
-        lines.append([other, *(estimate(value, unit='', sign=True) for value in values)])
+    for other in judged if reference in judged else []:
+        if other != reference:
+            found = minus(summary, 'video', selection, str(reference), other)
+            lines.append([other, *(estimate(found[name], unit='', sign=True) for name in METRICS)])
     return header, lines
-
-
-def _negative(found: Mapping[str, float | None]) -> dict[str, float | None]:
-    minus = {'mean': found['mean'], 'low': found['high'], 'high': found['low']}
-    return {key: None if value is None else -value for key, value in minus.items()}
 
 
 def _single_runs(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:

@@ -1,7 +1,6 @@
 """Tables of stored results, put between the marks of a Markdown page."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -9,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from uscl.core.tables import markdown
-from uscl.stats.bootstrap import PatientStatistics, patient_weights, percentile_interval, seed_weights
+from uscl.stats.bootstrap import PatientStatistics, patient_weights, percentile_interval, seed_weights, weighted_mean
 from uscl.stats.evaluation_summary import summarise
 from uscl.stats.ordinal import quadratic_kappa
-from uscl.stats.summary_tables import METRIC_NAMES, estimate, percent
+from uscl.stats.summary_tables import METRIC_NAMES, estimate, minus, percent
 
 from .stored_results import StoredResults
 
 RESAMPLES, SEED = 10_000, 0
+_SELECTION = 'fixed'
 _SHOWN = ('accuracy', 'balanced_accuracy', 'macro_auroc')
 _MARK = re.compile(r'(<!-- results: (\S+)(?: minus (\S+))? -->\n).*?(<!-- end results -->)', re.DOTALL)
 
@@ -47,76 +47,59 @@ def render_page(page: str, folder: Path) -> str:
 
 def values_table(results: StoredResults) -> str:
     """One row per method: mean over seeds, 95 % interval over patients and seeds, SD over seeds."""
-    found = _measure(results)
-    header = ['Method', 'Seeds', *(METRIC_NAMES[name] for name in _SHOWN), *(['Kappa'] if results.is_ordered else [])]
-    header += ['Steps', 'Views']
+    level, kappas = _summarise(results)['levels']['video'], _kappas(results)
+    header = ['Method', 'Seeds', *(METRIC_NAMES[name] for name in _SHOWN), *['Kappa'] * results.is_ordered]
     rows = []
-    for method, values in found['methods'].items():
-        facts = results.facts.get(method, {})
+    for method, by_seed in results.runs.items():
+        metrics, facts = level['results'][method][_SELECTION]['metrics'], results.facts.get(method, {})
+        cells = [estimate(metrics[name]) for name in _SHOWN]
+        cells += [_kappa_cell(*kappas[method])] * results.is_ordered
         counts = [f'{facts[key]:,}' if key in facts else '–' for key in ('steps', 'views')]
-        rows.append([method, str(len(results.runs[method])), *map(_cell, values.values()), *counts])
-    chance = [f'{percent(value)} %' for value in found['chance']]
-    rows.append(
-        [f'Chance: always “{found["majority"]}”', '', *chance, *(['0.000'] if results.is_ordered else []), '', '']
-    )
-    return f'{_intro(results)}\n\n{markdown(header, rows)}'
+        rows.append([method, str(len(by_seed)), *cells, *counts])
+    always = [f'{percent(level["chance"][name])} %' for name in _SHOWN] + ['0.000'] * results.is_ordered
+    rows.append([f'Chance: always “{level["majority"]}”', '', *always, '', ''])
+    return f'{_intro(results)}\n\n{markdown([*header, "Steps", "Views"], rows)}'
 
 
 def differences_table(results: StoredResults, reference: str) -> str:
     """Every other method minus the reference, in percentage points; paired by patient, and by seed where they agree."""
     if reference not in results.runs:
         raise ValueError(f'{results.title}: no method {reference}, but {", ".join(results.runs)}: correct the mark.')
-    found = _measure(results)['samples']
-    names = [*_SHOWN, *(['kappa'] if results.is_ordered else [])]
-    header = [f'Minus {reference}', *(METRIC_NAMES.get(name, 'Kappa') for name in names)]
+    summary, kappas = _summarise(results), _kappas(results)
+    header = [f'Minus {reference}', *(METRIC_NAMES[name] for name in _SHOWN), *['Kappa'] * results.is_ordered]
     rows = []
-    for method, (means, samples) in found.items():
-        if method == reference:
-            continue
-        cells = []
-        for name in names:
-            low, high = percentile_interval(samples[name] - found[reference][1][name])
-            entry = {'mean': means[name] - found[reference][0][name], 'low': low, 'high': high, 'name': name}
-            cells.append(_cell(entry, sign=True))
+    for method in [name for name in results.runs if name != reference]:
+        found = minus(summary, 'video', _SELECTION, method, reference)
+        cells = [estimate(found[name], unit='', sign=True) for name in _SHOWN]
+        if results.is_ordered:
+            (mean, samples), (least, others) = kappas[method], kappas[reference]
+            cells.append(_kappa_cell(mean - least, samples - others, sign='+'))
         rows.append([method, *cells])
     return markdown(header, rows)
 
 
-def _measure(results: StoredResults) -> dict[str, Any]:
-    runs = results.predictions()
-    summary = summarise(runs, results.classes, RESAMPLES, SEED)
-    level = summary['levels']['video']
-    patients = np.unique(results.patients)
-    weights = patient_weights(len(patients), RESAMPLES, SEED)
-    methods, samples = {}, {}
-    for method, by_selection in runs.items():
-        tables = [PatientStatistics.of(run, len(results.classes)) for run in by_selection['fixed'].values()]
-        seeds = seed_weights(len(tables), RESAMPLES, SEED + 1)
-        drawn = {name: np.zeros(RESAMPLES) for name in (*_SHOWN, 'kappa')}
-        means = dict.fromkeys(drawn, 0.0)
-        for k, table in enumerate(tables):
-            resampled, whole = table.metrics(weights), table.metrics(np.ones((1, len(patients))))
-            resampled['kappa'] = quadratic_kappa(np.tensordot(weights, table.confusion, axes=1))
-            whole['kappa'] = quadratic_kappa(table.confusion.sum(axis=0))[None]
-            for name in drawn:
-                drawn[name] += seeds[:, k] * resampled[name]
-                means[name] += float(whole[name][0]) / len(tables)
-        samples[method] = (means, drawn)
-        values = {name: level['results'][method]['fixed']['metrics'][name] | {'name': name} for name in _SHOWN}
-        if results.is_ordered:
-            low, high = percentile_interval(drawn['kappa'])
-            values['kappa'] = {'mean': means['kappa'], 'low': low, 'high': high, 'name': 'kappa'}
-        methods[method] = values
-    chance = [level['chance'][name] for name in _SHOWN]
-    return {'methods': methods, 'samples': samples, 'chance': chance, 'majority': level['majority']}
+def _summarise(results: StoredResults) -> dict[str, Any]:
+    return summarise(results.predictions(_SELECTION), results.classes, RESAMPLES, SEED)
 
 
-def _cell(found: Mapping[str, Any], sign: bool = False) -> str:
-    if found['name'] != 'kappa':
-        return estimate(found, unit='' if sign else ' %', sign=sign)
-    mark = '+' if sign else ''
-    text = f'{found["mean"]:{mark}.3f} ({found["low"]:{mark}.3f} to {found["high"]:{mark}.3f})'
-    return text.replace('-', '−')
+def _kappas(results: StoredResults) -> dict[str, tuple[float, np.ndarray]]:
+    """Method → quadratic kappa, mean over seeds, and its values in the resamples of :func:`summarise`."""
+    weights = patient_weights(len(set(results.patients)), RESAMPLES, SEED)
+    found = {}
+    for method, by_selection in results.predictions(_SELECTION).items():
+        tables = [
+            PatientStatistics.of(run, len(results.classes)).confusion for run in by_selection[_SELECTION].values()
+        ]
+        drawn = [quadratic_kappa(np.tensordot(weights, table, axes=1)) for table in tables]
+        shares = seed_weights(len(tables), RESAMPLES, SEED + 1)
+        mean = fmean(float(quadratic_kappa(table.sum(axis=0))) for table in tables)
+        found[method] = mean, weighted_mean(np.stack(drawn, axis=1), shares)
+    return found
+
+
+def _kappa_cell(mean: float, samples: np.ndarray, sign: str = '') -> str:
+    low, high = percentile_interval(samples)
+    return f'{mean:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})'.replace('-', '−')
 
 
 def _intro(results: StoredResults) -> str:
