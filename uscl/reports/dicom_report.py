@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from uscl.version import __version__
 
-from .dicom_result import MAKER, NOTICE, UsedModel, private_code, save_result
+from .dicom_result import MAKER, NOTICE, UsedModel, instance_facts, private_code, save_result
 
 if TYPE_CHECKING:
     from highdicom.sr import MeasurementReport
@@ -33,20 +33,12 @@ def write_report(row: Mapping[str, Any], model: UsedModel, folder: str | Path) -
     """
 
     def make(header: 'Dataset', uid: str) -> 'Dataset':
-        from highdicom import UID
         from highdicom.sr import ComprehensiveSR
 
         return ComprehensiveSR(
             evidence=[header],
             content=_content(row, model, header)[0],
-            series_instance_uid=UID(),
-            series_number=1,
-            sop_instance_uid=uid,
-            instance_number=1,
-            manufacturer=MAKER,
-            manufacturer_model_name=MAKER,
-            software_versions=__version__,
-            series_description=NOTICE,
+            **instance_facts(uid),
             is_complete=True,
         )
 

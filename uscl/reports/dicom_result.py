@@ -130,6 +130,26 @@ def save_result(source: Path, model: UsedModel, folder: Path, make: Callable[['D
     return path
 
 
+def instance_facts(uid: str) -> dict[str, Any]:
+    """What highdicom is told about every new instance: a series of its own, and who made it.
+
+    Args:
+        uid: SOP instance UID of the new instance.
+    """
+    from highdicom import UID
+
+    return {
+        'series_instance_uid': UID(),
+        'series_number': 1,
+        'series_description': NOTICE,
+        'sop_instance_uid': uid,
+        'instance_number': 1,
+        'manufacturer': MAKER,
+        'manufacturer_model_name': MAKER,
+        'software_versions': __version__,
+    }
+
+
 def private_code(meaning: str) -> 'CodedConcept':
     """A code of our own for a text, the same wherever the text is the same.
 

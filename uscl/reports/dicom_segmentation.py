@@ -13,7 +13,7 @@ from uscl.core.errors import ClipError
 from uscl.core.plurals import counted
 from uscl.version import __version__
 
-from .dicom_result import MAKER, NOTICE, UsedModel, as_label, private_code, save_result
+from .dicom_result import MAKER, NOTICE, UsedModel, as_label, instance_facts, private_code, save_result
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -47,7 +47,7 @@ def write_segmentation(
         )
 
     def make(header: 'Dataset', uid: str) -> 'Dataset':
-        from highdicom import UID, AlgorithmIdentificationSequence
+        from highdicom import AlgorithmIdentificationSequence
         from highdicom.seg import Segmentation, SegmentDescription
         from pydicom.sr.codedict import codes
         from pydicom.uid import UltrasoundImageStorage
@@ -71,17 +71,10 @@ def write_segmentation(
             segmentation_type='BINARY',
             omit_empty_frames=False,
             segment_descriptions=segments,
-            series_instance_uid=UID(),
-            series_number=1,
-            sop_instance_uid=uid,
-            instance_number=1,
-            manufacturer=MAKER,
-            manufacturer_model_name=MAKER,
-            software_versions=__version__,
+            **instance_facts(uid),
             device_serial_number=model.digest[:64],
             content_description=NOTICE,
             content_label='FINDINGS',
-            series_description=NOTICE,
         )
         made.PatientOrientation = ''  # type 2C where no coordinates are known (PS3.3, C.7.6.1)
         _replace_frames(made, _join(found, masks, classes, header), frame_count(header) > 1)
