@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from mmengine.registry import init_default_scope
-
 from instruments.label_curve_figure import label_curve_figure
 from instruments.stored_results import StoredResults, start_results
 from uscl.core.command_line import as_command, command_line
@@ -21,7 +19,7 @@ from uscl.core.options import Arg, parse_options
 from uscl.options.evaluation_options import EvaluationOptions
 from uscl.reports.figures import save_picture
 from uscl_plugin.evaluation.cross_validation import CrossValidation
-from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
+from uscl_plugin.evaluation.host_setup import set_up_hosts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +55,7 @@ class Options:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(Options, argv, __doc__)
-    init_default_scope('mmpretrain')
-    only_plain_checkpoints()
+    set_up_hosts()
     out, curve = Path(options.out), {}
     for number in (*sorted(options.patients), None):
         results: StoredResults | None = None

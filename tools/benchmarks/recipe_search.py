@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from mmengine.registry import init_default_scope
 
 from uscl.core.atomic_files import write_text
 from uscl.core.command_line import as_command
@@ -32,7 +31,7 @@ from uscl_plugin.comparison.methods import parse_method
 from uscl_plugin.comparison.pretraining_config import pretraining_config
 from uscl_plugin.comparison.training_run import run_training
 from uscl_plugin.evaluation.cross_validation import CrossValidation
-from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
+from uscl_plugin.evaluation.host_setup import set_up_hosts
 
 BATCH = 32
 DEVELOPMENT = 'val'
@@ -67,8 +66,7 @@ class Options:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(Options, argv, __doc__)
-    init_default_scope('mmpretrain')
-    only_plain_checkpoints()
+    set_up_hosts()
     recipes = json.loads(Path(options.recipes).read_text(encoding='utf-8'))
     rounds = [tuple(map(int, each.split(':'))) for each in options.rounds]
     if rounds[0][0] != len(recipes) or sorted(rounds, reverse=True) != rounds:

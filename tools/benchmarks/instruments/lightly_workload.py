@@ -52,7 +52,3 @@ class LightlyWorkload(DatasetWorkload):
             loss.backward()
             self._optimizer.step()
             self._optimizer.zero_grad()
-
-    def train_prepared(self, batches: Iterable[Any]) -> None:
-        """The same loop: data already on the device stay there."""
-        self.train(batches)

@@ -100,7 +100,3 @@ class StablePretrainingWorkload(DatasetWorkload):
             enable_model_summary=False,
         )
         trainer.fit(self._module, train_dataloaders=kept)
-
-    def train_prepared(self, batches: Iterable[Any]) -> None:
-        """The same loop: data already on the device stay there."""
-        self.train(batches)
