@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     model, is_detector = load(options.model)
     predict, used, finish = detect(model, options) if is_detector else classify(model, options)
     if options.watch is not None:
-        watch(predict, used, options, tell)
+        watch(predict, used(), options, tell)
         return 0
     rows, is_saved = predict_given(predict, options, tell)
     if rows and (said := finish(rows)):
@@ -184,7 +185,7 @@ def _show(rows: list[dict], options: PredictionOptions) -> None:
 
 def classify(
     model: 'FrameClassifier | OnnxClassifier', options: PredictionOptions
-) -> tuple[Predict, 'UsedModel', Finish]:
+) -> tuple[Predict, 'Callable[[], UsedModel]', Finish]:
     """How to predict with a classifier.
 
     Raises:
@@ -199,11 +200,11 @@ def classify(
             f'classifier looks with `uscl cam {options.model} CLIP --out FILE`.'
         )
     settings = options.settings(model.settings)
-    used = UsedModel.of_file(options.model, asdict(settings))
+    used = cache(lambda: UsedModel.of_file(options.model, asdict(settings)))  # read for --dicom only
 
     def predict(source: VideoSource) -> tuple[dict, Save]:
         row = model.predict_file(source.path, settings)
-        return row, lambda: write_report(row, used, str(options.dicom))
+        return row, lambda: write_report(row, used(), str(options.dicom))
 
     return predict, used, lambda rows: _far(model, rows, options.model)
 
@@ -220,7 +221,7 @@ def _far(model: 'FrameClassifier | OnnxClassifier', rows: list[dict], name: str)
     return f'{far} of {len(rows)} clips are {FAR}: the classes predicted for them mean little.' if far else ''
 
 
-def detect(model: 'LesionDetector', options: PredictionOptions) -> tuple[Predict, 'UsedModel', Finish]:
+def detect(model: 'LesionDetector', options: PredictionOptions) -> tuple[Predict, 'Callable[[], UsedModel]', Finish]:
     """How to find lesions with a detector.
 
     Raises:
@@ -238,7 +239,7 @@ def detect(model: 'LesionDetector', options: PredictionOptions) -> tuple[Predict
     found = options.coco and PreAnnotationWriter(options.coco, model.classes, Path(options.model).name)
     writers = [*filter(None, (options.overlay and OverlayWriter(options.overlay), found))]
     facts = {'fps': settings.fps, 'min_frames': settings.min_frames, 'score': options.score}
-    used = UsedModel.of_file(options.model, facts)
+    used = cache(lambda: UsedModel.of_file(options.model, facts))  # read for --dicom only
 
     def predict(source: VideoSource) -> tuple[dict, Save]:
         drawers = [writer.of_clip(source.video_id) for writer in writers]
@@ -250,7 +251,7 @@ def detect(model: 'LesionDetector', options: PredictionOptions) -> tuple[Predict
                 draw(number, frame, lesions)
 
         row = model.predict_clip(source.path, settings.fps, settings.min_frames, options.score, keep)
-        return row, lambda: write_segmentation(row, masks, model.classes, used, str(options.dicom))
+        return row, lambda: write_segmentation(row, masks, model.classes, used(), str(options.dicom))
 
     def finish(rows: list[dict]) -> str:
         return f'{found.write()}: correct it in CVAT or Label Studio, see docs/annotators.md.' if found else ''
