@@ -136,6 +136,9 @@ def test_one_split_alone_is_cross_validated(evaluate, patients, tmp_path, capsys
     with pytest.raises(SystemExit):
         evaluate('random', '--data', data, '--out', out, '--only-split', 'val', '--folds', 'split')
     assert '--only-split' in capsys.readouterr().err
+    assert evaluate('random', '--data', data, '--out', out, *TINY, '--only-split', 'dev') == 1
+    said = capsys.readouterr().err
+    assert 'annotations.json' in said and 'split dev' in said and 'train, val' in said
 
 
 def test_shut_branches_are_a_warning(evaluate, patients, tmp_path, capsys):

@@ -66,6 +66,12 @@ class CrossValidation:
         self.annotations = read_annotations(self.annotation_file)
         entries = self.annotations['data_list']
         labels = {entry['label'] for entry in entries if options.only_split in (None, entry['split'])}
+        if options.only_split is not None and not labels:
+            known = sorted({entry['split'] for entry in entries} - {None})
+            raise ValueError(
+                f'{self.annotation_file} has no video of the split {options.only_split}, only of '
+                f'{", ".join(known) or "none"}: pass one of these as --only-split, or convert with --val-fraction.'
+            )
         # Classes without videos would only be empty columns.
         self.classes = [name for name in self.annotations['metainfo']['classes'] if name in labels]
         self.warnings: list[str] = []
