@@ -1,4 +1,4 @@
-"""What `uscl pretrain` does to be sooner as good."""
+"""What `uscl pretrain` does to take less time."""
 
 import pytest
 

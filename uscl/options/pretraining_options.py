@@ -26,7 +26,8 @@ class PretrainingOptions:
         backbone: Network to pretrain: a name of docs/backbones.md, timm:NAME for one of timm's, or a config with one.
         init: Weights to start from, such as the backbone.pth of another run; its input normalisation is used too.
         size: Side length of the network's input in pixels.
-        progressive: Start with views of half the size, which grow to --size: sooner as good, see docs/performance.md.
+        progressive: Start with views of half the size, which grow to --size: fewer seconds an epoch. Whether the
+            backbone is as good has not been measured.
         precision: Arithmetic of the network: float32, bfloat16, or whichever is faster on this processor.
         epochs: Number of epochs; one epoch is one pair per video (default: 300).
         budget: Train for about this long instead; the number of epochs is chosen from a few measured steps.

@@ -27,7 +27,7 @@ RECORD = 'pretraining'  # key in config.py of what was measured and chosen
 _PROBE_FRAMES = 4  # of each video held back
 _PROBE_SHARE = 0.03  # of the run
 _SAVES = 20  # checkpoints in a run
-GROWING = {'start': 0.5, 'until': 0.8, 'multiple': 16}  # docs/performance.md, "Time to the same quality"
+GROWING = {'start': 0.5, 'until': 0.8, 'multiple': 16}  # plausible, not searched for
 
 
 @dataclass(frozen=True)

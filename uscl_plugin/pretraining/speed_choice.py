@@ -1,4 +1,4 @@
-"""What makes a run sooner as good: views that grow, and bfloat16 where the processor has instructions for it."""
+"""What takes less time: views that grow, and bfloat16 where the processor has instructions for it."""
 
 import copy
 from typing import Any
