@@ -39,11 +39,11 @@ class SizeSchedule:
         Args:
             progress: Completed fraction of the run, in [0, 1); None outside of a run, where views have the final size.
         """
-        if progress is None or progress >= self.until:
+        if progress is None:
             return self.scale
         side = self.scale * (self.start + (1 - self.start) * progress / self.until)
         nearest = max(1, round(side / self.multiple)) * self.multiple
-        return self.scale if self.scale - side <= abs(nearest - side) else min(nearest, self.scale)
+        return self.scale if self.scale - side <= abs(nearest - side) else nearest
 
     def shares(self, steps: int = 1000) -> dict[int, float]:
         """Side in pixels → fraction of the run, to within one of so many steps.
