@@ -1,5 +1,6 @@
 """Training parts of a few patients."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -47,6 +48,12 @@ def test_few_are_part_of_more_and_all_are_all():
 def test_other_seeds_take_other_patients():
     folds = (limit_patients(make_folds(ENTRIES, 3, seed), ENTRIES, 2).folds[0] for seed in range(5))
     assert len({tuple(sorted(fold['train'])) for fold in folds}) > 2
+
+
+def test_the_seed_chooses_also_where_the_folds_are_the_same():
+    folds = make_folds(ENTRIES, 3, 0)
+    chosen = {tuple(limit_patients(replace(folds, seed=seed), ENTRIES, 2).folds[0]['train']) for seed in range(5)}
+    assert len(chosen) > 2
 
 
 def test_no_patients_are_refused():
