@@ -313,7 +313,7 @@ def test_workers_of_slurm(tmp_path, monkeypatch):
         ('127.0.0.1:PORT', OSError, r'127\.0\.0\.1:\d+.*dask scheduler'),
         ('local:0', ValueError, 'local:0'),
         ('nowhere', ValueError, 'nowhere'),
-        ('gone.yaml', OSError, r'gone\.yaml'),
+        ('gone.yaml', OSError, r'gone\.yaml does not exist.*docs/cluster'),
     ],
 )
 def test_no_cluster_is_one_line(tmp_path, monkeypatch, free_port, where, kind, message):

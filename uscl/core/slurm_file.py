@@ -32,6 +32,8 @@ def read_slurm_file(path: str | Path, threads: int) -> tuple[int, dict[str, Any]
 
     try:
         content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{path} does not exist: write it as docs/cluster.md shows.') from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f'{path} is not YAML: {" ".join(str(error).split())}') from error
     if not isinstance(content, dict):
