@@ -87,6 +87,7 @@ setup(
         'scikit-learn>=1.3',
         'scipy>=1.9',
         'tensorboard>=2.14',
+        'threadpoolctl>=3.1',
         'torch>=2.4',
         'torchvision>=0.19',
     ],

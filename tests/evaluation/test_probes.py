@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.probes import PROBES, as_linear_layer, run_probe, selection_quality
@@ -100,3 +101,12 @@ def test_selection_quality_breaks_ties_by_cross_entropy():
     wrong = np.array([[0.1, 0.9], [0.1, 0.9]])
     assert selection_quality(sure, labels) > selection_quality(unsure, labels) > selection_quality(wrong, labels)
     np.testing.assert_allclose(selection_quality(sure, labels)[1], np.log(0.9))
+
+
+def test_a_probe_does_not_depend_on_the_threads_it_finds():
+    features, frames, sides = problem(2, n=600, dim=128)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(run_probe('linear', features, frames, sides).predictions['fixed'].probabilities)
+    np.testing.assert_array_equal(*found)

@@ -12,6 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from uscl.stats.predictions import Predictions
 
@@ -113,8 +114,10 @@ def run_probe(kind: str, features: np.ndarray, frames: Predictions, sides: np.nd
 
 
 def _fit(probe: Probe, setting: float, features: np.ndarray, labels: np.ndarray) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', ConvergenceWarning)  # the largest C separate the frames, so there is no optimum
+    # One thread: on matrices this small two take six times as long, and they round otherwise, which shows where the
+    # largest C separate the frames, so that there is no optimum to converge to.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter('ignore', ConvergenceWarning)
         return probe.make(setting, len(features)).fit(features.astype(np.float64), labels)
 
 
