@@ -114,6 +114,8 @@ def test_a_patient_on_both_sides_of_the_split_column_is_named():
     entries = [entry('v0', 'a', 'p7', 'train'), entry('v1', 'a', 'p7', 'test'), entry('v2', 'b', 'p8', 'train')]
     with pytest.raises(ValueError, match=r"^patient 'p7' .*train .*test of fold 0"):
         folds_of_splits(entries, val_fraction=0)
+    allowed = folds_of_splits(entries, val_fraction=0, group_by='video')
+    assert (allowed.group_by, allowed.folds[0]['test']) == ('video', ['v1'])
     with pytest.raises(ValueError, match=r'holdout'):
         folds_of_splits([entry('v0', 'a', 'p', 'holdout')])
     with pytest.raises(ValueError, match=r'no split'):

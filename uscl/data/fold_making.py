@@ -58,10 +58,18 @@ def make_folds(
     return _checked(Folds(folds, group_by, seed, notes), entries)
 
 
-def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: float = 0.2) -> Folds:
+def folds_of_splits(
+    entries: Sequence[Mapping], seed: int = 0, val_fraction: float = 0.2, group_by: str = 'patient'
+) -> Folds:
     """One fold from the annotation's ``split`` column: ``train``, ``test``, and ``val`` for inner validation.
 
     Without ``test``, ``val`` is used for testing; without ``val``, the inner validation part is taken from ``train``.
+
+    Args:
+        entries: The annotation's ``data_list``; unlabelled videos are ignored.
+        seed: Seed of the inner validation part.
+        val_fraction: Its fraction of the training videos.
+        group_by: 'patient', or 'video' to allow a patient on two sides, which is leakage.
 
     Raises:
         ValueError: A split is missing or has another name, a patient is on two sides, or a class is not trained on.
@@ -86,7 +94,7 @@ def folds_of_splits(entries: Sequence[Mapping], seed: int = 0, val_fraction: flo
         units = [(entry['video_id'], entry['label'], group_of(entry)) for entry in train]
         chosen = _inner_validation(units, val_fraction, seed)
     fold = _fold([entry['video_id'] for entry in (*train, *val)], chosen, [entry['video_id'] for entry in test])
-    return _checked(Folds([fold], 'split', seed, notes), entries)
+    return _checked(Folds([fold], 'video' if group_by == 'video' else 'split', seed, notes), entries)
 
 
 def official_folds(annotations: Mapping, seed: int = 0, val_fraction: float = 0.2) -> Folds:

@@ -289,7 +289,7 @@ class CrossValidation:
         options = self.options
         entries = [e for e in self.annotations['data_list'] if options.only_split in (None, e['split'])]
         if options.folds == 'split':
-            return folds_of_splits(entries, seed, options.val_fraction)
+            return folds_of_splits(entries, seed, options.val_fraction, options.group_by)
         if options.folds == 'official':
             return official_folds(self.annotations, seed, options.val_fraction)
         if not options.folds.isdecimal() or not options.folds.isascii():

@@ -54,7 +54,7 @@ def find_leaks(options: EvaluationOptions, metainfo: Mapping[str, Any], data: Pa
         leaks.certain.append(leak)
     elif options.folds == 'official':
         leaks.certain.append('the folds came with the data and may not keep patients together')
-    elif options.folds != 'split' and options.group_by == 'video':
+    elif options.group_by == 'video':
         leaks.certain.append('videos of one patient are on both sides')
     elif equal := equal_clips_leak(data, options.folds):
         leaks.certain.append(equal)
