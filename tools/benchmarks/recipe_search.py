@@ -6,7 +6,7 @@ nothing else of them is looked at. Every recipe is pretrained on every task for 
 A recipe's score is the mean over tasks of the macro AUROC by video of a linear probe. Running it again resumes where
 it stopped.
 
-    python tools/benchmarks/recipe_search.py --recipes tools/benchmarks/recipes.json --rounds 24:100 8:200 3:480 \
+    python tools/benchmarks/recipe_search.py --recipes tools/benchmarks/recipes.json --rounds 25:100 8:200 3:480 \
         --tasks data/covid_blues:data/pocus data/pocus:data/blues_blines --out work_dirs/search
 """
 
