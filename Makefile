@@ -75,7 +75,8 @@ locks:
 	.venv-locks/bin/python -m pip install -q uv
 	for family in onedl openmmlab; do \
 	  lock=locks/$$family-linux-py311.txt; \
-	  .venv-locks/bin/uv pip compile setup.py --no-config -q --extra $$family --extra dicom --extra stacks --extra export \
+	  .venv-locks/bin/uv pip compile setup.py --no-config -q --extra $$family --extra dicom --extra dicom-out --extra stacks \
+	    --extra export --extra cluster \
 	    -c requirements/constraints-$$family.txt --generate-hashes --python-version 3.11 \
 	    --python-platform x86_64-unknown-linux-gnu --no-header --no-annotate --no-emit-index-url -o $$lock.new && \
 	  { head -n 1 $$lock; cat $$lock.new; } > $$lock.tmp && mv $$lock.tmp $$lock && rm $$lock.new || exit 1; \

@@ -23,7 +23,7 @@ from uscl.core.options import Arg, parse_options
 from uscl.core.tables import markdown
 from uscl.version import __version__
 
-EXTRAS = ('onedl', 'dicom', 'stacks', 'export')  # what users install; [dev] is for developers
+EXTRAS = ('onedl', 'dicom', 'dicom-out', 'stacks', 'export', 'cluster')  # what users install; [dev] is for developers
 _PAGE = """# Licences of the dependencies
 
 What `pip install 'uscl_plugin[{extras}]'` brings along on Linux, with the licences that the packages state. uscl_plugin

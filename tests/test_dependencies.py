@@ -17,7 +17,7 @@ ENVIRONMENT = {
     'platform_python_implementation': 'CPython',
 }  # fmt: skip
 FAMILIES = ('onedl', 'openmmlab')
-EXTRAS = ('dicom', 'stacks', 'export')
+EXTRAS = ('dicom', 'dicom-out', 'stacks', 'export', 'cluster')
 
 
 def pins(path):
