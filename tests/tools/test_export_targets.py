@@ -279,3 +279,10 @@ def test_tool_passes_licence_and_data(tmp_path, source):
     assert tool.main([str(source), str(tmp_path / 'a.pth'), '--to', 'timm', *options]) == 0
     meta = json.loads((tmp_path / 'a.pth.json').read_text())
     assert meta['license'] == 'MIT' and meta['data'] == 'US-4' and meta['mean'] == [1.0] * 3
+
+
+@pytest.mark.parametrize('option', ['--half', '--int8=data'])
+def test_an_option_of_another_target_is_refused(tmp_path, capsys, option):
+    tool = load_tool('tools/model_converters/export_backbone.py')
+    assert tool.main([str(tmp_path / 'a.pth'), str(tmp_path / 'b.pth'), '--to', 'timm', option]) == 1
+    assert f'{option.partition("=")[0]} is for --to' in capsys.readouterr().err

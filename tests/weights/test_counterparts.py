@@ -103,6 +103,29 @@ def test_timm(tmp_path, name, theirs, arguments):
     close(hub(images), pool(network(images)))
 
 
+@torch.no_grad()
+def test_a_hub_folder_in_half_precision(tmp_path):
+    timm = pytest.importorskip('timm')
+    network, path = save(tmp_path, backbone_config('timm:tf_efficientnet_lite0', 64))
+    for folder, half in (('whole', False), ('half', True)):
+        export_backbone(path, tmp_path / folder, 'hub', {'half': half})
+    whole, half = ((tmp_path / folder / 'model.safetensors').stat().st_size for folder in ('whole', 'half'))
+    assert half < 0.53 * whole
+    model = timm.create_model(f'local-dir:{tmp_path}/half', pretrained=True, num_classes=0).eval()
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32, torch.int64}
+    images = torch.randn(2, 3, 64, 64)
+    wanted, found = pool(network(images)), model(images)
+    assert 0 < float((found - wanted).abs().max()) < 0.01 * float(wanted.abs().max())
+    with torch.no_grad():
+        stored = torch.load(path, weights_only=True)
+        name = next(name for name, tensor in stored['state_dict'].items() if tensor.is_floating_point())
+        stored['state_dict'][name] *= 1e6
+        torch.save(stored, path)
+    with pytest.raises(CheckpointError, match=r'too large for half precision: export without --half'):
+        export_backbone(path, tmp_path / 'large', 'hub', {'half': True})
+    assert not (tmp_path / 'large').exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('library', ['torchvision', 'timm'])
 def test_swin_at_the_size_of_its_windows(tmp_path, library):

@@ -24,6 +24,7 @@ class Options(OriginOptions, InputOptions):
         checkpoint: Pretraining checkpoint, a ResNet state dict, or for a whole model a classifier.
         out: File to write: .pth, .pt, .safetensors, .onnx or .xml; for hub a new folder.
         to: Library whose names and layout to use, or kind of whole model.
+        half: With hub, store the weights in half precision.
         int8: With onnx-model, write a model in 8 bits, calibrated on this data folder, that of its training.
         min_agreement: Smallest share of the clips held back whose class 8 bits keep, in [0, 1].
     """
@@ -31,6 +32,7 @@ class Options(OriginOptions, InputOptions):
     checkpoint: Annotated[str, Arg('CKPT', positional=True)]
     out: Annotated[str, Arg('OUT', positional=True)]
     to: Literal['mmdet', 'mmpretrain', 'mmseg', 'torchvision', 'timm', 'onnx', 'hub', 'onnx-model', 'openvino']
+    half: bool = False
     int8: Annotated[str | None, Arg('DATA')] = None
     min_agreement: Annotated[float, Arg(at_least=0, at_most=1)] = 0.95
 
@@ -39,6 +41,8 @@ class Options(OriginOptions, InputOptions):
 def main(argv: list[str] | None = None) -> int:
     """Run the tool; returns the exit status."""
     options = parse_options(Options, argv, __doc__)
+    if options.half and options.to != 'hub':
+        raise ValueError(f'--half is for --to hub, not {options.to}: remove it.')
     # Here, so that --help need not wait for the hosts.
     if options.to in WHOLE:
         from uscl_plugin.deployment.model_export import export_model

@@ -19,7 +19,11 @@ from .input_metadata import NOT_STATED, file_source
 
 
 def write_hub_folder(
-    folder: str | Path, state: Mapping[str, torch.Tensor], meta: Mapping[str, Any], network: Counterpart
+    folder: str | Path,
+    state: Mapping[str, torch.Tensor],
+    meta: Mapping[str, Any],
+    network: Counterpart,
+    half: bool = False,
 ) -> list[str]:
     """Write ``model.safetensors``, ``config.json`` and ``README.md``, all or nothing; nothing is uploaded.
 
@@ -28,11 +32,18 @@ def write_hub_folder(
         state: timm's names to tensors, for RGB.
         meta: Metadata from :func:`.backbone_export.export_backbone`.
         network: timm's network.
+        half: Store the weights in half precision; whoever loads them into a network gets single precision again.
 
     Returns:
         A description of the folder for the user.
+
+    Raises:
+        CheckpointError: A weight is too large for half precision, or huggingface_hub is missing.
     """
     folder = Path(folder)
+    if half:
+        state = {name: _halved(name, tensor) for name, tensor in state.items()}
+        meta = {**meta, 'precision': 'float16'}
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(folder)
     try:
@@ -47,6 +58,15 @@ def write_hub_folder(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return [f'{folder}: model.safetensors, config.json (read by timm), README.md (the model card: complete it)']
+
+
+def _halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    if (half := tensor.half()).isinf().any():
+        largest = float(tensor.abs().max())
+        raise CheckpointError(f'{name} has {largest:.3g}, too large for half precision: export without --half.')
+    return half
 
 
 def timm_config(meta: Mapping[str, Any], network: Counterpart) -> dict[str, Any]:
