@@ -56,3 +56,16 @@ def test_every_shipped_recipe_has_a_config(root, clusters, monkeypatch):
     common = CommonSettings(pretrain_data=str(clusters), epochs=2, batch_size=4, size=32, workers=0)
     configs = {name: pretraining_config(parse_method(f'{name}={text}'), common, 0)[0] for name, text in recipes.items()}
     assert len({cfg.pretty_text for cfg in configs.values()}) == len(recipes)  # no two are the same
+
+
+def test_every_shipped_recipe_from_imagenet_has_a_config(root, clusters, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'imagenet.pth').touch()  # only its name is looked at here
+    recipes = json.loads((root / 'tools' / 'benchmarks' / 'recipes_imagenet.json').read_text())
+    backbone = 'timm:tf_efficientnet_lite0'
+    common = CommonSettings(pretrain_data=str(clusters), epochs=2, batch_size=4, size=32, workers=0, backbone=backbone)
+    methods = [parse_method(f'{name}={text}') for name, text in recipes.items()]
+    assert {method.init for method in methods} == {'data/imagenet.pth'}
+    configs = {pretraining_config(method, common, 0)[0].pretty_text for method in methods}
+    assert len(configs) == len(recipes)

@@ -27,6 +27,7 @@ from uscl.data.folder_digest import data_digest
 from uscl.options.common_settings import CommonSettings
 from uscl.options.evaluation_options import EvaluationOptions
 from uscl.stats.classification import classification_metrics
+from uscl_plugin.comparison.backbone_choice import start_from
 from uscl_plugin.comparison.methods import parse_method
 from uscl_plugin.comparison.pretraining_config import pretraining_config
 from uscl_plugin.comparison.training_run import run_training
@@ -45,6 +46,7 @@ class Options:
         recipes: JSON file of the recipes.
         tasks: See above.
         rounds: RECIPES:STEPS of each round, the first with as many as are listed.
+        backbone: Network of all recipes.
         size: Side length of the input in pixels.
         folds: Folds among the development patients.
         frames: Evaluated frames per video.
@@ -55,6 +57,7 @@ class Options:
     recipes: Annotated[str, Arg('FILE')]
     tasks: Annotated[list[str], Arg('TASK')]
     rounds: Annotated[list[str], Arg('N:STEPS')]
+    backbone: Annotated[str, Arg('NAME')] = 'resnet18'
     size: Annotated[int, Arg('PX', at_least=32)] = 64
     folds: Annotated[int, Arg('K', at_least=2)] = 3
     frames: Annotated[int, Arg('N', at_least=1)] = 8
@@ -97,9 +100,13 @@ def score(options: Options, name: str, recipe: str, task: str, steps: int) -> fl
     videos = len(read_annotations(Path(pretraining) / 'annotations.json')['data_list'])
     common = CommonSettings(
         pretrain_data=pretraining, epochs=max(1, round(steps / -(-videos // BATCH))), batch_size=BATCH,
-        size=options.size, workers=0,
+        size=options.size, workers=0, backbone=options.backbone,
     )  # fmt: skip
-    cfg, _ = pretraining_config(parse_method(f'{name}={recipe}'), common, options.seed)
+    method = parse_method(f'{name}={recipe}')
+    cfg, _ = pretraining_config(method, common, options.seed)
+    if method.init is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        start_from(cfg, method.init, folder / 'init.pth')
     cfg.default_hooks.checkpoint.update(interval=10_000, max_keep_ckpts=1)
     done = run_training(cfg, folder / 'run', {'data': data_digest(pretraining)})
     settings: dict[str, Any] = dict(data=tested, out=str(folder / 'probe'), protocol='linear', keep_models=False)
