@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from tool_module import load_tool
 
 from instruments.results_page import RESAMPLES, render_page
 from instruments.stored_results import StoredResults, start_results
@@ -50,6 +51,38 @@ def test_other_videos_or_labels_are_refused(results):
     wrong = predictions(0)
     with pytest.raises(ValueError, match='other labels'):
         results.add('good', 3, Predictions(**vars(wrong) | {'labels': (wrong.labels + 1) % 3}))
+
+
+def write_cells(folder, **by_selection):
+    for fold in (0, 1):
+        cell = folder / f'fold{fold}'
+        cell.mkdir(parents=True)
+        (cell / 'cell.json').write_text(json.dumps({'selections': list(by_selection)}))
+        for name, table in by_selection.items():
+            half = np.isin(table.videos, [f'v{k}.mp4' for k in range(30) if k % 2 == fold])
+            Predictions(**{key: value[half] for key, value in vars(table).items()}).save(cell / f'{name}.npz')
+    return [folder / 'fold0', folder / 'fold1']
+
+
+def test_the_wanted_selection_is_kept(tmp_path):
+    tool, tables = load_tool('tools/benchmarks/keep_results.py'), {'fixed': predictions(1), 'inner-val': predictions(2)}
+    cells = write_cells(tmp_path, **tables)
+    for wanted, selection in ((None, 'inner-val'), ('fixed', 'fixed')):
+        named, found = tool.read_cells(cells, wanted)
+        assert named == selection
+        of_paths = dict(zip(found.paths.tolist(), found.probabilities.tolist(), strict=True))
+        table = tables[selection]
+        assert of_paths == dict(zip(table.paths.tolist(), table.probabilities.tolist(), strict=True))
+    with pytest.raises(ValueError, match='fold0 has no predictions last: pass --selection with one of fixed'):
+        tool.read_cells(cells, 'last')
+
+
+def test_videos_of_development_patients_can_be_left_out(tmp_path):
+    tool = load_tool('tools/benchmarks/keep_results.py')
+    entries = [{'video_id': f'v{k}.mp4', 'split': 'val' if k < 4 else 'train'} for k in range(30)]
+    left_out = {entry['video_id'] for entry in entries if entry['split'] == 'val'}
+    found = tool.without_videos(predictions(3), left_out)
+    assert set(found.videos) == {f'v{k}.mp4' for k in range(4, 30)} and len(found) == 3 * 26
 
 
 PAGE = """# Page

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
+
 from instruments.stored_results import StoredResults, start_results
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
+from uscl.data.annotations import read_annotations
 from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions, concatenate
 
@@ -29,6 +32,8 @@ class Options:
         ordered: The order of the classes has a meaning.
         methods: Methods to keep (default: all).
         seeds: Keep only seeds below N.
+        selection: Which of the predictions: inner-val, fixed or last (default: the first of these that there is).
+        held_out_of: Data folder whose split `val` is left out, such as the patients by whom settings were chosen.
         only_finished: Leave out runs with unfinished folds instead of stopping.
     """
 
@@ -38,6 +43,8 @@ class Options:
     ordered: bool = False
     methods: list[str] | None = None
     seeds: Annotated[int | None, Arg('N', at_least=1)] = None
+    selection: Annotated[str | None, Arg(choices=('inner-val', 'fixed', 'last'))] = None
+    held_out_of: Annotated[str | None, Arg('DIR')] = None
     only_finished: bool = False
 
 
@@ -49,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     evaluation = out / 'evaluation' if (out / 'evaluation').is_dir() else out
     facts = _facts(out)
     kept = 0
+    left_out = set() if options.held_out_of is None else videos_of_split(options.held_out_of, 'val')
     results = StoredResults.load(into) if into.is_file() else None
     for folder in sorted((evaluation / 'cells').glob('*/seed*')):
         method, seed = folder.parent.name, int(folder.name.removeprefix('seed'))
@@ -60,11 +68,14 @@ def main(argv: list[str] | None = None) -> int:
             if options.only_finished:
                 continue
             raise ValueError(f'{missing[0]} is not finished: run the evaluation again, or pass --only-finished.')
-        selection, predictions = read_cells(cells)
+        selection, predictions = read_cells(cells, options.selection)
+        predictions = without_videos(predictions, left_out)
         if results is None:
             if options.title is None:
                 raise ValueError(f'{into} is new: pass --title.')
-            results = start_results(options.title, _protocol(cells[0]), _classes(out), options.ordered, predictions)
+            results = start_results(
+                options.title, f'{_protocol(cells[0])}, {selection}', _classes(out), options.ordered, predictions
+            )
         results.add(method, seed, predictions, {'selection': selection, **facts.get(method, {})})
         kept += 1
     if results is None:
@@ -76,10 +87,29 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def read_cells(cells: list[Path]) -> tuple[str, Predictions]:
-    """The honest selection of finished folds, and its predictions for all of them."""
-    selection = honest_selection(json.loads((cells[0] / 'cell.json').read_text(encoding='utf-8'))['selections'])
+def read_cells(cells: list[Path], wanted: str | None = None) -> tuple[str, Predictions]:
+    """The wanted or the honest selection of finished folds, and its predictions for all of them."""
+    known = json.loads((cells[0] / 'cell.json').read_text(encoding='utf-8'))['selections']
+    if wanted is not None and wanted not in known:
+        raise ValueError(f'{cells[0]} has no predictions {wanted}: pass --selection with one of {", ".join(known)}.')
+    selection = wanted or honest_selection(known)
     return selection, concatenate([Predictions.load(cell / f'{selection}.npz') for cell in cells])
+
+
+def videos_of_split(data: str, split: str) -> set[str]:
+    """Ids of the videos of one split of a data folder."""
+    found = {
+        e['video_id'] for e in read_annotations(Path(data) / 'annotations.json')['data_list'] if e['split'] == split
+    }
+    if not found:
+        raise ValueError(f'{data} has no video of the split {split}: convert with --val-fraction.')
+    return found
+
+
+def without_videos(predictions: Predictions, left_out: set[str]) -> Predictions:
+    """The rows of all other videos."""
+    kept = ~np.isin(predictions.videos, list(left_out))
+    return Predictions(**{name: values[kept] for name, values in vars(predictions).items()})
 
 
 def _results(out: Path) -> dict[str, Any]:
