@@ -24,9 +24,11 @@ def grow_views(cfg: Config, **schedule: Any) -> bool:
         **schedule: Arguments of :class:`SizeSchedule`.
 
     Returns:
-        Whether they grow. They do not if a step of the pipeline or the backbone takes one size only, if the first size
-        would be the final one, or if it is below 32 px.
+        Whether they grow. They do not if a step of the pipeline, the backbone or the model (HiCo) takes one size only,
+        if the first size would be the final one, or if it is below 32 px.
     """
+    if 'input_size' in cfg.model:
+        return False
     dataset = cfg.train_dataloader.dataset
     final = input_size(dataset)
     first = SizeSchedule(final, **schedule).at(0.0)
