@@ -67,6 +67,6 @@ def test_bfloat16_is_chosen_where_it_is_faster(tiny, data, monkeypatch, precisio
 
 def test_a_gpu_gets_mmengines_own_wrapper_if_asked(tiny, data, monkeypatch):
     monkeypatch.setattr(speed_choice.torch.cuda, 'is_available', lambda: True)
-    assert make_run_config(tiny(), data).cfg.optim_wrapper.type == 'OptimWrapper'
+    assert make_run_config(tiny(precision='auto'), data).cfg.optim_wrapper.type == 'OptimWrapper'
     wrapper = make_run_config(tiny(precision='bfloat16'), data).cfg.optim_wrapper
     assert (wrapper.type, wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
