@@ -10,9 +10,9 @@ def tool():
 
 
 def test_processor_and_clock_are_told_apart(tool, tmp_path):
-    busy, _ = tool.measure(['-c', 'import time\nwhile time.process_time() < 0.3: pass'], tmp_path)
+    busy, _ = tool.measure(['-c', 'import time\nwhile time.process_time() < 0.35: pass'], tmp_path)
     idle, wall = tool.measure(['-c', 'import time; time.sleep(0.3)'], tmp_path)
-    assert busy >= 0.25 and idle < 0.25 and wall >= 0.3
+    assert busy >= 0.3 and idle < 0.3 <= wall
     with pytest.raises(ValueError, match='no_such_module'):
         tool.measure(['-c', 'import no_such_module'], tmp_path)
 
