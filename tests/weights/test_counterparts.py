@@ -108,7 +108,7 @@ def test_a_hub_folder_in_half_precision(tmp_path):
     timm = pytest.importorskip('timm')
     network, path = save(tmp_path, backbone_config('timm:tf_efficientnet_lite0', 64))
     for folder, half in (('whole', False), ('half', True)):
-        export_backbone(path, tmp_path / folder, 'hub', {'half': half})
+        export_backbone(path, tmp_path / folder, 'hub', half=half)
     whole, half = ((tmp_path / folder / 'model.safetensors').stat().st_size for folder in ('whole', 'half'))
     assert half < 0.53 * whole
     model = timm.create_model(f'local-dir:{tmp_path}/half', pretrained=True, num_classes=0).eval()
@@ -122,7 +122,7 @@ def test_a_hub_folder_in_half_precision(tmp_path):
         stored['state_dict'][name] *= 1e6
         torch.save(stored, path)
     with pytest.raises(CheckpointError, match=r'too large for half precision: export without --half'):
-        export_backbone(path, tmp_path / 'large', 'hub', {'half': True})
+        export_backbone(path, tmp_path / 'large', 'hub', half=True)
     assert not (tmp_path / 'large').exists()
 
 

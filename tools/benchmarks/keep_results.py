@@ -17,6 +17,7 @@ from instruments.stored_results import StoredResults, start_results
 from uscl.core.command_line import as_command
 from uscl.core.options import Arg, parse_options
 from uscl.data.annotations import read_annotations
+from uscl.data.selection import select_split
 from uscl.stats.evaluation_summary import honest_selection
 from uscl.stats.predictions import Predictions, concatenate
 
@@ -98,12 +99,8 @@ def read_cells(cells: list[Path], wanted: str | None = None) -> tuple[str, Predi
 
 def videos_of_split(data: str, split: str) -> set[str]:
     """Ids of the videos of one split of a data folder."""
-    found = {
-        e['video_id'] for e in read_annotations(Path(data) / 'annotations.json')['data_list'] if e['split'] == split
-    }
-    if not found:
-        raise ValueError(f'{data} has no video of the split {split}: convert with --val-fraction.')
-    return found
+    path = Path(data) / 'annotations.json'
+    return {entry['video_id'] for entry in select_split(read_annotations(path)['data_list'], split, path)}
 
 
 def without_videos(predictions: Predictions, left_out: set[str]) -> Predictions:

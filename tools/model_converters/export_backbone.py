@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         raise ValueError(f'--int8 is for --to onnx-model, not {options.to}: remove it.')
     from uscl_plugin.weights.backbone_export import export_backbone
 
-    print(export_backbone(options.checkpoint, options.out, options.to, vars(options)))
+    print(export_backbone(options.checkpoint, options.out, options.to, vars(options), options.half))
     return 0
 
 

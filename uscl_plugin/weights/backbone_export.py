@@ -27,7 +27,9 @@ TARGETS = (*PREFIXED, *BARE, 'onnx', 'hub')
 SUFFIXES = ('.pth', '.pt', '.safetensors')
 
 
-def export_backbone(source: str | Path, out: str | Path, target: str, given: Mapping[str, Any] | None = None) -> str:
+def export_backbone(
+    source: str | Path, out: str | Path, target: str, given: Mapping[str, Any] | None = None, half: bool = False
+) -> str:
     """Write the backbone of ``source`` to ``out``, completely or not at all.
 
     OpenMMLab's libraries get ``{'meta', 'state_dict'}`` with ``backbone.`` names (``init_cfg`` with
@@ -41,8 +43,8 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
         source: A checkpoint with a backbone, see :func:`.stored_backbone.read_backbone`.
         out: ``.pth``, ``.pt`` or ``.safetensors``; ``.onnx``; for ``hub`` a folder that does not exist or is empty.
         target: One of :data:`TARGETS`.
-        given: Mean, std and channel order, see :func:`.input_metadata.resolve_input`; ``license`` and ``data``;
-            ``half``, for ``hub``.
+        given: Mean, std and channel order, see :func:`.input_metadata.resolve_input`; ``license`` and ``data``.
+        half: For ``hub``, store the weights in half precision.
 
     Returns:
         A report of several lines for the user.
@@ -83,7 +85,7 @@ def export_backbone(source: str | Path, out: str | Path, target: str, given: Map
         meta |= {'names': other.library, 'model': other.name, 'arguments': other.arguments}
         extra = [f"checked: {other.library}'s {other.name} gives the same features"]
         if target == 'hub':
-            extra += write_hub_folder(out, state, meta, other, half=bool((given or {}).get('half')))
+            extra += write_hub_folder(out, state, meta, other, half)
         else:
             write_checkpoint(out, state, meta, flat=True)
     return '\n'.join(
