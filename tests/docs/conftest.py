@@ -20,6 +20,13 @@ def workspace(make_clusters, tmp_path_factory):
         entry['split'] = 'val' if entry['patient_id'] == 'p0' else 'train'
     write_annotations(data / 'annotations.json', entries, ['a', 'b'])
 
+    # As a published split that divides the clips of one patient.
+    divided = make_clusters(folder / 'data' / 'pocus_ub', videos)
+    entries = read_annotations(divided / 'annotations.json')['data_list']
+    for entry in entries:
+        entry['split'] = 'test' if entry['video_id'] == 'a/v0' else 'train'
+    write_annotations(divided / 'annotations.json', entries, ['a', 'b'])
+
     torch.manual_seed(0)
     network = ResNet(18, out_indices=(3,))
     network.init_weights()

@@ -67,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     out, methods = Path(options.out), parse_methods(options.variants)
     if given := [method.name for method in methods if method.config is None]:
         raise ValueError(f'{given[0]} has no config: a variant is NAME=METHOD:KEY=VALUE or NAME=CONFIG.py:KEY=VALUE.')
+    if started := [method.name for method in methods if method.init is not None]:
+        raise ValueError(f'{started[0]} starts from given weights, but variants start alike: remove init.')
     curves: dict[str, list[QualityCurve]] = {method.name: [] for method in methods}
     for seed in range(options.seeds):
         for method in methods:
