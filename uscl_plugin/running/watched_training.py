@@ -1,5 +1,6 @@
 """Train in this process, with a few lines on the console, until the end or until somebody asks for it."""
 
+import itertools
 import shutil
 import time
 from collections.abc import Sequence
@@ -75,4 +76,6 @@ def _put_logs_away(runner: Runner, folder: Path) -> None:
         runner.logger.removeHandler(handler)
     logs, wanted = Path(runner.work_dir) / runner.timestamp, folder / runner.timestamp
     if logs.is_dir() and logs.resolve() != wanted.resolve():
-        shutil.move(logs, wanted)
+        # A run that ended and went on within a second has the same time of its start.
+        names = (wanted.with_name(f'{wanted.name}_{k}') for k in itertools.count(2))
+        shutil.move(logs, next(name for name in itertools.chain([wanted], names) if not name.exists()))
