@@ -3,11 +3,14 @@
 import json
 
 import pytest
+import torch
 from tool_module import load_tool
 
 from uscl.options.common_settings import CommonSettings
 from uscl_plugin.comparison.methods import parse_method
 from uscl_plugin.comparison.pretraining_config import pretraining_config
+from uscl_plugin.evaluation.backbones import load_backbone, write_backbone
+from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
 
 
 @pytest.fixture(scope='module')
@@ -69,3 +72,24 @@ def test_every_shipped_recipe_from_imagenet_has_a_config(root, clusters, tmp_pat
     assert {method.init for method in methods} == {'data/imagenet.pth'}
     configs = {pretraining_config(method, common, 0)[0].pretty_text for method in methods}
     assert len(configs) == len(recipes)
+
+
+def test_a_recipe_starts_from_its_weights(tool, clusters, tmp_path, monkeypatch):
+    backbone = 'timm:tf_efficientnet_lite0'
+    write_backbone(tmp_path / 'given.pth', load_backbone(f'random:{backbone}', seed=1))
+    trained = []
+
+    def train(cfg, folder, depends_on):
+        trained.append(cfg)
+        raise InterruptedError
+
+    monkeypatch.setattr(tool, 'run_training', train)
+    options = tool.Options(
+        recipes='', tasks=[], rounds=[], backbone=backbone, size=32, out=str(tmp_path / 'out')
+    )  # fmt: skip
+    with pytest.raises(InterruptedError):
+        tool.score(options, 'mine', f'uscl:init={tmp_path}/given.pth', f'{clusters}:{clusters}', 4)
+    given = load_plain_checkpoint(tmp_path / 'given.pth')['state_dict']
+    start = load_plain_checkpoint(trained[0].model.backbone.init_cfg.checkpoint)['state_dict']
+    name = next(name for name in given if name.endswith('conv_stem.weight'))
+    assert torch.equal(given[name], next(value for key, value in start.items() if key.endswith('conv_stem.weight')))

@@ -282,3 +282,10 @@ def test_a_damaged_signature_is_refused(signature, clean, tmp_path):
     checkpoint = save(tmp_path / 'backbone.pth', Seen(signatures=frozenset({signature})))
     with pytest.raises(CheckpointError, match=r'backbone\.pth'):
         judge(checkpoint, clean)
+
+
+def test_a_split_that_divides_patients_is_a_leak_where_it_is_allowed(clean):
+    metainfo = read_annotations(clean / 'annotations.json')['metainfo']
+    for group_by, certain in (('patient', []), ('video', ['videos of one patient are on both sides'])):
+        options = EvaluationOptions(checkpoints=['random'], data=str(clean), out='', folds='split', group_by=group_by)
+        assert find_leaks(options, metainfo, clean).certain == certain

@@ -21,6 +21,7 @@ from uscl.options.evaluation_options import EvaluationOptions
 from uscl.options.pretraining_options import PretrainingOptions
 from uscl_plugin.evaluation.leaks import Leaks, find_leaks
 from uscl_plugin.pretraining import pretraining_run
+from uscl_plugin.pretraining.pretraining_data import PretrainingData
 from uscl_plugin.pretraining.pretraining_run import pretrain
 from uscl_plugin.running.host_tools import host_tool, run_host_tool
 from uscl_plugin.weights.plain_checkpoints import load_plain_checkpoint
@@ -82,6 +83,19 @@ def test_the_next_command_can_be_run_and_tests_on_unseen_patients(finished):
     content = read_annotations(data / 'annotations.json')
     assert options.data == str(data) and find_leaks(options, content['metainfo'], data) == Leaks()
     assert {entry['split'] for entry in content['data_list']} == {'train', 'val'}
+
+
+def test_a_run_from_imagenet_is_compared_with_imagenet(tiny, finished):
+    options = tiny(init='imagenet')
+    data = PretrainingData(finished[0] / 'data', 'train', 'val', ['a', 'b'], 8, 2, [])
+    facts = {'before': {'retrieval': 0.5}, 'after': {'retrieval': 0.5, 'chance': 0.5}, 'warning': ''}
+    words = shlex.split(pretraining_run.summary_lines(options, data, facts)[-1])
+    out = options.out
+    assert words[3:6] == [
+        f'random=random:{out}/backbone.pth',
+        f'imagenet={out}/imagenet.pth',
+        f'uscl={out}/backbone.pth',
+    ]
 
 
 def test_mmpretrains_own_tool_trains_the_same_weights(finished, tmp_path, monkeypatch):

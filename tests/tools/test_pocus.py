@@ -39,6 +39,21 @@ def clone(tmp_path):
     return tmp_path / 'clone'
 
 
+def test_a_published_split(main, clone, tmp_path, capsys):
+    (tmp_path / 'train.txt').write_text('Cov_a.gif\nPneu_a.gif\n')
+    (tmp_path / 'test.txt').write_text('Reg_a.gif\n')
+    command = [str(clone), '--out', str(tmp_path / 'out'), '--workers', '1']
+    command += ['--split-file', f'train={tmp_path}/train.txt', f'test={tmp_path}/test.txt']
+    assert main(command) == 0
+    splits = {
+        e['video_id'][-9:]: e['split'] for e in read_annotations(tmp_path / 'out' / 'annotations.json')['data_list']
+    }
+    assert splits == {'Cov_a.gif': 'train', 'neu_a.gif': 'train', 'Reg_a.gif': 'test'}
+    assert 'Cov_b.gif: it is in no split file' in capsys.readouterr().out
+    assert main([*command, '--val-fraction', '0.2']) != 0
+    assert '--split-file and --val-fraction both divide the clips' in capsys.readouterr().err
+
+
 @pytest.fixture
 def folds(tmp_path):
     (tmp_path / 'folds').mkdir()

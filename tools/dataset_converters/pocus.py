@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given:
             raise SourceError(f'{", ".join(given)} is for clips, but {options.src} contains pickled folds: remove it.')
         return convert_folds(fold_files, options.out, settings)
+    if options.split_file and options.val_fraction is not None:
+        raise SourceError('--split-file and --val-fraction both divide the clips: give one of them.')
     splits = read_split_files(options.split_file or [])
     found = find_clips(options.src, options.out, options.probe, options.viral, options.follow_links)
     if splits:
