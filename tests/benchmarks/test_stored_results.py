@@ -8,6 +8,7 @@ from tool_module import load_tool
 
 from instruments.results_page import RESAMPLES, render_page
 from instruments.stored_results import StoredResults, start_results
+from uscl.data.annotations import write_annotations
 from uscl.stats.classification import classification_metrics
 from uscl.stats.predictions import Predictions
 
@@ -75,6 +76,32 @@ def test_the_wanted_selection_is_kept(tmp_path):
         assert of_paths == dict(zip(table.paths.tolist(), table.probabilities.tolist(), strict=True))
     with pytest.raises(ValueError, match='fold0 has no predictions last: pass --selection with one of fixed'):
         tool.read_cells(cells, 'last')
+
+
+def test_an_evaluation_is_kept_with_its_selection_and_without_development_patients(tmp_path):
+    tool, out = load_tool('tools/benchmarks/keep_results.py'), tmp_path / 'out'
+    cells = write_cells(out / 'cells' / 'good' / 'seed0', **{'fixed': predictions(1), 'inner-val': predictions(2)})
+    for cell in cells:
+        content = json.loads((cell / 'cell.json').read_text())
+        (cell / 'cell.json').write_text(json.dumps(content | {'fingerprint': {'protocol': 'linear'}}))
+    (out / 'folds').mkdir()
+    (out / 'folds' / 'seed0.json').write_text(json.dumps({'folds': [{}, {}]}))
+    (out / 'metrics.json').write_text(json.dumps({'classes': ['a', 'b', 'c']}))
+    entries = [
+        dict(video_id=f'v{k}.mp4', patient_id=f'p{k // 2}', label='abc'[k % 3], split='val' if k < 4 else 'train',
+             fps=3.0, num_frames=1)
+        for k in range(30)
+    ]  # fmt: skip
+    (tmp_path / 'data').mkdir()
+    write_annotations(tmp_path / 'data' / 'annotations.json', entries, ['a', 'b', 'c'])
+    command = [str(out), '--into', str(tmp_path / 'kept.json'), '--title', 'Task', '--selection', 'fixed']
+    assert tool.main([*command, '--held-out-of', str(tmp_path / 'data')]) == 0
+    kept = StoredResults.load(tmp_path / 'kept.json')
+    assert (kept.protocol, kept.facts['good']['selection']) == ('linear, fixed', 'fixed')
+    assert sorted(kept.videos) == sorted(f'v{k}.mp4' for k in range(4, 30))
+    place = kept.videos.index('v7.mp4')
+    wanted = predictions(1).by_video()
+    assert kept.runs['good']['0'][place] == wanted.probabilities[wanted.videos == 'v7.mp4'][0].round(4).tolist()
 
 
 def test_videos_of_development_patients_can_be_left_out(tmp_path):

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from uscl.stats.predictions import Predictions
 from uscl_plugin.evaluation.probes import PROBES, as_linear_layer, run_probe, selection_quality
@@ -103,10 +105,24 @@ def test_selection_quality_breaks_ties_by_cross_entropy():
     np.testing.assert_allclose(selection_quality(sure, labels)[1], np.log(0.9))
 
 
-def test_a_probe_does_not_depend_on_the_threads_it_finds():
-    features, frames, sides = problem(2, n=600, dim=128)
+def test_a_probe_is_fitted_on_one_thread_and_leaves_the_others_alone(monkeypatch):
+    features, frames, sides = problem(2)
     found = []
-    for threads in (1, 2):
-        with threadpool_limits(threads):
-            found.append(run_probe('linear', features, frames, sides).predictions['fixed'].probabilities)
-    np.testing.assert_array_equal(*found)
+
+    def make(strength, num_frames):
+        made = PROBES['knn'].make(5, num_frames)
+        fit = made.fit
+
+        def noted(*arguments):
+            found.extend(pool['num_threads'] for pool in threadpool_info())
+            return fit(*arguments)
+
+        made.fit = noted
+        return made
+
+    with threadpool_limits(2):
+        before = [pool['num_threads'] for pool in threadpool_info()]
+        monkeypatch.setitem(PROBES, 'linear', replace(PROBES['linear'], make=make))
+        run_probe('linear', features, frames, sides)
+        assert [pool['num_threads'] for pool in threadpool_info()] == before
+    assert 2 in before and set(found) == {1}

@@ -309,6 +309,26 @@ def test_a_leak_needs_permission_and_is_announced(evaluate, patients, tmp_path, 
     assert 'these figures are inflated by leakage' in (tmp_path / 'out' / 'table.md').read_text()
 
 
+def test_a_split_with_patients_on_both_sides_needs_permission_too(evaluate, patients, tmp_path, capsys):
+    data = tmp_path / 'data'
+    shutil.copytree(patients, data)
+    annotations = read_annotations(data / 'annotations.json')
+    entries, tested = annotations['data_list'], {}
+    for entry in entries:  # one clip of every class, of patients who have others
+        entry['split'] = (
+            'test' if tested.setdefault(entry['label'], entry['video_id']) == entry['video_id'] else 'train'
+        )
+    write_annotations(data / 'annotations.json', entries, annotations['metainfo']['classes'])
+    run = ['random', '--data', data, *TINY, '--folds', 'split', '--protocol', 'knn', '--out', tmp_path / 'out']
+    assert evaluate(*run) == 1
+    assert 'is in both' in capsys.readouterr().err
+    assert evaluate(*run, '--group-by', 'video') == 1
+    assert 'Pass --allow-leak' in capsys.readouterr().err
+    assert evaluate(*run, '--group-by', 'video', '--allow-leak') == 0
+    folds = json.loads((tmp_path / 'out' / 'folds' / 'seed0.json').read_text())
+    assert folds['folds'][0]['test'] == list(tested.values())
+
+
 def test_the_hosts_own_test_tool_gives_the_same_figures(finished, tmp_path):
     cell = finished / 'cells/random/seed0/fold1'
     metrics = tmp_path / 'found.pkl'

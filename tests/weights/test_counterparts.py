@@ -7,6 +7,8 @@ import pytest
 import torch
 import torchvision
 from mmpretrain.registry import MODELS
+from safetensors.torch import load_file
+from tool_module import load_tool
 
 from uscl_plugin.compat.backbone_io import pool
 from uscl_plugin.weights import stored_backbone
@@ -107,8 +109,11 @@ def test_timm(tmp_path, name, theirs, arguments):
 def test_a_hub_folder_in_half_precision(tmp_path):
     timm = pytest.importorskip('timm')
     network, path = save(tmp_path, backbone_config('timm:tf_efficientnet_lite0', 64))
-    for folder, half in (('whole', False), ('half', True)):
-        export_backbone(path, tmp_path / folder, 'hub', half=half)
+    tool = load_tool('tools/model_converters/export_backbone.py')
+    for folder, options in (('whole', []), ('half', ['--half'])):
+        assert tool.main([str(path), str(tmp_path / folder), '--to', 'hub', *options]) == 0
+    stored = load_file(tmp_path / 'half' / 'model.safetensors')
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16, torch.int64}
     whole, half = ((tmp_path / folder / 'model.safetensors').stat().st_size for folder in ('whole', 'half'))
     assert half < 0.53 * whole
     model = timm.create_model(f'local-dir:{tmp_path}/half', pretrained=True, num_classes=0).eval()
